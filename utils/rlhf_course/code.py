@@ -1,0 +1,69 @@
+"""Choosing whose `part1_rlhf` runs: a learner's, or the solutions."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rlhf_course.errors import CourseError
+
+PACKAGE = "part1_rlhf"
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOLUTIONS = REPOSITORY / "solutions"
+
+
+def use_code(folder: str | Path = SOLUTIONS) -> Path:
+    """Make `import part1_rlhf` mean the package below a folder, from now on in this process.
+
+    Args:
+        folder: the folder that holds `part1_rlhf/`, or that package's own folder.
+
+    Returns: the resolved folder that holds `part1_rlhf/`.
+
+    Raises:
+        CourseError: no such package there.
+    """
+    home = Path(folder).expanduser().resolve()
+    if home.name == PACKAGE:
+        home = home.parent
+    if not (home / PACKAGE / "__init__.py").is_file():
+        raise CourseError(
+            f"{home} holds no {PACKAGE}/__init__.py: name the folder that holds {PACKAGE}/, such as notebooks/"
+        )
+    for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        del sys.modules[name]
+    if str(home) in sys.path:
+        sys.path.remove(str(home))
+    sys.path.insert(0, str(home))
+    importlib.invalidate_caches()
+    return home
+
+
+def code_in_use() -> Path:
+    """The folder that holds the `part1_rlhf` which is imported now.
+
+    Raises:
+        CourseError: none can be imported.
+    """
+    return Path(_package().__file__).resolve().parents[1]
+
+
+def exercise(name: str) -> Any:
+    """The function or class that answers an exercise, in the `part1_rlhf` which is in use.
+
+    Raises:
+        CourseError: no `part1_rlhf` can be imported.
+        AttributeError: no exercise of that name.
+    """
+    return getattr(_package(), name)
+
+
+def _package() -> ModuleType:
+    try:
+        return importlib.import_module(PACKAGE)
+    except ModuleNotFoundError as error:
+        if error.name != PACKAGE:
+            raise
+        advice = "start in notebooks/, or call rlhf_course.use_code with the folder that holds it"
+        raise CourseError(f"no {PACKAGE} can be imported: {advice}") from error

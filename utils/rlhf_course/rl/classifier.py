@@ -1,0 +1,31 @@
+"""The sentiment classifier, by name."""
+
+from functools import cache
+from pathlib import Path
+
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_course.rl.device import pick_device
+from rlhf_course.rl.hub import hub_folder
+
+# Names that stand for a folder on this machine, in place of the hub.
+LOCAL_CLASSIFIERS: dict[str, Path] = {}
+
+
+@cache
+def load_classifier(name: str = "lvwerra/distilbert-imdb") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A text classifier and its tokenizer, loaded once.
+
+    Args:
+        name: a Hugging Face id, or a local folder.
+
+    Returns: the model in eval mode, without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
+
+    Raises:
+        CourseError: it is on a hub that cannot be reached.
+    """
+    folder = LOCAL_CLASSIFIERS.get(name, Path(name))
+    if not folder.is_dir():
+        folder = hub_folder(name, f"classifier {name!r}", "the reward 'sentiment-embedded' works without a network")
+    model = AutoModelForSequenceClassification.from_pretrained(folder).to(pick_device()).eval()
+    return model.requires_grad_(False), AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,25 @@
+"""Where tensors live."""
+
+import os
+
+import torch
+
+from rlhf_course.errors import CourseError
+
+
+def pick_device() -> torch.device:
+    """The device that runs use: `RLHF_COURSE_DEVICE` where it is set, else CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        CourseError: the variable does not name a device of torch's.
+    """
+    if asked := os.environ.get("RLHF_COURSE_DEVICE"):
+        try:
+            return torch.device(asked)
+        except RuntimeError as error:
+            raise CourseError(f"RLHF_COURSE_DEVICE takes cpu, cuda, cuda:1, mps, …, got {asked!r}") from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

@@ -1,0 +1,76 @@
+"""The two terms of PPO's objective that learners are given."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhf_course.errors import CourseError
+
+
+def calc_value_function_loss(
+    values: Float[Tensor, "minibatch gen_len"],
+    mb_returns: Float[Tensor, "minibatch gen_len"],
+    vf_coef: float,
+    gen_len: int,
+) -> Float[Tensor, ""]:
+    """Half the mean squared error of the values, times `vf_coef`.
+
+    Args:
+        values: of the states before the generated tokens, from the policy that is being trained.
+        mb_returns: their targets.
+        vf_coef: weight of this loss in the objective.
+        gen_len: how many columns both must have.
+
+    Raises:
+        CourseError: another number of columns, or two different shapes.
+
+    Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 9 (L^VF).
+    """
+    _check_columns("values", values, gen_len)
+    _check_same("mb_returns", mb_returns, "values", values)
+    return 0.5 * vf_coef * (values - mb_returns).pow(2).mean()
+
+
+def calc_clipped_surrogate_objective(
+    logprobs: Float[Tensor, "minibatch gen_len"],
+    mb_logprobs: Float[Tensor, "minibatch gen_len"],
+    mb_advantages: Float[Tensor, "minibatch gen_len"],
+    clip_coef: float,
+    gen_len: int,
+    eps: float = 1e-8,
+) -> Float[Tensor, ""]:
+    """PPO's clipped objective, with advantages normalised over the minibatch.
+
+    Args:
+        logprobs: of the generated tokens, under the policy that is being trained.
+        mb_logprobs: the same under the policy that sampled them.
+        mb_advantages: of the generated tokens.
+        clip_coef: how far the ratio may leave 1 before its gradient stops.
+        gen_len: how many columns each must have.
+        eps: added to the advantages' standard deviation.
+
+    Raises:
+        CourseError: another number of columns, different shapes, or one advantage alone, which has no deviation.
+
+    Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 7 (L^CLIP).
+    """
+    _check_columns("logprobs", logprobs, gen_len)
+    _check_same("mb_logprobs", mb_logprobs, "logprobs", logprobs)
+    _check_same("mb_advantages", mb_advantages, "logprobs", logprobs)
+    if mb_advantages.numel() == 1:
+        raise CourseError("one advantage alone has no deviation to be normalised by: use a larger minibatch or gen_len")
+    advantages = (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + eps)
+    ratio = (logprobs - mb_logprobs).exp()
+    return (ratio * advantages).minimum(ratio.clip(1 - clip_coef, 1 + clip_coef) * advantages).mean()
+
+
+def _check_columns(name: str, tensor: Tensor, gen_len: int) -> None:
+    if tensor.ndim != 2 or tensor.shape[1] != gen_len:
+        raise CourseError(
+            f"{name} has shape {list(tensor.shape)}, should have gen_len={gen_len} columns: those of the generated "
+            "tokens alone (logits and values that chose them are [:, -gen_len-1:-1], the tokens [:, -gen_len:])"
+        )
+
+
+def _check_same(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    if tensor.shape != other.shape:
+        raise CourseError(f"{name} has shape {list(tensor.shape)}, and {other_name} {list(other.shape)}: they must agree")

@@ -1,0 +1,98 @@
+"""Rewards by name."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rlhf_course.code import exercise
+from rlhf_course.errors import CourseError
+from rlhf_course.rl.args import RewardFn
+
+REWARDS = ("periods", "sentiment-embedded", "sentiment-imdb")
+DIRECTIONS = ("pos", "neg")
+
+
+@dataclass(frozen=True)
+class NamedReward:
+    """A reward that a run's record can name; the exercises behind it are looked up when it is called."""
+
+    name: str
+    direction: str = "pos"
+
+    def __call__(self, generated_sample: list[str]) -> Float[Tensor, "batch"]:
+        if self.name == "periods":
+            return exercise("reward_fn_char_count")(generated_sample, ".")
+        if self.name == "sentiment-imdb":
+            return exercise("reward_fn_sentiment_imdb")(generated_sample, self.direction)
+        return embedded_sentiment(generated_sample, self.direction)
+
+
+def named_reward(name: str, direction: str = "pos") -> RewardFn:
+    """The reward function of a name.
+
+    Args:
+        name: "periods", "sentiment-embedded", "sentiment-imdb", or "package.module:function".
+        direction: "pos" or "neg": which sentiment is rewarded.
+
+    Raises:
+        CourseError: no such reward, direction, module or function.
+    """
+    if direction not in DIRECTIONS:
+        raise CourseError(f"direction takes {' or '.join(DIRECTIONS)}, got {direction!r}")
+    if name in REWARDS:
+        return NamedReward(name, direction)
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise CourseError(f"reward takes {', '.join(REWARDS)} or package.module:function, got {name!r}")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CourseError(f"reward {name!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise CourseError(f"reward {name!r} is no function")
+    return found
+
+
+def describe_reward(reward_fn: RewardFn) -> dict[str, str]:
+    """The reward as a run's record keeps it: a name that `named_reward` takes where there is one, and the direction."""
+    if isinstance(reward_fn, NamedReward):
+        return {"name": reward_fn.name, "direction": reward_fn.direction}
+    module = getattr(reward_fn, "__module__", type(reward_fn).__module__)
+    return {"name": f"{module}:{getattr(reward_fn, '__qualname__', type(reward_fn).__qualname__)}", "direction": "pos"}
+
+
+def embedded_sentiment(generated_sample: list[str], direction: str = "pos") -> Float[Tensor, "batch"]:
+    """Probability of a positive (or negative) review, by the small classifier that comes with the course.
+
+    Args:
+        generated_sample: texts; the end-of-text token in them is not part of a review.
+        direction: "pos" or "neg".
+    """
+    from rlhf_course.models.sentiment import load_sentiment
+
+    texts = [text.replace("<|endoftext|>", " ") for text in generated_sample]
+    positive = load_sentiment().positive_probability(texts)
+    return positive if direction == "pos" else 1 - positive
+
+
+def check_reward(reward: Any, batch_size: int) -> Float[Tensor, "batch"]:
+    """The reward as it came, once it is known to be one.
+
+    Raises:
+        CourseError: no tensor, another shape, no float, or not finite.
+    """
+    wanted = f"a float tensor of shape [{batch_size}], one reward for each text"
+    if not isinstance(reward, Tensor):
+        raise CourseError(f"reward_fn returned a {type(reward).__name__}, should return {wanted}")
+    if tuple(reward.shape) != (batch_size,):
+        raise CourseError(f"reward_fn returned shape {list(reward.shape)}, should return {wanted}")
+    if not reward.is_floating_point():
+        raise CourseError(f"reward_fn returned {reward.dtype}, should return {wanted} (add .float())")
+    if not torch.isfinite(reward).all():
+        bad = int((~torch.isfinite(reward)).nonzero()[0])
+        raise CourseError(f"reward_fn returned {reward[bad].item()} for text {bad}: every reward should be finite")
+    return reward

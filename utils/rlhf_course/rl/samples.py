@@ -1,0 +1,93 @@
+"""Sampling texts of a fixed length from a policy."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from rlhf_course.errors import CourseError
+
+
+@torch.no_grad()
+def get_samples(
+    model: Any,
+    prompt: str,
+    batch_size: int,
+    gen_len: int = 15,
+    temperature: float = 0.8,
+    top_k: int | None = 15,
+    prepend_bos: bool = True,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Int[Tensor, "batch seq"], list[str]]:
+    """Continuations of one prompt, each of exactly `gen_len` new tokens: the end-of-text token does not stop it.
+
+    Args:
+        model: a model with a value head, or a bridge.
+        prompt: the text that every sample starts with.
+        batch_size: how many samples.
+        gen_len: new tokens in each.
+        temperature: what logits are divided by; 0 takes the likeliest token each time.
+        top_k: how many of the likeliest tokens may be sampled; None for all.
+        prepend_bos: whether the prompt starts with the beginning-of-sequence token.
+        top_p: sample only from the likeliest tokens that together reach this probability (nucleus); None for all.
+        generator: source of randomness; torch's default one when None.
+
+    Returns: the token ids, prompt included, and the same as texts. Neither carries a gradient.
+
+    Raises:
+        CourseError: a size, a temperature, top_k or top_p that cannot be.
+    """
+    _refuse_impossible(batch_size, gen_len, temperature, top_k, top_p)
+    bridge = getattr(model, "base_model", model)
+    prompt_ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
+    # The prompt is the same for every sample: it is read once, and its keys and values are copied.
+    cache = DynamicCache()
+    output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(batch_size)
+    logits = output.logits[:, -1].expand(batch_size, -1)
+    ids = [prompt_ids.expand(batch_size, -1)]
+    for step in range(gen_len):
+        token = sample_token(logits, temperature, top_k, top_p, generator)
+        ids.append(token[:, None])
+        if step < gen_len - 1:
+            output = bridge.original_model(token[:, None], past_key_values=cache, use_cache=True)
+            logits = output.logits[:, -1]
+    sample_ids = torch.cat(ids, dim=1)
+    return sample_ids, bridge.tokenizer.batch_decode(sample_ids)
+
+
+def sample_token(
+    logits: Float[Tensor, "batch vocab"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "batch"]:
+    """One token for each row of logits, by temperature, top-k and nucleus sampling."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    kept = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
+    scores, candidates = logits.topk(kept, dim=-1)
+    probabilities = torch.softmax(scores / temperature, dim=-1)
+    if top_p is not None:
+        # A token stays while those likelier than it have not reached top_p: the likeliest always stays.
+        reached_before = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill(reached_before >= top_p, 0.0)
+    choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
+    return candidates.gather(-1, choice).squeeze(-1)
+
+
+def _refuse_impossible(
+    batch_size: int, gen_len: int, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    if batch_size < 1 or gen_len < 1:
+        raise CourseError(f"batch_size and gen_len take at least 1, got {batch_size} and {gen_len}")
+    if temperature < 0:
+        raise CourseError(f"temperature takes at least 0, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise CourseError(f"top_k takes at least 1, or None for every token, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise CourseError(f"top_p takes a number above 0 and at most 1, got {top_p}")

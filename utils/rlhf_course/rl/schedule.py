@@ -1,0 +1,31 @@
+"""The optimizer's schedule."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from rlhf_course.code import exercise
+from rlhf_course.rl.args import RLHFArgs
+
+
+def lr_factor(step: int, warmup_steps: int, total_phases: int, final_scale: float) -> float:
+    """What learning rates are multiplied by in a phase (`step`, from 0).
+
+    step / warmup_steps during warm-up, so that the first phase of a warm-up learns nothing; then linear from 1 down to
+    `final_scale` at `total_phases`.
+    """
+    if step < warmup_steps:
+        return step / warmup_steps
+    done = min(1.0, (step - warmup_steps) / (total_phases - warmup_steps))
+    return 1 - (1 - final_scale) * done
+
+
+def get_optimizer_and_scheduler(args: RLHFArgs, model: Any) -> tuple[Optimizer, LambdaLR]:
+    """The learner's optimizer, and the schedule that the trainer steps once a phase."""
+    optimizer = exercise("get_optimizer")(model, args.base_lr, args.head_lr)
+
+    def factor(step: int) -> float:
+        return lr_factor(step, args.warmup_steps, args.total_phases, args.final_scale)
+
+    return optimizer, LambdaLR(optimizer, lr_lambda=factor)
