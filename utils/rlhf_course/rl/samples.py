@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import DynamicCache
 
 from rlhf_course.errors import CourseError
@@ -41,7 +42,7 @@ def get_samples(
         CourseError: a size, a temperature, top_k or top_p that cannot be.
     """
     _refuse_impossible(batch_size, gen_len, temperature, top_k, top_p)
-    bridge = getattr(model, "base_model", model)
+    bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
     # The prompt is the same for every sample: it is read once, and its keys and values are copied.
     cache = DynamicCache()

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
@@ -212,7 +211,7 @@ class Trainer:
 
     def _config(self) -> dict[str, Any]:
         """What `config.json` holds: enough to run the same again."""
-        settings = {**asdict(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
+        settings = {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
         return {
             "args": settings,
             "run_name": self.run_name,
