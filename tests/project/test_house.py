@@ -85,3 +85,22 @@ def test_no_tracked_file_is_too_large_for_a_clone():
     files = [ROOT / name for name in listed.split("\0") if name]
     assert files
     assert not [str(file) for file in files if file.is_file() and file.stat().st_size > 12e6]
+
+
+def test_the_readmes_tables_are_what_was_measured():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("curves", ROOT / "benchmarks" / "curves.py")
+    curves = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(curves)
+    assert curves.filled_readme() == README, "run `make bench`"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_measured_collapse_rises_from_below_2_to_at_least_15_periods(seed):
+    import csv
+
+    with open(ROOT / "benchmarks" / "results" / f"collapse_seed{seed}.csv", newline="") as file:
+        rewards = [float(row["mean_reward"]) for row in csv.DictReader(file)]
+    assert len(rewards) == 30
+    assert rewards[0] < 2 and max(rewards) >= 15
