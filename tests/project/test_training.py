@@ -309,6 +309,27 @@ def test_a_reward_that_is_none_is_refused_before_anything_is_written(small_args,
     assert not (tmp_path / "run").exists()
 
 
+def test_a_text_longer_than_the_model_reads_is_refused(small_args):
+    with pytest.raises(CourseError, match=r"gen_len takes at most \d+ here: the model reads 64 tokens, .* got 64"):
+        RLHFTrainer(small_args(gen_len=64))
+
+
+def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
+    trainer = RLHFTrainer(small_args(total_phases=1))
+    trainer.train(tmp_path / "run", show=False)
+    with pytest.raises(CourseError, match="has done all its phases"):
+        trainer.train(tmp_path / "again", show=False)
+    assert not (tmp_path / "again").exists()
+
+
+def test_rewards_become_float32_without_gradient_whatever_float_they_were(small_args):
+    weight = torch.ones(1, requires_grad=True)
+    for dtype in (torch.float16, torch.float64):
+        trainer = RLHFTrainer(small_args(reward_fn=lambda texts: weight.expand(len(texts)).to(dtype)))
+        reward = trainer.reward(["a", "b", "c"])
+        assert reward.dtype == torch.float32 and not reward.requires_grad and reward.tolist() == [1, 1, 1]
+
+
 def test_an_objective_that_is_not_a_number_stops_the_run(small_args, tmp_path):
     class Lost(RLHFTrainer):
         def learning_phase(self, memory):

@@ -31,6 +31,7 @@ from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.objective import calc_clipped_surrogate_objective, calc_value_function_loss
 from rlhf_course.rl.rewards import check_reward, describe_reward
 from rlhf_course.rl.run_folder import RunFolder, load_checkpoint, load_config
+from rlhf_course.rl.samples import check_length
 from rlhf_course.rl.schedule import get_optimizer_and_scheduler
 
 _SAMPLES_SHOWN = 3
@@ -62,6 +63,7 @@ class Trainer:
         self.ref_model.requires_grad_(False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
         self.prefix_len = self.model.to_tokens(args.prefix, prepend_bos=args.prepend_bos).shape[1]
+        check_length(self.model.cfg.n_ctx, self.prefix_len, args.gen_len)
         self.step = 0
         self.phase = 0
         self.samples: list[str] = []
@@ -94,9 +96,9 @@ class Trainer:
             CourseError: the reward function did not return a finite float for each text.
         """
         with torch.no_grad():
-            reward = check_reward(self.args.reward_fn(samples), len(samples))
+            reward = check_reward(self.args.reward_fn(samples), len(samples)).detach().float()
         self.samples = samples
-        self._raw_reward = reward.detach().float().cpu()
+        self._raw_reward = reward.cpu()
         return reward.to(self.model.cfg.device)
 
     def log(self, **metrics: float | Tensor) -> None:
@@ -119,8 +121,11 @@ class Trainer:
         Returns: the run's folder.
 
         Raises:
-            CourseError: `out` is in use or cannot be written, or there is no whole run in it to resume.
+            CourseError: `out` is in use or cannot be written, there is no whole run in it to resume, the reward is not
+                one, or this trainer has finished.
         """
+        if self.phase == self.args.total_phases:
+            raise CourseError("this trainer has done all its phases: make a new one to train again")
         self.reward([self.args.prefix] * 2)  # a reward function that cannot be used is refused before a folder is made
         path = Path(out) if out is not None else Path("runs") / self.run_name
         folder = self._resumed(path) if resume else RunFolder.create(path, self._config())
