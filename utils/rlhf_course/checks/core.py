@@ -57,6 +57,9 @@ class Mismatch(AssertionError):
 
     def account(self) -> list[str]:
         """The difference in a few lines."""
+        if self.key == RAISED:
+            got, wanted = (one or "no exception" for one in (self.got, self.wanted))
+            return [f"input:  {self.case.says}", f"got:    {got}", f"wanted: {wanted}"]
         got, wanted = difference(self.got, self.wanted)
         return [f"input:  {self.case.says}", f"got:    {self.key} {got}", f"wanted: {self.key} {wanted}"]
 
@@ -128,7 +131,7 @@ class Check:
         if any(self.same(got, one) for one in right):
             return
         nearest = max(right, key=lambda one: sum(self.same(got.get(key), one[key]) for key in one))
-        for key in dict.fromkeys([*got, *nearest]):
+        for key in dict.fromkeys([RAISED, *got, *nearest]):
             if not self.same(got.get(key), nearest.get(key)):
                 raise Mismatch(self.cases[case], key, got.get(key), nearest.get(key), error)
 

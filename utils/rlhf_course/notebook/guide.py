@@ -62,8 +62,7 @@ def progress() -> None:
         hints = f"{part(state, 'hints').get(exercise.name, 0)} of {len(checks_of(exercise).HINTS)}"
         minutes = "-".join(map(str, dict.fromkeys(exercise.minutes)))
         table.add_row(exercise.notebook, exercise.name, f"[{colour}]{status}[/]", hints, minutes)
-    shown = console()
-    shown.print(table, soft_wrap=False, width=max(shown.width, 110))
+    console(width=110).print(table)
     say(_next_step(standing))
 
 

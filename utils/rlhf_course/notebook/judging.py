@@ -47,7 +47,10 @@ class Result:
         return f"<check of {self.exercise}: {self.status}{mistake}>"
 
     def _ipython_display_(self) -> None:
-        """Nothing: the account is on the screen already."""
+        """Nothing in a notebook, where the account is on the screen already; a terminal shows the repr."""
+        shell = sys.modules["IPython"].get_ipython()
+        if type(shell).__name__ != "ZMQInteractiveShell":
+            raise NotImplementedError
 
 
 def check(answer: Any, exercise: str | None = None) -> Result:

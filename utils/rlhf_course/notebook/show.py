@@ -16,9 +16,9 @@ def say(*lines: str, status: str | None = None) -> None:
     console().print(text)
 
 
-def console() -> Console:
+def console(width: int | None = None) -> Console:
     """Rich's console of this moment: a notebook's, a terminal's, or one without colours."""
-    return Console(soft_wrap=True, highlight=False)
+    return Console(soft_wrap=width is None, highlight=False, width=width)
 
 
 def listed(names: Iterable[str]) -> str:
