@@ -22,6 +22,7 @@ _HOME = {
     "EXERCISES": "exercises",
     "use_code": "code",
     "check": "notebook.judging",
+    "passed": "notebook.judging",
     "hint": "notebook.guide",
     "progress": "notebook.guide",
     "reset": "notebook.magic",

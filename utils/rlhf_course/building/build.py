@@ -13,10 +13,11 @@ from rlhf_course.exercises import EXERCISES
 
 _DATA = Path("utils/rlhf_course/checks/data")
 _DESK = Path("notebooks")
+_PICTURES = (".svg", ".png")
 
 
-def built_files(root: Path) -> dict[Path, str]:
-    """Every file that the build makes, by its path below the repository, with its text.
+def built_files(root: Path) -> dict[Path, bytes]:
+    """Every file that the build makes, by its path below the repository, with its content.
 
     Raises:
         CourseError: a source does not allow it; the message names the file and what is wrong.
@@ -31,10 +32,10 @@ def built_files(root: Path) -> dict[Path, str]:
     files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
     files |= _notebooks(root, stubs)
     files |= _data(root)
-    return files
+    return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
 
 
-def write(root: Path, files: dict[Path, str], force: bool = False) -> list[Path]:
+def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Path]:
     """Write the files that differ, and take away notebooks that have no source; returns what changed.
 
     Raises:
@@ -48,28 +49,29 @@ def write(root: Path, files: dict[Path, str], force: bool = False) -> list[Path]
         target = root / path
         if path in files:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(files[path], encoding="utf-8", newline="\n")
+            target.write_bytes(files[path])
         else:
             target.unlink()
     return changed
 
 
-def differing(root: Path, files: dict[Path, str]) -> list[Path]:
+def differing(root: Path, files: dict[Path, bytes]) -> list[Path]:
     """The files that are not as built: missing, different, or without a source."""
-    stale = [path.relative_to(root) for path in (root / _DESK).glob("[0-9][0-9]_*.ipynb") if path.relative_to(root) not in files]
-    return [path for path, text in files.items() if not _is_built(root / path, text)] + sorted(stale)
+    made = [*(root / _DESK).glob("[0-9][0-9]_*.ipynb"), *(path for path in (root / _DESK / "figures").glob("*") if path.suffix in _PICTURES)]
+    stale = sorted(path.relative_to(root) for path in made if path.relative_to(root) not in files)
+    return [path for path, content in files.items() if not _is_built(root / path, content)] + stale
 
 
-def _is_built(path: Path, text: str) -> bool:
+def _is_built(path: Path, content: bytes) -> bool:
     if not path.is_file():
         return False
-    found = path.read_bytes().decode("utf-8", errors="replace")
-    if found == text:
+    found = path.read_bytes()
+    if found == content:
         return True
     # Numbers that another machine rounds differently are no difference.
     if path.parent.name == "data" and path.name != "stubs.json":
         try:
-            return same_data(found, text)
+            return same_data(found.decode("utf-8"), content.decode("utf-8"))
         except ValueError:
             return False
     return False
@@ -82,6 +84,11 @@ def _notebooks(root: Path, stubs: dict[str, str]) -> dict[Path, str]:
         if exercise.notebook in taught and taught[exercise.notebook].count(exercise.name) != 1:
             raise CourseError(f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it')
     return {_DESK / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
+
+
+def _figures(root: Path) -> dict[Path, bytes]:
+    home = root / "solutions/notebooks/figures"
+    return {_DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES}
 
 
 def _data(root: Path) -> dict[Path, str]:

@@ -16,7 +16,7 @@ from rlhf_course.code import PACKAGE, SOLUTIONS
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import BY_NAME, EXERCISES, Exercise
 from rlhf_course.notebook import desk
-from rlhf_course.notebook.show import say
+from rlhf_course.notebook.show import listed, say
 from rlhf_course.notebook.state import changed_state, part, read_state
 
 NOT_ATTEMPTED, ERROR, WRONG, PASSED = "not attempted", "error", "wrong", "passed"
@@ -68,6 +68,27 @@ def check(answer: Any, exercise: str | None = None) -> Result:
     result = _judged(one, answer, by_name=isinstance(answer, str))
     say(*result.lines, status=result.status)
     return result
+
+
+def passed(*names: str) -> bool:
+    """Whether exercises pass, so that a cell which needs them can go on; what is missing is said.
+
+    A file that has not changed since it passed is not tried again.
+    """
+    missing = []
+    for name in names:
+        try:
+            exercise = desk.exercise_of(name)
+            record = part(read_state(desk.find_desk()), "exercises", exercise.name)
+            known = record.get("status") == PASSED and record.get("text") == desk.digest(desk.read_answer(exercise))
+            if not known and not judge_file(exercise):
+                missing.append(exercise.name)
+        except CourseError as error:
+            say(f"passed: {error}")
+            return False
+    if missing:
+        say(f"This cell waits for {listed(missing)}: run it again when the check has passed.")
+    return not missing
 
 
 def judge_file(exercise: Exercise) -> Result:

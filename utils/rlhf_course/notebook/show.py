@@ -18,7 +18,10 @@ def say(*lines: str, status: str | None = None) -> None:
 
 def console(width: int | None = None) -> Console:
     """Rich's console of this moment: a notebook's, a terminal's, or one without colours."""
-    return Console(soft_wrap=width is None, highlight=False, width=width)
+    plain = Console(highlight=False, width=width)
+    # A terminal wraps lines by itself; a notebook would let the reader scroll sideways.
+    plain.soft_wrap = width is None and not plain.is_jupyter
+    return plain
 
 
 def listed(names: Iterable[str]) -> str:
