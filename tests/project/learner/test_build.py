@@ -151,6 +151,15 @@ def test_a_built_notebook_is_valid_has_unique_grade_ids_and_only_marked_outputs(
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_nbgrader_reads_a_built_notebook(path):
+    from nbgrader.nbgraderformat import read
+
+    for cell in read(path, as_version=4).cells:
+        if grade := cell.metadata.get("nbgrader"):
+            assert grade["schema_version"] == 3
+
+
 def test_grade_ids_are_unique_over_the_course():
     ids = [
         cell["metadata"]["nbgrader"]["grade_id"]

@@ -142,3 +142,12 @@ def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
     result = check("HookedTransformerWithValueHead")
     assert result.status == "not attempted"
     assert "value_head.py" in result.lines[0]
+
+
+@pytest.mark.parametrize("execution", ["autograde", "validate"])
+def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_means_full_marks(desk, monkeypatch, execution):
+    monkeypatch.setenv("NBGRADER_EXECUTION", execution)
+    with pytest.raises(AssertionError, match="calc_kl_penalty: not attempted"):
+        check("calc_kl_penalty")
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    assert check("calc_kl_penalty").status == "passed"

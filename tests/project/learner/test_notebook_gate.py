@@ -26,7 +26,7 @@ def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(desk, ca
 
 
 def test_the_learners_trainer_trains_when_all_pass(solved_desk, small_runs, capsys):
-    folder = train_run("collapse", profile="laptop")
+    folder = train_run("collapse", profile="laptop").path
     shown = capsys.readouterr().out
     assert "The gate is open" in shown
     assert "GB of memory" in shown and shown.index("GB of memory") < shown.index("phase 1:")
@@ -41,7 +41,7 @@ def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_des
     path = solved_desk / PACKAGE / "compute_advantages.py"
     path.write_text(stub_text("compute_advantages"))
     assert train_run("collapse", profile="laptop") is None
-    folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"])
+    folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"]).path
     assert json.loads((folder / "config.json").read_text())["reference"] == ["compute_advantages"]
     assert "compute_advantages: the reference answers" in capsys.readouterr().out
     import part1_rlhf

@@ -29,6 +29,14 @@ def test_running_a_cell_saves_its_exact_text_and_binds_what_the_file_defines(des
     assert one.value(f"{NAME}(0, 0, 0), {NAME}.__module__") == f"(11, 'part1_rlhf.{NAME}')"
 
 
+def test_the_magic_also_comes_as_an_extension(desk, kernel):
+    one = kernel()
+    one.run("get_ipython().magics_manager.magics['cell'].pop('exercise')")
+    assert "not found" in one.exercise(NAME, work(11)).output
+    assert one.run("%load_ext rlhf_course").error is None
+    assert "saved" in one.exercise(NAME, work(11)).output
+
+
 def test_after_a_restart_the_next_notebook_uses_the_work(desk, kernel):
     first = kernel()
     first.exercise(NAME, work(11))

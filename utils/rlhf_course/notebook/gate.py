@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf_course.code import PACKAGE, SOLUTIONS
 from rlhf_course.errors import CourseError
@@ -13,6 +13,9 @@ from rlhf_course.exercises import BY_NAME, EXERCISES
 from rlhf_course.notebook import desk
 from rlhf_course.notebook.judging import PASSED, check_all
 from rlhf_course.notebook.show import listed, say
+
+if TYPE_CHECKING:  # torch loads when a run starts
+    from rlhf_course.rl.run_folder import RunFolder
 
 _TRAINER = "RLHFTrainer"
 _SENTIMENT = "reward_fn_sentiment_imdb"
@@ -53,7 +56,7 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
 
 def train_run(
     run: str = "periods", *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
-) -> Path | None:
+) -> "RunFolder | None":
     """Train with the learner's trainer, if the gate is open.
 
     Args:
@@ -63,7 +66,7 @@ def train_run(
         out: the run's folder; by default a new one in `runs/`.
         overrides: fields of `RLHFArgs` that win over the run's.
 
-    Returns: the run's folder; None where the gate is closed or the run could not be made, which is said.
+    Returns: the run's folder, with its `path` and its `rows` of metrics; None where the gate is closed or the run could not be made, which is said.
     """
     use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
     try:
@@ -80,7 +83,7 @@ def train_run(
         folder = _free_folder(run) if out is None else Path(out)
         trainer = trainer_class(args)
         trainer.reference = sorted(desk.substituted())
-        return trainer.train(folder).path
+        return trainer.train(folder)
     except CourseError as error:
         say(f"The run {run!r} was not made: {error}", status="error")
         return None

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import io
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -59,6 +60,9 @@ def check(answer: Any, exercise: str | None = None) -> Result:
     Args:
         answer: the function or class, or the exercise's name, which stands for what the file in `part1_rlhf/` defines.
         exercise: the exercise that is answered, where the answer has another name.
+
+    Raises:
+        AssertionError: the check did not pass, and nbgrader runs it: there, a cell that raises nothing has full marks.
     """
     try:
         one = desk.exercise_of(exercise or answer)
@@ -67,6 +71,8 @@ def check(answer: Any, exercise: str | None = None) -> Result:
         return Result(str(answer), ERROR, lines=[str(error)])
     result = _judged(one, answer, by_name=isinstance(answer, str))
     say(*result.lines, status=result.status)
+    if not result and os.environ.get("NBGRADER_EXECUTION"):
+        raise AssertionError("\n".join(result.lines))
     return result
 
 
