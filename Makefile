@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: setup demo test test-all learn smollm2 bench clean
 

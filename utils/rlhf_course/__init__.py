@@ -4,7 +4,12 @@ Everything that the course gives is importable from here; torch and TransformerL
 """
 
 import importlib
+import os
 from typing import Any
+
+# Threads that wait for each other sleep rather than spin, which torch must be told before it loads. On a machine that
+# does something else too (a browser is enough), spinning threads make training tens of times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "RLHFArgs": "rl.args",

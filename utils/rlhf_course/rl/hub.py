@@ -9,7 +9,7 @@ from rlhf_course.errors import CourseError
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 # Seconds to wait for the hub's first answer before saying that it cannot be reached.
-_PATIENCE = 5.0
+_PATIENCE = 3.0
 
 
 def hub_folder(repository: str, what: str, advice: str) -> Path:

@@ -20,7 +20,7 @@ _RUN: dict[str, dict[str, Any]] = {
 _LAPTOP: dict[str, dict[str, Any]] = {
     "collapse": {"base_lr": 3e-4, "final_scale": 0.5},
     "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5},
-    "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5},
+    "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
 }
 
 _MODEL = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-large": "gpt2-medium"}

@@ -1,7 +1,6 @@
 """Rewards by name."""
 
 import importlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +15,15 @@ REWARDS = ("periods", "sentiment-embedded", "sentiment-imdb")
 DIRECTIONS = ("pos", "neg")
 
 
-@dataclass(frozen=True)
 class NamedReward:
     """A reward that a run's record can name; the exercises behind it are looked up when it is called."""
 
-    name: str
-    direction: str = "pos"
+    def __init__(self, name: str, direction: str = "pos") -> None:
+        self.name = name
+        self.direction = direction
+
+    def __repr__(self) -> str:
+        return f"NamedReward({self.name!r}, {self.direction!r})"
 
     def __call__(self, generated_sample: list[str]) -> Float[Tensor, "batch"]:
         if self.name == "periods":

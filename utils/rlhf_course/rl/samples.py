@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import DynamicCache
 
 from rlhf_course.errors import CourseError
@@ -38,11 +39,12 @@ def get_samples(
     Returns: the token ids, prompt included, and the same as texts. Neither carries a gradient.
 
     Raises:
-        CourseError: a size, a temperature, top_k or top_p that cannot be.
+        CourseError: a size, a temperature, top_k or top_p that cannot be, or a text longer than the model reads.
     """
     _refuse_impossible(batch_size, gen_len, temperature, top_k, top_p)
-    bridge = getattr(model, "base_model", model)
+    bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
+    check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
     # The prompt is the same for every sample: it is read once, and its keys and values are copied.
     cache = DynamicCache()
     output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True)
@@ -78,6 +80,19 @@ def sample_token(
         probabilities = probabilities.masked_fill(reached_before >= top_p, 0.0)
     choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
     return candidates.gather(-1, choice).squeeze(-1)
+
+
+def check_length(n_ctx: int, prefix_len: int, gen_len: int) -> None:
+    """Refuse texts that are longer than a model's context.
+
+    Raises:
+        CourseError: they are.
+    """
+    if prefix_len + gen_len > n_ctx:
+        raise CourseError(
+            f"gen_len takes at most {n_ctx - prefix_len} here: the model reads {n_ctx} tokens, of which the prefix "
+            f"takes {prefix_len}; got {gen_len}"
+        )
 
 
 def _refuse_impossible(

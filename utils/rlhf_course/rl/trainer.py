@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
@@ -32,6 +31,7 @@ from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.objective import calc_clipped_surrogate_objective, calc_value_function_loss
 from rlhf_course.rl.rewards import check_reward, describe_reward
 from rlhf_course.rl.run_folder import RunFolder, load_checkpoint, load_config
+from rlhf_course.rl.samples import check_length
 from rlhf_course.rl.schedule import get_optimizer_and_scheduler
 
 _SAMPLES_SHOWN = 3
@@ -63,6 +63,7 @@ class Trainer:
         self.ref_model.requires_grad_(False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
         self.prefix_len = self.model.to_tokens(args.prefix, prepend_bos=args.prepend_bos).shape[1]
+        check_length(self.model.cfg.n_ctx, self.prefix_len, args.gen_len)
         self.step = 0
         self.phase = 0
         self.samples: list[str] = []
@@ -97,9 +98,9 @@ class Trainer:
             CourseError: the reward function did not return a finite float for each text.
         """
         with torch.no_grad():
-            reward = check_reward(self.args.reward_fn(samples), len(samples))
+            reward = check_reward(self.args.reward_fn(samples), len(samples)).detach().float()
         self.samples = samples
-        self._raw_reward = reward.detach().float().cpu()
+        self._raw_reward = reward.cpu()
         return reward.to(self.model.cfg.device)
 
     def log(self, **metrics: float | Tensor) -> None:
@@ -122,8 +123,11 @@ class Trainer:
         Returns: the run's folder.
 
         Raises:
-            CourseError: `out` is in use or cannot be written, or there is no whole run in it to resume.
+            CourseError: `out` is in use or cannot be written, there is no whole run in it to resume, the reward is not
+                one, or this trainer has finished.
         """
+        if self.phase == self.args.total_phases:
+            raise CourseError("this trainer has done all its phases: make a new one to train again")
         self.reward([self.args.prefix] * 2)  # a reward function that cannot be used is refused before a folder is made
         path = Path(out) if out is not None else Path("runs") / self.run_name
         folder = self._resumed(path) if resume else RunFolder.create(path, self._config())
@@ -214,7 +218,7 @@ class Trainer:
 
     def _config(self) -> dict[str, Any]:
         """What `config.json` holds: enough to run the same again."""
-        settings = {**asdict(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
+        settings = {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
         return {
             "args": settings,
             "run_name": self.run_name,

@@ -1,0 +1,187 @@
+"""Does the course's RLHF teach the embedded model what the course says it does? Runs, curves and the README's tables.
+
+    python benchmarks/curves.py            # run what is missing, then write tables and pictures
+    python benchmarks/curves.py --only collapse_seed1
+
+Runs are kept in benchmarks/runs/ and resumed there; what they measured goes to benchmarks/results/.
+"""
+
+import argparse
+import csv
+import json
+import re
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rlhf_course.code import exercise, use_code
+from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.rewards import named_reward
+from rlhf_course.rl.run_folder import checkpoints
+
+HERE = Path(__file__).resolve().parent
+RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
+SHOWN = 5  # samples of the first and of the last phase that are kept with the results
+
+# name: (named run, settings that win over it)
+PLAN: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
+    "periods": ("periods", {}),
+    "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
+    "sentiment_pos": ("sentiment", {}),
+    "sentiment_neg": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", "neg")}),
+}
+
+
+def run(name: str) -> None:
+    """Do a run of the plan, or go on with it; then keep its metrics and some samples as results."""
+    named, settings = PLAN[name]
+    args = RLHFArgs.for_profile("laptop", named, **settings)
+    folder = RUNS / name
+    if not (folder / "config.json").exists() or checkpoints(folder):
+        exercise("RLHFTrainer")(args).train(folder, resume=folder.exists())
+    else:
+        shutil.rmtree(folder)  # it was stopped before its first checkpoint
+        exercise("RLHFTrainer")(args).train(folder)
+    RESULTS.mkdir(exist_ok=True)
+    shutil.copy(folder / "metrics.csv", RESULTS / f"{name}.csv")
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    last = args.total_phases - 1
+    summary = {
+        "settings": {**vars(args), "reward_fn": repr(args.reward_fn)},
+        "first": _phase_summary(samples, 0, args.gen_len),
+        "last": _phase_summary(samples, last, args.gen_len),
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def _phase_summary(samples: list[dict[str, Any]], phase: int, gen_len: int) -> dict[str, Any]:
+    """How one phase's texts score, how likely the pretrained model finds them, how varied they are."""
+    mine = [sample for sample in samples if sample["phase"] == phase]
+    texts = [sample["text"].replace("<|endoftext|>", "") for sample in mine]
+    trigrams = [tuple(words[i : i + 3]) for words in map(str.split, texts) for i in range(len(words) - 2)]
+    return {
+        "mean_reward": statistics.fmean(sample["reward"] for sample in mine),
+        "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in mine) / gen_len,
+        "distinct_trigrams": len(set(trigrams)) / max(1, len(trigrams)),
+        "samples": texts[:SHOWN],
+    }
+
+
+def results(name: str) -> tuple[list[dict[str, float]], dict[str, Any]]:
+    """A run's rows of metrics, and its summary."""
+    with open(RESULTS / f"{name}.csv", newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return rows, json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def one_line(text: str) -> str:
+    """A sample as a table shows it."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def collapse_table() -> str:
+    """The run `collapse` for each seed: reward at the start, at its best and at the end, and seconds a phase."""
+    lines = ["| seed | first phase | best phase | last phase | seconds a phase |", "|---|---|---|---|---|"]
+    for name in (name for name in PLAN if name.startswith("collapse")):
+        rows, _ = results(name)
+        reward = [row["mean_reward"] for row in rows]
+        seconds = statistics.median(row["seconds"] for row in rows)
+        seed = name.removeprefix("collapse_seed")
+        lines.append(f"| {seed} | {reward[0]:.1f} | {max(reward):.1f} | {reward[-1]:.1f} | {seconds:.1f} |")
+    return "\n".join(lines)
+
+
+def before_after_table() -> str:
+    """Texts of the first seed's first and last phase."""
+    _, summary = results("collapse_seed1")
+    lines = ["| before | after 30 phases |", "|---|---|"]
+    pairs = zip(summary["first"]["samples"], summary["last"]["samples"], strict=True)
+    lines += [f"| {one_line(before)} | {one_line(after)} |" for before, after in list(pairs)[:3]]
+    return "\n".join(lines)
+
+
+def periods_table() -> str:
+    """The proper run, and the same without the KL penalty."""
+    lines = [
+        "| | kl_coef {} | kl_coef 0 |".format(results("periods")[1]["settings"]["kl_coef"]),
+        "|---|---|---|",
+    ]
+    both = [results(name) for name in ("periods", "periods_kl_coef_0")]
+    rewards = [[row["mean_reward"] for row in rows] for rows, _ in both]
+    phases = len(rewards[0])
+    rows_of = {
+        "mean reward, first phase": [f"{reward[0]:.2f}" for reward in rewards],
+        f"mean reward, phase {phases}": [f"{reward[-1]:.2f}" for reward in rewards],
+        "KL to the pretrained model, largest (nats a token)": [f"{max(row['kl'] for row in rows):.2f}" for rows, _ in both],
+        "log-probability a token under it, first phase": [f"{s['first']['ref_logprob_per_token']:.2f}" for _, s in both],
+        f"log-probability a token under it, phase {phases}": [f"{s['last']['ref_logprob_per_token']:.2f}" for _, s in both],
+        f"share of distinct trigrams, phase {phases}": [f"{s['last']['distinct_trigrams']:.2f}" for _, s in both],
+    }
+    rows_of |= {f"sample {n + 1}": [one_line(s["last"]["samples"][n]) for _, s in both] for n in range(3)}
+    return "\n".join([*lines, *(f"| {title} | {a} | {b} |" for title, (a, b) in rows_of.items())])
+
+
+def sentiment_table() -> str:
+    """The sentiment run in both directions."""
+    lines = ["| direction | first phase | last phase | largest KL | a text of the last phase |", "|---|---|---|---|---|"]
+    for direction in ("pos", "neg"):
+        rows, summary = results(f"sentiment_{direction}")
+        largest = max(row["kl"] for row in rows)
+        text = one_line(summary["last"]["samples"][0])
+        reward = [row["mean_reward"] for row in rows]
+        lines.append(f"| {direction} | {reward[0]:.2f} | {reward[-1]:.2f} | {largest:.2f} | {text} |")
+    return "\n".join(lines)
+
+
+def draw() -> None:
+    """Reward curves as pictures for the README."""
+    pictures = {
+        "collapse": [(name, f"seed {name[-1]}") for name in PLAN if name.startswith("collapse")],
+        "periods": [("periods", "with the KL penalty"), ("periods_kl_coef_0", "kl_coef 0")],
+    }
+    for picture, curves in pictures.items():
+        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for (name, label), colour, style in zip(curves, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":"), strict=False):
+            rows, _ = results(name)
+            axes.plot([row["mean_reward"] for row in rows], label=label, color=colour, linestyle=style)
+        axes.set(xlabel="phase", ylabel="periods in a text (mean)", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        figure.savefig(RESULTS / f"{picture}.png", dpi=110)
+
+
+def fill(text: str, name: str, table: str) -> str:
+    """The text with the part between `<!-- name -->` and `<!-- /name -->` replaced."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    new, count = re.subn(pattern, lambda found: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)
+    assert count == 1, f"README.md marks no place for {name}"
+    return new
+
+
+def filled_readme() -> str:
+    """The README with its tables made anew from the results."""
+    text = README.read_text()
+    makers = (collapse_table, before_after_table, periods_table, sentiment_table)
+    for maker in makers:
+        text = fill(text, maker.__name__, maker())
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PLAN, action="append", help="do these runs, and write no tables")
+    only = parser.parse_args().only
+    use_code()
+    for name in only or PLAN:
+        run(name)
+    if not only:
+        draw()
+        README.write_text(filled_readme())
+
+
+if __name__ == "__main__":
+    main()

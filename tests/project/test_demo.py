@@ -1,0 +1,36 @@
+"""The first thing that anyone runs."""
+
+import pytest
+from rich.console import Console
+from rlhf_course import RLHFArgs
+from rlhf_course.demo import run_demo, samples_of
+
+
+def test_the_demo_shows_text_before_and_after_and_where_the_curve_lies(small_args, tmp_path, monkeypatch):
+    monkeypatch.setattr(RLHFArgs, "for_profile", lambda *names: small_args())
+    console = Console(record=True, width=500)
+    run_demo(tmp_path / "run", console)
+    shown = console.export_text()
+    before, after = shown.split("Before (")[1].split("After (")
+    for part, phase in ((before, 0), (after, 2)):
+        first = " ".join(samples_of(tmp_path / "run", phase)[0].replace("<|endoftext|>", "").split())
+        assert first in " ".join(part.split())
+    assert str(tmp_path / "run" / "reward.png") in shown and (tmp_path / "run" / "reward.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_embedded_model_learns_to_write_at_least_15_periods(tmp_path):
+    rows = run_demo(tmp_path / "run", Console(quiet=True)).rows
+    assert len(rows) == 30
+    assert rows[0]["mean_reward"] < 2
+    assert max(row["mean_reward"] for row in rows) >= 15
+
+
+@pytest.mark.slow
+def test_the_kl_penalty_lets_the_reward_rise_and_keeps_the_text_near_the_pretrained_model(tmp_path):
+    from part1_rlhf import RLHFTrainer
+
+    args = RLHFArgs.for_profile("laptop", "periods", total_phases=30)
+    rows = RLHFTrainer(args).train(tmp_path / "run", show=False).rows
+    assert rows[-1]["mean_reward"] > 1.3 * rows[0]["mean_reward"]
+    assert max(row["kl"] for row in rows) < 0.5

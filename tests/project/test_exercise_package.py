@@ -1,0 +1,84 @@
+"""`part1_rlhf`: each exercise by its name, whatever else is broken."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rlhf_course import EXERCISES, use_code
+from rlhf_course.cli import app
+from rlhf_course.code import SOLUTIONS
+from rlhf_course.errors import CourseError
+from typer.testing import CliRunner
+
+NAMES = [exercise.name for exercise in EXERCISES]
+
+
+@pytest.fixture
+def learner(tmp_path: Path) -> Path:
+    """A learner's folder, with answers to spoil."""
+    shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf", ignore=shutil.ignore_patterns("__pycache__"))
+    use_code(tmp_path)
+    return tmp_path / "part1_rlhf"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=NAMES)
+def test_a_name_gives_the_exercise_and_never_the_submodule_of_that_name(exercise):
+    for _ in range(2):
+        scope: dict = {}
+        exec(f"from part1_rlhf import {exercise.name} as found", scope)
+        assert scope["found"].__name__ == exercise.name
+        assert not isinstance(scope["found"], ModuleType)
+        importlib.import_module(f"part1_rlhf.{exercise.module}")
+        exec(f"import part1_rlhf.{exercise.module}\nimport part1_rlhf\nfound = part1_rlhf.{exercise.name}", scope)
+        assert not isinstance(scope["found"], ModuleType)
+
+
+@pytest.mark.parametrize(
+    "text", ["def compute_advantages(:", "raise SystemExit", "import nothing_of_that_name", "1 / 0", ""]
+)
+def test_a_broken_file_fails_alone_and_only_when_asked_for(learner, text):
+    (learner / "compute_advantages.py").write_text(text)
+    import part1_rlhf
+
+    for name in set(NAMES) - {"compute_advantages"}:
+        assert getattr(part1_rlhf, name).__name__ == name
+    with pytest.raises((SyntaxError, SystemExit, ImportError, ZeroDivisionError)):
+        part1_rlhf.compute_advantages  # noqa: B018
+
+
+def test_a_file_without_its_exercise_is_named(learner):
+    (learner / "get_logprobs.py").write_text("def get_log_probs(): ...")
+    with pytest.raises(ImportError, match="get_logprobs.py does not define get_logprobs"):
+        from part1_rlhf import get_logprobs  # noqa: F401
+
+
+def test_a_name_that_is_no_exercise_is_refused():
+    import part1_rlhf
+
+    assert set(NAMES) <= set(dir(part1_rlhf))
+    with pytest.raises(AttributeError, match="no exercise 'calc_kl'"):
+        part1_rlhf.calc_kl  # noqa: B018
+
+
+def test_another_folder_takes_the_place_of_the_first(learner):
+    (learner / "compute_advantages.py").write_text("def compute_advantages(values, rewards, prefix_len): return 'mine'")
+    import part1_rlhf
+
+    assert part1_rlhf.compute_advantages(None, None, 1) == "mine"
+    use_code(SOLUTIONS)
+    assert importlib.import_module("part1_rlhf").__file__ == str(SOLUTIONS / "part1_rlhf" / "__init__.py")
+    with pytest.raises(CourseError, match="holds no part1_rlhf"):
+        use_code(learner.parent.parent / "nowhere")
+
+
+def test_the_list_of_exercises_is_printed_as_json():
+    listed = json.loads(CliRunner().invoke(app, ["exercises", "--json"]).stdout)
+    assert [one["name"] for one in listed] == NAMES
+    assert all(set(one) == {"name", "file", "notebook", "points", "difficulty", "importance", "minutes"} for one in listed)
+    files = {one["name"]: one["file"] for one in listed}
+    assert files["HookedTransformerWithValueHead"] == "value_head.py"
+    assert files["RLHFTrainer"] == "trainer.py"
+    assert all((SOLUTIONS / "part1_rlhf" / file).is_file() for file in files.values())

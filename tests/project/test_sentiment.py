@@ -1,0 +1,105 @@
+"""Rewards that read: the classifier of the exercise, and the one that comes with the course."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from part1_rlhf import reward_fn_sentiment_imdb
+from rlhf_course import load_classifier, named_reward
+from rlhf_course.errors import CourseError
+from rlhf_course.rl import classifier
+from transformers import BertTokenizerFast, DistilBertConfig, DistilBertForSequenceClassification
+
+REVIEWS = ["this movie was great", "bad", "a bad film and a boring plot , not great at all", "great great great"]
+
+
+@pytest.fixture(autouse=True)
+def tiny_distilbert(tmp_path: Path, monkeypatch):
+    """A random classifier of DistilBERT's format, known by the name of the real one."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *{word: 0 for text in REVIEWS for word in text.split()}]
+    pieces = [*"<|>endoftx", *(f"##{letter}" for letter in "endoftx")]
+    (tmp_path / "vocab.txt").write_text("\n".join(dict.fromkeys([*words, *pieces])))
+    BertTokenizerFast(vocab_file=str(tmp_path / "vocab.txt"), model_max_length=40).save_pretrained(tmp_path)
+    torch.manual_seed(3)
+    config = DistilBertConfig(vocab_size=64, dim=20, n_layers=2, n_heads=4, hidden_dim=33, max_position_embeddings=40)
+    config.initializer_range = 0.3
+    model = DistilBertForSequenceClassification(config)
+    model.save_pretrained(tmp_path)
+    monkeypatch.setitem(classifier.LOCAL_CLASSIFIERS, "lvwerra/distilbert-imdb", tmp_path)
+    load_classifier.cache_clear()
+    yield model.eval()
+    load_classifier.cache_clear()
+
+
+def one_by_one(model, texts: list[str]) -> list[float]:
+    """Probability of class 1, with neither padding nor a batch."""
+    _, tokenizer = load_classifier()
+    with torch.no_grad():
+        return [model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0, 1].item() for text in texts]
+
+
+def test_the_reward_is_the_probability_of_the_class_whatever_text_it_is_batched_with(tiny_distilbert):
+    wanted = one_by_one(tiny_distilbert, REVIEWS)
+    assert max(wanted) - min(wanted) > 0.05
+    positive, negative = (reward_fn_sentiment_imdb(REVIEWS, direction) for direction in ("pos", "neg"))
+    assert positive.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert torch.allclose(positive + negative, torch.ones(4), atol=1e-5)
+    assert torch.equal(reward_fn_sentiment_imdb(REVIEWS), positive)
+    assert not positive.requires_grad
+
+
+def test_the_classifier_does_not_see_the_end_of_text_token():
+    with_token = reward_fn_sentiment_imdb(["<|endoftext|>" + REVIEWS[0], REVIEWS[0] + "<|endoftext|>"])
+    assert torch.allclose(with_token, reward_fn_sentiment_imdb([REVIEWS[0]] * 2), atol=1e-6)
+
+
+def test_a_text_longer_than_the_classifier_reads_is_cut():
+    assert reward_fn_sentiment_imdb(["great " * 500]).isfinite().all()
+
+
+def test_another_direction_is_refused():
+    with pytest.raises(ValueError, match="direction takes 'pos' or 'neg', got 'up'"):
+        reward_fn_sentiment_imdb(REVIEWS, "up")
+
+
+def test_the_named_reward_passes_its_direction_on():
+    assert torch.equal(named_reward("sentiment-imdb", "neg")(REVIEWS), reward_fn_sentiment_imdb(REVIEWS, "neg"))
+
+
+def test_a_classifier_without_a_network_is_refused_with_the_embedded_one_named(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.delitem(classifier.LOCAL_CLASSIFIERS, "lvwerra/distilbert-imdb")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(CourseError, match="the reward 'sentiment-embedded' works without a network"):
+        load_classifier()
+
+
+# The embedded stand-in
+
+POSITIVE = [
+    "This movie was really wonderful, a beautiful story with superb acting.",
+    "I loved every minute of it. The cast is excellent and the ending is perfect.",
+    "One of the best films of the year: funny, touching and brilliantly shot.",
+]
+NEGATIVE = [
+    "This movie was really terrible, a boring story with awful acting.",
+    "I hated every minute of it. The cast is bad and the ending is a waste of time.",
+    "One of the worst films of the year: dull, stupid and poorly shot.",
+]
+
+
+def test_the_embedded_sentiment_tells_praise_from_blame():
+    praise, blame = (named_reward("sentiment-embedded")(texts) for texts in (POSITIVE, NEGATIVE))
+    assert praise.dtype == torch.float32 and praise.shape == (3,)
+    assert praise.min() > 0.6 and blame.max() < 0.4
+    assert torch.allclose(named_reward("sentiment-embedded", "neg")(POSITIVE), 1 - praise)
+
+
+def test_the_embedded_sentiment_reads_each_text_alone_and_no_end_of_text_token():
+    reward = named_reward("sentiment-embedded")
+    together = reward([*POSITIVE, *NEGATIVE, ""])
+    assert ((together >= 0) & (together <= 1)).all()
+    for text, score in zip(POSITIVE + NEGATIVE, together, strict=False):
+        assert reward([f"<|endoftext|>{text}"]).item() == pytest.approx(score.item(), abs=1e-6)

@@ -1,0 +1,439 @@
+"""Training: what a run does, what it leaves on disk, and what it refuses."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from part1_rlhf import RLHFTrainer
+from rlhf_course import Trainer, calc_clipped_surrogate_objective
+from rlhf_course.cli import app
+from rlhf_course.errors import CourseError
+from rlhf_course.rl.run_folder import METRICS, checkpoints
+from typer.testing import CliRunner
+
+COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
+
+
+def metrics_of(path: Path) -> list[dict[str, str]]:
+    """A run's metrics without the seconds, which no two runs share."""
+    with open(path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        del row["seconds"]
+    return rows
+
+
+def small_flags(tiny_folder: Path, **more) -> list[str]:
+    settings = {
+        "base_model": tiny_folder,
+        "run": "collapse",
+        "total_phases": 3,
+        "batch_size": 12,
+        "num_minibatches": 3,
+        "gen_len": 7,
+        **more,
+    }
+    return [part for name, value in settings.items() for part in ("--" + name.replace("_", "-"), str(value))]
+
+
+def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+# The loop
+
+
+def test_the_ratio_is_1_on_the_first_minibatch_after_a_rollout(small_args):
+    trainer = RLHFTrainer(small_args())
+    memory = trainer.rollout_phase()
+    minibatch = next(memory.get_minibatches())
+    logits, _ = trainer.model.forward_with_value_head(minibatch.sample_ids)
+    logprobs = logits.log_softmax(-1)[:, trainer.prefix_len - 1 : -1]
+    logprobs = logprobs.gather(-1, minibatch.sample_ids[:, trainer.prefix_len :, None]).squeeze(-1)
+    assert torch.allclose((logprobs - minibatch.logprobs).exp(), torch.ones(4, 7), atol=1e-5)
+
+
+def test_the_objective_is_its_four_terms(small_args):
+    args = small_args(kl_coef=1.5, ent_coef=0.3, vf_coef=0.7)
+    trainer = RLHFTrainer(args)
+    minibatch = next(trainer.rollout_phase().get_minibatches())
+    with torch.no_grad():  # away from the reference, so that every term counts
+        for parameter in trainer.model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    objective = trainer.compute_rlhf_objective(minibatch)
+    logits, values = (part.detach() for part in trainer.model.forward_with_value_head(minibatch.sample_ids))
+    logprobs, ref = (x[:, -8:-1].double().log_softmax(-1) for x in (logits, minibatch.ref_logits))
+    chosen = logprobs.gather(-1, minibatch.sample_ids[:, -7:, None]).squeeze(-1)
+    surrogate = calc_clipped_surrogate_objective(chosen, minibatch.logprobs, minibatch.advantages, 0.2, 7)
+    value_loss = 0.35 * (values[:, -8:-1] - minibatch.returns).pow(2).mean()
+    entropy = -0.3 * (logprobs.exp() * logprobs).sum(-1).mean()
+    kl = 1.5 * (logprobs.exp() * (logprobs - ref)).sum(-1).mean()
+    assert kl > 1e-3
+    assert torch.allclose(objective.double(), surrogate - value_loss + entropy - kl, atol=1e-5)
+    objective.backward()
+    assert all(parameter.grad is not None for parameter in trainer.model.get_base_model_trainable_params())
+
+
+def test_a_rollout_keeps_what_was_sampled_and_no_gradient(small_args):
+    trainer = RLHFTrainer(small_args(normalize_reward=False, prefix="There is"))
+    memory = trainer.rollout_phase()
+    assert trainer.prefix_len == trainer.model.to_tokens("There is").shape[1]
+    assert memory.sample_ids.shape == (12, trainer.prefix_len + 7)
+    for name in ("logprobs", "advantages", "values", "returns", "ref_logits"):
+        assert not getattr(memory, name).requires_grad
+    rewards = torch.tensor([float(len(text)) for text in trainer.samples])
+    assert torch.allclose(memory.advantages[:, -1], rewards - memory.values[:, -2])
+    with torch.no_grad():
+        assert torch.allclose(memory.ref_logits, trainer.ref_model(memory.sample_ids), atol=1e-6)
+
+
+def test_a_learning_phase_steps_once_a_minibatch_and_the_schedule_once(small_args):
+    trainer = RLHFTrainer(small_args(total_phases=5))
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    objective = trainer.learning_phase(trainer.rollout_phase())
+    assert isinstance(objective, float)
+    assert trainer.step == 2 * 3
+    assert trainer.scheduler.last_epoch == 1
+    moved = [name for name, old in before.items() if not torch.equal(old, trainer.model.state_dict()[name])]
+    assert any(name.startswith("value_head") for name in moved) and any("embed" in name for name in moved)
+
+
+def test_the_gradient_is_clipped_to_the_norm_that_is_asked_for(small_args):
+    trainer = RLHFTrainer(small_args(max_grad_norm=1e-3))
+    trainer.learning_phase(trainer.rollout_phase())
+    gradients = [parameter.grad for parameter in trainer.model.parameters() if parameter.grad is not None]
+    assert torch.stack([gradient.norm() for gradient in gradients]).norm() <= 1e-3 * 1.001
+
+
+def test_the_reference_never_moves(small_args, tmp_path):
+    trainer = RLHFTrainer(small_args())
+    before = [parameter.clone() for parameter in trainer.ref_model.parameters()]
+    trainer.train(tmp_path / "run", show=False)
+    assert not trainer.ref_model.training and trainer.model.training
+    for old, new in zip(before, trainer.ref_model.parameters(), strict=True):
+        assert torch.equal(old, new) and not new.requires_grad
+
+
+def test_reward_rises_where_the_policy_can_earn_it(small_args, tmp_path):
+    args = small_args(
+        total_phases=15,
+        batch_size=48,
+        base_lr=5e-3,
+        kl_coef=0.0,
+        reward_fn=lambda texts: torch.tensor([float(text.count("e")) for text in texts]),
+    )
+    rows = RLHFTrainer(args).train(tmp_path / "run", show=False).rows
+    assert rows[-1]["mean_reward"] > rows[0]["mean_reward"] + 2
+    assert rows[-1]["kl"] > rows[0]["kl"] > 0
+
+
+# The record
+
+
+def test_a_run_leaves_settings_metrics_samples_a_plot_and_checkpoints(small_args, tmp_path):
+    trainer = RLHFTrainer(small_args())
+    trainer.train(tmp_path / "run", show=False)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["args"]["total_phases"] == 3 and config["args"]["gen_len"] == 7
+    with open(tmp_path / "run" / "metrics.csv") as file:
+        assert tuple(file.readline().strip().split(",")) == METRICS
+    rows = metrics_of(tmp_path / "run")
+    assert [row["phase"] for row in rows] == ["0", "1", "2"]
+    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 3 * 12
+    for phase in range(3):
+        rewards = [sample["reward"] for sample in samples if sample["phase"] == phase]
+        assert float(rows[phase]["mean_reward"]) == pytest.approx(sum(rewards) / 12)
+    assert all(sample["reward"] == len(sample["text"]) and sample["ref_logprob"] < 0 for sample in samples)
+    assert (tmp_path / "run" / "reward.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["phase_00003.pt"]
+
+
+def test_the_recorded_kl_is_without_its_coefficient(small_args, tmp_path):
+    rows = RLHFTrainer(small_args(kl_coef=0.0)).train(tmp_path / "run", show=False).rows
+    assert all(row["kl"] > 0 for row in rows)
+
+
+def test_the_first_phase_of_a_warm_up_learns_nothing(small_args, tmp_path):
+    rows = RLHFTrainer(small_args(warmup_steps=2)).train(tmp_path / "run", show=False).rows
+    assert [row["lr"] for row in rows] == [0, 0.5e-3, 1e-3]
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-6) and rows[0]["clipfrac"] == 0
+
+
+def test_numbers_that_the_learner_logs_become_columns(small_args, tmp_path):
+    class Logging(RLHFTrainer):
+        def compute_rlhf_objective(self, minibatch):
+            self.log(minibatch_rows=len(minibatch.sample_ids))
+            return super().compute_rlhf_objective(minibatch)
+
+    Logging(small_args()).train(tmp_path / "run", show=False)
+    assert [row["minibatch_rows"] for row in metrics_of(tmp_path / "run")] == ["4.0"] * 3
+
+
+def test_the_raw_reward_is_recorded_even_where_the_trainer_does_not_call_reward(small_args, tmp_path):
+    class Direct(RLHFTrainer):
+        def rollout_phase(self):
+            self.reward = lambda samples: self.args.reward_fn(samples)
+            memory = super().rollout_phase()
+            del self.reward
+            return memory
+
+    rows = Direct(small_args()).train(tmp_path / "run", show=False).rows
+    assert all(row["mean_reward"] > 10 for row in rows)
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another(small_args, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        RLHFTrainer(small_args(seed=seed)).train(tmp_path / name, show=False)
+    assert metrics_of(tmp_path / "a") == metrics_of(tmp_path / "b")
+    assert (tmp_path / "a" / "samples.jsonl").read_text() == (tmp_path / "b" / "samples.jsonl").read_text()
+    assert metrics_of(tmp_path / "a") != metrics_of(tmp_path / "c")
+
+
+def test_samples_and_progress_are_shown_every_phase(small_args, tmp_path, capsys):
+    RLHFTrainer(small_args(reward_fn=lambda texts: torch.full((len(texts),), 0.25))).train(tmp_path / "run")
+    shown = capsys.readouterr().out
+    for phase in (1, 2, 3):
+        assert f"phase {phase}: mean reward 0.25, KL" in shown
+    assert "0.250" in shown and "This is" in shown and str(tmp_path / "run")[:20] in shown
+
+
+def test_wandb_records_a_run_offline(small_args, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", show=False)
+    (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
+    assert b"clipped_surrogate" in record.read_bytes()
+
+
+# Stopping and resuming
+
+
+class StopsAfterItsFirstPhase(RLHFTrainer):
+    def learning_phase(self, memory):
+        self.stop()
+        return super().learning_phase(memory)
+
+
+def test_a_resumed_run_gives_the_metrics_of_one_that_was_never_stopped(small_args, tmp_path):
+    args = small_args(total_phases=4, warmup_steps=1)
+    RLHFTrainer(args).train(tmp_path / "whole", show=False)
+    StopsAfterItsFirstPhase(args).train(tmp_path / "parts", show=False)
+    assert len(metrics_of(tmp_path / "parts")) == 1
+    RLHFTrainer(args).train(tmp_path / "parts", resume=True, show=False)
+    assert metrics_of(tmp_path / "parts") == metrics_of(tmp_path / "whole")
+    assert (tmp_path / "parts" / "samples.jsonl").read_text() == (tmp_path / "whole" / "samples.jsonl").read_text()
+
+
+def test_phases_after_the_last_checkpoint_are_done_again(small_args, tmp_path):
+    class DiesInItsThirdPhase(RLHFTrainer):
+        def learning_phase(self, memory):
+            if self.phase == 0:
+                self.stop()
+            return super().learning_phase(memory)
+
+    args = small_args(total_phases=4)
+    RLHFTrainer(args).train(tmp_path / "whole", show=False)
+    DiesInItsThirdPhase(args).train(tmp_path / "parts", show=False)
+    # What a killed process leaves: rows of a phase that no checkpoint has seen.
+    lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
+    (tmp_path / "parts" / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
+    RLHFTrainer(args).train(tmp_path / "parts", resume=True, show=False)
+    assert metrics_of(tmp_path / "parts") == metrics_of(tmp_path / "whole")
+
+
+def test_a_run_is_not_resumed_with_other_settings(small_args, tmp_path):
+    StopsAfterItsFirstPhase(small_args()).train(tmp_path / "run", show=False)
+    with pytest.raises(CourseError, match="is a run with another gen_len, kl_coef"):
+        RLHFTrainer(small_args(gen_len=8, kl_coef=0.1)).train(tmp_path / "run", resume=True, show=False)
+
+
+def test_ctrl_c_ends_after_the_phase_and_resume_completes_the_run(tiny_folder, tmp_path):
+    flags = small_flags(tiny_folder, total_phases=200, batch_size=60)
+    process = subprocess.Popen(
+        [*COMMAND, "train", *flags, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    metrics = tmp_path / "run" / "metrics.csv"
+    while process.poll() is None and not metrics.is_file():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    done = len(metrics_of(tmp_path / "run"))
+    assert process.returncode == 0, output
+    assert "stopping after this phase" in output and f"{done} of 200 phases done" in output
+    assert "Traceback" not in output
+    assert 0 < done < 200
+    assert [path.name for path in checkpoints(tmp_path / "run")][-1] == f"phase_{done:05d}.pt"
+
+
+def test_the_command_line_resumes_in_place_and_in_a_copy(tiny_folder, tmp_path, small_args):
+    flags = small_flags(tiny_folder, total_phases=13)
+    assert run_cli("train", *flags, "--out", tmp_path / "whole").returncode == 0
+    whole = metrics_of(tmp_path / "whole")
+    (tmp_path / "whole" / "checkpoints" / "phase_00013.pt").unlink()
+    copied = run_cli("train", "--resume", tmp_path / "whole", "--out", tmp_path / "copy")
+    assert copied.returncode == 0, copied.stderr
+    assert run_cli("train", "--resume", tmp_path / "whole").returncode == 0
+    assert metrics_of(tmp_path / "whole") == metrics_of(tmp_path / "copy") == whole
+    refused = run_cli("train", "--resume", tmp_path / "whole", "--kl-coef", "1")
+    assert refused.returncode == 2
+    assert "a resumed run keeps its settings: leave out --kl-coef" in refused.stderr
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("reward_fn", "message"),
+    [
+        (lambda texts: [1.0] * len(texts), "reward_fn returned a list, should return a float tensor of shape"),
+        (lambda texts: torch.zeros(len(texts), 1), r"reward_fn returned shape \[2, 1\], should return"),
+        (lambda texts: torch.zeros(()), r"reward_fn returned shape \[\], should return"),
+        (lambda texts: torch.ones(len(texts)).int(), r"reward_fn returned torch.int32, .*\(add \.float\(\)\)"),
+        (lambda texts: torch.full((len(texts),), float("nan")), "reward_fn returned nan for text 0"),
+        (lambda texts: torch.full((len(texts),), float("inf")), "reward_fn returned inf for text 0"),
+    ],
+)
+def test_a_reward_that_is_none_is_refused_before_anything_is_written(small_args, tmp_path, reward_fn, message):
+    with pytest.raises(CourseError, match=message):
+        RLHFTrainer(small_args(reward_fn=reward_fn)).train(tmp_path / "run", show=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_text_longer_than_the_model_reads_is_refused(small_args):
+    with pytest.raises(CourseError, match=r"gen_len takes at most \d+ here: the model reads 64 tokens, .* got 64"):
+        RLHFTrainer(small_args(gen_len=64))
+
+
+def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
+    trainer = RLHFTrainer(small_args(total_phases=1))
+    trainer.train(tmp_path / "run", show=False)
+    with pytest.raises(CourseError, match="has done all its phases"):
+        trainer.train(tmp_path / "again", show=False)
+    assert not (tmp_path / "again").exists()
+
+
+def test_rewards_become_float32_without_gradient_whatever_float_they_were(small_args):
+    weight = torch.ones(1, requires_grad=True)
+    for dtype in (torch.float16, torch.float64):
+        trainer = RLHFTrainer(small_args(reward_fn=lambda texts: weight.expand(len(texts)).to(dtype)))
+        reward = trainer.reward(["a", "b", "c"])
+        assert reward.dtype == torch.float32 and not reward.requires_grad and reward.tolist() == [1, 1, 1]
+
+
+def test_an_objective_that_is_not_a_number_stops_the_run(small_args, tmp_path):
+    class Lost(RLHFTrainer):
+        def learning_phase(self, memory):
+            return float("nan")
+
+    with pytest.raises(CourseError, match="the objective was nan in phase 1"):
+        Lost(small_args()).train(tmp_path / "run", show=False)
+
+
+def test_a_folder_that_is_in_use_is_refused_and_left_as_it_was(small_args, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(CourseError, match="run is not empty: name a new folder"):
+        RLHFTrainer(small_args()).train(tmp_path / "run", show=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(small_args, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="cannot be written: Not a directory"):
+        RLHFTrainer(small_args()).train(tmp_path / "file" / "run", show=False)
+
+
+def test_the_methods_of_the_exercise_are_asked_for_by_name(small_args):
+    with pytest.raises(NotImplementedError):
+        Trainer(small_args()).rollout_phase()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args, tmp_path):
+    args = small_args(total_phases=11)
+    RLHFTrainer(args).train(tmp_path / "run", show=False)
+    before, newest = checkpoints(tmp_path / "run")
+    whole = metrics_of(tmp_path / "run")
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.raises(CourseError, match="phase_00011.pt is damaged: delete it to go on from phase_00010.pt"):
+        RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
+    assert metrics_of(tmp_path / "run") == whole
+    newest.unlink()
+    RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
+    assert metrics_of(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--base-model", "./no-such-folder"], "base_model './no-such-folder': no such folder"),
+        (["--gen-len", "0"], "gen_len takes a whole number of at least 1, got 0"),
+        (["--run", "dots"], "run takes collapse, periods, sentiment, got 'dots'"),
+        (["--profile", "tpu"], "profile takes auto, laptop, gpu, gpu-large, got 'tpu'"),
+        (["--reward", "dots"], "reward takes periods, sentiment-embedded, sentiment-imdb or package.module:function"),
+        (["--reward", "math:nothing"], "reward 'math:nothing' cannot be imported"),
+        (["--reward", "math:pi"], "reward 'math:pi' is no function"),
+        (["--direction", "up"], "direction takes pos or neg, got 'up'"),
+        (["--code", "./nowhere"], "holds no part1_rlhf"),
+        (["--resume", "./nowhere"], "nowhere holds no config.json"),
+    ],
+)
+def test_the_command_line_says_what_was_wrong_in_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    from rlhf_course.cli import main
+
+    out = [] if arguments[0] == "--resume" else ["--out", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["rlhf-course", "train", *arguments, *out])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+# The command line
+
+
+def test_every_setting_has_a_flag():
+    from rlhf_course import RLHFArgs
+
+    shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).stdout
+    for name in set(RLHFArgs.__dataclass_fields__) - {"reward_fn"}:
+        assert "--" + name.replace("_", "-") in shown
+    for flag in ("--out", "--resume", "--run", "--profile", "--reward", "--direction", "--code"):
+        assert flag in shown
+
+
+def test_a_learners_code_and_reward_are_trained_and_recorded(tiny_folder, tmp_path):
+    from rlhf_course.code import SOLUTIONS
+
+    desk = tmp_path / "desk"
+    (desk / "part1_rlhf").mkdir(parents=True)
+    for file in (SOLUTIONS / "part1_rlhf").glob("*.py"):
+        (desk / "part1_rlhf" / file.name).write_text(file.read_text())
+    (desk / "part1_rlhf" / "normalize_reward.py").write_text("def normalize_reward(reward, eps=1e-5):\n    return 0 * reward\n")
+    (desk / "my_rewards.py").write_text("import torch\ndef long(texts):\n    return torch.tensor([len(t) / 1 for t in texts])\n")
+    flags = small_flags(tiny_folder, reward="my_rewards:long", code=desk, out=tmp_path / "run")
+    done = run_cli("train", *flags, "--no-normalize-reward")
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["code"] == str(desk)
+    assert config["args"]["reward_fn"] == {"name": "my_rewards:long", "direction": "pos"}
+    assert config["args"]["normalize_reward"] is False and config["args"]["kl_coef"] == 0.0
+    assert float(metrics_of(tmp_path / "run")[0]["mean_reward"]) > 20
+
+
+def test_doctor_tells_what_is_here_and_what_is_missing():
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for piece in ("Python", "torch", "GPU", "memory", "embedded model", "models from the hub", "sandbox", "browser"):
+        assert piece in done.stdout
