@@ -26,6 +26,16 @@ _HOME = {
     "named_reward": "rl.rewards",
     "EXERCISES": "exercises",
     "use_code": "code",
+    "check": "notebook.judging",
+    "passed": "notebook.judging",
+    "hint": "notebook.guide",
+    "progress": "notebook.guide",
+    "reset": "notebook.magic",
+    "load": "notebook.magic",
+    "predict": "notebook.predictions",
+    "compare": "notebook.predictions",
+    "open_training": "notebook.gate",
+    "train_run": "notebook.gate",
 }
 __all__ = sorted(_HOME)
 __version__ = "0.1.0"
@@ -39,3 +49,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext rlhf_course` does what `import rlhf_course.notebook` does: it makes `%%exercise` known."""
+    importlib.import_module("rlhf_course.notebook").register()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
-from rlhf_course.code import SOLUTIONS
+from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.rl.args import RLHFArgs
@@ -50,6 +50,31 @@ def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by de
     from rlhf_course.demo import run_demo
 
     run_demo(out)
+
+
+@app.command()
+def build(
+    check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
+    outputs: Annotated[str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")] = None,
+    root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
+) -> None:
+    """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes."""
+    from rlhf_course.building.build import built_files, differing, write
+
+    if outputs is not None:
+        from rlhf_course.building.outputs import make_outputs
+
+        print(*make_outputs(root.resolve(), outputs), sep="\n")
+    files = built_files(root.resolve())
+    if not check:
+        changed = write(root.resolve(), files, force)
+        print(f"{len(files)} files, {len(changed)} of them written")
+        return
+    if different := differing(root.resolve(), files):
+        print("not as built; run `rlhf-course build`:", *different, sep="\n  ")
+        raise typer.Exit(1)
+    print(f"{len(files)} files, all as built")
 
 
 def train(

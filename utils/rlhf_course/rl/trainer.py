@@ -69,6 +69,8 @@ class Trainer:
         self.samples: list[str] = []
         model_name = Path(args.base_model).name
         self.run_name = f"{datetime.now():%Y%m%d-%H%M%S}-{describe_reward(args.reward_fn)['name'].split(':')[-1]}-{model_name}"
+        # Exercises that the reference answers in this run, for its record.
+        self.reference: list[str] = []
         self._raw_reward: Float[Tensor, "batch"] | None = None
         self._logged: dict[str, list[float]] = defaultdict(list)
         self._stop_asked = False
@@ -221,6 +223,7 @@ class Trainer:
             "args": settings,
             "run_name": self.run_name,
             "code": str(code_in_use()),
+            "reference": self.reference,
             "device": str(self.model.cfg.device),
             "torch": torch.__version__,
         }

@@ -1,0 +1,48 @@
+"""How long the self-checks take once the kernel is warm: `python benchmarks/check_speed.py`.
+
+Each check runs on the reference answer, and on the known mistake whose diagnosis takes longest to reach: the last one.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rlhf_course import check
+from rlhf_course.building.bank import answers_in
+from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
+from rlhf_course.exercises import EXERCISES
+
+REPEATS = 5
+
+
+def median_seconds(call: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            call()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])  # the first warms up
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as desk:
+        shutil.copytree(SOLUTIONS / PACKAGE, Path(desk) / PACKAGE)
+        os.environ["RLHF_COURSE_DESK"] = desk
+        check("RLHFTrainer")
+        print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}")
+        for exercise in EXERCISES:
+            mistake = list(answers_in(REPOSITORY / "tests/hidden/mistakes" / exercise.file).values())[-1]
+            right = median_seconds(lambda: check(exercise.name))
+            wrong = median_seconds(lambda: check(mistake, exercise.name))
+            print(f"{exercise.name:<32}{right:>10.3f}{wrong:>10.3f}")
+
+
+if __name__ == "__main__":
+    main()

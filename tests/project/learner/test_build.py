@@ -1,0 +1,273 @@
+"""The build: deterministic, without drift, and open to new exercises."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from learners import learner_environment
+from rlhf_course.building.notebooks import build_notebook, missing_outputs
+from rlhf_course.building.stubs import cut_solutions
+from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import EXERCISES
+
+STUBS = {exercise.name: f"def {exercise.name}():\n    raise NotImplementedError\n" for exercise in EXERCISES}
+SOURCES = sorted((REPOSITORY / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
+BUILT = sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def run_build(root: Path, *flags: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **learner_environment(), "PYTHONPATH": str(root / "utils")}
+    program = "from rlhf_course.cli import main; main()"
+    command = [sys.executable, "-c", program, "build", "--root", str(root), *flags]
+    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """What the build reads and writes, without the notebooks' texts and without models."""
+    for folder in ("solutions/part1_rlhf", "notebooks/part1_rlhf", "tests/hidden", "utils/rlhf_course"):
+        ignored = shutil.ignore_patterns("__pycache__", "models", ".*")
+        shutil.copytree(REPOSITORY / folder, target / folder, ignore=ignored)
+    return target
+
+
+def only(root: Path, *names: str) -> None:
+    """Cut the list of exercises down, so that a build takes seconds."""
+    path = root / "utils/rlhf_course/exercises.py"
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("    Exercise(") or any(f'"{name}"' in line for name in names)]
+    path.write_text("".join(kept))
+
+
+@pytest.fixture
+def small_tree(tmp_path):
+    root = copy_of_the_tree(tmp_path / "course")
+    only(root, "normalize_reward", "reward_fn_char_count")
+    return root
+
+
+def test_solutions_are_cut_at_the_marks_and_indentation_is_kept():
+    text = "class A:\n    def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\n\n    x = 2\n"
+    assert cut_solutions(text, "a.py") == (
+        'class A:\n    def f(self):\n        raise NotImplementedError("write this part")\n\n    x = 2\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1\n", "### BEGIN SOLUTION\n", "### END SOLUTION\n", "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION\n"]
+)
+def test_marks_that_do_not_pair_up_are_refused(text):
+    with pytest.raises(CourseError, match="a.py"):
+        cut_solutions(text, "a.py")
+
+
+def test_stubs_compile_and_hold_no_mark():
+    for exercise in EXERCISES:
+        text = (REPOSITORY / "notebooks" / PACKAGE / exercise.file).read_text()
+        compile(text, exercise.file, "exec")
+        assert "SOLUTION" not in text
+        assert "raise NotImplementedError" in text
+
+
+def markdown(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "outputs").mkdir(exist_ok=True)
+    path = tmp_path / "06_objective.md"
+    path.write_text(text)
+    return path
+
+
+CELLS = """# Title
+
+```python exercise="calc_kl_penalty"
+```
+
+```python check="calc_kl_penalty"
+check(calc_kl_penalty)
+```
+
+<!-- #region manual="brainstorm_periods" points=2 -->
+Your ideas.
+<!-- #endregion -->
+
+```python expected="table"
+print(1)
+```
+
+```python expected="curve" alt="A curve that \\"rises\\"."
+plot()
+```
+"""
+
+
+def test_cells_are_filled_and_carry_nbgraders_metadata(tmp_path):
+    source = markdown(tmp_path, CELLS.replace('\\"', ""))
+    (tmp_path / "outputs/table.txt").write_text("1 2 3\n")
+    (tmp_path / "outputs/curve.png").write_bytes(b"picture")
+    notebook = nbformat.reads(build_notebook(source, STUBS), as_version=4)
+    title, exercise, check, manual, table, curve = notebook.cells
+    assert exercise.source == "%%exercise calc_kl_penalty\n" + STUBS["calc_kl_penalty"].rstrip()
+    assert exercise.metadata.nbgrader == {
+        "grade": False, "grade_id": "exercise-calc_kl_penalty", "locked": False, "schema_version": 3, "solution": True, "task": False
+    }  # fmt: skip
+    assert (check.metadata.nbgrader.grade, check.metadata.nbgrader.locked, check.metadata.nbgrader.points) == (True, True, 8)
+    assert (manual.cell_type, manual.metadata.nbgrader.solution, manual.metadata.nbgrader.points) == ("markdown", True, 2)
+    assert "Expected output" in table.outputs[0].data["text/plain"]
+    assert table.outputs[1].data["text/plain"] == "1 2 3"
+    assert 'alt="A curve that rises."' in curve.outputs[1].data["text/html"]
+    assert [cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code"] == [None] * 4
+    assert build_notebook(source, STUBS) == build_notebook(source, STUBS)
+
+
+def test_a_cells_id_stays_when_another_cell_comes(tmp_path):
+    before = nbformat.reads(build_notebook(markdown(tmp_path, CELLS.replace(' alt="A curve that \\"rises\\"."', "")), STUBS), as_version=4)
+    text = "New words.\n\n```python\n0\n```\n\n" + CELLS.replace(' alt="A curve that \\"rises\\"."', "")
+    after = nbformat.reads(build_notebook(markdown(tmp_path, text), STUBS), as_version=4)
+    assert {cell.id for cell in before.cells[1:]} < {cell.id for cell in after.cells}
+    assert len({cell.id for cell in after.cells}) == len(after.cells)
+
+
+def test_a_cell_of_no_exercise_is_refused(tmp_path):
+    source = markdown(tmp_path, '```python exercise="calc_kl"\n```\n')
+    with pytest.raises(CourseError, match="calc_kl"):
+        build_notebook(source, STUBS)
+
+
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_a_built_notebook_is_valid_has_unique_grade_ids_and_only_marked_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert output.metadata.get("expected")
+            assert "image/png" not in output.data or "<img alt=" in output.data["text/html"]
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\s*\]\(", cell.source), "a picture without alternative text"
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_nbgrader_reads_a_built_notebook(path):
+    from nbgrader.nbgraderformat import read
+
+    for cell in read(path, as_version=4).cells:
+        if grade := cell.metadata.get("nbgrader"):
+            assert grade["schema_version"] == 3
+
+
+def test_grade_ids_are_unique_over_the_course():
+    ids = [
+        cell["metadata"]["nbgrader"]["grade_id"]
+        for path in BUILT
+        for cell in json.loads(path.read_text())["cells"]
+        if "nbgrader" in cell["metadata"]
+    ]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.skipif(len(SOURCES) < 10, reason="the notebooks' texts are not all there")
+def test_every_exercise_is_taught_and_checked_in_its_notebook():
+    for exercise in EXERCISES:
+        cells = json.loads((REPOSITORY / "notebooks" / f"{exercise.notebook}.ipynb").read_text())["cells"]
+        ids = [cell["metadata"]["nbgrader"]["grade_id"] for cell in cells if "nbgrader" in cell["metadata"]]
+        assert ids.index(f"exercise-{exercise.name}") < ids.index(f"check-{exercise.name}")
+
+
+@pytest.mark.skipif(len(SOURCES) < 10, reason="the notebooks' texts are not all there")
+def test_every_expected_output_is_there():
+    assert {source.stem: missing for source in SOURCES if (missing := missing_outputs(source))} == {}
+
+
+@pytest.mark.slow
+def test_the_built_files_are_as_a_fresh_build_makes_them():
+    done = run_build(REPOSITORY, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_build_names_what_differs_and_puts_it_right(small_tree):
+    assert run_build(small_tree, "--force").returncode == 0
+    assert run_build(small_tree, "--check").returncode == 0
+    stub = small_tree / "notebooks/part1_rlhf/normalize_reward.py"
+    before = stub.read_bytes()
+    stub.write_text("changed = 1\n")
+    (small_tree / "notebooks/99_old.ipynb").write_text('{"cells": []}')
+    done = run_build(small_tree, "--check")
+    assert done.returncode == 1
+    assert "notebooks/part1_rlhf/normalize_reward.py" in done.stdout
+    assert "notebooks/99_old.ipynb" in done.stdout
+    refused = run_build(small_tree)
+    assert refused.returncode == 2
+    assert "with work in it" in refused.stderr
+    assert run_build(small_tree, "--force").returncode == 0
+    assert stub.read_bytes() == before
+    assert not (small_tree / "notebooks/99_old.ipynb").exists()
+
+
+def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
+    bank = small_tree / "tests/hidden/mistakes/normalize_reward.py"
+    bank.write_text(bank.read_text() + '\n\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n')
+    done = run_build(small_tree, "--check")
+    assert done.returncode == 2
+    assert "again and softmax of normalize_reward do the same" in done.stderr
+
+
+DUMMY = {
+    "solutions/part1_rlhf/double_reward.py": '''"""A dummy."""
+
+from torch import Tensor
+
+
+def double_reward(reward: Tensor) -> Tensor:
+    """Twice the reward."""
+    ### BEGIN SOLUTION
+    return 2 * reward
+    ### END SOLUTION
+''',
+    "utils/rlhf_course/checks/double_reward.py": '''"""Self-check of `double_reward`."""
+
+import torch
+
+from rlhf_course.checks.core import Case, Check, observe_call
+
+HINTS = ("Think.", "The shape stays.", "Multiply.")
+CASES = {"three": Case("reward = [1.0, 2.0, 4.0]", {"reward": torch.tensor([1.0, 2.0, 4.0])})}
+CHECK = Check("double_reward", CASES, observe_call)
+
+
+def test_each_reward_is_doubled(double_reward):
+    CHECK.require(double_reward, "three")
+''',
+    "tests/hidden/mistakes/double_reward.py": '"""Mistakes."""\n\n\ndef squares(reward):\n    """You squared it."""\n    return reward**2\n',
+    "tests/hidden/variants/double_reward.py": '"""Variants."""\n\n\ndef adds(reward):\n    return reward + reward\n',
+}
+
+
+def test_a_new_exercise_is_its_files_and_one_line_in_the_list(small_tree):
+    for name, text in DUMMY.items():
+        (small_tree / name).write_text(text)
+    listed = small_tree / "utils/rlhf_course/exercises.py"
+    line = '    Exercise("double_reward", "04_sampling_and_rewards", 1, 1, 1, (1, 2)),\n'
+    listed.write_text(re.sub(r"(EXERCISES = \(\n)", r"\1" + line, listed.read_text()))
+    assert run_build(small_tree, "--force").returncode == 0
+    desk = small_tree / "notebooks"
+    stub = desk / "part1_rlhf/double_reward.py"
+    assert "NotImplementedError" in stub.read_text()
+    assert "double_reward: not attempted" in check_in(small_tree, desk)
+    stub.write_text("def double_reward(reward):\n    return reward * reward\n")
+    shown = check_in(small_tree, desk)
+    assert "double_reward: wrong" in shown and "likely: You squared it." in shown
+    stub.write_text("def double_reward(reward):\n    return reward * 2\n")
+    assert "double_reward: passed" in check_in(small_tree, desk)
+
+
+def check_in(root: Path, desk: Path) -> str:
+    environment = {**os.environ, **learner_environment(), "PYTHONPATH": str(root / "utils")}
+    program = "from rlhf_course import check, hint, progress; check('double_reward'); hint('double_reward'); progress()"
+    done = subprocess.run([sys.executable, "-c", program], cwd=desk, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,153 @@
+"""What `check` says, and that nothing else disturbs it."""
+
+import random
+import warnings
+
+import pytest
+import torch
+from learners import answer_text, stub_text
+from rlhf_course import check
+from rlhf_course.code import PACKAGE
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.notebook.state import read_state
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+def test_an_untouched_stub_is_not_attempted(desk, exercise):
+    assert check(exercise.name).status == "not attempted"
+
+
+def write(desk, name, text):
+    (desk / PACKAGE / f"{name}.py").write_text(text)
+
+
+def test_the_file_of_the_desk_is_checked_by_name(desk, capsys):
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    result = check("calc_kl_penalty")
+    assert result.status == "passed"
+    assert result
+    shown = capsys.readouterr().out
+    assert "calc_kl_penalty: passed" in shown
+    assert "Next: HookedTransformer" not in shown
+    assert "Next: calc_entropy_bonus" in shown
+    assert read_state(desk)["exercises"]["calc_kl_penalty"]["status"] == "passed"
+
+
+def test_an_error_is_told_with_the_line_of_the_learners_own_file(desk):
+    text = stub_text("compute_advantages")
+    write(desk, "compute_advantages", text.replace('raise NotImplementedError("write this part")', "return values + missing"))
+    result = check("compute_advantages")
+    assert result.status == "error"
+    line = text.splitlines().index('    raise NotImplementedError("write this part")') + 1
+    assert any(f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in one for one in result.lines)
+    assert any("NameError" in one for one in result.lines)
+    assert len(result.lines) < 12
+
+
+def test_a_file_that_does_not_even_load_is_an_error_of_its_own_exercise_alone(desk):
+    write(desk, "get_logprobs", "def get_logprobs(:\n    pass\n")
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    result = check("get_logprobs")
+    assert result.status == "error"
+    assert any("line 1 of part1_rlhf/get_logprobs.py" in line for line in result.lines)
+    assert check("calc_kl_penalty").status == "passed"
+
+
+def test_a_file_that_exits_is_an_error_and_nothing_more(desk):
+    write(desk, "get_logprobs", "raise SystemExit(3)\n")
+    assert check("get_logprobs").status == "error"
+
+
+def test_an_unknown_mistake_is_told_by_input_result_and_what_was_wanted(capsys):
+    def calc_entropy_bonus(logits, ent_coef, gen_len):
+        return 7 * (logits * 0).sum() + 12.5
+
+    result = check(calc_entropy_bonus)
+    assert (result.status, result.mistake) == ("wrong", None)
+    shown = capsys.readouterr().out
+    assert "input:  logits of shape [3, 4, 7], ent_coef = 0.3, gen_len = 4" in shown
+    assert "got:    result 12.5" in shown
+    assert "wanted: result 0." in shown
+    assert "hint('calc_entropy_bonus')" in shown
+
+
+def test_of_large_results_the_first_wrong_entry_is_shown():
+    def get_logprobs(logits, tokens, prefix_len=None):
+        first = prefix_len or 1
+        right = logits[:, first - 1 : -1].log_softmax(-1).gather(-1, tokens[:, first:, None])[..., 0]
+        return right + torch.nn.functional.one_hot(torch.tensor(2), right.shape[1]) * 5
+
+    result = check(get_logprobs)
+    assert any(line.startswith("got:    result [0, 2] = ") for line in result.lines)
+
+
+def test_prints_and_warnings_of_the_learner_do_not_matter(desk, capsys):
+    text = answer_text("normalize_reward").replace(
+        "    return (reward", "    import warnings\n    warnings.warn('loud')\n    print('loud')\n    return (reward"
+    )
+    write(desk, "normalize_reward", text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check("normalize_reward").status == "passed"
+    assert "loud" not in capsys.readouterr().out
+
+
+def test_a_check_leaves_the_random_states_and_the_gradient_switch_alone():
+    def normalize_reward(reward, eps=1e-5):
+        torch.rand(3)
+        random.random()
+        return reward
+
+    torch.manual_seed(4)
+    random.seed(4)
+    with torch.no_grad():
+        check(normalize_reward)
+        assert not torch.is_grad_enabled()
+    drawn = torch.rand(1), random.random()
+    torch.manual_seed(4)
+    random.seed(4)
+    assert drawn == (torch.rand(1), random.random())
+
+
+def test_something_that_is_no_exercise_is_said_so(capsys):
+    assert check("compute_advantage").status == "error"
+    assert "compute_advantages" in capsys.readouterr().out
+
+
+def test_the_trainer_first_asks_that_what_it_uses_passes(solved_desk, capsys):
+    wrong = answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()")
+    write(solved_desk, "calc_kl_penalty", wrong)
+    write(solved_desk, "get_optimizer", stub_text("get_optimizer"))
+    result = check("RLHFTrainer")
+    assert result.status == "not attempted"
+    assert result.lines[1:] == ["  calc_kl_penalty: wrong", "  get_optimizer: not attempted"]
+
+
+def test_a_file_changed_by_hand_is_checked_as_it_is_now(desk, capsys):
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    from rlhf_course.exercises import BY_NAME
+    from rlhf_course.notebook.desk import load_answer
+
+    bound = load_answer(BY_NAME["calc_kl_penalty"])
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()"))
+    result = check(bound)
+    assert result.mistake == "sums_over_everything"
+    assert "has changed since the cell ran" in capsys.readouterr().out
+
+
+def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
+    whole, stub = answer_text("HookedTransformerWithValueHead"), stub_text("HookedTransformerWithValueHead")
+    half = stub.replace('raise NotImplementedError("write this part")', whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1)
+    write(desk, "value_head", half + "\n")
+    result = check("HookedTransformerWithValueHead")
+    assert result.status == "not attempted"
+    assert "value_head.py" in result.lines[0]
+
+
+@pytest.mark.parametrize("execution", ["autograde", "validate"])
+def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_means_full_marks(desk, monkeypatch, execution):
+    monkeypatch.setenv("NBGRADER_EXECUTION", execution)
+    with pytest.raises(AssertionError, match="calc_kl_penalty: not attempted"):
+        check("calc_kl_penalty")
+    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    assert check("calc_kl_penalty").status == "passed"

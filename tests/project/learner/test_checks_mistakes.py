@@ -1,0 +1,116 @@
+"""Every known mistake is rejected and named; right answers in other words are accepted."""
+
+import json
+import re
+
+import pytest
+from rlhf_course import use_code
+from rlhf_course.building.bank import answers_in
+from rlhf_course.checks.core import mistakes_of
+from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
+from rlhf_course.exercises import BY_NAME, EXERCISES, Exercise
+from rlhf_course.notebook.judging import PASSED, Result, checks_of, judge
+
+HIDDEN = REPOSITORY / "tests/hidden"
+
+
+def names_in(folder: str, exercise: Exercise) -> list[str]:
+    text = (HIDDEN / folder / exercise.file).read_text()
+    return [name for name in re.findall(r"^(?:class|def) (\w+)", text, flags=re.MULTILINE) if not name.startswith("_")]
+
+
+def every(folder: str) -> list:
+    slow = {"RLHFTrainer": [pytest.mark.slow]}
+    return [
+        pytest.param(exercise.name, name, id=f"{exercise.name}-{name}", marks=slow.get(exercise.name, []))
+        for exercise in EXERCISES
+        for name in names_in(folder, exercise)
+    ]
+
+
+_LOADED: dict[tuple[str, str], dict] = {}
+
+
+def judged(folder: str, exercise: str, name: str) -> Result:
+    use_code(SOLUTIONS)
+    key = (folder, exercise)
+    if key not in _LOADED:
+        _LOADED[key] = answers_in(HIDDEN / folder / BY_NAME[exercise].file)
+    return judge(BY_NAME[exercise], _LOADED[key][name], needs=lambda one: Result(one.name, PASSED))
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), every("mistakes"))
+def test_a_known_mistake_is_rejected_and_named(exercise, mistake):
+    result = judged("mistakes", exercise, mistake)
+    assert result.status in ("wrong", "error")
+    assert result.mistake == mistake
+    assert mistakes_of(exercise)[mistake]["says"] in "\n".join(result.lines)
+    assert len(result.lines) < 12
+
+
+@pytest.mark.parametrize(("exercise", "variant"), every("variants"))
+def test_a_right_answer_in_other_words_is_accepted(exercise, variant):
+    result = judged("variants", exercise, variant)
+    assert result.status == "passed", result.lines
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+def test_the_bank_holds_eight_mistakes_four_variants_and_three_hints_for_each_exercise(exercise):
+    assert len(names_in("mistakes", exercise)) >= 8
+    assert len(names_in("variants", exercise)) >= 4
+    assert len(checks_of(exercise).HINTS) >= 3
+    assert list(mistakes_of(exercise.name)) == names_in("mistakes", exercise)
+
+
+def code_lines(text: str) -> set[str]:
+    """Lines of code that are long enough to give something away."""
+    body = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+    lines = {" ".join(line.split()) for line in body.splitlines()}
+    # Signatures and imports are given; a single name in a list of imports is no answer either.
+    given = ("#", "def ", "class ", "import ", "from ", "@")
+    return {line for line in lines if len(line) > 24 and not line.startswith(given) and not re.fullmatch(r"\w+,", line)}
+
+
+def solution_lines() -> set[str]:
+    lines = set()
+    for exercise in EXERCISES:
+        text = (SOLUTIONS / PACKAGE / exercise.file).read_text()
+        for part in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", text, flags=re.DOTALL):
+            lines |= code_lines(part)
+    return lines
+
+
+def test_nothing_that_learners_receive_holds_code_of_an_answer_or_of_a_mistake():
+    mistakes = set().union(*(code_lines((HIDDEN / "mistakes" / one.file).read_text()) for one in EXERCISES))
+    variants = set().union(*(code_lines((HIDDEN / "variants" / one.file).read_text()) for one in EXERCISES))
+    secret = solution_lines() | mistakes | variants
+    shipped = [path for path in (REPOSITORY / "utils/rlhf_course/checks").rglob("*") if path.suffix in (".py", ".json")]
+    shipped += [*(REPOSITORY / "utils/rlhf_course/notebook").rglob("*.py"), *(REPOSITORY / "notebooks" / PACKAGE).glob("*.py")]
+    shipped += (REPOSITORY / "notebooks").glob("*.ipynb")
+    for path in shipped:
+        text = path.read_text()
+        if path.suffix == ".ipynb":
+            text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+        elif path.suffix == ".json":
+            text = "\n".join(strings_in(json.loads(text)))
+        lines = {" ".join(line.split()) for line in text.splitlines()}
+        assert not lines & secret, f"{path.relative_to(REPOSITORY)} holds {lines & secret}"
+
+
+def strings_in(value) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [*value, *(text for one in value.values() for text in strings_in(one))]
+    return [text for one in value for text in strings_in(one)] if isinstance(value, list) else []
+
+
+def test_given_code_holds_no_solution_line_but_those_that_call_given_functions():
+    given = {" ".join(line.split()) for path in (REPOSITORY / "utils/rlhf_course/rl").glob("*.py") for line in path.read_text().splitlines()}
+    for exercise in EXERCISES:
+        if exercise.name == "RLHFTrainer":
+            continue  # its calls of given functions are written alike in the given loop
+        text = (SOLUTIONS / PACKAGE / exercise.file).read_text()
+        for part in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", text, flags=re.DOTALL):
+            ours = {line for line in code_lines(part) if "<|endoftext|>" not in line}
+            assert not ours & given

@@ -1,0 +1,76 @@
+"""The gate to training."""
+
+import json
+
+import pytest
+from learners import answer_text, stub_text
+from rlhf_course import open_training, passed, train_run
+from rlhf_course.code import PACKAGE
+from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.rl import profiles
+
+
+@pytest.fixture
+def small_runs(monkeypatch):
+    """Runs of two phases, on a model of two layers."""
+    monkeypatch.setenv("RLHF_COURSE_SHORT", "1")
+    monkeypatch.setitem(profiles._MODEL, "laptop", gpt2_folder())
+
+
+def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(desk, capsys):
+    assert open_training() is None
+    shown = capsys.readouterr().out
+    assert "The gate is closed" in shown
+    assert "compute_advantages: not attempted" in shown
+    assert train_run("collapse", profile="laptop") is None
+
+
+def test_the_learners_trainer_trains_when_all_pass(solved_desk, small_runs, capsys):
+    folder = train_run("collapse", profile="laptop").path
+    shown = capsys.readouterr().out
+    assert "The gate is open" in shown
+    assert "GB of memory" in shown and shown.index("GB of memory") < shown.index("phase 1:")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["reference"] == []
+    assert config["code"] == str(solved_desk)
+    assert config["args"]["total_phases"] == 2
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_desk, small_runs, capsys):
+    path = solved_desk / PACKAGE / "compute_advantages.py"
+    path.write_text(stub_text("compute_advantages"))
+    assert train_run("collapse", profile="laptop") is None
+    folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"]).path
+    assert json.loads((folder / "config.json").read_text())["reference"] == ["compute_advantages"]
+    assert "compute_advantages: the reference answers" in capsys.readouterr().out
+    import part1_rlhf
+    import torch
+
+    with pytest.raises(NotImplementedError):
+        part1_rlhf.compute_advantages(torch.zeros(1, 3), torch.zeros(1), 1)
+    assert path.read_text() == stub_text("compute_advantages")
+
+
+def test_sentiment_gates_its_own_run(solved_desk, small_runs, capsys):
+    (solved_desk / PACKAGE / "reward_fn_sentiment_imdb.py").write_text(stub_text("reward_fn_sentiment_imdb"))
+    assert train_run("sentiment", profile="laptop") is None
+    assert "reward_fn_sentiment_imdb has to pass first" in capsys.readouterr().out
+    assert open_training() is not None
+
+
+def test_settings_that_cannot_be_are_said_and_not_raised(solved_desk, capsys):
+    assert train_run("nowhere") is None
+    assert train_run("collapse", batch_sise=3) is None
+    assert train_run("collapse", use_reference=["foo"]) is None
+    shown = capsys.readouterr().out
+    assert "run takes collapse" in shown and "batch_sise" in shown and "foo" in shown
+
+
+def test_a_cell_can_ask_whether_an_exercise_passes(desk, capsys):
+    assert not passed("normalize_reward")
+    assert "waits for normalize_reward" in capsys.readouterr().out
+    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+    assert passed("normalize_reward")
+    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward").replace("reward.mean()", "0"))
+    assert not passed("normalize_reward")

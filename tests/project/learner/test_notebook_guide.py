@@ -1,0 +1,112 @@
+"""Hints, progress and predictions."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from learners import answer_text, learner_environment
+from rlhf_course import check, compare, hint, predict, progress
+from rlhf_course.code import PACKAGE
+
+
+def test_hints_open_one_by_one_and_then_stay_open(desk, capsys):
+    for number in (1, 2, 3):
+        hint("get_logprobs")
+        assert f"hint {number} of 3" in capsys.readouterr().out
+    hint("get_logprobs")
+    shown = capsys.readouterr().out
+    assert "all hints are open" in shown and "1. " in shown and "3. " in shown
+
+
+def test_progress_shows_every_exercise_and_the_next_step(desk, capsys):
+    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+    check("normalize_reward")
+    (desk / PACKAGE / "get_logprobs.py").write_text(answer_text("get_logprobs"))
+    capsys.readouterr()
+    progress()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "normalize_reward" in line and " passed " in line]
+    assert [line for line in lines if "get_logprobs" in line and "not checked" in line]
+    assert [line for line in lines if "calc_kl_penalty" in line and "not attempted" in line]
+    assert "1 of 10 passed. Next: HookedTransformerWithValueHead, in 03_value_head.ipynb" in lines[-1]
+
+
+def test_a_file_that_changed_after_its_check_is_not_checked(desk, capsys):
+    path = desk / PACKAGE / "normalize_reward.py"
+    path.write_text(answer_text("normalize_reward"))
+    check("normalize_reward")
+    path.write_text(answer_text("normalize_reward") + "\n# later\n")
+    capsys.readouterr()
+    progress()
+    assert "not checked" in capsys.readouterr().out
+
+
+def test_a_prediction_is_kept_and_compared(desk, capsys):
+    predict("kl", "KL after one phase?", 0.25)
+    compare("kl", 1.5)
+    shown = capsys.readouterr().out
+    assert "Recorded" in shown
+    assert "predicted: 0.25, measured: 1.5, 1.25 apart" in shown
+    assert json.loads((desk / PACKAGE / ".progress.json").read_text())["predictions"]["kl"]["value"] == 0.25
+
+
+def test_without_a_prediction_nothing_fails(desk, capsys):
+    predict("kl", "KL after one phase?", None)
+    assert "No prediction yet" in capsys.readouterr().out
+    compare("kl", 1.5)
+    assert "no prediction was made" in capsys.readouterr().out
+
+
+def test_tensors_and_texts_can_be_compared(desk, capsys):
+    import torch
+
+    predict("word", "Which token?", " the")
+    compare("word", " a")
+    predict("n", "How many?", 3)
+    compare("n", torch.tensor(4))
+    shown = capsys.readouterr().out
+    assert "predicted:  the, measured:  a" in shown
+    assert "predicted: 3, measured: 4, 1 apart" in shown
+
+
+def test_a_damaged_record_does_not_stop_anybody(desk, capsys):
+    (desk / PACKAGE / ".progress.json").write_text("{")
+    hint("get_logprobs")
+    predict("kl", "KL?", 1)
+    progress()
+
+
+@pytest.mark.parametrize("where", ["", PACKAGE])
+def test_a_plain_editor_and_a_shell_are_enough(desk, monkeypatch, where):
+    monkeypatch.delenv("RLHF_COURSE_DESK")
+    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+    program = "from rlhf_course import check; result = check('normalize_reward'); print(repr(result))"
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=desk / where,
+        env={**os.environ, **learner_environment()},
+        capture_output=True,
+        text=True,
+    )
+    assert "normalize_reward: passed" in done.stdout
+    assert "<check of normalize_reward: passed>" in done.stdout
+
+
+def test_outside_of_any_desk_the_message_says_where_to_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("RLHF_COURSE_DESK", raising=False)
+    monkeypatch.chdir(tmp_path)
+    progress()
+    hint("get_logprobs")
+    assert check("get_logprobs").status == "error"
+    assert capsys.readouterr().out.count("start in notebooks/") == 3
+
+
+def test_importing_the_course_loads_neither_torch_nor_ipython():
+    import os
+
+    program = "import sys, rlhf_course, rlhf_course.notebook; print([m for m in ('torch', 'IPython', 'transformer_lens') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **learner_environment()}, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

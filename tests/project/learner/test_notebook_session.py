@@ -1,0 +1,186 @@
+"""A learner's session: cells, files, kernels that come and go, and nothing lost."""
+
+import json
+
+from learners import answer_text, stub_text
+from rlhf_course.code import PACKAGE
+
+NAME = "calc_entropy_bonus"
+
+
+def file(desk):
+    return desk / PACKAGE / f"{NAME}.py"
+
+
+def versions(desk):
+    return sorted(path.read_text() for path in (desk / PACKAGE / ".history").glob("*.py"))
+
+
+def work(number):
+    return f"def {NAME}(logits, ent_coef, gen_len):\n    return {number}"
+
+
+def test_running_a_cell_saves_its_exact_text_and_binds_what_the_file_defines(desk, kernel):
+    one = kernel()
+    shown = one.exercise(NAME, work(11))
+    assert shown.error is None
+    assert f"saved to part1_rlhf/{NAME}.py" in shown.output
+    assert file(desk).read_text() == work(11) + "\n"
+    assert one.value(f"{NAME}(0, 0, 0), {NAME}.__module__") == f"(11, 'part1_rlhf.{NAME}')"
+
+
+def test_the_magic_also_comes_as_an_extension(desk, kernel):
+    one = kernel()
+    one.run("get_ipython().magics_manager.magics['cell'].pop('exercise')")
+    assert "not found" in one.exercise(NAME, work(11)).output
+    assert one.run("%load_ext rlhf_course").error is None
+    assert "saved" in one.exercise(NAME, work(11)).output
+
+
+def test_after_a_restart_the_next_notebook_uses_the_work(desk, kernel):
+    first = kernel()
+    first.exercise(NAME, work(11))
+    first.end()
+    second = kernel()
+    assert second.value(f"__import__('part1_rlhf').{NAME}(0, 0, 0)") == "11"
+    assert second.run(f"from part1_rlhf import {NAME}").error is None
+    # and the same notebook goes on: its cell, edited after the restart, is saved again
+    assert "saved" in second.exercise(NAME, work(12)).output
+    assert file(desk).read_text() == work(12) + "\n"
+
+
+def test_two_quick_edits_of_one_length_are_both_seen(desk, kernel):
+    one = kernel()
+    for number in (11, 12, 13):
+        one.exercise(NAME, work(number))
+        assert one.value(f"{NAME}(0, 0, 0), __import__('part1_rlhf').{NAME}(0, 0, 0)") == f"({number}, {number})"
+
+
+def test_an_untouched_stub_overwrites_nothing(desk, kernel):
+    file(desk).write_text(work(11) + "\n")
+    one = kernel()
+    shown = one.exercise(NAME, stub_text(NAME))
+    assert "holds work" in shown.output
+    assert file(desk).read_text() == work(11) + "\n"
+    assert one.value(f"{NAME}(0, 0, 0)") == "11"
+
+
+def test_a_stub_in_the_cell_and_in_the_file_is_bound_in_silence(desk, kernel):
+    one = kernel()
+    shown = one.exercise(NAME, stub_text(NAME))
+    assert (shown.error, shown.output.strip()) == (None, "")
+    assert one.run(f"{NAME}(0, 0, 0)").error == "NotImplementedError"
+
+
+def test_a_file_edited_outside_is_respected(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    file(desk).write_text(work(99) + "\n")
+    shown = one.exercise(NAME, work(12))
+    assert "not saved" in shown.output and f"--replace" in shown.output and "load(" in shown.output
+    assert file(desk).read_text() == work(99) + "\n"
+    assert one.value(f"{NAME}(0, 0, 0)") == "99"
+
+
+def test_the_file_can_be_loaded_into_a_cell_and_worked_on_there(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    file(desk).write_text(work(99) + "\n")
+    assert one.run(f"load({NAME!r})").next_cell == f"%%exercise {NAME}\n{work(99)}"
+    assert "saved" in one.exercise(NAME, work(100)).output
+    assert work(99) + "\n" in versions(desk)
+
+
+def test_the_file_can_be_replaced_and_its_text_is_kept(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    file(desk).write_text(work(99) + "\n")
+    assert "saved" in one.exercise(NAME, work(12), "--replace").output
+    assert file(desk).read_text() == work(12) + "\n"
+    assert work(99) + "\n" in versions(desk)
+
+
+def test_a_file_edited_outside_before_the_first_cell_of_a_fresh_kernel_is_respected(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    one.end()
+    file(desk).write_text(work(99) + "\n")
+    assert "not saved" in kernel().exercise(NAME, work(12)).output
+    assert file(desk).read_text() == work(99) + "\n"
+
+
+def test_a_syntax_error_loses_nothing(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    shown = one.exercise(NAME, "def calc_entropy_bonus(logits, ent_coef, gen_len):\n    return (1,")
+    assert shown.error is None
+    assert "SyntaxError" in shown.output and "line 3 of the cell: return (1," in shown.output
+    assert file(desk).read_text() == work(11) + "\n"
+    assert one.value(f"{NAME}(0, 0, 0)") == "11"
+
+
+def test_two_notebooks_open_at_once_do_not_clobber_each_other(desk, kernel):
+    first, second = kernel(), kernel()
+    first.exercise(NAME, work(11))
+    assert "not saved" in second.exercise(NAME, work(22)).output
+    assert file(desk).read_text() == work(11) + "\n"
+    assert second.value(f"{NAME}(0, 0, 0)") == "11"
+    second.exercise(NAME, work(22), "--replace")
+    assert "not saved" in first.exercise(NAME, work(12)).output
+    assert file(desk).read_text() == work(22) + "\n"
+    # each may go on with its own exercise
+    assert "saved" in first.exercise("normalize_reward", "def normalize_reward(reward, eps=1e-5):\n    return reward").output
+    state = json.loads((desk / PACKAGE / ".progress.json").read_text())
+    assert {"calc_entropy_bonus", "normalize_reward"} <= state["exercises"].keys()
+
+
+def test_other_names_and_other_arguments_are_refused_and_nothing_is_saved(desk, kernel):
+    one, before = kernel(), file(desk).read_text()
+    assert f"does not define {NAME}" in one.exercise(NAME, "def entropy(logits):\n    return 1").output
+    shown = one.exercise(NAME, f"def {NAME}(logits, gen_len):\n    return 1")
+    assert "wanted: calc_entropy_bonus(logits, ent_coef, gen_len)" in shown.output
+    assert file(desk).read_text() == before
+    assert "is no exercise" in one.exercise("calc_entropy", work(1)).output
+
+
+def test_arguments_with_defaults_and_helpers_of_ones_own_are_welcome(desk, kernel):
+    one = kernel()
+    text = f"def helper(x):\n    return x + 1\n\ndef {NAME}(logits, ent_coef, gen_len, base=2):\n    return helper(base)"
+    assert "saved" in one.exercise(NAME, text).output
+    assert one.value(f"{NAME}(0, 0, 0)") == "3"
+
+
+def test_a_cell_that_fails_when_it_loads_is_saved_and_says_where(desk, kernel):
+    one = kernel()
+    shown = one.exercise(NAME, work(1) + "\n\nmissing_name")
+    assert shown.error is None
+    assert f"NameError" in shown.output and f"line 4 of part1_rlhf/{NAME}.py: missing_name" in shown.output
+    assert one.run(f"check({NAME})").error is None
+
+
+def test_reset_gives_the_stub_back_and_keeps_the_text(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, work(11))
+    shown = one.run(f"reset({NAME!r})")
+    assert "holds the stub again" in shown.output and ".history" in shown.output
+    assert file(desk).read_text().rstrip() == stub_text(NAME)
+    assert versions(desk) == [work(11) + "\n"]
+    assert shown.next_cell == f"%%exercise {NAME}\n{stub_text(NAME)}"
+    assert one.run(f"{NAME}(0, 0, 0)").error == "NotImplementedError"
+
+
+def test_a_whole_exercise_from_stub_to_passed(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, stub_text(NAME))
+    assert "not attempted" in one.run(f"check({NAME})").output
+    assert "hint 1 of 3" in one.run(f"hint({NAME})").output
+    one.exercise(NAME, answer_text(NAME).replace("ent_coef * entropy", "-ent_coef * entropy"))
+    shown = one.run(f"check({NAME})").output
+    assert "wrong" in shown and "likely: The sign is turned" in shown
+    one.exercise(NAME, answer_text(NAME))
+    shown = one.run(f"check({NAME})")
+    assert f"{NAME}: passed" in shown.output
+    assert "2 hints not opened" in shown.output
+    assert "<check of calc_entropy_bonus: passed>" in shown.output  # a terminal shows the result; a notebook has it above
+    table = one.run("progress()").output
+    assert "1 of 10 passed" in table

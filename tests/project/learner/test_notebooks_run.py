@@ -1,0 +1,121 @@
+"""Built notebooks in fresh kernels: with stubs, and with the reference answers."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
+from nbclient import NotebookClient
+from rlhf_course.building.notebooks import build_notebook
+from rlhf_course.code import PACKAGE
+from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.rl.models import EMBEDDED
+
+BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+needs_the_model = pytest.mark.skipif(not EMBEDDED.is_dir(), reason="the embedded model is not here")
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """The learner's folder as it is handed out."""
+    home = tmp_path / "notebooks"
+    shutil.copytree(NOTEBOOKS, home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs", "*.ipynb"))
+    return home
+
+
+def run(notebook: nbformat.NotebookNode, desk: Path) -> nbformat.NotebookNode:
+    environment = {**os.environ, **learner_environment(), "RLHF_COURSE_SHORT": "1", "HF_HUB_OFFLINE": "1"}
+    environment.pop("RLHF_COURSE_DESK", None)
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(desk)}}).execute(env=environment)
+    return notebook
+
+
+def text_of(cell: nbformat.NotebookNode) -> str:
+    text = "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def checks_in(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """What each check cell showed, by exercise."""
+    shown = {}
+    for cell in notebook.cells:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        if grade_id.startswith("check-"):
+            shown[grade_id.removeprefix("check-")] = text_of(cell)
+    return shown
+
+
+def assert_whole(notebook: nbformat.NotebookNode) -> None:
+    for cell in notebook.cells:
+        assert "Traceback" not in (text_of(cell) if cell.cell_type == "code" else "")
+
+
+SMALL = """
+```python
+import rlhf_course.notebook
+from rlhf_course import check, progress
+```
+
+```python exercise="get_logprobs"
+```
+
+```python check="get_logprobs"
+check(get_logprobs)
+```
+
+```python
+progress()
+```
+"""
+
+
+def small_notebook(tmp_path: Path) -> nbformat.NotebookNode:
+    source = tmp_path / "06_objective.md"
+    source.write_text(SMALL)
+    stubs = {one.name: (NOTEBOOKS / PACKAGE / one.file).read_text() for one in EXERCISES}
+    return nbformat.reads(build_notebook(source, stubs), as_version=4)
+
+
+def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(desk, tmp_path):
+    notebook = run(small_notebook(tmp_path), desk)
+    assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: not attempted")
+    assert "0 of 10 passed" in text_of(notebook.cells[-1])
+    (exercise,) = [cell for cell in notebook.cells if cell.source.startswith("%%exercise")]
+    exercise.source = "%%exercise get_logprobs\n" + answer_text("get_logprobs").rstrip()
+    run(notebook, desk)
+    assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: passed")
+    assert "<check of" not in checks_in(notebook)["get_logprobs"]
+    assert (desk / PACKAGE / "get_logprobs.py").read_text() == answer_text("get_logprobs")
+
+
+@needs_the_model
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempted(desk, path):
+    notebook = run(nbformat.read(path, as_version=4), desk)
+    assert_whole(notebook)
+    for name, shown in checks_in(notebook).items():
+        assert f"{name}: not attempted" in shown
+
+
+@needs_the_model
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_passes(desk, path):
+    for answer in (SOLUTIONS / PACKAGE).glob("*.py"):
+        shutil.copy(answer, desk / PACKAGE)
+    notebook = run(nbformat.read(path, as_version=4), desk)
+    assert_whole(notebook)
+    checks = checks_in(notebook)
+    assert set(checks) == {one.name for one in EXERCISES if one.notebook == path.stem}
+    for name, shown in checks.items():
+        assert f"{name}: passed" in shown
+    for name in checks:
+        assert (desk / PACKAGE / BY_NAME[name].file).read_text() == answer_text(name)
+    if path.stem == "08_training":
+        configs = [json.loads(file.read_text()) for file in desk.glob("runs/*/config.json")]
+        assert configs and all(config["code"] == str(desk.resolve()) for config in configs)

@@ -1,0 +1,99 @@
+"""The checks' data: what the reference, right variants and known mistakes do on the visible cases."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlhf_course.code import use_code
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import Exercise
+
+
+def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
+    """What an exercise's check wants, and how the known mistakes differ from it.
+
+    Args:
+        root: the repository.
+
+    Raises:
+        CourseError: a mistake is right on every visible case, two mistakes cannot be told apart, or a variant is rejected.
+    """
+    check = importlib.import_module(f"rlhf_course.checks.{exercise.module}").CHECK
+    use_code(root / "solutions")
+    reference = getattr(importlib.import_module("part1_rlhf"), exercise.name)
+    variants = answers_in(root / "tests/hidden/variants" / exercise.file)
+    wanted = _wanted(check, {"the reference": reference, **variants})
+    mistakes = {
+        name: {"says": _sentence(exercise, name, answer), "observed": _observations(check, answer)}
+        for name, answer in answers_in(root / "tests/hidden/mistakes" / exercise.file).items()
+    }
+    _refuse_twins(exercise, check, wanted, mistakes)
+    return {"wanted": wanted, "mistakes": mistakes}
+
+
+def answers_in(path: Path) -> dict[str, Any]:
+    """The public functions and classes that a file of mistakes or variants defines, by name."""
+    if not path.is_file():
+        return {}
+    name = f"_answers_{path.parent.name}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if not key.startswith("_") and callable(value) and getattr(value, "__module__", None) == name
+    }
+
+
+def _observations(check: Any, answer: Any) -> dict[str, Any]:
+    return {case: check.observed(answer, case)[0] for case in check.cases}
+
+
+def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
+    """For each case the different observations of right answers, the reference's first."""
+    wanted: dict[str, list[Any]] = {case: [] for case in check.cases}
+    for answer in answers.values():
+        for case, seen in _observations(check, answer).items():
+            if not any(check.same(seen, one) for one in wanted[case]):
+                wanted[case].append(seen)
+    return wanted
+
+
+def _sentence(exercise: Exercise, name: str, answer: Any) -> str:
+    if not answer.__doc__:
+        raise CourseError(f"mistake {name} of {exercise.name} has no docstring: it is the sentence that the learner reads")
+    return " ".join(answer.__doc__.split())
+
+
+def _refuse_twins(exercise: Exercise, check: Any, wanted: dict[str, list[Any]], mistakes: dict[str, Any]) -> None:
+    names = list(mistakes)
+    for position, name in enumerate(names):
+        observed = mistakes[name]["observed"]
+        if all(any(check.same(observed[case], one) for one in wanted[case]) for case in check.cases):
+            raise CourseError(f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it")
+        for other in names[:position]:
+            if check.same(observed, mistakes[other]["observed"]):
+                raise CourseError(f"mistakes {name} and {other} of {exercise.name} do the same on every visible case")
+
+
+def as_text(data: dict[str, Any]) -> str:
+    """The data as its file holds it: one observation a line."""
+    wanted = [f"  {json.dumps(case)}: {json.dumps(one)}" for case, one in data["wanted"].items()]
+    mistakes = []
+    for name, mistake in data["mistakes"].items():
+        observed = [f"    {json.dumps(case)}: {json.dumps(one)}" for case, one in mistake["observed"].items()]
+        says = json.dumps(mistake["says"])
+        mistakes.append(f'  {json.dumps(name)}: {{"says": {says}, "observed": {{\n' + ",\n".join(observed) + "\n  }}")
+    return '{"wanted": {\n' + ",\n".join(wanted) + '\n}, "mistakes": {\n' + ",\n".join(mistakes) + "\n}}\n"
+
+
+def same_data(one: str, other: str) -> bool:
+    """Whether two files of data hold the same, up to the rounding of another machine."""
+    from rlhf_course.checks.core import same
+
+    return same(json.loads(one), json.loads(other), 1e-4, 1e-5)

@@ -1,0 +1,125 @@
+"""The whole build: stubs, notebooks and the checks' data, from `solutions/` and the bank of known mistakes."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from rlhf_course.building.bank import as_text, build_data, same_data
+from rlhf_course.building.notebooks import build_notebook, exercises_in
+from rlhf_course.building.stubs import cut_solutions
+from rlhf_course.code import PACKAGE
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import EXERCISES
+
+_DATA = Path("utils/rlhf_course/checks/data")
+_DESK = Path("notebooks")
+_PICTURES = (".svg", ".png")
+
+
+def built_files(root: Path) -> dict[Path, bytes]:
+    """Every file that the build makes, by its path below the repository, with its content.
+
+    Raises:
+        CourseError: a source does not allow it; the message names the file and what is wrong.
+    """
+    answers = root / "solutions" / PACKAGE
+    _ask_for(root, (answers / exercise.file for exercise in EXERCISES))
+    _ask_for(root, (root / "utils/rlhf_course/checks" / exercise.file for exercise in EXERCISES))
+    _ask_for(root, (root / "tests/hidden/mistakes" / exercise.file for exercise in EXERCISES))
+    stubs = {one.name: cut_solutions((answers / one.file).read_text(), f"solutions/{PACKAGE}/{one.file}") for one in EXERCISES}
+    files = {_DATA / "stubs.json": json.dumps(stubs, indent=1) + "\n"}
+    files[_DESK / PACKAGE / "__init__.py"] = (answers / "__init__.py").read_text()
+    files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
+    files |= _notebooks(root, stubs)
+    files |= _data(root)
+    return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
+
+
+def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Path]:
+    """Write the files that differ, and take away notebooks that have no source; returns what changed.
+
+    Raises:
+        CourseError: the learner's desk holds work that would be overwritten, and `force` is off.
+    """
+    if not force and (worked := _work_at(root)):
+        names = ", ".join(map(str, worked))
+        raise CourseError(f"{names} would be overwritten, with work in it: move it away, or build with --force")
+    changed = differing(root, files)
+    for path in changed:
+        target = root / path
+        if path in files:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files[path])
+        else:
+            target.unlink()
+    return changed
+
+
+def differing(root: Path, files: dict[Path, bytes]) -> list[Path]:
+    """The files that are not as built: missing, different, or without a source."""
+    made = [*(root / _DESK).glob("[0-9][0-9]_*.ipynb"), *(path for path in (root / _DESK / "figures").glob("*") if path.suffix in _PICTURES)]
+    stale = sorted(path.relative_to(root) for path in made if path.relative_to(root) not in files)
+    return [path for path, content in files.items() if not _is_built(root / path, content)] + stale
+
+
+def _is_built(path: Path, content: bytes) -> bool:
+    if not path.is_file():
+        return False
+    found = path.read_bytes()
+    if found == content:
+        return True
+    # Numbers that another machine rounds differently are no difference.
+    if path.parent.name == "data" and path.name != "stubs.json":
+        try:
+            return same_data(found.decode("utf-8"), content.decode("utf-8"))
+        except ValueError:
+            return False
+    return False
+
+
+def _notebooks(root: Path, stubs: dict[str, str]) -> dict[Path, str]:
+    sources = sorted((root / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
+    taught = {source.stem: exercises_in(source) for source in sources}
+    for exercise in EXERCISES:
+        if exercise.notebook in taught and taught[exercise.notebook].count(exercise.name) != 1:
+            raise CourseError(f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it')
+    return {_DESK / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
+
+
+def _figures(root: Path) -> dict[Path, bytes]:
+    home = root / "solutions/notebooks/figures"
+    return {_DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES}
+
+
+def _data(root: Path) -> dict[Path, str]:
+    return {_DATA / f"{exercise.module}.json": as_text(build_data(root, exercise)) for exercise in EXERCISES}
+
+
+def _ask_for(root: Path, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise CourseError(f"{path.relative_to(root)} is missing: every exercise has a file there")
+
+
+def _work_at(root: Path) -> list[Path]:
+    """Files of the learner's desk that somebody has worked in since they were built."""
+    known = root / _DATA / "stubs.json"
+    if not known.is_file():
+        return []
+    stubs = json.loads(known.read_text())
+    worked = []
+    for exercise in EXERCISES:
+        path = root / _DESK / PACKAGE / exercise.file
+        if exercise.name in stubs and path.is_file() and path.read_text(encoding="utf-8") != stubs[exercise.name]:
+            worked.append(path.relative_to(root))
+    for path in sorted((root / _DESK).glob("[0-9][0-9]_*.ipynb")):
+        if any(cell.get("execution_count") for cell in _cells(path)):
+            worked.append(path.relative_to(root))
+    return worked
+
+
+def _cells(path: Path) -> list[dict]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError):
+        return []

@@ -1,0 +1,136 @@
+"""From a notebook's text to the notebook that learners open."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbformat.v4 import new_output
+
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import BY_NAME
+
+_KERNEL = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_EXPECTED = "Expected output, from a real run; yours may differ in detail."
+
+
+def build_notebook(source: Path, stubs: dict[str, str]) -> str:
+    """The notebook that a jupytext Markdown file describes, as the text of its `.ipynb`.
+
+    Cells with these metadata are more than their text: `exercise` (the stub is put in), `check` (autograded),
+    `manual` and `points` (graded by hand), `expected` and `alt` (an output kept beside the source, in `outputs/`).
+
+    Args:
+        source: the file.
+        stubs: by exercise.
+
+    Raises:
+        CourseError: a cell names no exercise, or shows a picture without alternative text.
+    """
+    read = jupytext.read(source, fmt="md")
+    seen: dict[str, int] = {}
+    cells = []
+    for cell in read.cells:
+        if cell.cell_type == "raw":
+            continue
+        cells.append(_cell(cell, source, stubs, seen))
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=_KERNEL)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def exercises_in(source: Path) -> list[str]:
+    """The exercises whose cells a notebook's text holds."""
+    return [cell.metadata["exercise"] for cell in jupytext.read(source, fmt="md").cells if "exercise" in cell.metadata]
+
+
+def _cell(cell: Any, source: Path, stubs: dict[str, str], seen: dict[str, int]) -> Any:
+    asked = dict(cell.metadata)
+    text, metadata, outputs = cell.source, {}, []
+    if "exercise" in asked:
+        name = _exercise(asked["exercise"], source)
+        if text.strip():
+            raise CourseError(f"{source.name}: the cell of {name} is filled by the build, and should be empty")
+        text = f"%%exercise {name}\n{stubs[name].rstrip()}"
+        metadata["nbgrader"] = _nbgrader(f"exercise-{name}", solution=True)
+    elif "check" in asked:
+        name = _exercise(asked["check"], source)
+        metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, locked=True, points=BY_NAME[name].points)
+        metadata |= {"deletable": False, "editable": False}
+    elif "manual" in asked:
+        metadata["nbgrader"] = _nbgrader(asked["manual"], grade=True, solution=True, points=int(asked.get("points", 1)))
+    elif "expected" in asked:
+        outputs = _expected(source, asked["expected"], asked.get("alt", ""))
+    if tags := asked.get("tags"):
+        metadata["tags"] = tags
+    cell_id = _cell_id(source.stem, cell.cell_type, text, seen)
+    if cell.cell_type == "markdown":
+        return nbformat.v4.new_markdown_cell(text, id=cell_id, metadata=metadata)
+    return nbformat.v4.new_code_cell(text, id=cell_id, metadata=metadata, outputs=outputs)
+
+
+def _exercise(name: str, source: Path) -> str:
+    if name not in BY_NAME:
+        raise CourseError(f"{source.name}: a cell names the exercise {name!r}, which is not in the list of exercises")
+    return name
+
+
+def _nbgrader(grade_id: str, grade: bool = False, solution: bool = False, locked: bool = False, points: int | None = None) -> dict[str, Any]:
+    metadata = {
+        "grade": grade,
+        "grade_id": grade_id,
+        "locked": locked,
+        "schema_version": 3,
+        "solution": solution,
+        "task": False,
+    }
+    return metadata if points is None else {**metadata, "points": points}
+
+
+def _cell_id(stem: str, kind: str, text: str, seen: dict[str, int]) -> str:
+    """An id that stays as long as the cell's text does, whatever happens to its neighbours."""
+    key = hashlib.sha256(f"{stem}\0{kind}\0{text}".encode()).hexdigest()[:12]
+    seen[key] = seen.get(key, 0) + 1
+    return key if seen[key] == 1 else f"{key}-{seen[key]}"
+
+
+def _expected(source: Path, name: str, alt: str) -> list[Any]:
+    """The stored outputs of a cell, each marked as expected."""
+    home = source.parent / "outputs"
+    outputs = [_output({"text/plain": _EXPECTED})]
+    found = False
+    if (text := home / f"{name}.txt").is_file():
+        outputs.append(_output({"text/plain": text.read_text().rstrip("\n")}))
+        found = True
+    if (html := home / f"{name}.html").is_file():
+        plain = alt or "(a table, in HTML)"
+        outputs.append(_output({"text/html": html.read_text(), "text/plain": plain}))
+        found = True
+    if (picture := home / f"{name}.png").is_file():
+        if not alt:
+            raise CourseError(f'{source.name}: the cell with expected="{name}" shows a picture and needs alt="…"')
+        data = base64.b64encode(picture.read_bytes()).decode()
+        outputs.append(_output({"text/html": f'<img alt="{_attribute(alt)}" src="data:image/png;base64,{data}"/>', "text/plain": alt}))
+        found = True
+    return outputs if found else []
+
+
+def missing_outputs(source: Path) -> list[str]:
+    """The outputs that a notebook's cells expect and that no real run has left yet (`rlhf-course build --outputs`)."""
+    names = [cell.metadata["expected"] for cell in jupytext.read(source, fmt="md").cells if "expected" in cell.metadata]
+    home = source.parent / "outputs"
+    return [name for name in names if not any((home / f"{name}.{kind}").is_file() for kind in ("txt", "html", "png"))]
+
+
+def _output(data: dict[str, str]) -> Any:
+    return new_output("display_data", data=data, metadata={"expected": True})
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,77 @@
+"""Outputs that notebooks show as expected: taken from a real run of the notebook, with the reference answers."""
+
+import base64
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+from rlhf_course.building.notebooks import build_notebook
+from rlhf_course.code import PACKAGE
+from rlhf_course.errors import CourseError
+
+
+def make_outputs(root: Path, stem: str, timeout: int = 7200) -> list[Path]:
+    """Run a notebook with the reference answers, and keep the outputs of the cells that carry `expected`.
+
+    Args:
+        root: the repository.
+        stem: the notebook's, e.g. "06_objective".
+        timeout: seconds that one cell may take.
+
+    Returns: the files written, in `solutions/notebooks/outputs/`.
+
+    Raises:
+        CourseError: no such notebook.
+    """
+    source = root / "solutions/notebooks" / f"{stem}.md"
+    if not source.is_file():
+        raise CourseError(f"{source.relative_to(root)} does not exist")
+    answers = {path.stem: path for path in (root / "solutions" / PACKAGE).glob("*.py")}
+    with tempfile.TemporaryDirectory() as desk:
+        shutil.copytree(root / "solutions" / PACKAGE, Path(desk) / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+        notebook = nbformat.reads(build_notebook(source, _texts(answers)), as_version=4)
+        NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": desk}}).execute(env=dict(os.environ))
+    home = source.parent / "outputs"
+    home.mkdir(exist_ok=True)
+    ran = [cell for cell in notebook.cells if cell.cell_type != "raw"]
+    asked = [cell for cell in jupytext.read(source, fmt="md").cells if cell.cell_type != "raw"]
+    written = []
+    for cell, described in zip(ran, asked, strict=True):
+        if name := described.metadata.get("expected"):
+            written += _keep(home, name, cell.outputs)
+    return written
+
+
+def _texts(answers: dict[str, Path]) -> dict[str, str]:
+    from rlhf_course.exercises import EXERCISES
+
+    return {exercise.name: answers[exercise.module].read_text() for exercise in EXERCISES}
+
+
+def _keep(home: Path, name: str, outputs: list[Any]) -> list[Path]:
+    """Write a cell's printed text, its tables in HTML and its last picture to files of one name."""
+    text, html, picture = "", "", None
+    for output in outputs:
+        data = output.get("data", {})
+        if output.output_type == "stream" and output.name == "stdout":
+            text += output.text
+        elif "image/png" in data:
+            picture = base64.b64decode(data["image/png"])
+        elif "text/html" in data and "<table" in data["text/html"]:
+            html += data["text/html"]
+        elif "text/plain" in data:
+            text += data["text/plain"] + "\n"
+    found = {"txt": text.encode(), "html": html.encode(), "png": picture or b""}
+    written = []
+    for kind, content in found.items():
+        if content.strip():
+            path = home / f"{name}.{kind}"
+            path.write_bytes(content)
+            written.append(path)
+    return written

@@ -1,0 +1,34 @@
+"""From an answer to its stub: what stands between the marks is cut."""
+
+from rlhf_course.errors import CourseError
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+_INSTEAD = 'raise NotImplementedError("write this part")'
+
+
+def cut_solutions(text: str, name: str) -> str:
+    """A text with `raise NotImplementedError` in place of each solution.
+
+    Args:
+        text: of an answer's file.
+        name: what a message calls it.
+
+    Raises:
+        CourseError: the marks do not pair up, or there are none.
+    """
+    kept: list[str] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        mark = line.strip()
+        if mark in (BEGIN, END) and (mark == BEGIN) == inside:
+            raise CourseError(f"{name}, line {number}: {mark!r} stands where the other mark should")
+        if mark == BEGIN:
+            inside = True
+            kept.append(line[: len(line) - len(line.lstrip())] + _INSTEAD)
+        elif mark == END:
+            inside = False
+        elif not inside:
+            kept.append(line)
+    if inside or not any(_INSTEAD in line for line in kept):
+        raise CourseError(f"{name}: a solution stands between {BEGIN!r} and {END!r}, each on a line of its own")
+    return "\n".join(kept) + "\n"

@@ -1,0 +1,51 @@
+"""Self-check of `calc_entropy_bonus`."""
+
+from rlhf_course.checks.core import Case, Check, normal, observe_call, quarters
+
+HINTS = (
+    "Entropy is the mean surprise of a distribution at its own draws: minus the log-probability, weighted with the "
+    "probability. It is 0 for a certain token and largest for a uniform distribution, and never below 0.",
+    "The logits are [minibatch, gen_len, vocab]; the sum over the vocabulary leaves [minibatch, gen_len]; the mean over both "
+    "leaves a scalar, which the coefficient multiplies.",
+    "Take `log_softmax` over the last dimension (softmax first and log afterwards breaks for large logits). Multiply it by "
+    "its own exponential, sum over the last dimension, turn the sign, take the mean, multiply by `ent_coef`.",
+)
+
+_BATCH = {"logits": normal(3, 4, 7, seed=61, scale=1.5), "ent_coef": 0.3, "gen_len": 4}
+CASES = {
+    "batch": Case("logits of shape [3, 4, 7], ent_coef = 0.3, gen_len = 4", _BATCH),
+    "uniform": Case(
+        "equal logits of shape [2, 3, 5], ent_coef = 1, gen_len = 3",
+        {"logits": normal(2, 3, 5, seed=1) * 0 + 4, "ent_coef": 1.0, "gen_len": 3},
+    ),
+    "one text": Case(
+        "logits of shape [1, 5, 3], ent_coef = 2, gen_len = 5", {"logits": normal(1, 5, 3, seed=63), "ent_coef": 2.0, "gen_len": 5}
+    ),
+    "extreme logits": Case(
+        "logits near 10000 and -10000, of shape [2, 3, 5], ent_coef = 1",
+        {"logits": normal(2, 3, 5, seed=64).sign() * 1e4 + quarters(normal(2, 3, 5, seed=65)), "ent_coef": 1.0, "gen_len": 3},
+    ),
+}
+
+
+def _observe(calc_entropy_bonus, inputs):
+    return observe_call(calc_entropy_bonus, inputs, gradient_of="logits")
+
+
+CHECK = Check("calc_entropy_bonus", CASES, _observe)
+
+
+def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus):
+    CHECK.require(calc_entropy_bonus, "batch")
+
+
+def test_a_uniform_distribution_has_the_logarithm_of_the_vocabulary(calc_entropy_bonus):
+    CHECK.require(calc_entropy_bonus, "uniform")
+
+
+def test_one_text_is_a_batch_too(calc_entropy_bonus):
+    CHECK.require(calc_entropy_bonus, "one text")
+
+
+def test_extreme_logits_give_finite_numbers(calc_entropy_bonus):
+    CHECK.require(calc_entropy_bonus, "extreme logits")

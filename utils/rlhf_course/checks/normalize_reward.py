@@ -1,0 +1,41 @@
+"""Self-check of `normalize_reward`."""
+
+import torch
+
+from rlhf_course.checks.core import Case, Check, observe_call
+
+HINTS = (
+    "Two steps: shift the rewards so that their mean is 0, then scale them so that their standard deviation is 1.",
+    "The mean and the standard deviation are single numbers over the whole batch; the result has the shape of the reward.",
+    "From the reward take its mean; divide the difference by the standard deviation with `eps` added to it. Mind the "
+    "brackets, and make a new tensor: in-place operations would change the reward that is logged.",
+)
+
+
+def _case(*rewards: float) -> Case:
+    return Case(f"reward = {list(rewards)}", {"reward": torch.tensor(rewards)})
+
+
+CASES = {
+    "counts": _case(3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0),
+    "equal rewards": _case(2.0, 2.0, 2.0, 2.0, 2.0),
+    "below zero": _case(-31.0, -34.0, -32.5, -30.0, -37.0, -31.0),
+    "two texts": _case(0.0, 8.0),
+}
+CHECK = Check("normalize_reward", CASES, observe_call)
+
+
+def test_rewards_get_mean_0_and_deviation_1(normalize_reward):
+    CHECK.require(normalize_reward, "counts")
+
+
+def test_equal_rewards_become_zeros(normalize_reward):
+    CHECK.require(normalize_reward, "equal rewards")
+
+
+def test_rewards_below_zero_are_normalised_alike(normalize_reward):
+    CHECK.require(normalize_reward, "below zero")
+
+
+def test_two_texts_are_enough(normalize_reward):
+    CHECK.require(normalize_reward, "two texts")

@@ -1,0 +1,37 @@
+"""Self-check of `reward_fn_char_count`."""
+
+from rlhf_course.checks.core import Case, Check, observe_call
+
+HINTS = (
+    "The reward looks at each text by itself: how often does the character occur in it? Python's strings can count.",
+    "A list of `batch` texts goes in, a float tensor of shape [batch] comes out: one number for each text, in order.",
+    "Take each text's `.count` of `char`, collect the counts in a list, and make a tensor of them that holds floats.",
+)
+
+_TEXTS = ["This is a test.", "", "...", "No dots here", "U.S. costs 3.50"]
+CASES = {
+    "periods": Case(f"{_TEXTS}", {"generated_sample": _TEXTS}),
+    "another character": Case(
+        "['This is a test.', 'Mississippi', 'SOS', ''], char='s'",
+        {"generated_sample": ["This is a test.", "Mississippi", "SOS", ""], "char": "s"},
+    ),
+    "one text": Case("['Mr. A. N. Other']", {"generated_sample": ["Mr. A. N. Other"]}),
+    "a run of 64": Case("['.' * 64, 'an end.']", {"generated_sample": ["." * 64, "an end."]}),
+}
+CHECK = Check("reward_fn_char_count", CASES, observe_call)
+
+
+def test_periods_are_counted_in_each_text_as_floats(reward_fn_char_count):
+    CHECK.require(reward_fn_char_count, "periods")
+
+
+def test_another_character_is_counted_when_asked_for(reward_fn_char_count):
+    CHECK.require(reward_fn_char_count, "another character")
+
+
+def test_one_text_is_a_batch_too(reward_fn_char_count):
+    CHECK.require(reward_fn_char_count, "one text")
+
+
+def test_each_occurrence_counts(reward_fn_char_count):
+    CHECK.require(reward_fn_char_count, "a run of 64")

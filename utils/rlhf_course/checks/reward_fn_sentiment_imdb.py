@@ -1,0 +1,63 @@
+"""Self-check of `reward_fn_sentiment_imdb`, on a tiny classifier that takes the place of the real one."""
+
+from typing import Any
+
+from rlhf_course.checks.core import Case, Check, Observation, observe_call
+from rlhf_course.checks.tiny import on_the_cpu, tiny_classifier
+
+HINTS = (
+    "A classifier reads each text and gives two logits, one for a negative review (class 0) and one for a positive one (class "
+    "1). The reward is a probability: what turns logits into probabilities, and over which dimension?",
+    "`load_classifier()` gives model and tokenizer. The tokenizer turns a list of texts into `input_ids` and "
+    "`attention_mask`, both [batch, longest]; the model turns these into logits of shape [batch, 2].",
+    "Refuse other directions with a ValueError first. Replace '<|endoftext|>' in each text by a space; tokenize with "
+    "padding=True and return_tensors='pt', on the model's device; give the model ids and attention mask; softmax its logits "
+    "over the last dimension, and take the column of the direction.",
+)
+
+_TEXTS = ["this film was good", "bad", "a dull story and never the end", ""]
+
+
+def _observe(reward_fn_sentiment_imdb: Any, inputs: dict[str, Any]) -> Observation:
+    with on_the_cpu(), tiny_classifier():
+        seen = observe_call(reward_fn_sentiment_imdb, inputs)
+        result = reward_fn_sentiment_imdb(*inputs.values())
+        return {**seen, "carries a gradient": bool(getattr(result, "requires_grad", False))}
+
+
+CASES = {
+    "default": Case(f"{_TEXTS}", {"gen_sample": _TEXTS}),
+    "positive": Case("['this story', 'bad film'], direction='pos'", {"gen_sample": ["this story", "bad film"], "direction": "pos"}),
+    "negative": Case(f"{_TEXTS[:3]}, direction='neg'", {"gen_sample": _TEXTS[:3], "direction": "neg"}),
+    "one text": Case("['was this good']", {"gen_sample": ["was this good"]}),
+    "end of text": Case(
+        "['<|endoftext|>this film was good', 'bad story <|endoftext|>']",
+        {"gen_sample": ["<|endoftext|>this film was good", "bad story <|endoftext|>"]},
+    ),
+    "another direction": Case("['good'], direction='up'", {"gen_sample": ["good"], "direction": "up"}),
+}
+CHECK = Check("reward_fn_sentiment_imdb", CASES, _observe)
+
+
+def test_the_reward_is_the_probability_of_a_positive_review_whatever_the_padding(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "default")
+
+
+def test_the_positive_direction_can_be_named(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "positive")
+
+
+def test_the_negative_direction_gives_the_other_class(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "negative")
+
+
+def test_one_text_is_a_batch_too(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "one text")
+
+
+def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "end of text")
+
+
+def test_another_direction_is_refused(reward_fn_sentiment_imdb):
+    CHECK.require(reward_fn_sentiment_imdb, "another direction")

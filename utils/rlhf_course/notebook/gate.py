@@ -1,0 +1,154 @@
+"""The gate to training: what the learner has written trains, once it passes."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf_course.code import PACKAGE, SOLUTIONS
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.notebook import desk
+from rlhf_course.notebook.judging import PASSED, check_all
+from rlhf_course.notebook.show import listed, say
+
+if TYPE_CHECKING:  # torch loads when a run starts
+    from rlhf_course.rl.run_folder import RunFolder
+
+_TRAINER = "RLHFTrainer"
+_SENTIMENT = "reward_fn_sentiment_imdb"
+_SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
+
+
+def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -> Any:
+    """Check every exercise up to the trainer, and hand out the learner's trainer when all pass.
+
+    Args:
+        use_reference: exercises that the reference answers instead, where `solutions/` is at hand.
+        also: further exercises that have to pass.
+
+    Returns: the learner's `RLHFTrainer`, or None while something is missing; what is missing is said.
+    """
+    try:
+        filled = _known(use_reference)
+        needed = [*EXERCISES[: EXERCISES.index(BY_NAME[_TRAINER]) + 1], *(BY_NAME[name] for name in also)]
+        if filled and not (SOLUTIONS / PACKAGE).is_dir():
+            raise CourseError("use_reference needs the folder solutions/ of the course, which is not here")
+        desk.substitute(filled)
+        statuses = check_all([exercise for exercise in needed if exercise.name not in filled])
+        desk.load_all()
+    except CourseError as error:
+        desk.substitute(())
+        say(f"The gate is closed: {error}", status="error")
+        return None
+    missing = [name for name, status in statuses.items() if status != PASSED]
+    lines = [f"  {exercise.name}: {statuses.get(exercise.name, 'the reference answers')}" for exercise in needed]
+    if missing:
+        say(f"The gate is closed: {listed(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.", *lines, status="error")
+        return None
+    say("The gate is open.", *lines, *_hidden_suite(), status="passed")
+    import part1_rlhf
+
+    return part1_rlhf.RLHFTrainer
+
+
+def train_run(
+    run: str = "periods", *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
+) -> "RunFolder | None":
+    """Train with the learner's trainer, if the gate is open.
+
+    Args:
+        run: collapse, periods or sentiment.
+        use_reference: exercises that the reference answers instead; the run's record names them.
+        profile: auto, laptop, gpu or gpu-large.
+        out: the run's folder; by default a new one in `runs/`.
+        overrides: fields of `RLHFArgs` that win over the run's.
+
+    Returns: the run's folder, with its `path` and its `rows` of metrics; None where the gate is closed or the run could not be made, which is said.
+    """
+    use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
+    try:
+        from rlhf_course.rl.args import RLHFArgs
+
+        short = _SHORT if os.environ.get("RLHF_COURSE_SHORT") == "1" else {}
+        args = RLHFArgs.for_profile(profile, run, **{**overrides, **short})
+        uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
+        also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
+        trainer_class = open_training(use_reference, also)
+        if trainer_class is None:
+            return None
+        say(_cost(args))
+        folder = _free_folder(run) if out is None else Path(out)
+        trainer = trainer_class(args)
+        trainer.reference = sorted(desk.substituted())
+        return trainer.train(folder)
+    except CourseError as error:
+        say(f"The run {run!r} was not made: {error}", status="error")
+        return None
+    finally:
+        with _quiet():
+            desk.substitute(())
+            desk.load_all()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    try:
+        yield
+    except CourseError:
+        pass
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if name not in BY_NAME:
+            raise CourseError(f"use_reference takes names of exercises, got {name!r}; they are {', '.join(BY_NAME)}")
+    return names
+
+
+def _free_folder(run: str) -> Path:
+    stem = Path("runs") / f"{run}-{datetime.now():%Y%m%d-%H%M%S}"
+    number, path = 2, stem
+    while path.exists():
+        path, number = stem.with_name(f"{stem.name}-{number}"), number + 1
+    return path
+
+
+def _hidden_suite() -> list[str]:
+    if not (SOLUTIONS.parent / "tests" / "hidden").is_dir():
+        return []
+    return ["In this clone the hidden tests can grade you as well: rlhf-course grade notebooks/"]
+
+
+def _cost(args: Any) -> str:
+    """What a run costs, said before it starts."""
+    from rlhf_course.rl.device import pick_device
+
+    gigabytes, minutes = estimate(args)
+    where = {"cpu": "on two CPU cores"}.get(pick_device().type, "on a recent GPU")
+    return (
+        f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
+        f"about {gigabytes:.1f} GB of memory and {minutes} {where}. It can be stopped with Ctrl-C or the stop button."
+    )
+
+
+# For each model: parameters in millions, vocabulary, layers * width of the activations, seconds a phase of 128 * 30 tokens.
+_SIZES = {
+    "embedded": (2.4, 3072, 4 * 192, 3.0),
+    "gpt2-small": (124, 50257, 12 * 768, 4.0),
+    "gpt2-medium": (355, 50257, 24 * 1024, 9.0),
+}
+
+
+def estimate(args: Any) -> tuple[float, str]:
+    """Rough gigabytes and minutes of a run: weights and optimizer state, logits, and activations kept for the gradient."""
+    millions, vocabulary, activations, seconds = _SIZES.get(args.base_model, _SIZES["gpt2-small"])
+    tokens = args.batch_size * (args.gen_len + 5)
+    minibatch = tokens / args.num_minibatches
+    # Policy with gradient and two moments, and the reference; whole logits twice, then a minibatch's several times.
+    floats = 5e6 * millions + 3 * tokens * vocabulary + minibatch * (6 * vocabulary + 20 * activations)
+    minutes = args.total_phases * seconds * tokens / (128 * 35) / 60
+    return 0.6 + 4 * floats / 2**30, "less than a minute" if minutes < 1 else f"{minutes:.0f} minute{'s' if round(minutes) > 1 else ''}"
