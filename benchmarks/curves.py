@@ -18,7 +18,6 @@ from typing import Any
 from matplotlib.figure import Figure
 from rlhf_course.code import exercise, use_code
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.rewards import named_reward
 from rlhf_course.rl.run_folder import checkpoints
 
 HERE = Path(__file__).resolve().parent
@@ -30,8 +29,6 @@ PLAN: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
     "periods": ("periods", {}),
     "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
-    "sentiment_pos": ("sentiment", {}),
-    "sentiment_neg": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", "neg")}),
 }
 
 
@@ -77,6 +74,11 @@ def results(name: str) -> tuple[list[dict[str, float]], dict[str, Any]]:
     return rows, json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def measured(*prefixes: str) -> list[str]:
+    """The runs of the plan whose name begins so and which have results."""
+    return [name for name in PLAN if name.startswith(prefixes) and (RESULTS / f"{name}.json").exists()]
+
+
 def one_line(text: str) -> str:
     """A sample as a table shows it."""
     return " ".join(text.split()).replace("|", "\\|")
@@ -85,7 +87,7 @@ def one_line(text: str) -> str:
 def collapse_table() -> str:
     """The run `collapse` for each seed: reward at the start, at its best and at the end, and seconds a phase."""
     lines = ["| seed | first phase | best phase | last phase | seconds a phase |", "|---|---|---|---|---|"]
-    for name in (name for name in PLAN if name.startswith("collapse")):
+    for name in measured("collapse"):
         rows, _ = results(name)
         reward = [row["mean_reward"] for row in rows]
         seconds = statistics.median(row["seconds"] for row in rows)
@@ -105,42 +107,28 @@ def before_after_table() -> str:
 
 def periods_table() -> str:
     """The proper run, and the same without the KL penalty."""
-    lines = [
-        "| | kl_coef {} | kl_coef 0 |".format(results("periods")[1]["settings"]["kl_coef"]),
-        "|---|---|---|",
-    ]
-    both = [results(name) for name in ("periods", "periods_kl_coef_0")]
-    rewards = [[row["mean_reward"] for row in rows] for rows, _ in both]
-    phases = len(rewards[0])
+    runs = [results(name) for name in measured("periods")]
+    phases = len(runs[0][0])
+    titles = ["", *(f"kl_coef {summary['settings']['kl_coef']:g}" for _, summary in runs)]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    first, last = [s["first"] for _, s in runs], [s["last"] for _, s in runs]
     rows_of = {
-        "mean reward, first phase": [f"{reward[0]:.2f}" for reward in rewards],
-        f"mean reward, phase {phases}": [f"{reward[-1]:.2f}" for reward in rewards],
-        "KL to the pretrained model, largest (nats a token)": [f"{max(row['kl'] for row in rows):.2f}" for rows, _ in both],
-        "log-probability a token under it, first phase": [f"{s['first']['ref_logprob_per_token']:.2f}" for _, s in both],
-        f"log-probability a token under it, phase {phases}": [f"{s['last']['ref_logprob_per_token']:.2f}" for _, s in both],
-        f"share of distinct trigrams, phase {phases}": [f"{s['last']['distinct_trigrams']:.2f}" for _, s in both],
+        "mean reward, first phase": [f"{phase['mean_reward']:.2f}" for phase in first],
+        f"mean reward, phase {phases}": [f"{phase['mean_reward']:.2f}" for phase in last],
+        "KL to the pretrained model, largest (nats a token)": [f"{max(row['kl'] for row in rows):.2f}" for rows, _ in runs],
+        "log-probability a token under it, first phase": [f"{phase['ref_logprob_per_token']:.2f}" for phase in first],
+        f"log-probability a token under it, phase {phases}": [f"{phase['ref_logprob_per_token']:.2f}" for phase in last],
+        f"share of distinct trigrams, phase {phases}": [f"{phase['distinct_trigrams']:.2f}" for phase in last],
     }
-    rows_of |= {f"sample {n + 1}": [one_line(s["last"]["samples"][n]) for _, s in both] for n in range(3)}
-    return "\n".join([*lines, *(f"| {title} | {a} | {b} |" for title, (a, b) in rows_of.items())])
-
-
-def sentiment_table() -> str:
-    """The sentiment run in both directions."""
-    lines = ["| direction | first phase | last phase | largest KL | a text of the last phase |", "|---|---|---|---|---|"]
-    for direction in ("pos", "neg"):
-        rows, summary = results(f"sentiment_{direction}")
-        largest = max(row["kl"] for row in rows)
-        text = one_line(summary["last"]["samples"][0])
-        reward = [row["mean_reward"] for row in rows]
-        lines.append(f"| {direction} | {reward[0]:.2f} | {reward[-1]:.2f} | {largest:.2f} | {text} |")
-    return "\n".join(lines)
+    rows_of |= {f"sample {n + 1}": [one_line(phase["samples"][n]) for phase in last] for n in range(3)}
+    return "\n".join([*lines, *(f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows_of.items())])
 
 
 def draw() -> None:
     """Reward curves as pictures for the README."""
     pictures = {
-        "collapse": [(name, f"seed {name[-1]}") for name in PLAN if name.startswith("collapse")],
-        "periods": [("periods", "with the KL penalty"), ("periods_kl_coef_0", "kl_coef 0")],
+        "collapse": [(name, f"seed {name[-1]}") for name in measured("collapse")],
+        "periods": [(name, f"kl_coef {results(name)[1]['settings']['kl_coef']:g}") for name in measured("periods")],
     }
     for picture, curves in pictures.items():
         figure = Figure(figsize=(7, 3.2), layout="constrained")
@@ -165,7 +153,7 @@ def fill(text: str, name: str, table: str) -> str:
 def filled_readme() -> str:
     """The README with its tables made anew from the results."""
     text = README.read_text()
-    makers = (collapse_table, before_after_table, periods_table, sentiment_table)
+    makers = (collapse_table, before_after_table, periods_table)
     for maker in makers:
         text = fill(text, maker.__name__, maker())
     return text
@@ -174,11 +162,12 @@ def filled_readme() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PLAN, action="append", help="do these runs, and write no tables")
-    only = parser.parse_args().only
+    parser.add_argument("--tables", action="store_true", help="only write tables and pictures from what was measured")
+    arguments = parser.parse_args()
     use_code()
-    for name in only or PLAN:
+    for name in [] if arguments.tables else arguments.only or PLAN:
         run(name)
-    if not only:
+    if not arguments.only:
         draw()
         README.write_text(filled_readme())
 
