@@ -189,6 +189,7 @@ def test_the_built_files_are_as_a_fresh_build_makes_them():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_build_names_what_differs_and_puts_it_right(small_tree):
     assert run_build(small_tree, "--force").returncode == 0
     assert run_build(small_tree, "--check").returncode == 0
@@ -208,6 +209,7 @@ def test_the_build_names_what_differs_and_puts_it_right(small_tree):
     assert not (small_tree / "notebooks/99_old.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
     bank = small_tree / "tests/hidden/mistakes/normalize_reward.py"
     bank.write_text(bank.read_text() + '\n\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n')
