@@ -51,8 +51,8 @@ def resume_run(path: Path, out: Path | None = None) -> RunFolder:
     load_checkpoint(path)
     try:
         settings = dict(config["args"])
+        use_code(config["code"])  # first: the reward may live beside the learner's code
         settings["reward_fn"] = named_reward(**settings["reward_fn"])
-        use_code(config["code"])
         args = RLHFArgs(**settings)
     except (KeyError, TypeError) as error:
         raise CourseError(f"{path / 'config.json'} is not of a run of this version: {error}") from error

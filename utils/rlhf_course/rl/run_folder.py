@@ -70,7 +70,7 @@ class RunFolder:
     def add_phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
         """Record a phase's metrics and samples."""
         with open(self.path / "samples.jsonl", "a") as file:
-            file.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+            file.writelines(json.dumps(sample) + "\n" for sample in samples)
         self.rows.append(row)
         self._write_metrics()
 
