@@ -13,10 +13,8 @@ from nbclient import NotebookClient
 from rlhf_course.building.notebooks import build_notebook
 from rlhf_course.code import PACKAGE
 from rlhf_course.exercises import BY_NAME, EXERCISES
-from rlhf_course.rl.models import EMBEDDED
 
 BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-needs_the_model = pytest.mark.skipif(not EMBEDDED.is_dir(), reason="the embedded model is not here")
 
 
 @pytest.fixture
@@ -92,7 +90,6 @@ def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(desk, tmp
     assert (desk / PACKAGE / "get_logprobs.py").read_text() == answer_text("get_logprobs")
 
 
-@needs_the_model
 @pytest.mark.slow
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
 def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempted(desk, path):
@@ -102,7 +99,6 @@ def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempte
         assert f"{name}: not attempted" in shown
 
 
-@needs_the_model
 @pytest.mark.slow
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
 def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_passes(desk, path):
