@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from learners import learner_environment
-from rlhf_course.building.notebooks import build_notebook, missing_outputs
+from rlhf_course.building.build import assignment_files
+from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.errors import CourseError
@@ -93,6 +94,10 @@ check(calc_kl_penalty)
 
 <!-- #region manual="brainstorm_periods" points=2 -->
 Your ideas.
+
+### BEGIN SOLUTION
+Short sentences.
+### END SOLUTION
 <!-- #endregion -->
 
 ```python expected="table"
@@ -117,6 +122,7 @@ def test_cells_are_filled_and_carry_nbgraders_metadata(tmp_path):
     }  # fmt: skip
     assert (check.metadata.nbgrader.grade, check.metadata.nbgrader.locked, check.metadata.nbgrader.points) == (True, True, 8)
     assert (manual.cell_type, manual.metadata.nbgrader.solution, manual.metadata.nbgrader.points) == ("markdown", True, 2)
+    assert manual.source == "Your ideas.\n\n*Your answer here.*"
     assert "Expected output" in table.outputs[0].data["text/plain"]
     assert table.outputs[1].data["text/plain"] == "1 2 3"
     assert 'alt="A curve that rises."' in curve.outputs[1].data["text/html"]
@@ -158,6 +164,27 @@ def test_nbgrader_reads_a_built_notebook(path):
     for cell in read(path, as_version=4).cells:
         if grade := cell.metadata.get("nbgrader"):
             assert grade["schema_version"] == 3
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
+    from nbgrader.preprocessors import ClearSolutions
+
+    answers = {one.name: (REPOSITORY / "solutions" / PACKAGE / one.file).read_text() for one in EXERCISES}
+    solved = nbformat.reads(source_notebook(source, answers), as_version=4)
+    graded = [cell for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    assert all("### BEGIN SOLUTION" in cell.source for cell in graded)
+    cleared, _ = ClearSolutions(**CLEAR_SOLUTIONS).preprocess(solved, {})
+    built = nbformat.read(REPOSITORY / "notebooks" / f"{source.stem}.ipynb", as_version=4)
+    assert [(cell.source, cell.metadata) for cell in cleared.cells] == [(cell.source, cell.metadata) for cell in built.cells]
+
+
+def test_an_assignments_folder_holds_solutions_in_its_notebooks_alone():
+    files = {str(path): content.decode("utf-8") for path, content in assignment_files(REPOSITORY).items()}
+    assert {f"{source.stem}.ipynb" for source in SOURCES} < files.keys()
+    assert {f"{PACKAGE}/{one.file}" for one in EXERCISES} < files.keys()
+    assert not [path for path, text in files.items() if path.endswith(".py") and "SOLUTION" in text]
+    assert "### BEGIN SOLUTION" in files["06_objective.ipynb"]
 
 
 def test_grade_ids_are_unique_over_the_course():

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rlhf_course.building.bank import as_text, build_data, same_data
-from rlhf_course.building.notebooks import build_notebook, exercises_in
+from rlhf_course.building.notebooks import build_notebook, exercises_in, source_notebook
 from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.code import PACKAGE
 from rlhf_course.errors import CourseError
@@ -33,6 +33,20 @@ def built_files(root: Path) -> dict[Path, bytes]:
     files |= _notebooks(root, stubs)
     files |= _data(root)
     return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
+
+
+def assignment_files(root: Path) -> dict[Path, bytes]:
+    """The source folder of an nbgrader assignment, by path below it: notebooks with solutions, and the learner's package as stubs.
+
+    See `source_notebook` for the options that nbgrader needs.
+    """
+    answers = root / "solutions" / PACKAGE
+    solved = {one.name: (answers / one.file).read_text(encoding="utf-8") for one in EXERCISES}
+    files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in _sources(root)}
+    files[Path(PACKAGE) / "__init__.py"] = (answers / "__init__.py").read_bytes()
+    for one in EXERCISES:
+        files[Path(PACKAGE) / one.file] = cut_solutions(solved[one.name], f"solutions/{PACKAGE}/{one.file}").encode("utf-8")
+    return files | {path.relative_to(_DESK): content for path, content in _figures(root).items()}
 
 
 def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Path]:
@@ -78,12 +92,16 @@ def _is_built(path: Path, content: bytes) -> bool:
 
 
 def _notebooks(root: Path, stubs: dict[str, str]) -> dict[Path, str]:
-    sources = sorted((root / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
+    sources = _sources(root)
     taught = {source.stem: exercises_in(source) for source in sources}
     for exercise in EXERCISES:
         if exercise.notebook in taught and taught[exercise.notebook].count(exercise.name) != 1:
             raise CourseError(f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it')
     return {_DESK / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
+
+
+def _sources(root: Path) -> list[Path]:
+    return sorted((root / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
 
 
 def _figures(root: Path) -> dict[Path, bytes]:

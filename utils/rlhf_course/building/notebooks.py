@@ -9,6 +9,7 @@ import jupytext
 import nbformat
 from nbformat.v4 import new_output
 
+from rlhf_course.building.stubs import CODE_STUB, TEXT_STUB, cut_solutions
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import BY_NAME
 
@@ -17,13 +18,15 @@ _KERNEL = {
     "language_info": {"name": "python"},
 }
 _EXPECTED = "Expected output, from a real run; yours may differ in detail."
+# With these options nbgrader cuts from a `source_notebook` what `build_notebook` cuts.
+CLEAR_SOLUTIONS = {"code_stub": {"python": CODE_STUB}, "text_stub": TEXT_STUB}
 
 
 def build_notebook(source: Path, stubs: dict[str, str]) -> str:
     """The notebook that a jupytext Markdown file describes, as the text of its `.ipynb`.
 
     Cells with these metadata are more than their text: `exercise` (the stub is put in), `check` (autograded),
-    `manual` and `points` (graded by hand), `expected` and `alt` (an output kept beside the source, in `outputs/`).
+    `manual` and `points` (graded by hand; the model answer is cut), `expected` and `alt` (an output kept beside the source, in `outputs/`).
 
     Args:
         source: the file.
@@ -32,13 +35,31 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
     Raises:
         CourseError: a cell names no exercise, or shows a picture without alternative text.
     """
-    read = jupytext.read(source, fmt="md")
+    return _built(source, stubs, solved=False)
+
+
+def source_notebook(source: Path, answers: dict[str, str]) -> str:
+    """The notebook that an instructor hands to `nbgrader generate_assignment`: as `build_notebook` makes it, with its solutions.
+
+    The exercises' cells hold the answers, and the cells that are graded by hand a model answer, between `### BEGIN SOLUTION` and
+    `### END SOLUTION`. nbgrader cuts the same text from it, cell by cell, when its `ClearSolutions` preprocessor gets the
+    options `CLEAR_SOLUTIONS`; its own stub would not be known as an untouched one. Its `ClearOutput` preprocessor would also
+    take the outputs that teach: leave it out.
+
+    Args:
+        source: the jupytext Markdown file.
+        answers: by exercise, the text of the answer's file with its marks.
+
+    Raises:
+        CourseError: as `build_notebook`.
+    """
+    return _built(source, answers, solved=True)
+
+
+def _built(source: Path, texts: dict[str, str], solved: bool) -> str:
     seen: dict[str, int] = {}
-    cells = []
-    for cell in read.cells:
-        if cell.cell_type == "raw":
-            continue
-        cells.append(_cell(cell, source, stubs, seen))
+    read = jupytext.read(source, fmt="md")
+    cells = [_cell(cell, source, texts, seen, solved) for cell in read.cells if cell.cell_type != "raw"]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=_KERNEL)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
@@ -50,20 +71,22 @@ def exercises_in(source: Path) -> list[str]:
     return [cell.metadata["exercise"] for cell in jupytext.read(source, fmt="md").cells if "exercise" in cell.metadata]
 
 
-def _cell(cell: Any, source: Path, stubs: dict[str, str], seen: dict[str, int]) -> Any:
+def _cell(cell: Any, source: Path, texts: dict[str, str], seen: dict[str, int], solved: bool) -> Any:
     asked = dict(cell.metadata)
     text, metadata, outputs = cell.source, {}, []
     if "exercise" in asked:
         name = _exercise(asked["exercise"], source)
         if text.strip():
             raise CourseError(f"{source.name}: the cell of {name} is filled by the build, and should be empty")
-        text = f"%%exercise {name}\n{stubs[name].rstrip()}"
+        text = f"%%exercise {name}\n{texts[name].rstrip()}"
         metadata["nbgrader"] = _nbgrader(f"exercise-{name}", solution=True)
     elif "check" in asked:
         name = _exercise(asked["check"], source)
         metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, locked=True, points=BY_NAME[name].points)
         metadata |= {"deletable": False, "editable": False}
     elif "manual" in asked:
+        unsolved = cut_solutions(text, f"{source.name}, {asked['manual']}", TEXT_STUB).rstrip()
+        text = text if solved else unsolved
         metadata["nbgrader"] = _nbgrader(asked["manual"], grade=True, solution=True, points=int(asked.get("points", 1)))
     elif "expected" in asked:
         outputs = _expected(source, asked["expected"], asked.get("alt", ""))

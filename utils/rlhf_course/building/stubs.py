@@ -1,17 +1,19 @@
-"""From an answer to its stub: what stands between the marks is cut."""
+"""From an answer to its stub, code or prose: what stands between the marks is cut."""
 
 from rlhf_course.errors import CourseError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-_INSTEAD = 'raise NotImplementedError("write this part")'
+CODE_STUB = 'raise NotImplementedError("write this part")'
+TEXT_STUB = "*Your answer here.*"
 
 
-def cut_solutions(text: str, name: str) -> str:
-    """A text with `raise NotImplementedError` in place of each solution.
+def cut_solutions(text: str, name: str, instead: str = CODE_STUB) -> str:
+    """A text with something else in place of each solution.
 
     Args:
-        text: of an answer's file.
+        text: of an answer's file, or of a cell that is answered in prose.
         name: what a message calls it.
+        instead: what stands there, indented as the mark was.
 
     Raises:
         CourseError: the marks do not pair up, or there are none.
@@ -24,11 +26,11 @@ def cut_solutions(text: str, name: str) -> str:
             raise CourseError(f"{name}, line {number}: {mark!r} stands where the other mark should")
         if mark == BEGIN:
             inside = True
-            kept.append(line[: len(line) - len(line.lstrip())] + _INSTEAD)
+            kept.append(line[: len(line) - len(line.lstrip())] + instead)
         elif mark == END:
             inside = False
         elif not inside:
             kept.append(line)
-    if inside or not any(_INSTEAD in line for line in kept):
+    if inside or not any(instead in line for line in kept):
         raise CourseError(f"{name}: a solution stands between {BEGIN!r} and {END!r}, each on a line of its own")
     return "\n".join(kept) + "\n"
