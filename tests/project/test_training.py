@@ -155,7 +155,7 @@ def test_a_run_leaves_settings_metrics_samples_a_plot_and_checkpoints(small_args
         assert float(rows[phase]["mean_reward"]) == pytest.approx(sum(rewards) / 12)
     assert all(sample["reward"] == len(sample["text"]) and sample["ref_logprob"] < 0 for sample in samples)
     assert (tmp_path / "run" / "reward.png").read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in checkpoints(tmp_path / "run")] == ["phase_00003.pt"]
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["phase_00000.pt", "phase_00003.pt"]
 
 
 def test_the_recorded_kl_is_without_its_coefficient(small_args, tmp_path):
@@ -232,6 +232,24 @@ def test_a_resumed_run_gives_the_metrics_of_one_that_was_never_stopped(small_arg
     RLHFTrainer(args).train(tmp_path / "parts", resume=True, show=False)
     assert metrics_of(tmp_path / "parts") == metrics_of(tmp_path / "whole")
     assert (tmp_path / "parts" / "samples.jsonl").read_text() == (tmp_path / "whole" / "samples.jsonl").read_text()
+
+
+def test_a_run_that_died_in_its_first_phase_can_be_resumed(small_args, tmp_path):
+    class DiesAtOnce(RLHFTrainer):
+        def learning_phase(self, memory):
+            raise KeyboardInterrupt
+
+    RLHFTrainer(small_args()).train(tmp_path / "whole", show=False)
+    with pytest.raises(KeyboardInterrupt):
+        DiesAtOnce(small_args()).train(tmp_path / "run", show=False)
+    RLHFTrainer(small_args()).train(tmp_path / "run", resume=True, show=False)
+    assert metrics_of(tmp_path / "run") == metrics_of(tmp_path / "whole")
+
+
+def test_a_run_that_is_stopped_after_its_phase_was_recorded_keeps_that_phase(small_args, tmp_path):
+    trainer = RLHFTrainer(small_args())
+    trainer.train(tmp_path / "run", show=False, watch=lambda row, samples: trainer.stop())
+    assert [path.name for path in checkpoints(tmp_path / "run")][-1] == "phase_00001.pt"
 
 
 def test_phases_after_the_last_checkpoint_are_done_again(small_args, tmp_path):

@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,6 +26,53 @@ METRICS = (
     "seconds",
 )
 _CHECKPOINTS_KEPT = 2
+
+
+class Run(NamedTuple):
+    """What a run has left so far.
+
+    Attributes:
+        config: what `config.json` holds: settings by field name under "args", and where the run came from.
+        rows: the metrics of each phase, in order.
+        samples: the texts of these phases, each with `phase, reward, ref_logprob, text`.
+    """
+
+    config: dict[str, Any]
+    rows: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run from its folder, whether it has ended or is still being trained.
+
+    Raises:
+        CourseError: no run there, or a file of it is damaged.
+    """
+    path = Path(folder)
+    rows = _read_metrics(path)
+    return Run(load_config(path), rows, [sample for sample in _read_samples(path) if sample["phase"] < len(rows)])
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of `metrics.csv`, of phases that follow each other from 0; none where there is no such file yet."""
+    file = path / "metrics.csv"
+    if not file.exists():
+        return []
+    with open(file, newline="") as opened:
+        rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(opened)]
+    if [row.get("phase") for row in rows] != list(range(len(rows))):
+        raise CourseError(f"{file} is damaged: its rows should be those of phases 0, 1, 2, …")
+    return rows
+
+
+def _read_samples(path: Path) -> list[dict[str, Any]]:
+    """The samples of `samples.jsonl`; a last line that is being written, or was when the run died, is left out."""
+    file = path / "samples.jsonl"
+    *lines, unfinished = file.read_text().split("\n") if file.exists() else [""]
+    try:
+        return [sample for sample in map(json.loads, lines) if sample["phase"] >= 0]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CourseError(f"{file} is damaged: each of its lines should hold one sample as JSON") from error
 
 
 class RunFolder:
@@ -56,21 +103,30 @@ class RunFolder:
         return cls(path, [])
 
     @classmethod
-    def reopen(cls, path: Path, phase: int) -> "RunFolder":
-        """A run's folder as it was after `phase` phases; what later phases wrote is dropped."""
-        with open(path / "metrics.csv", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["phase"]) < phase]
-        samples = path / "samples.jsonl"
-        lines = [line for line in samples.read_text().splitlines() if json.loads(line)["phase"] < phase]
-        _replace(samples, "".join(line + "\n" for line in lines))
-        folder = cls(path, [{name: _number(value) for name, value in row.items()} for row in rows])
+    def reopen(cls, path: Path, phase: int, batch_size: int) -> "RunFolder":
+        """A run's folder as it was after `phase` phases; what later phases wrote is dropped.
+
+        Raises:
+            CourseError: metrics or samples of these phases are missing or damaged; nothing has been changed then.
+        """
+        rows = [row for row in _read_metrics(path) if row["phase"] < phase]
+        samples = [sample for sample in _read_samples(path) if sample["phase"] < phase]
+        if len(rows) < phase:
+            raise CourseError(f"{path / 'metrics.csv'} holds {len(rows)} phases, and the checkpoint is of {phase}: put it back")
+        if len(samples) != phase * batch_size:
+            raise CourseError(
+                f"{path / 'samples.jsonl'} holds {len(samples)} samples of the first {phase} phases, which had "
+                f"{phase * batch_size}: put it back"
+            )
+        _replace(path / "samples.jsonl", _lines(samples))
+        folder = cls(path, rows)
         folder._write_metrics()
         return folder
 
     def add_phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
         """Record a phase's metrics and samples."""
         with open(self.path / "samples.jsonl", "a") as file:
-            file.writelines(json.dumps(sample) + "\n" for sample in samples)
+            file.write(_lines(samples))
         self.rows.append(row)
         self._write_metrics()
 
@@ -100,6 +156,10 @@ class RunFolder:
         figure.savefig(part, format="png", dpi=110)
         os.replace(part, self.path / "reward.png")
         return self.path / "reward.png"
+
+    def has_checkpoint(self, phase: int) -> bool:
+        """Whether the state after `phase` phases is kept."""
+        return (self.path / "checkpoints" / f"phase_{phase:05d}.pt").is_file()
 
     def save_checkpoint(self, phase: int, state: dict[str, Any]) -> None:
         """Keep the state after `phase` phases; the newest two stay."""
@@ -168,6 +228,10 @@ def copy_run(source: Path, target: Path) -> Path:
     check_free(target)
     shutil.copytree(source, target, dirs_exist_ok=True)
     return target
+
+
+def _lines(samples: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(sample) + "\n" for sample in samples)
 
 
 def _replace(path: Path, text: str) -> None:

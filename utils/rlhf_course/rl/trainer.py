@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,9 @@ from rlhf_course.rl.schedule import get_optimizer_and_scheduler
 
 _SAMPLES_SHOWN = 3
 _CHECKPOINT_EVERY = 10
+
+# Called after each phase with its row of metrics and its samples.
+Watch = Callable[[dict[str, Any], list[dict[str, Any]]], None]
 
 
 class Trainer:
@@ -74,6 +77,10 @@ class Trainer:
         self._raw_reward: Float[Tensor, "batch"] | None = None
         self._logged: dict[str, list[float]] = defaultdict(list)
         self._stop_asked = False
+        self._unpaused = threading.Event()
+        self._unpaused.set()
+        self._paused_seconds = 0.0
+        self.optimizer.register_step_post_hook(lambda *_: self._wait_while_paused())
 
     # The exercise.
 
@@ -110,15 +117,20 @@ class Trainer:
 
     # The loop.
 
-    def train(self, out: str | Path | None = None, resume: bool = False, show: bool = True) -> RunFolder:
+    def train(
+        self, out: str | Path | None = None, resume: bool = False, show: bool = True, watch: Watch | None = None
+    ) -> RunFolder:
         """Run the phases that remain, recording each.
 
-        Ctrl-C ends the run after the phase it is in, with a checkpoint; a second one ends it at once.
+        Ctrl-C ends the run after the phase it is in, with a checkpoint; a second one ends it at once. In another thread than
+        the main one, which alone gets Ctrl-C, `stop` does the same.
 
         Args:
             out: the run's folder; by default `runs/<run_name>` below the current folder.
             resume: go on with the run in `out`.
             show: print a progress bar and a few samples of every phase.
+            watch: called after each phase, in the thread that trains, with the phase's row of metrics and its samples
+                (each with `phase, reward, ref_logprob, text`).
 
         Returns: the run's folder.
 
@@ -128,29 +140,49 @@ class Trainer:
         """
         if self.phase == self.args.total_phases:
             raise CourseError("this trainer has done all its phases: make a new one to train again")
+        self._stop_asked = False
         self.reward([self.args.prefix] * 2)  # a reward function that cannot be used is refused before a folder is made
         path = Path(out) if out is not None else Path("runs") / self.run_name
-        folder = self._resumed(path) if resume else RunFolder.create(path, self._config())
+        folder = self._resumed(path) if resume else self._started(path)
         console = Console(quiet=not show)
         with self._wandb_run(path) as wandb_run, self._interruptible(console), _progress(console) as progress:
             task = progress.add_task("", total=self.args.total_phases, completed=self.phase, note="")
             while self.phase < self.args.total_phases and not self._stop_asked:
-                row, table = self._run_phase(folder)
-                console.print(table)
+                row, samples = self._run_phase(folder)
+                console.print(_sample_table(row, samples[:_SAMPLES_SHOWN]))
                 note = f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}"
                 progress.update(task, completed=self.phase, note=note)
                 if wandb_run is not None:
                     wandb_run.log(row)
+                if watch is not None:
+                    watch(row, samples)
+                self._wait_while_paused()
+            self._save(folder)
         console.print(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
         return folder
 
     def stop(self) -> None:
-        """End `train` after the phase it is in."""
+        """End `train` after the phase it is in, even when it is paused. Any thread may call this."""
         self._stop_asked = True
+        self._unpaused.set()
 
-    def _run_phase(self, folder: RunFolder) -> tuple[dict[str, Any], Table]:
-        """One phase: roll out, learn, record; returns its row of metrics and a table of its samples."""
+    def pause(self) -> None:
+        """Hold `train` after the optimizer step it is in, until `unpause` or `stop`. Any thread may call this."""
+        self._unpaused.clear()
+
+    def unpause(self) -> None:
+        """Let a paused `train` go on. Any thread may call this."""
+        self._unpaused.set()
+
+    def _wait_while_paused(self) -> None:
         began = time.perf_counter()
+        self._unpaused.wait()
+        self._paused_seconds += time.perf_counter() - began
+
+    def _run_phase(self, folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """One phase: roll out, learn, record; returns its row of metrics and its samples."""
+        began = time.perf_counter()
+        self._paused_seconds = 0.0
         self._raw_reward = None
         self._logged.clear()
         lr = self.optimizer.param_groups[0]["lr"]
@@ -165,7 +197,7 @@ class Trainer:
             "objective": objective,
             **self._measure(memory),
             "lr": lr,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - began - self._paused_seconds,
         }
         row |= {name: fmean(values) for name, values in self._logged.items() if name not in row}
         ref_logprobs = self._ref_logprobs(memory)
@@ -175,10 +207,15 @@ class Trainer:
         ]
         folder.add_phase(row, samples)
         self.phase += 1
-        if self.phase % _CHECKPOINT_EVERY == 0 or self.phase == self.args.total_phases or self._stop_asked:
+        if self.phase % _CHECKPOINT_EVERY == 0:
+            self._save(folder)
+        return row, samples
+
+    def _save(self, folder: RunFolder) -> None:
+        """Keep a checkpoint and draw the curve, unless the newest checkpoint is of this phase."""
+        if not folder.has_checkpoint(self.phase):
             folder.save_checkpoint(self.phase, self._state())
             folder.draw()
-        return row, _sample_table(row, samples[:_SAMPLES_SHOWN])
 
     @torch.no_grad()
     def _measure(self, memory: ReplayMemory) -> dict[str, float]:
@@ -243,6 +280,12 @@ class Trainer:
             "numpy_rng": {**numpy_state, "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()}},
         }
 
+    def _started(self, path: Path) -> RunFolder:
+        """A new run's folder, with a first checkpoint, so that the run can be resumed whenever it stops."""
+        folder = RunFolder.create(path, self._config())
+        folder.save_checkpoint(self.phase, self._state())
+        return folder
+
     def _resumed(self, path: Path) -> RunFolder:
         """Take up the run in a folder where its newest checkpoint left it."""
         config, mine = load_config(path), self._config()["args"]
@@ -261,7 +304,7 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
         random.setstate(state["python_rng"])
         np.random.set_state(state["numpy_rng"])
-        return RunFolder.reopen(path, self.phase)
+        return RunFolder.reopen(path, self.phase, self.args.batch_size)
 
     @contextmanager
     def _wandb_run(self, path: Path) -> Iterator[Any]:
@@ -286,7 +329,6 @@ class Trainer:
     @contextmanager
     def _interruptible(self, console: Console) -> Iterator[None]:
         """Turn the first Ctrl-C into a stop at the end of the phase. Signals reach the main thread alone."""
-        self._stop_asked = False
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -294,7 +336,7 @@ class Trainer:
         def on_interrupt(signum: int, frame: Any) -> None:
             if self._stop_asked:
                 raise KeyboardInterrupt
-            self._stop_asked = True
+            self.stop()
             console.print("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
 
         before = signal.signal(signal.SIGINT, on_interrupt)
