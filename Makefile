@@ -35,5 +35,5 @@ bench: setup
 	$(BIN)/python benchmarks/curves.py
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	rm -rf .venv .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -59,14 +59,14 @@ def build(
     outputs: Annotated[str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")] = None,
     root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
 ) -> None:
-    """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes."""
+    """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes; --check makes all of it anew."""
     from rlhf_course.building.build import built_files, differing, write
 
     if outputs is not None:
         from rlhf_course.building.outputs import make_outputs
 
         print(*make_outputs(root.resolve(), outputs), sep="\n")
-    files = built_files(root.resolve())
+    files = built_files(root.resolve(), anew=check)
     if not check:
         changed = write(root.resolve(), files, force)
         print(f"{len(files)} files, {len(changed)} of them written")

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from learners import learner_environment
-from rlhf_course.building.build import assignment_files
+from rlhf_course.building.build import assignment_files, fingerprint
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.code import PACKAGE, REPOSITORY
@@ -232,6 +232,23 @@ def test_the_build_names_what_differs_and_puts_it_right(small_tree):
     assert run_build(small_tree, "--force").returncode == 0
     assert stub.read_bytes() == before
     assert not (small_tree / "notebooks/99_old.ipynb").exists()
+
+
+@pytest.mark.slow
+def test_a_second_build_tries_nothing_again_and_a_check_tries_everything(small_tree):
+    assert run_build(small_tree, "--force").returncode == 0
+    cached = next((small_tree / ".cache").rglob("normalize_reward-*.json"))
+    cached.write_text(cached.read_text().replace("You", "They"))
+    assert "1 of them written" in run_build(small_tree, "--force").stdout
+    assert run_build(small_tree, "--check").returncode == 1
+
+
+@pytest.mark.parametrize("path", ["tests/hidden/mistakes/normalize_reward.py", "utils/rlhf_course/checks/core.py", "solutions/part1_rlhf/trainer.py"])
+def test_what_data_is_made_from_changes_its_fingerprint(small_tree, path):
+    exercise = next(one for one in EXERCISES if one.name == "normalize_reward")
+    before = fingerprint(small_tree, exercise)
+    (small_tree / path).write_text((small_tree / path).read_text() + "\n")
+    assert fingerprint(small_tree, exercise) != before
 
 
 @pytest.mark.slow

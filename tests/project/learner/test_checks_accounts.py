@@ -123,6 +123,17 @@ def test_the_trainer_first_asks_that_what_it_uses_passes(solved_desk, capsys):
     assert result.lines[1:] == ["  calc_kl_penalty: wrong", "  get_optimizer: not attempted"]
 
 
+def test_a_trainer_that_spoils_the_models_it_is_tried_on_spoils_no_later_check(solved_desk):
+    head = '    def rollout_phase(self) -> ReplayMemory:\n        """Sample'
+    text = answer_text("RLHFTrainer")
+    assert head in text
+    spoils = "self.model.base_model.half(); self.ref_model.base_model.forward = None"
+    write(solved_desk, "trainer", text.replace(head, head.replace('"""', f'{spoils}; """')))
+    assert not check("RLHFTrainer")
+    write(solved_desk, "trainer", text)
+    assert check("RLHFTrainer").status == "passed"
+
+
 def test_a_file_changed_by_hand_is_checked_as_it_is_now(desk, capsys):
     write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     from rlhf_course.exercises import BY_NAME

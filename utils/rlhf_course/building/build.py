@@ -1,7 +1,9 @@
 """The whole build: stubs, notebooks and the checks' data, from `solutions/` and the bank of known mistakes."""
 
+import hashlib
 import json
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 from rlhf_course.building.bank import as_text, build_data, same_data
@@ -9,15 +11,20 @@ from rlhf_course.building.notebooks import build_notebook, exercises_in, source_
 from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.code import PACKAGE
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.exercises import EXERCISES, Exercise
 
+_CACHE = Path(".cache/rlhf-course-build")
 _DATA = Path("utils/rlhf_course/checks/data")
 _DESK = Path("notebooks")
 _PICTURES = (".svg", ".png")
 
 
-def built_files(root: Path) -> dict[Path, bytes]:
+def built_files(root: Path, anew: bool = True) -> dict[Path, bytes]:
     """Every file that the build makes, by its path below the repository, with its content.
+
+    Args:
+        root: the repository.
+        anew: try every known mistake again. Otherwise data is taken from the last build where nothing that it is made from has changed.
 
     Raises:
         CourseError: a source does not allow it; the message names the file and what is wrong.
@@ -31,7 +38,7 @@ def built_files(root: Path) -> dict[Path, bytes]:
     files[_DESK / PACKAGE / "__init__.py"] = (answers / "__init__.py").read_text()
     files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
     files |= _notebooks(root, stubs)
-    files |= _data(root)
+    files |= _data(root, anew)
     return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
 
 
@@ -109,8 +116,32 @@ def _figures(root: Path) -> dict[Path, bytes]:
     return {_DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES}
 
 
-def _data(root: Path) -> dict[Path, str]:
-    return {_DATA / f"{exercise.module}.json": as_text(build_data(root, exercise)) for exercise in EXERCISES}
+def _data(root: Path, anew: bool) -> dict[Path, str]:
+    return {_DATA / f"{exercise.module}.json": _data_of(root, exercise, anew) for exercise in EXERCISES}
+
+
+def _data_of(root: Path, exercise: Exercise, anew: bool) -> str:
+    cached = root / _CACHE / f"{exercise.module}-{fingerprint(root, exercise)}.json"
+    if not anew and cached.is_file():
+        return cached.read_text(encoding="utf-8")
+    data = as_text(build_data(root, exercise))
+    for old in cached.parent.glob(f"{exercise.module}-*.json"):
+        old.unlink()
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_text(data, encoding="utf-8")
+    return data
+
+
+def fingerprint(root: Path, exercise: Exercise) -> str:
+    """Of everything that an exercise's data is made from."""
+    package = root / "utils/rlhf_course"
+    made_from = [package / "checks" / name for name in ("core.py", "tiny.py", exercise.file)]
+    made_from += [root / "tests/hidden" / bank / exercise.file for bank in ("mistakes", "variants")]
+    made_from += [*sorted((package / "rl").glob("*.py")), *sorted((root / "solutions" / PACKAGE).glob("*.py")), package / "building/bank.py"]
+    digest = hashlib.sha256(f"{version('torch')} {version('transformer-lens')}".encode())
+    for path in made_from:
+        digest.update(b"\0" + path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))
+    return digest.hexdigest()[:16]
 
 
 def _ask_for(root: Path, paths: Iterable[Path]) -> None:

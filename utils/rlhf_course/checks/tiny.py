@@ -95,6 +95,60 @@ def tiny_classifier() -> Iterator[None]:
 
 
 @contextmanager
+def reused_models() -> Iterator[None]:
+    """While it lasts, `load_model` hands out the tiny GPT-2 without booting it anew: booting is most of a check's time.
+
+    Each comes as it was booted, in weights, gradients, hooks and mode; when none is left, another one is booted.
+    """
+    from rlhf_course.rl import models
+
+    def lend(name: str = "embedded", *args: Any, **kwargs: Any) -> Any:
+        if name != gpt2_folder() or args or kwargs:
+            return load(name, *args, **kwargs)
+        while free:
+            if (one := free.pop()).is_whole():
+                return one.restored()
+            _fleet.remove(one)
+        _fleet.append(_Lent(load(name)))
+        return _fleet[-1].bridge
+
+    free = _fleet[:]
+    load, models.load_model = models.load_model, lend
+    try:
+        yield
+    finally:
+        models.load_model = load
+
+
+class _Lent:
+    """A bridge that is handed out again and again, with what it is reset to."""
+
+    def __init__(self, bridge: Any) -> None:
+        self.bridge = bridge
+        self._weights = [(one, one.detach().clone(), one.requires_grad) for one in nn.Module.parameters(bridge)]
+        self._parts = self._made_of()
+
+    def _made_of(self) -> list[Any]:
+        parameters = [(id(one), one.dtype, one.device) for one in nn.Module.parameters(self.bridge)]
+        return parameters + [(id(one), sorted(vars(one)), len(one._forward_pre_hooks)) for one in nn.Module.modules(self.bridge)]
+
+    def is_whole(self) -> bool:
+        """Whether nobody has exchanged or cast a part of it, which cannot be undone here."""
+        return self._made_of() == self._parts
+
+    def restored(self) -> Any:
+        for parameter, weights, trainable in self._weights:
+            parameter.detach().copy_(weights)
+            parameter.requires_grad_(trainable)
+            parameter.grad = None
+        self.bridge.reset_hooks(including_permanent=True)
+        return self.bridge.eval()
+
+
+_fleet: list[_Lent] = []
+
+
+@contextmanager
 def on_the_cpu() -> Iterator[None]:
     """While it lasts, models load on the CPU."""
     before = os.environ.get("RLHF_COURSE_DEVICE")

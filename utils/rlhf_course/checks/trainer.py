@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.core import Case, Check, Observation, integers, normal, observe_result
-from rlhf_course.checks.tiny import PROMPT, fill, gpt2_folder, on_the_cpu
+from rlhf_course.checks.tiny import PROMPT, fill, gpt2_folder, on_the_cpu, reused_models
 
 NEEDS = (
     "HookedTransformerWithValueHead",
@@ -201,7 +201,7 @@ _METHODS = {"objective": _objective, "rollout": _rollout, "learning": _learning}
 
 
 def _observe(trainer_class: Any, inputs: dict[str, Any]) -> Observation:
-    with on_the_cpu():
+    with on_the_cpu(), reused_models():
         return _METHODS[inputs["method"]](trainer_class, inputs["settings"])
 
 

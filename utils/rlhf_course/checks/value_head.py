@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.core import Case, Check, Observation, integers, observe_result
-from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu
+from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu, reused_models
 
 HINTS = (
     "The head is a small network of its own. It never runs by itself: a hook hands it the residual stream while the "
@@ -29,7 +29,7 @@ class _FailingHead(nn.Module):
 
 
 def _observe(model_class: Any, inputs: dict[str, Any]) -> Observation:
-    with on_the_cpu():
+    with on_the_cpu(), reused_models():
         model = model_class.from_pretrained(gpt2_folder(), use_value_head=inputs["use_value_head"])
     if not inputs["use_value_head"]:
         return {"value_head": type(model.value_head).__name__, **_forward(model, inputs["input_ids"])}
