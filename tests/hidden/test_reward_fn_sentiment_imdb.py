@@ -3,19 +3,29 @@
 Where a test is about something else than padding, its texts have as many words as each other.
 """
 
+from functools import cache
+
 import pytest
 import torch
 
-from rlhf_course.checks.tiny import tiny_classifier_parts
+from rlhf_course.checks.tiny import classifier_folder
 from rlhf_course.grading.answers import AnswerError
 from rlhf_course.grading.expect import expect
 
 TEXTS = ["this film was good", "a dull story and", "never bad the end"]
 
 
+@cache
+def classifier():
+    """The tiny classifier and its tokenizer, loaded by Hugging Face's own code."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    return AutoModelForSequenceClassification.from_pretrained(classifier_folder()).eval(), AutoTokenizer.from_pretrained(classifier_folder())
+
+
 def positive(texts):
     """The probability of the positive class for each text, read alone."""
-    model, tokenizer = tiny_classifier_parts()
+    model, tokenizer = classifier()
     with torch.no_grad():
         logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].double() for text in texts]
     return torch.stack([one.softmax(0)[1] for one in logits])

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from rlhf_course.checks.core import undisturbed
 from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.drivers import DRIVEN, driver
+from rlhf_course.grading.drivers import DRIVEN, driver, surroundings
 
 Kind = Literal["error", "timeout", "missing"]
 NOT_WRITTEN = "this exercise is not written yet"
@@ -79,7 +79,8 @@ class _Function(_Driven):
     """An answer that is called as the function it is."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _guarded(self._exercise, self._answer, self._answer, *args, **kwargs)
+        with surroundings(self._exercise):
+            return _guarded(self._exercise, self._answer, self._answer, *args, **kwargs)
 
 
 def _guarded(exercise: str, answer: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

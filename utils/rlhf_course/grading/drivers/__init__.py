@@ -6,13 +6,16 @@ believes are results that it can work out by itself.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from typing import Any
 
 from rlhf_course.exercises import BY_NAME
 
 # Exercises whose answers are classes, or make objects, which no sandbox hands out; each has a module of drivers here.
 DRIVEN = ("HookedTransformerWithValueHead", "get_optimizer", "RLHFTrainer")
+CLASSIFIER = "lvwerra/distilbert-imdb"
 
 
 def driver(exercise: str, name: str) -> Callable[..., Any]:
@@ -27,8 +30,36 @@ def driver(exercise: str, name: str) -> Callable[..., Any]:
         module = importlib.import_module(f"{__name__}.{BY_NAME[exercise].module}")
         found = vars(module).get(name)
         if getattr(found, "__module__", None) == module.__name__:
-            return found
+            return _surrounded(exercise, found)
     raise AttributeError(f"{exercise} has no driver {name!r}")
+
+
+@contextmanager
+def surroundings(exercise: str) -> Iterator[None]:
+    """What stands around an answer that runs: drivers other than `observe` see to it; who calls a function does it here.
+
+    Models are on the CPU. The tiny language model is lent out again and again rather than booted; the sentiment
+    classifier is the tiny one, which stays loaded where surroundings stand within others.
+    """
+    from rlhf_course.checks import tiny
+    from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
+
+    with ExitStack() as stack:
+        stack.enter_context(tiny.on_the_cpu())
+        if exercise in ("HookedTransformerWithValueHead", "RLHFTrainer"):
+            stack.enter_context(tiny.reused_models())
+        if exercise == "reward_fn_sentiment_imdb" and str(LOCAL_CLASSIFIERS.get(CLASSIFIER)) != tiny.classifier_folder():
+            stack.enter_context(tiny.tiny_classifier())
+        yield
+
+
+def _surrounded(exercise: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(run)
+    def surrounded(answer: Any, **inputs: Any) -> dict[str, Any]:
+        with surroundings(exercise):
+            return run(answer, **inputs)
+
+    return surrounded
 
 
 def _observe(exercise: str) -> Callable[..., Any]:

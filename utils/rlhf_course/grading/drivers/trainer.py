@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.plain import flat, plain, shift
-from rlhf_course.grading.drivers.stock import tiny_models
 
 NOISE = 0.05
 Settings = Mapping[str, Any]
@@ -121,8 +121,7 @@ def _trainer(answer: Any, settings: Settings, head: Sequence[Tensor]) -> Any:
     """A trainer whose policy has left its reference, with a head of these weights."""
     from rlhf_course.rl.args import RLHFArgs
 
-    with tiny_models() as folder:
-        trainer = answer(RLHFArgs(base_model=folder, **settings))
+    trainer = answer(RLHFArgs(base_model=gpt2_folder(), **settings))
     with torch.no_grad():
         for parameter, numbers in zip(trainer.model.get_value_head_params(), head, strict=True):
             parameter.copy_(numbers)

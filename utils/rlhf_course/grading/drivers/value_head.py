@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.plain import plain, shapes, shift
-from rlhf_course.grading.drivers.stock import tiny_models
 
 
 class _Stopped(Exception):
@@ -108,20 +108,19 @@ def modes(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
     return plain({"head": head, "train": training, "eval": evaluating, **_pair(model.forward_with_value_head(input_ids))})
 
 
-def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor], noise: float) -> dict[str, Any]:
-    """Logits and values of a fresh model that loads the state of one whose transformer was changed, in place, by `noise`."""
+def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
+    """Logits and values of a model that was changed all over, and loads the state of one as it was booted."""
     first, second = _model(answer), _model(answer)
     head = _fill(first, weights)
     if head != shapes(weights):
         return {"head": head}
-    shift(first.get_base_model_trainable_params(), noise)
+    shift(second.get_base_model_trainable_params(), 0.5)
     second.load_state_dict(first.state_dict())
     return plain({"head": head, **_pair(second.forward_with_value_head(input_ids))})
 
 
 def _model(answer: Any, use_value_head: bool = True) -> Any:
-    with tiny_models() as folder:
-        return answer.from_pretrained(folder, use_value_head=use_value_head)
+    return answer.from_pretrained(gpt2_folder(), use_value_head=use_value_head)
 
 
 def _fill(model: Any, weights: Sequence[Tensor]) -> list[list[int]]:
