@@ -1,5 +1,6 @@
 """The command line: `rlhf-course COMMAND`."""
 
+import importlib
 import inspect
 import json
 import re
@@ -136,6 +137,11 @@ def _plain_type(annotation: Any) -> type:
 
 train.__signature__ = _signature_with_every_setting()  # type: ignore[attr-defined]
 app.command()(train)
+
+# Packages with commands for instructors; what learners receive holds none of them.
+for _package in ("nbgrader_course",):
+    if (Path(__file__).parent / _package).is_dir():
+        importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 
 
 def main() -> None:

@@ -1,0 +1,288 @@
+"""`nbgrader autograde` with what the judge finds: scores, messages, and notes on what was changed."""
+
+import csv
+import json
+import shutil
+
+import nbformat
+import pytest
+from conftest import found, run_nbgrader
+from nbgrader.api import Gradebook
+from nbgrader.apps import ExportApp, GenerateFeedbackApp
+from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
+
+POINTS = 16
+# Raised inside nbgrader, by the SQLAlchemy that the lock pins.
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+
+
+def scores(course) -> dict[str, float]:
+    """Total by learner, as `nbgrader export` writes them."""
+    run_nbgrader(ExportApp, course)
+    with (course / "grades.csv").open() as file:
+        return {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
+def grades(course, learner, notebook) -> dict[str, tuple[float | None, bool]]:
+    """Automatic score and whether a person is asked for, by cell."""
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        graded = gradebook.find_submission_notebook(notebook, ASSIGNMENT, learner).grades
+        return {grade.name: (grade.auto_score, grade.needs_manual_grade) for grade in graded}
+
+
+def autograded(course, learner, notebook) -> nbformat.NotebookNode:
+    return nbformat.read(course / "autograded" / learner / ASSIGNMENT / f"{notebook}.ipynb", as_version=4)
+
+
+def cell_of(notebook, grade_id):
+    return next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def change(path, do) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    do(notebook)
+    path.write_text(json.dumps(notebook))
+
+
+def notes(course, learner, notebook) -> str:
+    first = autograded(course, learner, notebook).cells[0]
+    return first.source if "Notes from grading" in first.source else ""
+
+
+def test_scores_partial_credit_and_messages_reach_gradebook_notebook_and_feedback(course, hand_in, judge_finds, autograde):
+    hand_in("ada"), hand_in("ben")
+    judge_finds(ada=found(), ben=found(0.25, message="came <b>3</b> & wanted 4"))
+    autograde()
+    assert scores(course) == {"ada": POINTS, "ben": POINTS / 4}
+    assert grades(course, "ben", "07_optimizer") == {"check-get_optimizer": (2, False)}
+    run_nbgrader(GenerateFeedbackApp, course, ASSIGNMENT)
+    feedback = (course / "feedback/ben" / ASSIGNMENT / "07_optimizer.html").read_text()
+    assert "came &lt;b&gt;3&lt;/b&gt; &amp; wanted 4" in feedback and "2.0 / 8.0" in feedback
+
+
+def test_a_learners_own_outputs_earn_nothing_and_other_outputs_stay(course, hand_in, judge_finds, autograde):
+    plot = nbformat.v4.new_output("display_data", data={"text/plain": "my plot"})
+
+    def fake(notebook):
+        check = cell_of(notebook, "check-get_optimizer")
+        check.outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": "8.0"})]
+        notebook.cells[1].outputs = [plot, nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n")]
+
+    change(hand_in("eve") / "07_optimizer.ipynb", fake)
+    judge_finds(eve=found(0.5))
+    autograde()
+    assert grades(course, "eve", "07_optimizer")["check-get_optimizer"] == (4, False)
+    graded = autograded(course, "eve", "07_optimizer")
+    assert [output.get("text", output.get("data")) for output in graded.cells[1].outputs] == [plot.data, "UserWarning: careful\n"]
+
+
+def test_a_warning_that_a_learner_printed_under_a_check_costs_nothing(course, hand_in, judge_finds, autograde):
+    warn = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n")
+    change(hand_in("ada") / "07_optimizer.ipynb", lambda notebook: cell_of(notebook, "check-get_optimizer").update(outputs=[warn]))
+    judge_finds(ada=found())
+    autograde()
+    assert grades(course, "ada", "07_optimizer")["check-get_optimizer"] == (8, False)
+
+
+def test_what_was_not_judged_is_zero_and_flagged_for_a_person(course, hand_in, judge_finds, autograde):
+    hand_in("ada"), hand_in("ben")
+    judge_finds(ada=found(), ben="grading it ended the judge's process, twice")
+    autograde()
+    assert scores(course) == {"ada": POINTS, "ben": 0}
+    assert grades(course, "ben", "07_optimizer") == {"check-get_optimizer": (0, True)}
+    shown = cell_of(autograded(course, "ben", "07_optimizer"), "check-get_optimizer").outputs[0].data["text/html"]
+    assert "Not judged" in shown and "ended the judge" in shown
+
+
+def _copy_cells(notebook):
+    notebook.cells += [nbformat.from_dict({**cell, "id": f"copy-{number}"}) for number, cell in enumerate(notebook.cells)]
+
+
+def _delete_graded_cells(notebook):
+    notebook.cells = [cell for cell in notebook.cells if "nbgrader" not in cell.metadata]
+
+
+def _reverse_cells(notebook):
+    notebook.cells.reverse()
+
+
+def _edit_locked_cells(notebook):
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("locked"):
+            cell.source = "pass"
+
+
+def _change_points(notebook):
+    for cell in notebook.cells:
+        if "points" in cell.metadata.get("nbgrader", {}):
+            cell.metadata.nbgrader.points = 1000
+
+
+def _mangle_metadata(notebook):
+    values = ["not an object", {}, {"grade": True}, {"grade_id": 7, "grade": 1}, {"schema_version": 99, "grade_id": "check-get_optimizer"}]
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata["nbgrader"] = values[number % len(values)]
+
+
+def _claim_a_cell_of_points(notebook):
+    marks = {"grade": True, "grade_id": "mine", "locked": True, "solution": False, "points": 50, "schema_version": 3, "task": False}
+    notebook.cells.append(nbformat.v4.new_code_cell("1", metadata={"nbgrader": marks}))
+
+
+def _turn_into_markdown(notebook):
+    for number, cell in enumerate(notebook.cells):
+        if cell.metadata.get("nbgrader", {}).get("locked"):
+            notebook.cells[number] = nbformat.v4.new_markdown_cell(cell.source, metadata=cell.metadata)
+
+
+MANGLED = {
+    "copied": (_copy_cells, "is there 2 times"),
+    "deleted": (_delete_graded_cells, "was missing"),
+    "reversed": (_reverse_cells, "another order"),
+    "edited": (_edit_locked_cells, "locked cell"),
+    "richer": (_change_points, "points of the cell"),
+    "mangled": (_mangle_metadata, "was missing"),
+    "claiming": (_claim_a_cell_of_points, "claims points"),
+    "retyped": (_turn_into_markdown, "is a code cell again"),
+}
+BROKEN = {
+    "empty": b"",
+    "text": b"not json",
+    "list": b"[]",
+    "object": b"{}",
+    "wrong": b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+    "bytes": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000,
+    "absent": None,
+}
+
+
+def test_whatever_was_done_to_a_notebooks_cells_it_is_a_note_and_no_false_zero(course, hand_in, judge_finds, autograde):
+    for learner, (mangle, _) in MANGLED.items():
+        folder = hand_in(learner)
+        for notebook in ("04_sampling_and_rewards", "07_optimizer"):
+            change(folder / f"{notebook}.ipynb", mangle)
+    hand_in("whole")
+    judge_finds(**dict.fromkeys([*MANGLED, "whole"], found()))
+    autograde()
+    assert scores(course) == dict.fromkeys([*MANGLED, "whole"], POINTS)
+    for learner, (_, note) in MANGLED.items():
+        assert note in notes(course, learner, "07_optimizer"), learner
+    assert notes(course, "whole", "07_optimizer") == ""
+
+
+def test_a_notebook_that_is_missing_or_cannot_be_read_is_a_note_and_no_false_zero(course, hand_in, judge_finds, autograde):
+    for learner, content in BROKEN.items():
+        path = hand_in(learner) / "04_sampling_and_rewards.ipynb"
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    hand_in("whole")
+    judge_finds(**dict.fromkeys([*BROKEN, "whole"], found()))
+    autograde()
+    assert scores(course) == dict.fromkeys([*BROKEN, "whole"], POINTS)
+    for learner in BROKEN:
+        given = grades(course, learner, "04_sampling_and_rewards")
+        assert given["brainstorm_periods"] == (0, True), "a person looks whether it was answered elsewhere"
+        assert notes(course, learner, "04_sampling_and_rewards"), learner
+
+
+def test_a_submission_without_any_notebook_is_graded_from_its_files(course, hand_in, judge_finds, autograde):
+    for path in hand_in("ada").glob("*.ipynb"):
+        path.unlink()
+    hand_in("ben")
+    judge_finds(ada=found(), ben=found())
+    autograde()
+    assert scores(course) == {"ada": POINTS, "ben": POINTS}
+    shutil.rmtree(course / "submitted/ben")
+    autograde("--force")
+    assert scores(course)["ada"] == POINTS, "alone, too"
+
+
+def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, hand_in, judge_finds, autograde):
+    folder = hand_in("ada")
+    (folder / "07_optimizer.ipynb").rename(folder / "my_07.ipynb")
+    (folder / "part1_rlhf/get_optimizer.py").write_text("mine = 1\n")
+    judge_finds(ada=found())
+    autograde()
+    assert "my_07.ipynb is no notebook of this assignment" in notes(course, "ada", "01_environment").replace("&#95;", "_")
+    assert (course / "autograded/ada" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"
+    assert scores(course)["ada"] == POINTS
+
+
+def test_what_the_reader_and_the_judge_noted_stands_on_the_first_notebook_and_does_nothing_there(course, hand_in, judge_finds, autograde):
+    hand_in("ada")
+    judge_finds(ada=found(warnings=("trainer.py: <script>alert(1)</script> `x` $y$",)))
+    autograde()
+    told = notes(course, "ada", "01_environment")
+    assert "trainer.py" in told and not set("<`$") & set(told.split("<li>")[1].split("</li>")[0])
+    assert not notes(course, "ada", "07_optimizer")
+
+
+def test_grading_again_changes_nothing_and_asks_the_judge_for_what_is_new_alone(course, hand_in, judge_finds, autograde):
+    hand_in("ada")
+    judge_finds(ada=found(0.5), ben=found())
+    autograde()
+    before = scores(course), grades(course, "ada", "04_sampling_and_rewards")
+    hand_in("ben")
+    autograde()
+    assert judge_finds.asked == [["ada"], ["ben"]]
+    autograde("--force")
+    assert (scores(course)["ada"], grades(course, "ada", "04_sampling_and_rewards")) == (before[0]["ada"], before[1])
+    autograde("--force", "--student=ada")
+    assert judge_finds.asked[-1] == ["ada"] and scores(course) == {"ada": POINTS / 2, "ben": POINTS}
+
+
+def test_a_score_given_by_hand_stays_when_grading_again(course, hand_in, judge_finds, autograde):
+    change(hand_in("ada") / "04_sampling_and_rewards.ipynb", lambda notebook: cell_of(notebook, "brainstorm_periods").update(source="Many ways."))
+    judge_finds(ada=found())
+    autograde()
+    assert grades(course, "ada", "04_sampling_and_rewards")["brainstorm_periods"] == (None, True)
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", ASSIGNMENT, "ada").manual_score = 2
+        gradebook.db.commit()
+    assert scores(course) == {"ada": POINTS + 2}
+    autograde("--force")
+    assert scores(course) == {"ada": POINTS + 2}
+
+
+def test_what_an_interrupted_process_left_is_graded_anew(course, hand_in, judge_finds, autograde):
+    hand_in("ada")
+    judge_finds(ada=found())
+    half_done = course / "autograded/ada" / ASSIGNMENT
+    half_done.mkdir(parents=True)
+    mark = course / ".rlhf_course/unfinished" / f"{ASSIGNMENT}+ada"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    autograde()
+    assert scores(course) == {"ada": POINTS}
+    assert not mark.exists()
+
+
+def test_the_formgraders_button_grades_with_the_judge_too(course, hand_in, judge_finds, monkeypatch):
+    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.apps.baseapp import NbGrader
+
+    hand_in("ada")
+    judge_finds(ada=found(0.5))
+    monkeypatch.chdir(course)
+    app = NbGrader()
+    app.initialize([])
+    app.start()
+    done = NbGraderAPI(app.coursedir, app.authenticator, app.exchange, parent=app).autograde(ASSIGNMENT, "ada")
+    assert done["success"], done
+    assert scores(course) == {"ada": POINTS / 2}
+
+
+def test_a_judge_that_cannot_work_here_grades_nobody(course, hand_in, monkeypatch, autograde, caplog):
+    from rlhf_course.errors import CourseError
+
+    hand_in("ada")
+
+    def refuse(*_):
+        raise CourseError("no namespaces here: install bubblewrap")
+
+    monkeypatch.setattr("rlhf_course.nbgrader_course.autograde.judge_folders", refuse)
+    with pytest.raises(SystemExit):
+        autograde()
+    assert not (course / "autograded").exists()

@@ -1,0 +1,85 @@
+"""Outputs of cells: those that are kept when an assignment is made, and those that say what the judge found."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from nbformat.v4 import new_output
+from nbgrader.preprocessors import ClearOutput
+
+from rlhf_course.grading.results import ExerciseResult, TestResult
+
+_SIGNS = {"passed": "✓", "failed": "✗", "error": "✗", "timeout": "✗", "missing": "✗"}
+_WORDS = {
+    "passed": "passed",
+    "failed": "not right yet",
+    "error": "raised an error",
+    "timeout": "took too long",
+    "missing": "nothing was handed in",
+}
+_SPECIAL = "\\`*_{}[]()#!|$~&<>\"'"
+
+
+class ClearOutputButExpected(ClearOutput):
+    """Clears outputs, and keeps those that the course shows as expected."""
+
+    def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
+        """Clear one cell; see the class."""
+        expected = [output for output in cell.get("outputs", []) if output.get("metadata", {}).get("expected")]
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        if cell.cell_type == "code":
+            cell.outputs = expected
+        return cell, resources
+
+
+def judged_output(result: ExerciseResult, points: float) -> Any:
+    """What the cell of an exercise's check shows: nbgrader reads the score from its plain text, people read the table.
+
+    Args:
+        result: the exercise's.
+        points: what the cell is worth in this course; the score is scaled to it.
+    """
+    score = scaled(result, points)
+    rows = [_row(test) for test in result.tests]
+    head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
+    mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
+    table = ["<table><tr><th></th><th>hidden test</th><th>points</th><th>what came of it</th></tr>", *rows, "</table>"] if rows else []
+    return _score_output(score, "\n".join([head, *mistake, *table]))
+
+
+def unjudged_output(reason: str) -> Any:
+    """What the cell of a check shows where no judge has spoken: no points for now, and why."""
+    text = f"<p><b>Not judged.</b> {html.escape(reason)} No points for now: a person looks at it.</p>"
+    return _score_output(0.0, text)
+
+
+def scaled(result: ExerciseResult, points: float) -> float:
+    """An exercise's score on the scale of a cell's points, exact at both ends."""
+    if result.max_score <= 0:
+        return 0.0
+    return min(points, max(0.0, round(points * result.score / result.max_score, 4)))
+
+
+def notes_cell(notes: Sequence[str]) -> str:
+    """The text of the Markdown cell that tells what was found in a notebook, at its top."""
+    return "\n".join(["**Notes from grading**", "", "<ul>", *(f"<li>{_inert(note)}</li>" for note in notes), "</ul>"])
+
+
+def _row(test: TestResult) -> str:
+    message = html.escape(test.message).replace("\n", "<br/>")
+    gained = test.points if test.status == "passed" else 0.0
+    cells = (_SIGNS[test.status], html.escape(test.name), f"{_number(gained)} / {_number(test.points)}", message or _WORDS[test.status])
+    return "<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _score_output(score: float, text: str) -> Any:
+    return new_output("execute_result", data={"text/plain": f"{score:g}" if score == int(score) else repr(score), "text/html": text})
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 2):g}"
+
+
+def _inert(text: str) -> str:
+    """A text that neither HTML nor Markdown reads anything into."""
+    return "".join(f"&#{ord(sign)};" if sign in _SPECIAL else sign for sign in " ".join(text.split()))
