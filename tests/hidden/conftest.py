@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlhf_course.exercises import EXERCISES, Exercise
-from rlhf_course.grading.local import reference_answers, trusted_answers
+from rlhf_course.grading.local import trusted_answers
 from rlhf_course.grading.suite import ANSWERS
 
 
@@ -33,9 +33,3 @@ def _fixture(exercise: Exercise) -> Any:
 
 for _exercise in EXERCISES:
     globals()[f"_{_exercise.name}"] = _fixture(_exercise)
-
-
-@pytest.fixture
-def reference(request: pytest.FixtureRequest) -> Any:
-    """The reference's answers, whose results are wanted where no formula is short enough to stand in a test."""
-    return reference_answers()

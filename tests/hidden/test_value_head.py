@@ -8,6 +8,7 @@ from rlhf_course.checks.core import integers, normal
 from rlhf_course.checks.tiny import gpt2_folder
 
 from rlhf_course.grading.expect import expect, expect_floats
+from rlhf_course.grading.local import reference_answers
 
 WIDTH = 24
 SHAPES = [[4 * WIDTH, WIDTH], [4 * WIDTH], [1, 4 * WIDTH], [1]]
@@ -18,7 +19,7 @@ LOGITS = "they are the transformer's, unchanged by the head"
 
 
 @cache
-def transformer(dtype=torch.float32):
+def transformer(dtype):
     """The same GPT-2 in Hugging Face's own code."""
     from transformers import GPT2LMHeadModel
 
@@ -104,12 +105,19 @@ def test_without_a_head_there_are_logits_and_no_values(HookedTransformerWithValu
     assert seen["value_head"] is None and seen["parameters"] == 0, "With use_value_head=False there should be no value head"
 
 
+WEIGHED = {"input_ids": SOME, "weights": WEIGHTS, "of_logits": normal(3, 5, 37, seed=920), "of_values": normal(3, 5, seed=921)}
+
+
+@cache
+def wanted_gradients():
+    """Those of the reference, whose logits and values are right by the other tests."""
+    return reference_answers().answer("HookedTransformerWithValueHead").gradients(**WEIGHED)
+
+
 @pytest.mark.points(1.5)
-def test_gradients_reach_the_head_and_the_transformer(HookedTransformerWithValueHead, reference):
-    inputs = {"input_ids": SOME, "weights": WEIGHTS, "of_logits": normal(3, 5, 37, seed=920), "of_values": normal(3, 5, seed=921)}
-    seen = HookedTransformerWithValueHead.gradients(**inputs)
+def test_gradients_reach_the_head_and_the_transformer(HookedTransformerWithValueHead):
+    seen, wanted = HookedTransformerWithValueHead.gradients(**WEIGHED), wanted_gradients()
     require_head(seen)
-    wanted = reference.answer("HookedTransformerWithValueHead").gradients(**inputs)
     assert seen["listed"] == wanted["listed"] and set(seen["base"]) == set(wanted["base"]), (
         "get_base_model_trainable_params should list each of the transformer's parameters that logits depend on once, and no other"
     )

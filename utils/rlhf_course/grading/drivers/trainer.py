@@ -69,20 +69,6 @@ def learning(
     return {"phases": seen}
 
 
-def together(answer: Any, settings: Settings, rewards: Tensor, head: Sequence[Tensor], phases: int) -> dict[str, Any]:
-    """Rollouts and learning in turn, as `train` runs them: objectives, steps, and how far the parameters have gone."""
-    trainer = _trainer(answer, {**settings, "reward_fn": lambda samples: rewards.clone()}, head)
-    parts = _parts(trainer)
-    start = {name: flat(parameters).clone() for name, parameters in parts.items()}
-    torch.manual_seed(0)
-    objectives = [trainer.learning_phase(trainer.rollout_phase()) for _ in range(phases)]
-    moved = {name: flat(parameters) - start[name] for name, parameters in parts.items()}
-    return plain({"objectives": objectives, "step": trainer.step, "moved": moved, "reference": trainer.ref_model(_IDS)})
-
-
-_IDS = torch.arange(7)[None]
-
-
 class _Memory:
     """A memory that hands out numbered minibatches in order."""
 

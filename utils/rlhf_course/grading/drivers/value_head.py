@@ -119,6 +119,14 @@ def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
     return plain({"head": head, **_pair(second.forward_with_value_head(input_ids))})
 
 
+def shifted(answer: Any, input_ids: Tensor, weights: Sequence[Tensor], noise: float) -> dict[str, Any]:
+    """Logits and values once the transformer has left its pretrained self by `noise`, as the trainer's drivers let it."""
+    model = _model(answer)
+    _fill(model, weights)
+    shift(model.get_base_model_trainable_params(), noise)
+    return plain(_pair(model.forward_with_value_head(input_ids)))
+
+
 def _model(answer: Any, use_value_head: bool = True) -> Any:
     return answer.from_pretrained(gpt2_folder(), use_value_head=use_value_head)
 
