@@ -91,7 +91,7 @@ class Cluster:
 
 
 _alone = Lock()
-_judges: dict[bytes, AnyJudge] = {}
+_judges: dict[bytes, Any] = {}
 
 
 def grade_here(version: str, make_judge: MakeJudge, submission: Submission) -> SubmissionResult:
@@ -103,9 +103,16 @@ def grade_here(version: str, make_judge: MakeJudge, submission: Submission) -> S
     if version != version_of_judging():
         raise CourseError("a worker of the cluster has another version of the course or its libraries: install the same one there")
     with _alone:
-        making = pickle.dumps(make_judge)
-        if making not in _judges:
-            while _judges:
-                _judges.popitem()[1].__exit__(None, None, None)
+        return _judge(make_judge).grade(submission)
+
+
+def _judge(make_judge: MakeJudge) -> AnyJudge:
+    making = pickle.dumps(make_judge)
+    if making not in _judges:
+        while _judges:
+            _judges.popitem()[1].__exit__(None, None, None)
+        try:
             _judges[making] = make_judge().__enter__()
-        return _judges[making].grade(submission)
+        except CourseError as error:  # one of plain text travels back to whoever asked
+            raise CourseError(str(error)) from None
+    return _judges[making]

@@ -153,7 +153,7 @@ class _Worker:
             self._is_ready, self._began = True, time.monotonic()
             return None
         if kind == "refused":
-            raise what
+            raise CourseError(what)
         if kind == "failed":
             return self._again(f"the judge failed: {what}")
         task, self.task = self.task, None
@@ -187,7 +187,7 @@ def _serve(pipe: Connection, make_judge: MakeJudge) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except CourseError as error:
-        pipe.send(("refused", error))
+        pipe.send(("refused", str(error)))
 
 
 def _graded(judge: AnyJudge, submission: Submission) -> tuple[str, Any]:
