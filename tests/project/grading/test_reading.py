@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading import sources
+from rlhf_course.grading import reading, sources
 from rlhf_course.grading.reading import HandedIn, list_submissions, read_submission
 from rlhf_course.notebook.desk import stub_of
 
@@ -280,6 +280,14 @@ def test_a_zips_listing_is_not_read_where_it_is_as_long_as_only_an_attacks(tmp_p
 def test_the_whole_of_a_submission_is_capped(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "LARGEST_TOTAL", 2_000)
     unreadable(folder(tmp_path, {f"part1_rlhf/{number}.py": "#" * 900 for number in range(5)}), "more than")
+
+
+def test_files_beside_the_answers_are_left_out_where_they_are_too_much_or_cannot_be_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_BESIDE", 500)
+    (tmp_path / "part1_rlhf").mkdir()
+    (tmp_path / "part1_rlhf" / os.fsdecode(b"\xff.py")).write_text(WORK)
+    submission = read(folder(tmp_path, {PATH: WORK, "part1_rlhf/a\\b.py": WORK, "part1_rlhf/big.py": "#" * 450, "part1_rlhf/ok.py": WORK}))
+    assert submission.files == {FILE: WORK, "ok.py": WORK} and len(submission.warnings) == 3
 
 
 def test_folders_without_bottom_are_left(tmp_path):

@@ -54,7 +54,7 @@ class Cluster:
 
         asked: dict[Any, Task] = {}
         again: list[Task] = []
-        futures = as_completed()
+        futures = as_completed(loop=self._client.loop)
         for _ in range(2 * max(1, sum(self._client.nthreads().values()))):
             self._ask(next(tasks, None), asked, futures)
         for future in futures:

@@ -38,7 +38,7 @@ def outcomes(exercises: Sequence[ExerciseSummary]) -> Markup:
         axes.barh(names, shares, left=left, color=_STATUS_COLOURS[status], label=status, height=0.7)
         left = [start + share for start, share in zip(left, shares, strict=True)]
     axes.set(xlabel="% of the learners", xlim=(0, 100))
-    axes.legend(ncols=len(STATUSES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=_INK, fontsize=9)
+    figure.legend(ncols=len(STATUSES), loc="outside upper center", frameon=False, labelcolor=_INK, fontsize=9)
     return _svg(figure, "outcomes")
 
 

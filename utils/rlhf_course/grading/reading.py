@@ -18,6 +18,8 @@ from rlhf_course.grading.submission import Submission
 from rlhf_course.notebook.desk import is_stub
 
 _LONGEST_NAME = 120
+_MOST_BESIDE = 4_000_000
+_ANSWERS = {exercise.file for exercise in EXERCISES}
 _NOT_HANDED_IN = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -146,8 +148,21 @@ def _files(source: Source, warnings: list[str]) -> dict[str, str]:
         warnings.append(f"several folders hold answers: {chosen} was graded, not {others}")
     if chosen.name != PACKAGE:
         warnings.append(f"there is no {PACKAGE}/; the answers were taken from {'the top folder' if chosen == PurePosixPath() else chosen}")
-    files = {name: content for name, content in packages[chosen].items() if name != "__init__.py"}
+    files = _portable(packages[chosen], warnings)
     return {name: _decoded(content, f"{chosen / name}", warnings) for name, content in files.items()}
+
+
+def _portable(files: Mapping[str, bytes], warnings: list[str]) -> dict[str, bytes]:
+    """The files without `__init__.py`, which the course brings, and without what cannot lie beside an answer."""
+    kept: dict[str, bytes] = {}
+    for name, content in sorted(files.items(), key=lambda item: item[0] not in _ANSWERS):
+        if not name.isprintable() or "\\" in name:
+            warnings.append(f"{name} has a name that not every system allows and was left out")
+        elif name not in _ANSWERS and sum(map(len, kept.values())) + len(content) > _MOST_BESIDE:
+            warnings.append(f"{name} was left out: there are more than {_MOST_BESIDE // 1_000_000} MB of Python")
+        elif name != "__init__.py":
+            kept[name] = content
+    return kept
 
 
 def _packages(source: Source) -> dict[PurePosixPath, dict[str, bytes]]:
