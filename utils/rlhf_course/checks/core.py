@@ -137,7 +137,10 @@ class Check:
 
     def diagnose(self, answer: Any) -> Diagnosis | None:
         """The known mistake whose observations are those of an answer; None where there is none."""
-        seen = {case: self.observed(answer, case)[0] for case in self.cases}
+        return self.diagnose_observed({case: self.observed(answer, case)[0] for case in self.cases})
+
+    def diagnose_observed(self, seen: Mapping[str, Observation]) -> Diagnosis | None:
+        """The known mistake whose observations on every case are those that were seen; None where there is none."""
         wanted = wanted_of(self.exercise)
         for name, mistake in mistakes_of(self.exercise).items():
             if all(self._alike(seen[case], mistake["observed"][case], wanted[case]) for case in self.cases):

@@ -24,6 +24,9 @@ _WORDS = ["This", " is", " a", " film", " good", " bad", ".", "..", " the", " U"
 VOCABULARY = [BOS, *_WORDS, *(f" w{number}" for number in range(22))]
 _REVIEW_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"this film was good bad a dull story and never the end of text < | >".split()]
 
+# Folders of the tiny models, where another process has made them: "gpt2", "classifier".
+MADE: dict[str, str] = {}
+
 
 def fill(parameters: Iterable[nn.Parameter], seed: int, scale: float = 0.3) -> None:
     """Overwrite parameters with fixed random numbers."""
@@ -37,6 +40,8 @@ def fill(parameters: Iterable[nn.Parameter], seed: int, scale: float = 0.3) -> N
 @cache
 def gpt2_folder() -> str:
     """A GPT-2 of two layers and 37 tokens, in Hugging Face format, with dropout in its configuration."""
+    if "gpt2" in MADE:
+        return MADE["gpt2"]
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(VOCABULARY)}, unk_token=BOS))
@@ -56,6 +61,8 @@ def gpt2_folder() -> str:
 @cache
 def classifier_folder() -> str:
     """A DistilBERT of one layer that calls reviews good or bad at random, in Hugging Face format."""
+    if "classifier" in MADE:
+        return MADE["classifier"]
     from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(_REVIEW_WORDS))}

@@ -1,0 +1,112 @@
+"""An answer behind the wall behaves as it would on this side of it."""
+
+import pytest
+import torch
+from doubles import normal
+from rlhf_course.code import SOLUTIONS
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading.answers import AnswerError
+from rlhf_course.grading.judge import Judge
+from rlhf_course.grading.submission import Submission
+
+REFERENCE = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
+
+
+def submission(**texts: str) -> Submission:
+    """The reference's answers with some texts in their place, by module."""
+    return Submission("test", {**REFERENCE, **{f"{name}.py": text for name, text in texts.items()}})
+
+
+def test_a_result_and_its_gradient_are_those_of_the_same_call_here(judge: Judge):
+    from part1_rlhf import calc_kl_penalty
+
+    logits, ref_logits = normal(3, 5, 7, seed=1).requires_grad_(), normal(3, 5, 7, seed=2)
+    with judge.answers(submission()) as answers:
+        far = answers.answer("calc_kl_penalty")(logits, ref_logits, kl_coef=0.7, gen_len=5)
+        (far_gradient,) = torch.autograd.grad(3 * far, logits)
+    near = calc_kl_penalty(logits, ref_logits, kl_coef=0.7, gen_len=5)
+    assert torch.equal(far, near)
+    assert torch.equal(far_gradient, torch.autograd.grad(3 * near, logits)[0])
+
+
+def test_a_gradient_goes_on_to_what_the_input_was_made_of(judge: Judge):
+    weight = torch.tensor(2.0, requires_grad=True)
+    with judge.answers(submission()) as answers:
+        answers.answer("calc_entropy_bonus")(weight * normal(2, 3, 5), 1.0, 3).backward()
+    assert weight.grad.abs() > 1e-3
+
+
+def test_a_result_without_gradient_has_none_here(judge: Judge):
+    with judge.answers(submission()) as answers:
+        advantages = answers.answer("compute_advantages")(normal(2, 6).requires_grad_(), normal(2), prefix_len=3)
+    assert not advantages.requires_grad and advantages.shape == (2, 3)
+
+
+def test_an_argument_that_is_changed_in_place_is_changed_for_the_caller(judge: Judge):
+    text = "def normalize_reward(reward, eps=1e-5):\n    reward -= 1\n    reward[0] = float('nan')\n    return reward\n"
+    reward, kept = torch.ones(4), torch.ones(4)
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        result = answers.answer("normalize_reward")(reward)
+    assert torch.equal(reward[1:], kept[1:] - 1) and reward[0].isnan()
+    assert torch.equal(result[1:], reward[1:])
+
+
+def test_an_argument_that_is_left_alone_stays_untouched(judge: Judge):
+    reward = torch.tensor([1.0, float("nan"), 3.0])
+    version = reward._version
+    with judge.answers(submission()) as answers:
+        answers.answer("normalize_reward")(reward)
+    assert reward._version == version
+
+
+def test_what_cannot_be_sent_comes_as_something_of_its_types_name(judge: Judge):
+    text = "import numpy\n\n\ndef normalize_reward(reward, eps=1e-5):\n    return numpy.zeros(3), reward.to_sparse(), object\n"
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        result = answers.answer("normalize_reward")(torch.ones(3))
+    assert [type(one).__name__ for one in result] == ["ndarray", "SparseTensor", "type"]
+
+
+def test_texts_numbers_and_nested_results_come_as_they_are(judge: Judge):
+    text = "def normalize_reward(reward, eps=1e-5):\n    return {'a': [1, 2.5, None, True], 'b': (reward > 1, 'é')}, float('inf')\n"
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        result, infinite = answers.answer("normalize_reward")(torch.tensor([1.0, 2.0]))
+    assert result["a"] == [1, 2.5, None, True] and result["b"][0].tolist() == [False, True] and result["b"][1] == "é"
+    assert infinite == float("inf")
+
+
+def test_an_exception_is_told_by_its_class_and_the_learners_line_alone(judge: Judge):
+    text = "SECRET = 5\n\n\ndef normalize_reward(reward, eps=1e-5):\n    raise KeyError(f'{SECRET} {reward}')\n"
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        with pytest.raises(AnswerError) as caught:
+            answers.answer("normalize_reward")(torch.ones(3))
+    assert caught.value.message == "KeyError, at line 5 of normalize_reward.py"
+    assert caught.value.exception == ("KeyError", "LookupError", "Exception") and caught.value.kind == "error"
+
+
+def test_a_file_that_does_not_parse_is_told_by_its_line(judge: Judge):
+    with judge.answers(submission(normalize_reward="x = 1\ndef normalize_reward(:\n")) as answers:
+        with pytest.raises(AnswerError, match="SyntaxError, at line 2 of normalize_reward.py"):
+            answers.answer("normalize_reward")
+
+
+def test_a_stub_is_a_missing_answer(judge: Judge):
+    text = "def normalize_reward(reward, eps=1e-5):\n    raise NotImplementedError('write this part')\n"
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        with pytest.raises(AnswerError) as caught:
+            answers.answer("normalize_reward")(torch.ones(3))
+    assert caught.value.kind == "missing"
+
+
+def test_a_learners_own_helper_module_can_be_imported(judge: Judge):
+    text = "from part1_rlhf.mine.helpers import normalize_reward\n"
+    files = {**submission(normalize_reward=text).files, "mine/helpers.py": REFERENCE["normalize_reward.py"]}
+    with judge.answers(Submission("test", files)) as answers:
+        assert answers.answer("normalize_reward")(torch.arange(5.0)).mean().abs() < 1e-6
+
+
+def test_the_random_state_here_is_left_alone(judge: Judge):
+    before = torch.get_rng_state()
+    text = "import torch\n\n\ndef normalize_reward(reward, eps=1e-5):\n    torch.manual_seed(3)\n    return torch.rand(3)\n"
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        answers.answer("normalize_reward")(torch.ones(3))
+    assert torch.equal(before, torch.get_rng_state())

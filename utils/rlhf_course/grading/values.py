@@ -1,0 +1,98 @@
+"""Arguments and results as data that can be sent: numbers, strings, tensors, and lists, tuples and dicts of them."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_course.grading.protocol import DTYPES, Garbled
+
+_DEPTH = 32
+_NODES = 100_000
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
+
+
+class Foreign:
+    """Stands for something that a sandbox does not hand out; its class has the name that the thing's type has there."""
+
+
+def named(name: Any) -> str:
+    """A name that a sandbox gave, or what is said in its place where that is no name."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else "object"
+
+
+class Packer:
+    """Turns values into JSON, and gathers the tensors that belong to it, each once however often it occurs.
+
+    Args:
+        array_bytes: how large a tensor may be; a larger one is sent as its type's name.
+    """
+
+    def __init__(self, array_bytes: int) -> None:
+        self.tensors: list[Tensor] = []
+        self._most = array_bytes
+        self._numbers: dict[int, int] = {}
+        self._nodes = 0
+
+    def pack(self, value: Any, depth: int = 0) -> Any:
+        """A value as JSON; of what cannot be sent, the type's name."""
+        self._nodes += 1
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, Tensor):
+            return self._pack_tensor(value)
+        if depth < _DEPTH and self._nodes < _NODES:
+            if isinstance(value, list | tuple):
+                tag = "list" if isinstance(value, list) else "tuple"
+                return [tag, *[self.pack(one, depth + 1) for one in value]]
+            if isinstance(value, dict):
+                return ["dict", *[[self.pack(key, depth + 1), self.pack(one, depth + 1)] for key, one in value.items()]]
+        return ["foreign", type(value).__name__]
+
+    def _pack_tensor(self, tensor: Tensor) -> Any:
+        if hindrance := self._hindrance(tensor):
+            return ["foreign", hindrance]
+        if id(tensor) not in self._numbers:
+            self._numbers[id(tensor)] = len(self.tensors)
+            self.tensors.append(tensor)
+        return ["tensor", self._numbers[id(tensor)]]
+
+    def _hindrance(self, tensor: Tensor) -> str:
+        """Why a tensor cannot be sent, as a type's name; empty where it can be."""
+        if tensor.layout != torch.strided:
+            return "SparseTensor"
+        if tensor.is_quantized or tensor.is_meta or tensor.is_complex() or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
+            kinds = {"QuantizedTensor": tensor.is_quantized, "MetaTensor": tensor.is_meta, "ComplexTensor": tensor.is_complex()}
+            return next((name for name, applies in kinds.items() if applies), "UnusualTensor")
+        return "TensorTooLargeToSend" if tensor.numel() * tensor.element_size() > self._most else ""
+
+
+def unpack(node: Any, tensors: Sequence[Tensor], depth: int = 0) -> Any:
+    """The value that JSON from `Packer` stands for.
+
+    Raises:
+        Garbled: it is not from there.
+    """
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if not (isinstance(node, list) and node and depth <= _DEPTH):
+        raise Garbled("a value of no known kind")
+    tag, rest = node[0], node[1:]
+    if tag in ("list", "tuple"):
+        values = [unpack(one, tensors, depth + 1) for one in rest]
+        return values if tag == "list" else tuple(values)
+    if tag == "dict" and all(isinstance(pair, list) and len(pair) == 2 for pair in rest):
+        return {_key(key): unpack(one, tensors, depth + 1) for key, one in rest}
+    if tag == "tensor" and len(rest) == 1 and type(rest[0]) is int and 0 <= rest[0] < len(tensors):
+        return tensors[rest[0]]
+    if tag == "foreign" and len(rest) == 1:
+        return type(named(rest[0]), (Foreign,), {})()
+    raise Garbled("a value of no known kind")
+
+
+def _key(key: Any) -> Any:
+    if key is None or isinstance(key, bool | int | float | str):
+        return key
+    raise Garbled("a dict with an unusual key")

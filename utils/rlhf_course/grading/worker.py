@@ -1,0 +1,169 @@
+"""What runs in a sandbox: it loads one answer and does with it what the judge asks, message by message.
+
+Nothing here is trusted by the judge, since a learner's code runs in the same process.
+"""
+
+import os
+import random
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlhf_course.checks.core import undisturbed
+from rlhf_course.code import PACKAGE, use_code
+from rlhf_course.grading.drivers import driver
+from rlhf_course.grading.protocol import UNCAPPED, Garbled, Gone, bytes_of, receive, send
+from rlhf_course.grading.values import Packer, unpack
+
+_NOT_WRITTEN = "write this part"
+# Calls whose graphs are kept for a backward pass.
+_CALLS_KEPT = 256
+
+
+class Worker:
+    """One answer, and the calls of it that a backward pass may still ask about.
+
+    Args:
+        connection: to the judge.
+        home: the folder to write the learner's files to.
+        array_bytes: of tensors that a reply may hold.
+    """
+
+    def __init__(self, connection: socket.socket, home: Path, array_bytes: int) -> None:
+        self._connection, self._home, self._array_bytes = connection, home, array_bytes
+        self._exercise = ""
+        self._own: list[str] = []
+        self._calls: OrderedDict[int, tuple[list[Tensor], list[Tensor]]] = OrderedDict()
+
+    def serve(self) -> None:
+        """Answer until the judge is gone."""
+        asked: dict[str, Callable[..., tuple[Any, list[Tensor]]]] = {
+            "open": self.open,
+            "call": self.call,
+            "backward": self.backward,
+            "drive": self.drive,
+        }
+        while True:
+            try:
+                (what, details), tensors = receive(self._connection, UNCAPPED)
+            except (Gone, Garbled):
+                return
+            try:
+                body, results = asked[what](tensors, **details)
+                send(self._connection, ["done", body], results)
+            except Gone:
+                return
+            except BaseException as error:  # an answer may raise anything
+                send(self._connection, ["raised", self._account(error)])
+
+    def open(self, _: list[Tensor], exercise: str, files: dict[str, str], own: list[str]) -> tuple[Any, list[Tensor]]:
+        """Write the files, of which some are the learner's own, and load the answer."""
+        self._exercise, self._own = exercise, own
+        package = self._home / PACKAGE
+        package.mkdir()
+        opening = "from rlhf_course.exercises import serve_exercises\n\nserve_exercises(__name__)\n"
+        for name, text in {**files, "__init__.py": opening}.items():
+            path = package / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        use_code(self._home)
+        with undisturbed():
+            self._answer()
+        return None, []
+
+    def _answer(self) -> Any:
+        import part1_rlhf
+
+        return getattr(part1_rlhf, self._exercise)
+
+    def call(self, tensors: list[Tensor], number: int, arguments: Any, gradients: dict[str, str]) -> tuple[Any, list[Tensor]]:
+        """Call the answer as a function.
+
+        Args:
+            gradients: which tensors (by number, as text) require one: a "leaf", or a "result" of something else.
+
+        Returns: the result, which tensors of it hang on autograd, and the arguments that were changed in place.
+        """
+        leaves = {int(one): tensors[int(one)].clone().requires_grad_(True) for one in gradients}
+        with torch.enable_grad():
+            # A leaf cannot be changed in place where it requires a gradient, and other tensors can.
+            passed = [one.clone() for one in tensors]
+            passed = [
+                (leaves[place] if gradients[str(place)] == "leaf" else leaves[place].clone()) if place in leaves else one
+                for place, one in enumerate(passed)
+            ]
+        args, kwargs = unpack(arguments, passed)
+        with undisturbed():
+            result = self._answer()(*args, **kwargs)
+        packer = Packer(self._array_bytes)
+        node = packer.pack(result)
+        attached = [place for place, one in enumerate(packer.tensors) if one.requires_grad]
+        if attached:
+            self._keep(number, [packer.tensors[place] for place in attached], list(leaves.values()))
+        changed = [place for place, (now, was) in enumerate(zip(passed, tensors, strict=True)) if _differ(now.detach(), was)]
+        now = [packer.pack(passed[place].detach()) for place in changed]
+        return {"result": node, "attached": attached, "changed": [list(pair) for pair in zip(changed, now, strict=True)]}, packer.tensors
+
+    def _keep(self, number: int, results: list[Tensor], leaves: list[Tensor]) -> None:
+        self._calls[number] = results, leaves
+        if len(self._calls) > _CALLS_KEPT:
+            self._calls.popitem(last=False)
+
+    def backward(self, tensors: list[Tensor], number: int) -> tuple[Any, list[Tensor]]:
+        """Gradients of a call's results, weighted by the tensors that came, at its inputs; None where there is none."""
+        results, leaves = self._calls[number]
+        found = torch.autograd.grad(results, leaves, tensors, retain_graph=True, allow_unused=True)
+        packer = Packer(self._array_bytes)
+        return packer.pack(list(found)), packer.tensors
+
+    def drive(self, tensors: list[Tensor], name: str, inputs: Any) -> tuple[Any, list[Tensor]]:
+        """Run a driver with the answer."""
+        run = driver(self._exercise, name)
+        with undisturbed():
+            result = run(self._answer(), **unpack(inputs, tensors))
+        packer = Packer(self._array_bytes)
+        return packer.pack(result), packer.tensors
+
+    def _account(self, error: BaseException) -> dict[str, Any]:
+        """What is told of an exception: classes, and the last line of the learner's own that it came through."""
+        file, line = None, None
+        if isinstance(error, SyntaxError) and self._name_of(error.filename):
+            file, line = self._name_of(error.filename), error.lineno
+        trace = error.__traceback__
+        while trace is not None:
+            if own := self._name_of(trace.tb_frame.f_code.co_filename):
+                file, line = own, trace.tb_lineno
+            trace = trace.tb_next
+        names = [one.__name__ for one in type(error).__mro__ if one not in (BaseException, object)]
+        missing = isinstance(error, NotImplementedError) and error.args == (_NOT_WRITTEN,)
+        return {"names": names or ["BaseException"], "file": file, "line": line, "missing": missing}
+
+    def _name_of(self, path: Any) -> str | None:
+        """The learner's name of a file; None where it is not the learner's."""
+        prefix = f"{self._home / PACKAGE}{os.sep}"
+        name = path.removeprefix(prefix) if isinstance(path, str) else None
+        return name if name in self._own else None
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors differ, as bytes: one that is not a number is itself."""
+    if one.shape != other.shape or one.dtype != other.dtype or one.layout != other.layout:
+        return True
+    return bool(one.numel()) and bytes_of(one.contiguous()) != bytes_of(other.contiguous())
+
+
+def work(connection: socket.socket, home: Path, array_bytes: int) -> None:
+    """Be the process of one sandbox."""
+    seed = int.from_bytes(os.urandom(4), "little")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    sys.path_importer_cache.clear()
+    Worker(connection, home, array_bytes).serve()
