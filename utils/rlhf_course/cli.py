@@ -15,6 +15,7 @@ from rich.console import Console
 from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading import commands
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -137,6 +138,7 @@ def _plain_type(annotation: Any) -> type:
 
 train.__signature__ = _signature_with_every_setting()  # type: ignore[attr-defined]
 app.command()(train)
+commands.register(app)
 
 # Packages with commands for instructors; what learners receive holds none of them.
 for _package in ("nbgrader_course",):

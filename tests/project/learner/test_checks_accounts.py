@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 from learners import answer_text, stub_text
-from rlhf_course import check
+from rlhf_course import check, reset
 from rlhf_course.code import PACKAGE
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.notebook.state import read_state
@@ -81,6 +81,40 @@ def test_of_large_results_the_first_wrong_entry_is_shown():
     assert any(line.startswith("got:    result [0, 2] = ") for line in result.lines)
 
 
+ENTROPY = "def calc_entropy_bonus(logits, ent_coef, gen_len):\n    "
+
+
+@pytest.mark.parametrize(
+    ("body", "likely"),
+    [
+        ("logits.softmax(-1)", "Nothing is returned"),
+        ("return torch.zeros(1)", "its own imports"),
+        ("import numpy as np; return np.zeros(3)", "NumPy"),
+        ("yield 1", "`yield`"),
+    ],
+)
+def test_a_slip_that_any_exercise_allows_is_named(desk, body, likely):
+    write(desk, "calc_entropy_bonus", ENTROPY + body + "\n")
+    assert any(line.startswith("likely: ") and likely in line for line in check("calc_entropy_bonus").lines)
+
+
+def test_an_endless_recursion_is_an_error_at_its_own_line(desk):
+    write(desk, "calc_entropy_bonus", ENTROPY + "return calc_entropy_bonus(logits, ent_coef, gen_len)\n")
+    result = check("calc_entropy_bonus")
+    assert result.status == "error" and "line 2 of part1_rlhf/calc_entropy_bonus.py" in "\n".join(result.lines)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_files_of_editors_that_write_other_bytes_are_read_and_kept(desk, encoding):
+    path = desk / PACKAGE / "calc_entropy_bonus.py"
+    text = answer_text("calc_entropy_bonus") + "# Größe\n"
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert check("calc_entropy_bonus").status == "passed"
+    reset("calc_entropy_bonus")
+    (kept,) = (desk / PACKAGE / ".history").glob("*.py")
+    assert kept.read_text(encoding="utf-8") == text
+
+
 def test_prints_and_warnings_of_the_learner_do_not_matter(desk, capsys):
     text = answer_text("normalize_reward").replace(
         "    return (reward", "    import warnings\n    warnings.warn('loud')\n    print('loud')\n    return (reward"
@@ -111,7 +145,7 @@ def test_a_check_leaves_the_random_states_and_the_gradient_switch_alone():
 
 def test_something_that_is_no_exercise_is_said_so(capsys):
     assert check("compute_advantage").status == "error"
-    assert "compute_advantages" in capsys.readouterr().out
+    assert "did you mean compute_advantages?" in capsys.readouterr().out
 
 
 def test_the_trainer_first_asks_that_what_it_uses_passes(solved_desk, capsys):

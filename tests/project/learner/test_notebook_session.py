@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from learners import answer_text, stub_text
 from rlhf_course.code import PACKAGE
 
@@ -156,6 +157,41 @@ def test_a_cell_that_fails_when_it_loads_is_saved_and_says_where(desk, kernel):
     assert shown.error is None
     assert f"NameError" in shown.output and f"line 4 of part1_rlhf/{NAME}.py: missing_name" in shown.output
     assert one.run(f"check({NAME})").error is None
+
+
+def test_a_cell_with_the_line_ends_of_windows_is_saved_again_and_again(desk, kernel):
+    one = kernel()
+    assert "saved" in one.exercise(NAME, work(11).replace("\n", "\r\n")).output
+    assert "saved" in one.exercise(NAME, work(12).replace("\n", "\r\n")).output
+    assert file(desk).read_bytes() == f"{work(12)}\n".encode()
+
+
+def test_after_a_cell_that_was_not_saved_a_check_says_that_it_looks_at_the_file(desk, kernel):
+    one = kernel()
+    one.exercise(NAME, answer_text(NAME))
+    one.exercise(NAME, f"%timeit 1\ndef {NAME}(logits, ent_coef, gen_len):\n    return 1")
+    shown = one.run(f"check({NAME!r})").output
+    assert f"{NAME}: passed" in shown and "The cell was not saved when it last ran" in shown
+    one.exercise(NAME, work(12))
+    assert "not saved" not in one.run(f"check({NAME!r})").output
+
+
+def test_a_function_defined_without_the_magic_is_noticed(desk, kernel):
+    one = kernel()
+    one.run(work(12))
+    shown = one.run(f"check({NAME!r})").output
+    assert "not attempted" in shown and f"its cell has to begin with %%exercise {NAME}" in shown
+
+
+@pytest.mark.parametrize("text", ["raise KeyboardInterrupt", "raise BaseException('odd')", "import sys\nsys.exit(1)"])
+def test_whatever_a_cell_raises_is_told_in_a_few_lines(desk, kernel, text):
+    one = kernel()
+    shown = one.exercise(NAME, f"{text}\n{work(1)}")
+    assert shown.error is None and f"line {len(text.splitlines())} of part1_rlhf/{NAME}.py" in shown.output
+    inside = text.replace("\n", "\n    ")
+    one.exercise(NAME, f"def {NAME}(logits, ent_coef, gen_len):\n    {inside}")
+    checked = one.run(f"check({NAME!r})")
+    assert checked.error is None and "error" in checked.output and "Traceback" not in checked.output
 
 
 def test_reset_gives_the_stub_back_and_keeps_the_text(desk, kernel):

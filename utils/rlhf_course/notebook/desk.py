@@ -1,5 +1,6 @@
 """The learner's desk: the folder that holds `part1_rlhf/`, its files, and the modules that are loaded from them."""
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -50,7 +51,9 @@ def exercise_of(name_or_object: Any) -> Exercise:
     """
     name = name_or_object if isinstance(name_or_object, str) else getattr(name_or_object, "__name__", None)
     if name not in BY_NAME:
-        raise CourseError(f"{name or name_or_object!r} is no exercise; they are {', '.join(BY_NAME)}")
+        near = difflib.get_close_matches(str(name), BY_NAME, 1)
+        others = f"did you mean {near[0]}?" if near else f"they are {', '.join(BY_NAME)}"
+        raise CourseError(f"{name or name_or_object!r} is no exercise; {others}")
     return BY_NAME[name]
 
 
@@ -60,11 +63,20 @@ def file_of(exercise: Exercise) -> Path:
 
 
 def read_answer(exercise: Exercise) -> str | None:
-    """The text of the learner's file, or None where there is none."""
+    """The text of the learner's file, whatever editor wrote it, or None where there is none."""
     try:
-        return file_of(exercise).read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+        content = file_of(exercise).read_bytes()
+    except FileNotFoundError:
         return None
+    try:
+        return plain(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return plain(content.decode("latin-1"))
+
+
+def plain(text: str) -> str:
+    """A text without a byte order mark, with lines that end as they do on Unix."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def stub_of(exercise: Exercise) -> str:
@@ -180,6 +192,8 @@ def load_all() -> None:
             sys.modules.pop(f"{PACKAGE}.{exercise.module}", None)
 
 
+# Exercises whose cell could not be saved when it last ran here, so that their file holds something else.
+unsaved: set[str] = set()
 _substituted: tuple[str, ...] = ()
 
 

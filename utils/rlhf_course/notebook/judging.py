@@ -119,17 +119,21 @@ def _judged(exercise: Exercise, answer: Any, by_name: bool, needs: Callable[[Exe
     try:
         if by_name or _is_from_the_desk(exercise, answer):
             text = desk.read_answer(exercise)
-            if not by_name and _text_run(answer) not in (None, text):
-                note = [f"{PACKAGE}/{exercise.file} has changed since the cell ran: what it holds now is checked."]
+            if exercise.name in desk.unsaved:
+                note = [f"(The cell was not saved when it last ran: what {PACKAGE}/{exercise.file} holds is checked.)"]
+            elif not by_name and _text_run(answer) not in (None, text):
+                note = [f"({PACKAGE}/{exercise.file} has changed since the cell ran: what it holds now is checked.)"]
             if desk.is_stub(exercise, text):
-                return _finished(exercise, Result(exercise.name, NOT_ATTEMPTED, lines=_not_attempted(exercise)))
+                lines = _not_attempted(exercise)
+                lines[1:1] = note
+                return _finished(exercise, Result(exercise.name, NOT_ATTEMPTED, lines=lines))
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 answer = desk.load_answer(exercise)
         if hasattr(checks_of(exercise), "NEEDS"):
             desk.load_all()
         result = judge(exercise, answer, needs or judge_file)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # whatever a learner raises, and the stop button
         result = Result(exercise.name, ERROR, lines=error_lines(exercise, error, None))
     result.lines[1:1] = note
     return _finished(exercise, result)
@@ -192,22 +196,43 @@ def _rejected(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Re
         lines = error_lines(exercise, error, answer, mismatch.case.says)
     else:
         lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.account())]
-    if diagnosis is not None:
-        lines.append(f"likely: {diagnosis.says}")
+    likely = diagnosis.says if diagnosis is not None else _commonplace(mismatch)
+    if likely:
+        lines.append(f"likely: {likely}")
     if module.CHECK.output:
         count = len(module.CHECK.output.splitlines())
         lines.append(f"(Your code printed {count} line{'s' if count > 1 else ''} while it was tried; they are not shown.)")
-    if not diagnosis:
+    if not likely:
         lines.append(f"A hint: hint({exercise.name!r})")
     name = diagnosis.name if diagnosis else None
     return Result(exercise.name, ERROR if error is not None else WRONG, name, lines)
 
 
+_RETURNED = {
+    "NoneType": "Nothing is returned; is there a `return` at the end?",
+    "coroutine": "`async def` makes something to be awaited; write `def`.",
+    "generator": "`yield` makes a generator; write `return`.",
+    "ndarray": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
+    "float64": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
+    "float32": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
+}
+
+
+def _commonplace(mismatch: Any) -> str | None:
+    """The likely reason of a slip that can be made in any exercise."""
+    if isinstance(mismatch.error, NameError) and (name := mismatch.error.name):
+        return f"{name} is known in the notebook at most: an exercise's cell is a file of its own, with its own imports."
+    if mismatch.key.startswith("type") and isinstance(mismatch.got, str):
+        return _RETURNED.get(mismatch.got)
+    return None
+
+
 def _not_attempted(exercise: Exercise) -> list[str]:
-    return [
-        f"{exercise.name}: not attempted.",
-        f"Write it in the cell above, or in {PACKAGE}/{exercise.file}. A hint: hint({exercise.name!r})",
-    ]
+    lines = [f"{exercise.name}: not attempted."]
+    elsewhere = getattr(sys.modules.get("__main__"), exercise.name, None)
+    if getattr(elsewhere, "__module__", None) == "__main__":
+        lines.append(f"This notebook defines one that was not saved: its cell has to begin with %%exercise {exercise.name}")
+    return [*lines, f"Write it in the cell above, or in {PACKAGE}/{exercise.file}. A hint: hint({exercise.name!r})"]
 
 
 def error_lines(exercise: Exercise, error: BaseException, answer: Any, says: str | None = None) -> list[str]:
@@ -215,11 +240,20 @@ def error_lines(exercise: Exercise, error: BaseException, answer: Any, says: str
     lines = [f"{exercise.name}: error."]
     if says:
         lines.append(f"input:  {shortened(says)}")
-    message = str(error).strip().splitlines()
-    lines.append(shortened(f"raised: {type(error).__name__}{': ' + ' '.join(message[:2]) if message else ''}"))
+    lines.append(shortened(f"raised: {type(error).__name__}{_message(error)}"))
     if where := _where(exercise, error, answer):
         lines.append(shortened(f"at:     {where}"))
     return lines
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return ", it was stopped while it ran"
+    try:
+        message = str(error).strip().splitlines()
+    except Exception as broken:
+        return f", whose message raises {type(broken).__name__}"
+    return f": {' '.join(message[:2])}" if message else ""
 
 
 def _where(exercise: Exercise, error: BaseException, answer: Any) -> str | None:

@@ -58,9 +58,11 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: 
         namespace: where the exercise's name is bound.
         replace: whether the file may be overwritten although it is not what a cell last saved.
     """
-    text = cell if cell.endswith("\n") else cell + "\n"
+    text = desk.plain(cell if cell.endswith("\n") else cell + "\n")
     on_disk = desk.read_answer(exercise)
+    desk.unsaved.discard(exercise.name)
     if problem := _problem_of(exercise, text):
+        desk.unsaved.add(exercise.name)
         say(*problem, f"Nothing was saved; {_place(exercise)} is as it was.", status="error")
     elif desk.is_stub(exercise, text):
         if on_disk is None:
@@ -72,6 +74,7 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: 
             )
             _memory.known[exercise.name] = desk.digest(on_disk)
     elif not replace and _changed_elsewhere(exercise, text, on_disk):
+        desk.unsaved.add(exercise.name)
         say(
             f"{exercise.name}: not saved. {_place(exercise)} was changed since a cell here last saved it:",
             "by hand, or in another notebook that is open. The file is used as it is.",
@@ -136,7 +139,7 @@ class Unloaded:
 def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
         namespace[exercise.name] = desk.load_answer(exercise)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # whatever a learner raises, and the stop button
         say(*error_lines(exercise, error, None), status="error")
         namespace[exercise.name] = Unloaded(exercise)
 
@@ -158,7 +161,10 @@ def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
         lines = [f"{exercise.name}: {type(error).__name__}: {getattr(error, 'msg', error)}"]
         if line:
             # The cell's first line is the magic's.
-            lines.append(shortened(f"at: line {line + 1} of the cell: {(getattr(error, 'text', None) or '').strip()}"))
+            written = (getattr(error, "text", None) or "").strip()
+            lines.append(shortened(f"at: line {line + 1} of the cell: {written}"))
+            if written.startswith(("%", "!")):
+                lines.append("An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own.")
         return lines
     defined = _definition(tree, exercise.name)
     if defined is None:
@@ -241,6 +247,7 @@ def load(name_or_object: Any) -> None:
         say(f"load: {error}", status="error")
         return
     _memory.known[exercise.name] = desk.digest(text)
+    desk.unsaved.discard(exercise.name)
     _into_a_cell(exercise, text)
 
 

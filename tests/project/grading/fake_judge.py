@@ -1,0 +1,80 @@
+"""A judge that reads instructions in place of judging: for tests of what surrounds the real one."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf_course.errors import CourseError
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading.keeping import KeptResults
+from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.grading.submission import Submission
+
+
+class FakeJudge:
+    """Gives each exercise that is handed in as many points as its text says; obeys what stands in `order.py`.
+
+    Attributes:
+        log: a file that a line is added to for each submission that is judged; None for no log.
+    """
+
+    def __init__(self, log: Path | None = None, refuse: bool = False) -> None:
+        self.log, self.refuse = log, refuse
+
+    def __enter__(self) -> "FakeJudge":
+        if self.refuse:
+            raise CourseError("no isolation here")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write("end\n")
+
+    def grade(self, submission: Submission) -> SubmissionResult:
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{submission.name}\n")
+        self._obey(submission.files.get("order.py", ""))
+        exercises = {}
+        for exercise in EXERCISES:
+            text = submission.files.get(exercise.file)
+            score = min(exercise.points, len(text or ""))
+            status = "missing" if text is None else "passed" if score == exercise.points else "failed"
+            test = TestResult(name="is long", points=exercise.points, status=status, message="" if status == "passed" else "it is short")
+            exercises[exercise.name] = ExerciseResult(score=score, max_score=exercise.points, status=status, tests=[test])
+        return SubmissionResult(
+            name=submission.name,
+            score=sum(one.score for one in exercises.values()),
+            max_score=sum(one.max_score for one in exercises.values()),
+            seconds=0.25,
+            warnings=[*submission.warnings, "judged by a fake"],
+            exercises=exercises,
+        )
+
+    def _obey(self, order: str) -> None:
+        word, _, rest = order.partition(" ")
+        if word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "die_once" and not Path(rest).exists():
+            Path(rest).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "hang":
+            time.sleep(3600)
+        elif word == "fail":
+            raise ZeroDivisionError("a fault of the judge")
+        elif word == "sleep":
+            time.sleep(float(rest))
+
+
+@dataclass
+class FakeLimits:
+    """Limits of nothing."""
+
+    seconds: float = 1.0
+
+
+def kept_in(folder: Path, limits: FakeLimits = FakeLimits(), isolation: str = "unsafe") -> KeptResults:
+    return KeptResults(folder / "kept", isolation, limits)

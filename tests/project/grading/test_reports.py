@@ -1,0 +1,194 @@
+"""What learners and instructors read: pages that escape what strangers wrote, and tables that hold the same numbers."""
+
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_judge import FakeJudge
+from rich.console import Console
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading.pages import class_page, learner_page, write_pages
+from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
+from rlhf_course.grading.results import TestResult as Outcome
+from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.summary import summarise
+from rlhf_course.grading.tables import terminal_table, write_csv
+
+HOSTILE = "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"
+MESSAGE = 'got <img src=x onerror="alert(1)">\nwanted 3'
+
+
+def result(name: str, **statuses: str) -> SubmissionResult:
+    """A result in which each exercise is passed but for those that are named."""
+    whole = FakeJudge().grade(Submission(name, {exercise.file: "#" * 50 for exercise in EXERCISES}))
+    for exercise, status in statuses.items():
+        test = Outcome(name="the reward is the last token's", points=3, status=status, message=MESSAGE if status != "missing" else "")
+        best = whole.exercises[exercise].max_score
+        mistake = "The sign is turned: <Q> - V." if status == "failed" else None
+        whole.exercises[exercise] = ExerciseResult(score=best - 3, max_score=best, status=status, tests=[test], mistake=mistake)
+        whole.score -= 3
+    whole.seconds = 0.5 + len(statuses)
+    return whole
+
+
+REPORT = GradeReport(
+    isolation="namespaces",
+    submissions=[
+        result("ada"),
+        result("bob", compute_advantages="failed", get_logprobs="timeout"),
+        result("cy", compute_advantages="failed", RLHFTrainer="missing"),
+        result("dee", RLHFTrainer="missing", reward_fn_sentiment_imdb="missing"),
+        result(HOSTILE, get_optimizer="error"),
+    ],
+)
+
+
+class Page(HTMLParser):
+    """A page's elements, attributes and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        self.text += " "
+        while self.open and self.open.pop() != tag:
+            continue
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open[-1:]):
+            self.text += data
+
+
+def pages() -> list[str]:
+    return [class_page(REPORT, ["a.html"] * 5), *(learner_page(one, "namespaces") for one in REPORT.submissions)]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_page_runs_nothing_loads_nothing_and_shows_hostile_text_as_text(number):
+    page = Page(pages()[number])
+    assert not {"script", "img", "iframe", "object", "embed", "link", "form", "base"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    for name, value in page.attributes:
+        if name in ("href", "src", "xlink:href", "action"):
+            assert re.match(r"^(#|learners/)[\w./-]+$", value), value
+    assert "url(http" not in pages()[number] and not re.search(r"[\x00-\x08\x0b-\x1f\u202e]", pages()[number])
+    if number in (0, 5):
+        assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
+
+
+def test_the_learners_page_gives_scores_messages_and_the_likely_mistake():
+    page = Page(learner_page(REPORT.submissions[1], "namespaces")).text
+    for wanted in ("80 of 86 points", "5 / 8", "The sign is turned: <Q> - V.", MESSAGE, "timeout", "judged by a fake"):
+        assert wanted in page
+
+
+def test_the_learners_page_names_nobody_else_and_holds_no_more_of_the_suite_than_the_results_do():
+    html = learner_page(REPORT.submissions[1], "namespaces")
+    assert not [name for name in ("ada", "cy", "dee") if re.search(rf"\b{name}\b", Page(html).text)]
+    assert "tests/hidden" not in html and "Traceback" not in html and "index.html" not in html
+
+
+def test_an_exercise_that_was_not_handed_in_is_said_in_words():
+    assert "no answer to this exercise" in Page(learner_page(REPORT.submissions[2], "namespaces")).text
+
+
+def test_every_picture_has_an_alternative_text_and_follows_the_pages_colours():
+    html = pages()[0]
+    assert html.count("<svg") == html.count('role="img" aria-label="') == 2
+    svg = html[html.index("<svg") :]
+    assert "currentColor" in svg and "var(--passed)" in svg and "#01020" not in svg
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids)), "ids of two pictures in one page are told apart"
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_colour_of_text_can_be_read_on_light_and_on_dark_ground():
+    themes = re.findall(r":root \{(.*?)\}", pages()[0], flags=re.DOTALL)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+        ground = luminance(colours.pop("ground"))
+        del colours["line"]
+        for name, colour in colours.items():
+            light, dark = sorted([luminance(colour), ground], reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, name
+
+
+def test_the_class_page_counts_and_names():
+    page = " ".join(Page(pages()[0]).text.split())
+    assert "5 submissions" in page and "1 passed everything" in page
+    assert "2 compute_advantages The sign is turned: <Q> - V." in page
+
+
+def test_the_summary_says_who_is_stuck_where_and_what_went_wrong_most_often():
+    summary = summarise(REPORT)
+    by_name = {one.name: one for one in summary.exercises}
+    assert by_name["compute_advantages"].stuck == ["bob", "cy"] and by_name["compute_advantages"].pass_rate == pytest.approx(0.6)
+    assert by_name["RLHFTrainer"].next == ["dee"] and by_name["RLHFTrainer"].minutes == "40-60"
+    assert by_name["get_optimizer"].counts == {"passed": 4, "failed": 0, "error": 1, "timeout": 0, "missing": 0}
+    assert summary.finished == ["ada"]
+    (mistake,) = summary.mistakes
+    assert (mistake.exercise, mistake.learners, mistake.example) == ("compute_advantages", ["bob", "cy"], MESSAGE)
+    assert [len(fault.learners) for fault in summary.failed_tests] == [2, 1, 1]
+    assert [one.name for one in summary.slowest[:1]] == ["bob"]
+
+
+def test_an_empty_class_still_makes_a_page():
+    assert "0 submissions" in class_page(GradeReport(isolation="uid", submissions=[]), [])
+
+
+def test_pages_of_learners_whose_names_clash_or_climb_lie_side_by_side(tmp_path):
+    names = ["ada", "ADA", "ada!", "../../etc/passwd", "..", "", "a/b", "x" * 300, "语"]
+    write_pages(tmp_path / "html", GradeReport(isolation="unsafe", submissions=[result(name) for name in names]))
+    written = [path.name for path in (tmp_path / "html" / "learners").iterdir()]
+    assert len(written) == len({name.lower() for name in written}) == len(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+    links = set(re.findall(r'href="learners/([^"]+)"', (tmp_path / "html" / "index.html").read_text()))
+    assert links == set(written)
+
+
+def test_the_csv_holds_a_row_a_submission_and_no_formula(tmp_path):
+    bad = result("=HYPERLINK(1)").model_copy(update={"warnings": ["@x", "line\nbreak"]})
+    write_csv(tmp_path / "a.csv", [*REPORT.submissions, bad])
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["score"] for row in rows] == ["86", "80", "80", "80", "83", "86"]
+    assert rows[1]["compute_advantages"] == "5" and rows[1]["get_logprobs status"] == "timeout" and rows[1]["percent"] == "93.0"
+    assert rows[5]["name"] == "'=HYPERLINK(1)" and rows[5]["warnings"] == "'@x | line\nbreak"
+    assert list(rows[0])[:6] == ["name", "score", "max_score", "percent", "seconds", "warnings"]
+
+
+def test_the_terminals_table_takes_no_orders_from_a_name():
+    console = Console(record=True, width=150, force_terminal=True)
+    name = "[bold red]x[/] [link=http://a]b[/link]"
+    console.print(terminal_table([result(name), *REPORT.submissions[:2]]))
+    shown = console.export_text()
+    assert "[link=" in shown and "80 / 86" in shown and "compute_advantages, get_logprobs" in shown
+
+
+def test_templates_are_part_of_what_is_installed():
+    import rlhf_course.grading
+
+    assert {path.name for path in (Path(rlhf_course.grading.__file__).parent / "templates").iterdir()} == {
+        "page.html",
+        "marks.html",
+        "learner.html",
+        "class.html",
+    }

@@ -1,0 +1,180 @@
+"""`rlhf-course grade` and `rlhf-course report`."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from rlhf_course.errors import CourseError
+from rlhf_course.grading.keeping import KeptResults, default_folder
+from rlhf_course.grading.pool import MakeJudge, Pool, available_cores
+from rlhf_course.grading.reading import HandedIn, list_submissions, read_submission
+from rlhf_course.grading.results import GradeReport, SubmissionResult
+from rlhf_course.grading.run import grade_all
+from rlhf_course.grading.tables import LEGEND, terminal_table, write_csv
+from rlhf_course.notebook.state import write_text
+
+if TYPE_CHECKING:
+    from rlhf_course.grading.cluster import Cluster
+    from rlhf_course.grading.judge import Limits
+
+_UNAVAILABLE, _INTERRUPTED = 3, 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(grade)
+    app.command()(report)
+
+
+def grade(
+    submissions: Annotated[list[Path], typer.Argument(metavar="SUBMISSION...", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks")],
+    each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
+    html: Annotated[Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="how many are graded at once; by default one for each core")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
+    isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one test of an exercise may take")] = None,
+    memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="processes and threads that an answer may start")] = None,
+    output: Annotated[int | None, typer.Option(min=1, help="kilobytes that an answer may print")] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder where results are kept; by default the user's cache")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="neither use nor keep results")] = False,
+) -> None:
+    """Grade submissions. Results are kept: after an interruption the same command grades what is missing."""
+    from rlhf_course.grading.isolation import IsolationUnavailable
+
+    limits = _limits(timeout=timeout, memory=memory, processes=processes, output=output)
+    handed_in = list_submissions(submissions, each)
+    kept = None if no_cache else KeptResults(cache or default_folder(), isolation, limits)
+    console = Console(stderr=True)
+    try:
+        results = judged(handed_in, _Way(isolation, limits, workers, scheduler), kept, console)
+    except IsolationUnavailable as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_UNAVAILABLE) from error
+    print_results(results)
+    write_reports(GradeReport(isolation=isolation, submissions=results), json_file, html, csv)
+
+
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
+    html: Annotated[Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
+) -> None:
+    """Write pages and tables from results, without grading again."""
+    if html is None and csv is None:
+        raise CourseError("say what to write: --html DIR, --csv FILE or both")
+    try:
+        found = GradeReport.model_validate_json(results.read_bytes())
+    except OSError as error:
+        raise CourseError(f"{results} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CourseError(f"{results} holds no results of `rlhf-course grade --json`: {where or 'the file'}: {first['msg']}") from error
+    write_reports(found, None, html, csv)
+
+
+def _limits(**given: float | None) -> "Limits":
+    """The limits, with those of the command line in their place."""
+    from rlhf_course.grading.judge import Limits
+
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+def _judge_maker(isolation: str, limits: "Limits") -> MakeJudge:
+    from rlhf_course.grading.judge import Judge
+
+    return partial(Judge, isolation=isolation, limits=limits)
+
+
+def _require(isolation: str) -> None:
+    """Ask that this machine has an isolation, before any worker starts."""
+    from rlhf_course.grading.isolation import require
+
+    require(isolation)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How to grade: under what, and where."""
+
+    isolation: str
+    limits: "Limits"
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @contextmanager
+    def grader(self, most: int) -> Iterator["Pool | Cluster"]:
+        """A pool of this machine's processes or a cluster, for at most so many submissions."""
+        if self.scheduler is not None:
+            from rlhf_course.grading.cluster import Cluster
+
+            with Cluster(_judge_maker(self.isolation, self.limits), self.scheduler) as cluster:
+                yield cluster
+            return
+        _require(self.isolation)
+        # One thread each: the cores are for the workers, and sums come out the same whatever their number.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with Pool(_judge_maker(self.isolation, self.limits), min(most, self.workers or available_cores())) as pool:
+            yield pool
+
+
+def judged(handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, console: Console) -> list[SubmissionResult]:
+    """Grade submissions behind a progress bar; Ctrl-C says how to go on.
+
+    Raises:
+        IsolationUnavailable, CourseError: they cannot be graded.
+        typer.Exit: Ctrl-C.
+    """
+    columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(handed_in))
+        try:
+            with way.grader(len(handed_in)) as grader:
+                return grade_all(map(read_submission, handed_in), grader, kept, lambda result: progress.advance(bar))
+        except KeyboardInterrupt:
+            progress.stop()
+            done = f"interrupted: {progress.tasks[0].completed:g} of {len(handed_in)} graded"
+            advice = "nothing was kept" if kept is None else f"kept in {kept.folder}; the same command goes on from there"
+            console.print(f"{done}, {advice}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(_INTERRUPTED) from None
+
+
+def print_results(results: Sequence[SubmissionResult]) -> None:
+    """Show results as a table on the terminal."""
+    console = Console()
+    console.print(terminal_table(results))
+    console.print(LEGEND, style="dim", highlight=False)
+
+
+def write_reports(found: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
+    """Write what was asked for.
+
+    Raises:
+        CourseError: it cannot be written.
+    """
+    try:
+        if json_file is not None:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(json_file, found.model_dump_json(indent=1) + "\n")
+        if csv is not None:
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            write_csv(csv, found.submissions)
+        if html is not None:
+            from rlhf_course.grading.pages import write_pages
+
+            print(f"class report: {write_pages(html, found)}")
+    except OSError as error:
+        raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error
