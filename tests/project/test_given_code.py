@@ -99,11 +99,31 @@ def test_nucleus_sampling_keeps_the_fewest_tokens_that_reach_top_p():
         ({"temperature": -1.0}, "temperature takes at least 0, got -1.0"),
         ({"top_k": 0}, "top_k takes at least 1"),
         ({"top_p": 1.5}, "top_p takes a number above 0"),
+        ({"stop_at_eos": True}, "get_samples takes top_p and generator beside its named arguments, got stop_at_eos"),
+        ({"prompt": "<|endoftext|>This is"}, "prefix takes a text without '<|endoftext|>' at its start"),
+        ({"prompt": "", "prepend_bos": False}, "prefix takes some text when prepend_bos is False"),
     ],
 )
 def test_impossible_sampling_is_refused(tiny_bridge, wrong, message):
     with pytest.raises(CourseError, match=message):
-        get_samples(tiny_bridge, "This is", **{"batch_size": 2, **wrong})
+        get_samples(tiny_bridge, **{"prompt": "This is", "batch_size": 2, **wrong})
+
+
+def test_a_tokenizer_without_a_first_token_is_told_apart(tiny_folder):
+    from rlhf_course import load_model
+
+    bridge = load_model(str(tiny_folder))
+    bridge.tokenizer.bos_token = None
+    with pytest.raises(CourseError, match="prepend_bos takes False here: this model's tokenizer has no"):
+        get_samples(bridge, "This is", batch_size=2)
+    ids, _ = get_samples(bridge, "This is", batch_size=2, gen_len=3, prepend_bos=False)
+    assert ids.shape[1] == bridge.tokenizer("This is", return_tensors="pt").input_ids.shape[1] + 3
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-300])
+def test_the_smallest_temperatures_take_the_likeliest_token(temperature):
+    logits = normal(6, 11).float() * 1000
+    assert torch.equal(sample_token(logits, temperature), logits.argmax(-1))
 
 
 # Memory
@@ -156,6 +176,11 @@ def test_a_wrong_shape_is_refused_by_name(args, name):
     parts[name] = parts[name][:-1]
     with pytest.raises(CourseError, match=rf"^{name} has shape \[14, .*should be \[15, "):
         ReplayMemory(args, **parts)
+
+
+def test_a_memory_without_values_has_no_returns(args):
+    memory = ReplayMemory(args, **{**memory_parts(args), "values": None})
+    assert memory.returns is None and next(memory.get_minibatches()).returns is None
 
 
 def test_a_memory_without_a_prefix_is_refused(args):

@@ -103,3 +103,25 @@ def test_the_embedded_sentiment_reads_each_text_alone_and_no_end_of_text_token()
     assert ((together >= 0) & (together <= 1)).all()
     for text, score in zip(POSITIVE + NEGATIVE, together, strict=False):
         assert reward([f"<|endoftext|>{text}"]).item() == pytest.approx(score.item(), abs=1e-6)
+
+
+def test_special_tokens_of_other_models_are_kept_from_both_classifiers(monkeypatch):
+    from rlhf_course.rl import special_tokens
+
+    monkeypatch.setattr(special_tokens, "_KNOWN", {"<|endoftext|>"})
+    special_tokens.note_special_tokens(["<s>", "</s>", "[PAD]"])
+    plain, marked = "This was dull", "<s>This was dull</s>[PAD][PAD]"
+    assert named_reward("sentiment-embedded")([plain]) == named_reward("sentiment-embedded")([marked])
+    seen = []
+    monkeypatch.setattr("rlhf_course.rl.rewards.exercise", lambda name: lambda texts, direction: seen.extend(texts))
+    named_reward("sentiment-imdb")([marked + "<|endoftext|>"])
+    assert seen[0].split() == ["This", "was", "dull", "<|endoftext|>"]
+
+
+def test_the_special_tokens_of_a_model_are_known_once_it_is_loaded(tiny_folder, monkeypatch):
+    from rlhf_course import load_model
+    from rlhf_course.rl import special_tokens
+
+    monkeypatch.setattr(special_tokens, "_KNOWN", set())
+    load_model(str(tiny_folder))
+    assert special_tokens._KNOWN == {"<|endoftext|>"}

@@ -120,8 +120,13 @@ _PIECES: tuple[Callable[[], Finding], ...] = (
 
 
 def findings() -> Iterable[Finding]:
-    """Look at every piece in turn."""
-    return (look() for look in _PIECES)
+    """Look at every piece in turn; one that cannot be looked at is missing, for the reason that is given."""
+    for look in _PIECES:
+        try:
+            yield look()
+        except Exception as error:  # a broken installation fails in ways of its own, and is what doctor is asked about
+            reason = (str(error).splitlines() or [""])[0]
+            yield Finding(look.__name__.strip("_").replace("_", " "), None, f"it is broken: {type(error).__name__}: {reason}")
 
 
 def print_report(console: Console) -> None:

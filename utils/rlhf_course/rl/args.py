@@ -149,7 +149,7 @@ _NAME = ("a text that is not empty", lambda v: isinstance(v, str) and bool(v.str
 
 # What each field takes, in words and as a predicate.
 _TAKES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "seed": _whole(0),
+    "seed": ("a whole number from 0 to 2**64 - 1", lambda v: _whole(0)[1](v) and v < 2**64),
     "use_wandb": _FLAG,
     "wandb_project_name": _NAME,
     "wandb_entity": ("a text that is not empty, or None", lambda v: v is None or _NAME[1](v)),

@@ -1,12 +1,14 @@
 """Runs from the command line: from names and flags to a trainer."""
 
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from rlhf_course.code import exercise, use_code
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.rewards import named_reward
+from rlhf_course.rl.args import RewardFn, RLHFArgs
+from rlhf_course.rl.rewards import DIRECTED, named_reward
 from rlhf_course.rl.run_folder import RunFolder, check_free, copy_run, load_checkpoint, load_config
 
 
@@ -34,11 +36,37 @@ def start_run(
     if out is not None:
         check_free(out)
     use_code(code)
+    _search_for_modules(Path.cwd())
     args = RLHFArgs.for_profile(profile, run, **given)
     if reward is not None or direction is not None:
-        name = reward or getattr(args.reward_fn, "name")
-        args.reward_fn = named_reward(name, direction or "pos")
-    return exercise("RLHFTrainer")(args).train(out)
+        args.reward_fn = _chosen_reward(reward or args.reward_fn.name, direction)
+    return _trained(args, out)
+
+
+def _chosen_reward(name: str, direction: str | None) -> RewardFn:
+    reward_fn = named_reward(name, direction or "pos")
+    if direction is not None and name not in DIRECTED:
+        raise CourseError(f"--direction goes with --reward {' or '.join(DIRECTED)}; {name} has none")
+    return reward_fn
+
+
+def _search_for_modules(folder: Path) -> None:
+    """Let rewards be imported from a folder, as `python -m` would; what is installed comes first."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _trained(args: RLHFArgs, out: Path | None, resume: bool = False) -> RunFolder:
+    """Train with the code in use.
+
+    Raises:
+        CourseError: an exercise of it is not written yet.
+    """
+    try:
+        return exercise("RLHFTrainer")(args).train(out, resume=resume)
+    except NotImplementedError as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise CourseError(f"{frame.name} is not written yet ({Path(frame.filename).name}, line {frame.lineno})") from error
 
 
 def resume_run(path: Path, out: Path | None = None) -> RunFolder:
@@ -52,10 +80,11 @@ def resume_run(path: Path, out: Path | None = None) -> RunFolder:
     try:
         settings = dict(config["args"])
         use_code(config["code"])  # first: the reward may live beside the learner's code
+        _search_for_modules(Path(config["folder"]))
         settings["reward_fn"] = named_reward(**settings["reward_fn"])
         args = RLHFArgs(**settings)
     except (KeyError, TypeError) as error:
         raise CourseError(f"{path / 'config.json'} is not of a run of this version: {error}") from error
     if out is not None and out.resolve() != path.resolve():
         path = copy_run(path, out)
-    return exercise("RLHFTrainer")(args).train(path, resume=True)
+    return _trained(args, path, resume=True)

@@ -19,14 +19,14 @@ class ReplayMinibatch:
         sample_ids: the tokens, prefix included.
         logprobs: what the policy that sampled them gave to the generated tokens.
         advantages: of the generated tokens.
-        returns: what the values of the states before the generated tokens should become.
+        returns: what the values of the states before the generated tokens should become; None without a value head.
         ref_logits: the reference model's, at every position.
     """
 
     sample_ids: Int[Tensor, "minibatch seq"]
     logprobs: Float[Tensor, "minibatch gen_len"]
     advantages: Float[Tensor, "minibatch gen_len"]
-    returns: Float[Tensor, "minibatch gen_len"]
+    returns: Float[Tensor, "minibatch gen_len"] | None
     ref_logits: Float[Tensor, "minibatch seq vocab"]
 
 
@@ -38,7 +38,7 @@ class ReplayMemory:
         sample_ids: [batch, seq].
         logprobs: [batch, gen_len], of the generated tokens.
         advantages: [batch, gen_len].
-        values: [batch, seq], of every state.
+        values: [batch, seq], of every state; None where the policy has no value head.
         ref_logits: [batch, seq, vocab].
 
     Raises:
@@ -51,7 +51,7 @@ class ReplayMemory:
         sample_ids: Int[Tensor, "batch seq"],
         logprobs: Float[Tensor, "batch gen_len"],
         advantages: Float[Tensor, "batch gen_len"],
-        values: Float[Tensor, "batch seq"],
+        values: Float[Tensor, "batch seq"] | None,
         ref_logits: Float[Tensor, "batch seq vocab"],
     ) -> None:
         batch, gen = args.batch_size, args.gen_len
@@ -61,7 +61,8 @@ class ReplayMemory:
             raise CourseError(f"sample_ids has {seq} columns: a prefix and gen_len={gen} generated tokens need more")
         _check_shape("logprobs", logprobs, (batch, gen))
         _check_shape("advantages", advantages, (batch, gen))
-        _check_shape("values", values, (batch, seq))
+        if values is not None:
+            _check_shape("values", values, (batch, seq))
         _check_shape("ref_logits", ref_logits, (batch, seq, None))
         self.args = args
         self.sample_ids = sample_ids
@@ -70,7 +71,7 @@ class ReplayMemory:
         self.values = values
         self.ref_logits = ref_logits
         # Values of the states in which the generated tokens were chosen, moved by the advantage towards Q.
-        self.returns = advantages + values[:, -gen - 1 : -1]
+        self.returns = None if values is None else advantages + values[:, -gen - 1 : -1]
 
     def rows(self, indices: Int[Tensor, "minibatch"] | slice) -> ReplayMinibatch:
         """The chosen sequences as a minibatch."""
@@ -78,7 +79,7 @@ class ReplayMemory:
             sample_ids=self.sample_ids[indices],
             logprobs=self.logprobs[indices],
             advantages=self.advantages[indices],
-            returns=self.returns[indices],
+            returns=None if self.returns is None else self.returns[indices],
             ref_logits=self.ref_logits[indices],
         )
 

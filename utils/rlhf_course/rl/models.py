@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.hub import hub_folder
+from rlhf_course.rl.special_tokens import note_special_tokens
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "embedded"
 HUB_NAMES = {
@@ -43,6 +44,7 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
     else:
         bridge = _boot_folder(_folder_of(name), name, device)
     freeze_unused_parameters(bridge)
+    note_special_tokens(bridge.tokenizer.all_special_tokens)
     return bridge
 
 
@@ -127,7 +129,11 @@ class BridgeModel(nn.Module):
         self.base_model = base_model
         self.value_head: nn.Sequential | None = None
         if use_value_head:
-            self.value_head = self.make_value_head(base_model.cfg.d_model).to(base_model.cfg.device)
+            head = self.make_value_head(base_model.cfg.d_model)
+            if not isinstance(head, nn.Module):
+                got = "None" if head is None else f"a {type(head).__name__}"
+                raise CourseError(f"make_value_head returned {got}, should return the value head: a torch.nn.Sequential")
+            self.value_head = head.to(base_model.cfg.device)
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
         self.value_head_hook: tuple[str, Callable] = (self.HOOK_POINT, self.run_value_head)
 

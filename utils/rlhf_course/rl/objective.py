@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.recording import record
 
 
 def calc_value_function_loss(
@@ -27,7 +28,9 @@ def calc_value_function_loss(
     """
     _check_columns("values", values, gen_len)
     _check_same("mb_returns", mb_returns, "values", values)
-    return 0.5 * vf_coef * (values - mb_returns).pow(2).mean()
+    loss = 0.5 * vf_coef * (values - mb_returns).pow(2).mean()
+    record(value_loss=loss, mean_value=values.mean())
+    return loss
 
 
 def calc_clipped_surrogate_objective(
@@ -60,7 +63,9 @@ def calc_clipped_surrogate_objective(
         raise CourseError("one advantage alone has no deviation to be normalised by: use a larger minibatch or gen_len")
     advantages = (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + eps)
     ratio = (logprobs - mb_logprobs).exp()
-    return (ratio * advantages).minimum(ratio.clip(1 - clip_coef, 1 + clip_coef) * advantages).mean()
+    objective = (ratio * advantages).minimum(ratio.clip(1 - clip_coef, 1 + clip_coef) * advantages).mean()
+    record(clipped_surrogate=objective, clipfrac=((ratio - 1).abs() > clip_coef).float().mean())
+    return objective
 
 
 def _check_columns(name: str, tensor: Tensor, gen_len: int) -> None:

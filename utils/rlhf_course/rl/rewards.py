@@ -1,6 +1,7 @@
 """Rewards by name."""
 
 import importlib
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -10,8 +11,11 @@ from torch import Tensor
 from rlhf_course.code import exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RewardFn
+from rlhf_course.rl.special_tokens import END_OF_TEXT, without_special_tokens
 
 REWARDS = ("periods", "sentiment-embedded", "sentiment-imdb")
+# Those of them that can be turned round, and into which directions.
+DIRECTED = ("sentiment-embedded", "sentiment-imdb")
 DIRECTIONS = ("pos", "neg")
 
 
@@ -29,7 +33,9 @@ class NamedReward:
         if self.name == "periods":
             return exercise("reward_fn_char_count")(generated_sample, ".")
         if self.name == "sentiment-imdb":
-            return exercise("reward_fn_sentiment_imdb")(generated_sample, self.direction)
+            # The exercise itself takes the course's own end-of-text token out; other models have others.
+            texts = [without_special_tokens(text, keep=END_OF_TEXT) for text in generated_sample]
+            return exercise("reward_fn_sentiment_imdb")(texts, self.direction)
         return embedded_sentiment(generated_sample, self.direction)
 
 
@@ -51,9 +57,9 @@ def named_reward(name: str, direction: str = "pos") -> RewardFn:
     if not colon:
         raise CourseError(f"reward takes {', '.join(REWARDS)} or package.module:function, got {name!r}")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CourseError(f"reward {name!r} cannot be imported: {error}") from error
+        found = reduce(getattr, function.split("."), importlib.import_module(module))
+    except Exception as error:  # whatever the module raises as it is imported
+        raise CourseError(f"reward {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise CourseError(f"reward {name!r} is no function")
     return found
@@ -63,20 +69,28 @@ def describe_reward(reward_fn: RewardFn) -> dict[str, str]:
     """The reward as a run's record keeps it: a name that `named_reward` takes where there is one, and the direction."""
     if isinstance(reward_fn, NamedReward):
         return {"name": reward_fn.name, "direction": reward_fn.direction}
-    module = getattr(reward_fn, "__module__", type(reward_fn).__module__)
-    return {"name": f"{module}:{getattr(reward_fn, '__qualname__', type(reward_fn).__qualname__)}", "direction": "pos"}
+    return {"name": _name_of(reward_fn), "direction": "pos"}
+
+
+def _name_of(reward_fn: Any) -> str:
+    """The module and name of a function, of a method or of an object's class; a partial's arguments are part of its name."""
+    if isinstance(reward_fn, partial):
+        given = [*map(repr, reward_fn.args), *(f"{key}={value!r}" for key, value in reward_fn.keywords.items())]
+        return f"{_name_of(reward_fn.func)}({', '.join(given)})"
+    named = reward_fn if hasattr(reward_fn, "__qualname__") else type(reward_fn)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def embedded_sentiment(generated_sample: list[str], direction: str = "pos") -> Float[Tensor, "batch"]:
     """Probability of a positive (or negative) review, by the small classifier that comes with the course.
 
     Args:
-        generated_sample: texts; the end-of-text token in them is not part of a review.
+        generated_sample: texts; special tokens in them are not part of a review.
         direction: "pos" or "neg".
     """
     from rlhf_course.models.sentiment import load_sentiment
 
-    texts = [text.replace("<|endoftext|>", " ") for text in generated_sample]
+    texts = [without_special_tokens(text) for text in generated_sample]
     positive = load_sentiment().positive_probability(texts)
     return positive if direction == "pos" else 1 - positive
 
@@ -89,7 +103,8 @@ def check_reward(reward: Any, batch_size: int) -> Float[Tensor, "batch"]:
     """
     wanted = f"a float tensor of shape [{batch_size}], one reward for each text"
     if not isinstance(reward, Tensor):
-        raise CourseError(f"reward_fn returned a {type(reward).__name__}, should return {wanted}")
+        got = "None" if reward is None else f"a {type(reward).__name__}"
+        raise CourseError(f"reward_fn returned {got}, should return {wanted}")
     if tuple(reward.shape) != (batch_size,):
         raise CourseError(f"reward_fn returned shape {list(reward.shape)}, should return {wanted}")
     if not reward.is_floating_point():

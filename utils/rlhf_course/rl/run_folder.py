@@ -5,10 +5,13 @@ import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 
 from rlhf_course.errors import CourseError
 
@@ -26,6 +29,8 @@ METRICS = (
     "seconds",
 )
 _CHECKPOINTS_KEPT = 2
+# What a checkpoint holds.
+_STATE = ("args", "phase", "step", "model", "optimizer", "scheduler", "torch_rng", "cuda_rng", "python_rng", "numpy_rng")
 
 
 class Run(NamedTuple):
@@ -58,9 +63,13 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
     file = path / "metrics.csv"
     if not file.exists():
         return []
-    with open(file, newline="") as opened:
-        rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(opened)]
-    if [row.get("phase") for row in rows] != list(range(len(rows))):
+    try:
+        with open(file, newline="") as opened:
+            rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(opened)]
+        whole = [row["phase"] for row in rows] == list(range(len(rows)))
+    except (ValueError, TypeError, AttributeError, KeyError, csv.Error):
+        whole = False
+    if not whole:
         raise CourseError(f"{file} is damaged: its rows should be those of phases 0, 1, 2, …")
     return rows
 
@@ -68,8 +77,8 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
 def _read_samples(path: Path) -> list[dict[str, Any]]:
     """The samples of `samples.jsonl`; a last line that is being written, or was when the run died, is left out."""
     file = path / "samples.jsonl"
-    *lines, unfinished = file.read_text().split("\n") if file.exists() else [""]
     try:
+        *lines, _ = file.read_text().split("\n") if file.exists() else [""]
         return [sample for sample in map(json.loads, lines) if sample["phase"] >= 0]
     except (ValueError, TypeError, KeyError) as error:
         raise CourseError(f"{file} is damaged: each of its lines should hold one sample as JSON") from error
@@ -95,40 +104,51 @@ class RunFolder:
             CourseError: something is there already, or nothing can be written there.
         """
         check_free(path)
-        try:
+        with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
             _replace(path / "config.json", json.dumps(config, indent=2) + "\n")
-        except OSError as error:
-            raise CourseError(f"{path} cannot be written: {error.strerror}") from error
         return cls(path, [])
 
     @classmethod
     def reopen(cls, path: Path, phase: int, batch_size: int) -> "RunFolder":
-        """A run's folder as it was after `phase` phases; what later phases wrote is dropped.
+        """A run's folder, as it was after `phase` phases once `cut` is called.
 
         Raises:
-            CourseError: metrics or samples of these phases are missing or damaged; nothing has been changed then.
+            CourseError: metrics or samples of these phases are missing or damaged.
         """
         rows = [row for row in _read_metrics(path) if row["phase"] < phase]
-        samples = [sample for sample in _read_samples(path) if sample["phase"] < phase]
         if len(rows) < phase:
-            raise CourseError(f"{path / 'metrics.csv'} holds {len(rows)} phases, and the checkpoint is of {phase}: put it back")
-        if len(samples) != phase * batch_size:
             raise CourseError(
-                f"{path / 'samples.jsonl'} holds {len(samples)} samples of the first {phase} phases, which had "
-                f"{phase * batch_size}: put it back"
+                f"{path / 'metrics.csv'} holds {len(rows)} phases, and the newest checkpoint is of phase {phase}: put the file "
+                "back as it was, or start a new run"
             )
-        _replace(path / "samples.jsonl", _lines(samples))
-        folder = cls(path, rows)
-        folder._write_metrics()
-        return folder
+        samples = sum(sample["phase"] < phase for sample in _read_samples(path))
+        if samples != phase * batch_size:
+            raise CourseError(
+                f"{path / 'samples.jsonl'} holds {samples} samples of the first {phase} phases, which had {phase * batch_size}: "
+                "put the file back as it was, or start a new run"
+            )
+        return cls(path, rows)
+
+    def cut(self, phase: int) -> None:
+        """Drop what phases from `phase` on have written: they are done again."""
+        self.rows = self.rows[:phase]
+        kept = [sample for sample in _read_samples(self.path) if sample["phase"] < phase]
+        with _writing(self.path):
+            _replace(self.path / "samples.jsonl", _lines(kept))
+            self._write_metrics()
 
     def add_phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-        """Record a phase's metrics and samples."""
-        with open(self.path / "samples.jsonl", "a") as file:
-            file.write(_lines(samples))
-        self.rows.append(row)
-        self._write_metrics()
+        """Record a phase's metrics and samples.
+
+        Raises:
+            CourseError: the disk does not take them.
+        """
+        with _writing(self.path):
+            with open(self.path / "samples.jsonl", "a") as file:
+                file.write(_lines(samples))
+            self.rows.append(row)
+            self._write_metrics()
 
     def _write_metrics(self) -> None:
         columns = [*METRICS, *dict.fromkeys(name for row in self.rows for name in row if name not in METRICS)]
@@ -162,12 +182,17 @@ class RunFolder:
         return (self.path / "checkpoints" / f"phase_{phase:05d}.pt").is_file()
 
     def save_checkpoint(self, phase: int, state: dict[str, Any]) -> None:
-        """Keep the state after `phase` phases; the newest two stay."""
+        """Keep the state after `phase` phases; the newest two stay.
+
+        Raises:
+            CourseError: the disk does not take it; older ones are as they were.
+        """
         home = self.path / "checkpoints"
-        home.mkdir(exist_ok=True)
         part = home / "checkpoint.part"
-        torch.save(state, part)
-        os.replace(part, home / f"phase_{phase:05d}.pt")
+        with _writing(home):
+            home.mkdir(exist_ok=True)
+            torch.save(state, part)
+            os.replace(part, home / f"phase_{phase:05d}.pt")
         for old in checkpoints(self.path)[:-_CHECKPOINTS_KEPT]:
             old.unlink()
 
@@ -176,10 +201,26 @@ def check_free(path: Path) -> None:
     """Refuse a folder that holds anything.
 
     Raises:
-        CourseError: it does.
+        CourseError: it does, or its name cannot be one.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    with _writing(path):
+        free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not free:
         raise CourseError(f"{path} is not empty: name a new folder, or go on with the run in it by --resume {path}")
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Keep a run's folder from every other process, and thread, that would train in it.
+
+    Raises:
+        CourseError: another one has it.
+    """
+    try:
+        with FileLock(path / "run.lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise CourseError(f"{path} is being trained already: wait for its end, or name a copy's folder with --out") from error
 
 
 def checkpoints(path: Path) -> list[Path]:
@@ -194,28 +235,43 @@ def load_config(path: Path) -> dict[str, Any]:
         CourseError: no run there, or a damaged `config.json`.
     """
     try:
-        return json.loads((path / "config.json").read_text())
+        config = json.loads((path / "config.json").read_text())
     except FileNotFoundError as error:
         raise CourseError(f"{path} holds no config.json, so no run can be resumed there") from error
     except (OSError, ValueError) as error:
         raise CourseError(f"{path / 'config.json'} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("args"), dict) or not {"run_name", "code", "wandb_id"} <= set(config):
+        raise CourseError(f"{path / 'config.json'} is not of a run of this version: put the file back, or start a new run")
+    return config
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The newest checkpoint of a run, on the CPU. Nothing but tensors and plain values is loaded.
 
     Raises:
-        CourseError: there is none, or it is damaged.
+        CourseError: there is none, it is damaged, or it is of other settings than `config.json`.
     """
     found = checkpoints(path)
     if not found:
-        raise CourseError(f"{path} holds no checkpoint: the run stopped before its first one, so start it anew")
+        raise CourseError(f"{path} holds no checkpoint: start the run anew in another folder")
     newest = found[-1]
+    advice = f"delete it to go on from {found[-2].name}" if len(found) > 1 else "start the run anew in another folder"
     try:
-        return torch.load(newest, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        advice = f"delete it to go on from {found[-2].name}" if len(found) > 1 else "start the run anew"
+        state = torch.load(newest, map_location="cpu", weights_only=True)
+        missing = [key for key in _STATE if key not in state]
+        settings, trained = load_config(path)["args"], state.get("args")
+    except CourseError:
+        raise
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         raise CourseError(f"checkpoint {newest} is damaged: {advice}") from error
+    if missing:
+        raise CourseError(f"checkpoint {newest} lacks {', '.join(missing)}: {advice}")
+    if edited := sorted(name for name in {*settings, *trained} if settings.get(name) != trained.get(name)):
+        raise CourseError(
+            f"{path / 'config.json'} has been edited: its {', '.join(edited)} is not what the run was trained with; put it back "
+            "as it was, or start a new run with these settings"
+        )
+    return state
 
 
 def copy_run(source: Path, target: Path) -> Path:
@@ -226,8 +282,20 @@ def copy_run(source: Path, target: Path) -> Path:
     """
     load_config(source)
     check_free(target)
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    with owned(source), _writing(target):
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock", "*.part"))
     return target
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into one message."""
+    try:
+        yield
+    except OSError as error:
+        raise CourseError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+    except RuntimeError as error:  # how torch says it
+        raise CourseError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
 def _lines(samples: list[dict[str, Any]]) -> str:

@@ -20,8 +20,7 @@ def get_samples(
     temperature: float = 0.8,
     top_k: int | None = 15,
     prepend_bos: bool = True,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
+    **kwargs: Any,
 ) -> tuple[Int[Tensor, "batch seq"], list[str]]:
     """Continuations of one prompt, each of exactly `gen_len` new tokens: the end-of-text token does not stop it.
 
@@ -33,17 +32,19 @@ def get_samples(
         temperature: what logits are divided by; 0 takes the likeliest token each time.
         top_k: how many of the likeliest tokens may be sampled; None for all.
         prepend_bos: whether the prompt starts with the beginning-of-sequence token.
-        top_p: sample only from the likeliest tokens that together reach this probability (nucleus); None for all.
-        generator: source of randomness; torch's default one when None.
+        kwargs: `top_p`, to sample only from the likeliest tokens that together reach this probability (nucleus), and
+            `generator`, a source of randomness in place of torch's default one.
 
     Returns: the token ids, prompt included, and the same as texts. Neither carries a gradient.
 
     Raises:
-        CourseError: a size, a temperature, top_k or top_p that cannot be, or a text longer than the model reads.
+        CourseError: a size, a temperature, top_k or top_p that cannot be, an unknown argument, or a text longer than the
+            model reads.
     """
+    top_p, generator = _further_arguments(**kwargs)
     _refuse_impossible(batch_size, gen_len, temperature, top_k, top_p)
     bridge = model if isinstance(model, TransformerBridge) else model.base_model
-    prompt_ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
+    prompt_ids = prompt_tokens(bridge, prompt, prepend_bos)
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
     # The prompt is the same for every sample: it is read once, and its keys and values are copied.
     cache = DynamicCache()
@@ -73,13 +74,32 @@ def sample_token(
         return logits.argmax(dim=-1)
     kept = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
     scores, candidates = logits.topk(kept, dim=-1)
-    probabilities = torch.softmax(scores / temperature, dim=-1)
+    # Differences to the likeliest are divided, which no small temperature turns into infinity minus infinity.
+    smallest = torch.finfo(scores.dtype).tiny
+    probabilities = torch.softmax((scores - scores[:, :1]) / max(temperature, smallest), dim=-1)
     if top_p is not None:
         # A token stays while those likelier than it have not reached top_p: the likeliest always stays.
         reached_before = probabilities.cumsum(dim=-1) - probabilities
         probabilities = probabilities.masked_fill(reached_before >= top_p, 0.0)
     choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
     return candidates.gather(-1, choice).squeeze(-1)
+
+
+def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> Int[Tensor, "1 prefix"]:
+    """The tokens that every sample starts with.
+
+    Raises:
+        CourseError: there is none, the tokenizer has no beginning-of-sequence token to prepend, or the prompt has it too.
+    """
+    bos = bridge.tokenizer.bos_token
+    if prepend_bos and bos is None:
+        raise CourseError("prepend_bos takes False here: this model's tokenizer has no beginning-of-sequence token")
+    if prepend_bos and prompt.startswith(bos):
+        raise CourseError(f"prefix takes a text without {bos!r} at its start, which prepend_bos puts there: got {prompt!r}")
+    ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
+    if ids.shape[1] == 0:
+        raise CourseError("prefix takes some text when prepend_bos is False, got '': the first token needs a state")
+    return ids
 
 
 def check_length(n_ctx: int, prefix_len: int, gen_len: int) -> None:
@@ -93,6 +113,14 @@ def check_length(n_ctx: int, prefix_len: int, gen_len: int) -> None:
             f"gen_len takes at most {n_ctx - prefix_len} here: the model reads {n_ctx} tokens, of which the prefix "
             f"takes {prefix_len}; got {gen_len}"
         )
+
+
+def _further_arguments(
+    top_p: float | None = None, generator: torch.Generator | None = None, **unknown: Any
+) -> tuple[float | None, torch.Generator | None]:
+    if unknown:
+        raise CourseError(f"get_samples takes top_p and generator beside its named arguments, got {', '.join(unknown)}")
+    return top_p, generator
 
 
 def _refuse_impossible(

@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rlhf_course.code import exercise
+from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
 
 
@@ -22,8 +23,15 @@ def lr_factor(step: int, warmup_steps: int, total_phases: int, final_scale: floa
 
 
 def get_optimizer_and_scheduler(args: RLHFArgs, model: Any) -> tuple[Optimizer, LambdaLR]:
-    """The learner's optimizer, and the schedule that the trainer steps once a phase."""
+    """The learner's optimizer, and the schedule that the trainer steps once a phase.
+
+    Raises:
+        CourseError: `get_optimizer` returned none.
+    """
     optimizer = exercise("get_optimizer")(model, args.base_lr, args.head_lr)
+    if not isinstance(optimizer, Optimizer):
+        got = "None" if optimizer is None else f"a {type(optimizer).__name__}"
+        raise CourseError(f"get_optimizer returned {got}, should return an optimizer of torch's")
 
     def factor(step: int) -> float:
         return lr_factor(step, args.warmup_steps, args.total_phases, args.final_scale)

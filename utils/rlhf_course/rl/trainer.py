@@ -1,25 +1,19 @@
 """The base class of the trainer: everything around the three methods that the exercise asks for."""
 
 import math
-import random
+import re
 import signal
 import threading
 import time
-from collections import defaultdict
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from rlhf_course.code import code_in_use, exercise
@@ -28,13 +22,15 @@ from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.models import BridgeModel
-from rlhf_course.rl.objective import calc_clipped_surrogate_objective, calc_value_function_loss
+from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.rewards import check_reward, describe_reward
-from rlhf_course.rl.run_folder import RunFolder, load_checkpoint, load_config
-from rlhf_course.rl.samples import check_length
+from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, owned
+from rlhf_course.rl.samples import check_length, prompt_tokens
 from rlhf_course.rl.schedule import get_optimizer_and_scheduler
+from rlhf_course.rl.show import Display
+from rlhf_course.rl.state import random_state, restore_random_state, seed_everything
+from rlhf_course.rl.wandb_log import check_wandb, wandb_log
 
-_SAMPLES_SHOWN = 3
 _CHECKPOINT_EVERY = 10
 
 # Called after each phase with its row of metrics and its samples.
@@ -45,6 +41,7 @@ class Trainer:
     """One RLHF run. A subclass adds `compute_rlhf_objective`, `rollout_phase` and `learning_phase`.
 
     Attributes:
+        use_value_head: whether the policy gets one; a subclass that learns without values says False.
         args: the run's settings.
         model: the policy with its value head, in train mode.
         ref_model: the pretrained model, frozen, in eval mode.
@@ -56,26 +53,30 @@ class Trainer:
         run_name: what the run is called on disk and in Weights & Biases.
     """
 
+    use_value_head = True
+
     def __init__(self, args: RLHFArgs) -> None:
         self.args = args
-        _seed_everything(args.seed)
+        seed_everything(args.seed)
         device = pick_device()
         model_class = exercise("HookedTransformerWithValueHead")
-        self.model = model_class.from_pretrained(args.base_model).to(device).train()
+        self.model = model_class.from_pretrained(args.base_model, use_value_head=self.use_value_head).to(device).train()
         self.ref_model = BridgeModel.from_pretrained(args.base_model, use_value_head=False).to(device).eval()
         self.ref_model.requires_grad_(False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
-        self.prefix_len = self.model.to_tokens(args.prefix, prepend_bos=args.prepend_bos).shape[1]
+        prompt_ids = prompt_tokens(self.model.base_model, args.prefix, args.prepend_bos)
+        self.prefix_len = prompt_ids.shape[1]
         check_length(self.model.cfg.n_ctx, self.prefix_len, args.gen_len)
+        _check_forward(self.model, prompt_ids)
         self.step = 0
         self.phase = 0
         self.samples: list[str] = []
-        model_name = Path(args.base_model).name
-        self.run_name = f"{datetime.now():%Y%m%d-%H%M%S}-{describe_reward(args.reward_fn)['name'].split(':')[-1]}-{model_name}"
+        self.run_name = _run_name(args)
         # Exercises that the reference answers in this run, for its record.
         self.reference: list[str] = []
+        self._wandb_id = uuid.uuid4().hex[:12]
         self._raw_reward: Float[Tensor, "batch"] | None = None
-        self._logged: dict[str, list[float]] = defaultdict(list)
+        self._logged = Record()
         self._stop_asked = False
         self._unpaused = threading.Event()
         self._unpaused.set()
@@ -112,8 +113,7 @@ class Trainer:
 
     def log(self, **metrics: float | Tensor) -> None:
         """Add numbers of your own to the phase's record; what is logged several times in a phase is averaged."""
-        for name, value in metrics.items():
-            self._logged[name].append(float(value))
+        self._logged.add(**metrics)
 
     # The loop.
 
@@ -142,23 +142,23 @@ class Trainer:
             raise CourseError("this trainer has done all its phases: make a new one to train again")
         self._stop_asked = False
         self.reward([self.args.prefix] * 2)  # a reward function that cannot be used is refused before a folder is made
+        check_wandb(self.args)
         path = Path(out) if out is not None else Path("runs") / self.run_name
-        folder = self._resumed(path) if resume else self._started(path)
-        console = Console(quiet=not show)
-        with self._wandb_run(path) as wandb_run, self._interruptible(console), _progress(console) as progress:
-            task = progress.add_task("", total=self.args.total_phases, completed=self.phase, note="")
+        with ExitStack() as stack:
+            folder = stack.enter_context(self._resumed(path) if resume else self._started(path))
+            log = stack.enter_context(wandb_log(self.args, path, self._config()))
+            display = stack.enter_context(Display(show, self.args.total_phases, self.phase))
+            stack.enter_context(self._interruptible(display))
             while self.phase < self.args.total_phases and not self._stop_asked:
-                row, samples = self._run_phase(folder)
-                console.print(_sample_table(row, samples[:_SAMPLES_SHOWN]))
-                note = f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}"
-                progress.update(task, completed=self.phase, note=note)
-                if wandb_run is not None:
-                    wandb_run.log(row)
+                row, samples = self._run_phase(folder, display)
+                display.phase(row, samples)
+                if log is not None:
+                    log.add(row, samples)
                 if watch is not None:
                     watch(row, samples)
                 self._wait_while_paused()
             self._save(folder)
-        console.print(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
+        display.say(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
         return folder
 
     def stop(self) -> None:
@@ -179,67 +179,66 @@ class Trainer:
         self._unpaused.wait()
         self._paused_seconds += time.perf_counter() - began
 
-    def _run_phase(self, folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def _run_phase(self, folder: RunFolder, display: Display) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """One phase: roll out, learn, record; returns its row of metrics and its samples."""
         began = time.perf_counter()
         self._paused_seconds = 0.0
         self._raw_reward = None
-        self._logged.clear()
+        self._logged = Record()
         lr = self.optimizer.param_groups[0]["lr"]
-        memory = self.rollout_phase()
+        memory = self._checked_rollout()
         texts = self.model.tokenizer.batch_decode(memory.sample_ids)
         if self._raw_reward is None:
             self.reward(texts)
-        objective = _finite(float(self.learning_phase(memory)), self.phase)
-        row = {
-            "phase": self.phase,
-            "mean_reward": self._raw_reward.mean().item(),
-            "objective": objective,
-            **self._measure(memory),
-            "lr": lr,
-            "seconds": time.perf_counter() - began - self._paused_seconds,
-        }
-        row |= {name: fmean(values) for name, values in self._logged.items() if name not in row}
-        ref_logprobs = self._ref_logprobs(memory)
+        objective, terms = self._checked_learning(memory)
+        row: dict[str, Any] = dict.fromkeys(METRICS, math.nan)
+        row |= {"phase": self.phase, "mean_reward": self._raw_reward.mean().item(), "objective": objective, **terms, "lr": lr}
+        row["seconds"] = time.perf_counter() - began - self._paused_seconds
+        row |= {name: mean for name, mean in self._logged.means().items() if name not in row}
         samples = [
             {"phase": self.phase, "reward": reward, "ref_logprob": logprob, "text": text}
-            for reward, logprob, text in zip(self._raw_reward.tolist(), ref_logprobs, texts, strict=True)
+            for reward, logprob, text in zip(self._raw_reward.tolist(), self._ref_logprobs(memory), texts, strict=True)
         ]
+        missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
+        if missing and self.phase == 0:
+            display.say(f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it")
         folder.add_phase(row, samples)
         self.phase += 1
         if self.phase % _CHECKPOINT_EVERY == 0:
             self._save(folder)
         return row, samples
 
+    def _checked_rollout(self) -> ReplayMemory:
+        """The learner's rollout.
+
+        Raises:
+            CourseError: it is no memory, or one of the learner's functions returned nothing.
+        """
+        with recording(type(self)):
+            memory = self.rollout_phase()
+        if not isinstance(memory, ReplayMemory):
+            raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
+        return memory
+
+    def _checked_learning(self, memory: ReplayMemory) -> tuple[float, dict[str, float]]:
+        """The learner's mean objective over a phase, and the objective's terms as they were meanwhile.
+
+        Entropy and KL are without their coefficients, so that a run with `kl_coef=0` shows how far it has strayed.
+
+        Raises:
+            CourseError: the objective is no number, or one of the learner's functions returned nothing.
+        """
+        with recording(type(self)) as terms, _replaced(self, "compute_rlhf_objective", must_return):
+            objective = self.learning_phase(memory)
+        if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
+            raise CourseError(f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number")
+        return _finite(float(objective), self.phase), terms.means()
+
     def _save(self, folder: RunFolder) -> None:
         """Keep a checkpoint and draw the curve, unless the newest checkpoint is of this phase."""
         if not folder.has_checkpoint(self.phase):
             folder.save_checkpoint(self.phase, self._state())
             folder.draw()
-
-    @torch.no_grad()
-    def _measure(self, memory: ReplayMemory) -> dict[str, float]:
-        """The objective's terms after the phase's learning, on its first minibatch.
-
-        Entropy and KL are without their coefficients, so that a run with `kl_coef=0` shows how far it has strayed.
-        """
-        args, gen = self.args, self.args.gen_len
-        rows = memory.rows(slice(0, args.minibatch_size))
-        logits, values = self.model.forward_with_value_head(rows.sample_ids)
-        chosen = slice(-gen - 1, -1)
-        logprobs = exercise("get_logprobs")(logits, rows.sample_ids, self.prefix_len)
-        ratio = (logprobs - rows.logprobs).exp()
-        terms = {
-            "clipped_surrogate": calc_clipped_surrogate_objective(
-                logprobs, rows.logprobs, rows.advantages, args.clip_coef, gen
-            ),
-            "value_loss": calc_value_function_loss(values[:, chosen], rows.returns, args.vf_coef, gen),
-            "entropy": exercise("calc_entropy_bonus")(logits[:, chosen], 1.0, gen),
-            "kl": exercise("calc_kl_penalty")(logits[:, chosen], rows.ref_logits[:, chosen], 1.0, gen),
-            "clipfrac": ((ratio - 1).abs() > args.clip_coef).float().mean(),
-            "mean_value": values[:, chosen].mean(),
-        }
-        return {name: float(value) for name, value in terms.items()}
 
     @torch.no_grad()
     def _ref_logprobs(self, memory: ReplayMemory) -> list[float]:
@@ -253,13 +252,18 @@ class Trainer:
 
     # The record.
 
+    def _settings(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
+
     def _config(self) -> dict[str, Any]:
         """What `config.json` holds: enough to run the same again."""
-        settings = {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
         return {
-            "args": settings,
+            "args": self._settings(),
             "run_name": self.run_name,
+            "wandb_id": self._wandb_id,
             "code": str(code_in_use()),
+            "folder": str(Path.cwd()),
             "reference": self.reference,
             "device": str(self.model.cfg.device),
             "torch": torch.__version__,
@@ -267,67 +271,47 @@ class Trainer:
 
     def _state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
-        numpy_state = np.random.get_state(legacy=False)
         return {
+            "args": self._settings(),
             "phase": self.phase,
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "python_rng": random.getstate(),
-            "numpy_rng": {**numpy_state, "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()}},
+            **random_state(),
         }
 
-    def _started(self, path: Path) -> RunFolder:
+    @contextmanager
+    def _started(self, path: Path) -> Iterator[RunFolder]:
         """A new run's folder, with a first checkpoint, so that the run can be resumed whenever it stops."""
         folder = RunFolder.create(path, self._config())
-        folder.save_checkpoint(self.phase, self._state())
-        return folder
+        with owned(path):
+            folder.save_checkpoint(self.phase, self._state())
+            yield folder
 
-    def _resumed(self, path: Path) -> RunFolder:
-        """Take up the run in a folder where its newest checkpoint left it."""
-        config, mine = load_config(path), self._config()["args"]
+    @contextmanager
+    def _resumed(self, path: Path) -> Iterator[RunFolder]:
+        """The folder of a run, taken up where its newest checkpoint left it."""
+        config, mine = load_config(path), self._settings()
         if differing := [name for name, value in mine.items() if config["args"].get(name) != value]:
             raise CourseError(f"{path} is a run with another {', '.join(differing)}: resume it with its own settings")
-        state = load_checkpoint(path)
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scheduler.load_state_dict(state["scheduler"])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise CourseError(f"the checkpoint in {path} does not fit this model and optimizer: {error}") from error
-        self.run_name, self.phase, self.step = config["run_name"], state["phase"], state["step"]
-        torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"]:
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
-        random.setstate(state["python_rng"])
-        np.random.set_state(state["numpy_rng"])
-        return RunFolder.reopen(path, self.phase, self.args.batch_size)
+        with owned(path):
+            state = load_checkpoint(path)
+            folder = RunFolder.reopen(path, state["phase"], self.args.batch_size)
+            try:
+                self.model.load_state_dict(state["model"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.scheduler.load_state_dict(state["scheduler"])
+                restore_random_state(state)
+            except (KeyError, ValueError, RuntimeError, TypeError) as error:
+                raise CourseError(f"the checkpoint in {path} does not fit this model and optimizer: {error}") from error
+            self.run_name, self._wandb_id = config["run_name"], config["wandb_id"]
+            self.phase, self.step = state["phase"], state["step"]
+            folder.cut(self.phase)
+            yield folder
 
     @contextmanager
-    def _wandb_run(self, path: Path) -> Iterator[Any]:
-        """A Weights & Biases run while `train` runs, or None where the settings ask for none."""
-        if not self.args.use_wandb:
-            yield None
-            return
-        import wandb
-
-        run = wandb.init(
-            project=self.args.wandb_project_name,
-            entity=self.args.wandb_entity,
-            name=self.run_name,
-            config=self._config(),
-            dir=path,
-        )
-        try:
-            yield run
-        finally:
-            run.finish()
-
-    @contextmanager
-    def _interruptible(self, console: Console) -> Iterator[None]:
+    def _interruptible(self, display: Display) -> Iterator[None]:
         """Turn the first Ctrl-C into a stop at the end of the phase. Signals reach the main thread alone."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -337,7 +321,7 @@ class Trainer:
             if self._stop_asked:
                 raise KeyboardInterrupt
             self.stop()
-            console.print("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
+            display.say("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
 
         before = signal.signal(signal.SIGINT, on_interrupt)
         try:
@@ -346,10 +330,45 @@ class Trainer:
             signal.signal(signal.SIGINT, before)
 
 
-def _seed_everything(seed: int) -> None:
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+def _run_name(args: RLHFArgs) -> str:
+    """When the run began, its reward and its model, in letters that every file system takes."""
+    reward = describe_reward(args.reward_fn)["name"].split(":")[-1]
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{reward}-{Path(args.base_model).name}"
+    return re.sub(r"[^\w.-]+", "_", name)[:100]
+
+
+def _check_forward(model: Any, ids: Tensor) -> None:
+    """Refuse a model whose forward pass does not give logits, and values where it has a head, at every position.
+
+    Raises:
+        CourseError: it does not.
+    """
+    with torch.no_grad():
+        result = model.forward_with_value_head(ids)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise CourseError(f"forward_with_value_head returned a {type(result).__name__}, should return (logits, values)")
+    values = result[1]
+    if model.value_head is not None and getattr(values, "shape", None) != ids.shape:
+        got = "None" if values is None else f"values of shape {list(getattr(values, 'shape', []))}"
+        raise CourseError(
+            f"forward_with_value_head gave {got} for {ids.shape[1]} tokens, should give values of shape {list(ids.shape)}: "
+            "run_value_head has to keep them in self.value_head_output"
+        )
+
+
+@contextmanager
+def _replaced(holder: Any, name: str, wrap: Callable[[str, Callable], Callable]) -> Iterator[None]:
+    """While it lasts, an object's method is wrapped."""
+    own = name in vars(holder)
+    method = getattr(holder, name)
+    setattr(holder, name, wrap(name, method))
+    try:
+        yield
+    finally:
+        if own:
+            setattr(holder, name, method)
+        else:
+            delattr(holder, name)
 
 
 def _finite(objective: float, phase: int) -> float:
@@ -364,25 +383,3 @@ def _finite(objective: float, phase: int) -> float:
             "normalise the reward of a batch of one, which has no deviation; the last checkpoint is as it was"
         )
     return objective
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("phase"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    return Progress(*columns, console=console)
-
-
-def format_reward(reward: float) -> str:
-    """A reward to be shown: whole numbers as such, others with decimals."""
-    return f"{reward:.0f}" if float(reward).is_integer() else f"{reward:.3f}"
-
-
-def _sample_table(row: dict[str, Any], samples: list[dict[str, Any]]) -> Table:
-    title = f"phase {row['phase'] + 1}: mean reward {row['mean_reward']:.2f}, KL {row['kl']:.3f}"
-    table = Table(title=title, title_justify="left", expand=True)
-    table.add_column("reward", justify="right")
-    table.add_column("ref logprob", justify="right")
-    table.add_column("text", ratio=1)
-    for sample in samples:
-        text = Text(sample["text"].replace("\n", "⏎"))
-        table.add_row(format_reward(sample["reward"]), f"{sample['ref_logprob']:.1f}", text)
-    return table

@@ -1,0 +1,210 @@
+"""The recorded numbers, computed anew in float64 from what the run itself saw."""
+
+import json
+import struct
+from pathlib import Path
+
+import part1_rlhf
+import pytest
+import torch
+from part1_rlhf import RLHFTrainer
+from rlhf_course import ReplayMemory
+from rlhf_course.rl.run_folder import METRICS, read_run
+
+
+class Seen(RLHFTrainer):
+    """Keeps every minibatch with the logits and values that its objective was computed from."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.seen, self.objectives = [], []
+
+    def compute_rlhf_objective(self, minibatch):
+        forward = self.model.forward_with_value_head
+
+        def kept(ids):
+            self.seen.append((minibatch, *forward(ids)))
+            return self.seen[-1][1:]
+
+        self.model.forward_with_value_head = kept
+        try:
+            objective = super().compute_rlhf_objective(minibatch)
+        finally:
+            del self.model.forward_with_value_head
+        self.objectives.append(objective.item())
+        return objective
+
+
+def terms(minibatch, logits, values, args) -> dict[str, float]:
+    """One minibatch's terms, in float64, from their formulas."""
+    gen = args.gen_len
+    chosen = slice(-gen - 1, -1)
+    old, advantages, returns = (one.double() for one in (minibatch.logprobs, minibatch.advantages, minibatch.returns))
+    p, q = (one.detach().double()[:, chosen].log_softmax(-1) for one in (logits, minibatch.ref_logits))
+    v = values.detach().double()[:, chosen]
+    ratio = (p.gather(-1, minibatch.sample_ids[:, -gen:, None]).squeeze(-1) - old).exp()
+    scaled = (advantages - advantages.mean()) / (advantages.var().sqrt() + 1e-8)
+    clipped = torch.where(scaled > 0, ratio.clamp(max=1 + args.clip_coef), ratio.clamp(min=1 - args.clip_coef))
+    return {
+        "clipped_surrogate": (clipped * scaled).mean().item(),
+        "value_loss": (args.vf_coef / 2 * ((v - returns) ** 2).mean()).item(),
+        "entropy": -(p.exp() * p).sum(-1).mean().item(),
+        "kl": (p.exp() * (p - q)).sum(-1).mean().item(),
+        "clipfrac": ((ratio < 1 - args.clip_coef) | (ratio > 1 + args.clip_coef)).double().mean().item(),
+        "mean_value": v.mean().item(),
+    }
+
+
+@pytest.mark.parametrize(("kl_coef", "ent_coef"), [(0.7, 0.01), (0.0, 0.0)])
+def test_each_term_is_recorded_as_its_mean_over_the_phases_minibatches_kl_and_entropy_without_coefficients(
+    small_args, tmp_path, kl_coef, ent_coef
+):
+    args = small_args(kl_coef=kl_coef, ent_coef=ent_coef, vf_coef=0.3, clip_coef=0.04, base_lr=5e-3, total_phases=1)
+    trainer = Seen(args)
+    (row,) = trainer.train(tmp_path / "run", show=False).rows
+    seen = [terms(*one, args) for one in trainer.seen]
+    assert len(seen) == 6
+    for name in seen[0]:
+        assert row[name] == pytest.approx(sum(one[name] for one in seen) / 6, rel=1e-4, abs=1e-6), name
+    assert row["objective"] == pytest.approx(sum(trainer.objectives) / 6)
+    rebuilt = row["clipped_surrogate"] - row["value_loss"] + ent_coef * row["entropy"] - kl_coef * row["kl"]
+    assert row["objective"] == pytest.approx(rebuilt, abs=1e-5)
+    assert row["kl"] > 1e-4 and 0 < row["clipfrac"] < 1 and row["value_loss"] > 1e-3
+    written = read_run(tmp_path / "run").rows[0]
+    assert all(written[name] == pytest.approx(row[name]) for name in METRICS)
+
+
+def test_ref_logprob_is_the_references_log_probability_of_the_generated_tokens(small_args, tmp_path):
+    memories = []
+
+    class Keeps(RLHFTrainer):
+        def rollout_phase(self):
+            memories.append(super().rollout_phase())
+            return memories[-1]
+
+    trainer = Keeps(small_args(total_phases=1))
+    trainer.train(tmp_path / "run", show=False)
+    ids = memories[0].sample_ids
+    with torch.no_grad():
+        logprobs = trainer.ref_model(ids).double().log_softmax(-1)[:, -8:-1]
+    expected = logprobs.gather(-1, ids[:, -7:, None]).squeeze(-1).sum(-1)
+    recorded = [sample["ref_logprob"] for sample in read_run(tmp_path / "run").samples]
+    assert recorded == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_terms_are_recorded_where_a_trainer_imported_the_exercises_by_name(small_args, tmp_path):
+    from part1_rlhf import calc_entropy_bonus, calc_kl_penalty
+
+    class Renamed(RLHFTrainer):
+        def compute_rlhf_objective(self, minibatch):
+            logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+            return my_bonus(logits[:, -8:-1], self.args.ent_coef, 7) - my_penalty(
+                logits[:, -8:-1], minibatch.ref_logits[:, -8:-1], kl_coef=self.args.kl_coef, gen_len=7
+            )
+
+    globals().update(my_bonus=calc_entropy_bonus, my_penalty=calc_kl_penalty)
+    (row,) = Renamed(small_args(total_phases=1)).train(tmp_path / "run", show=False).rows
+    assert row["entropy"] > 1 and row["kl"] >= 0
+    assert globals()["my_bonus"] is calc_entropy_bonus  # as it was, once the phase is over
+
+
+def test_a_term_that_the_objective_does_not_have_is_nan_and_said_to_be_missing(small_args, tmp_path, capsys):
+    class OnlyEntropy(RLHFTrainer):
+        def compute_rlhf_objective(self, minibatch):
+            logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+            return part1_rlhf.calc_entropy_bonus(logits[:, -8:-1], self.args.ent_coef, 7)
+
+    rows = OnlyEntropy(small_args(total_phases=2)).train(tmp_path / "run").rows
+    assert rows[0]["entropy"] > 1 and rows[0]["kl"] != rows[0]["kl"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("not recorded: clipped_surrogate, value_loss, kl, clipfrac, mean_value") == 1
+
+
+def test_a_trainer_without_a_value_head_trains(small_args, tmp_path):
+    class GroupRelative(RLHFTrainer):
+        use_value_head = False
+
+        def rollout_phase(self):
+            ids, samples = part1_rlhf.trainer.get_samples(self.model, self.args.prefix, self.args.batch_size, self.args.gen_len)
+            rewards = part1_rlhf.normalize_reward(self.reward(samples))
+            with torch.no_grad():
+                logits, values = self.model.forward_with_value_head(ids)
+                assert values is None
+                logprobs = part1_rlhf.get_logprobs(logits, ids, self.prefix_len)
+                return ReplayMemory(self.args, ids, logprobs, rewards[:, None].expand_as(logprobs), None, self.ref_model(ids))
+
+        def compute_rlhf_objective(self, minibatch):
+            assert minibatch.returns is None
+            logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+            logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+            return (logprobs * minibatch.advantages).mean()
+
+    trainer = GroupRelative(small_args(total_phases=2))
+    before = trainer.model(torch.tensor([[0, 1, 2]])).detach().clone()
+    rows = trainer.train(tmp_path / "run", show=False).rows
+    assert len(rows) == 2 and trainer.model.value_head is None
+    assert not torch.equal(before, trainer.model(torch.tensor([[0, 1, 2]])))
+
+
+# Weights & Biases
+
+
+def wandb_records(run: Path) -> list:
+    """What a run's offline file of Weights & Biases holds: records in a log of 32 KB blocks."""
+    import wandb
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    wandb.teardown()  # until then it may still be writing
+    records = []
+    for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
+        data, at, part = file.read_bytes(), 7, b""
+        while at + 7 <= len(data):
+            if (left := 32768 - at % 32768) < 7:
+                at += left
+                continue
+            _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+            part, at = part + data[at + 7 : at + 7 + length], at + 7 + length
+            if kind in (1, 4):  # whole, or the last part of one
+                records.append(Record.FromString(part))
+                part = b""
+    return records
+
+
+def test_wandb_gets_each_phases_row_and_samples_at_its_step_and_a_resumed_run_keeps_its_id(small_args, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    trainer = RLHFTrainer(small_args(use_wandb=True))
+    trainer.train(tmp_path / "run", show=False, watch=lambda row, samples: trainer.stop())
+    rows = RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", resume=True, show=False).rows
+    records = wandb_records(tmp_path / "run")
+    assert {record.run.run_id for record in records if record.WhichOneof("record_type") == "run"} == {
+        read_run(tmp_path / "run").config["wandb_id"]
+    }
+    history = [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        for record in records
+        if record.WhichOneof("record_type") == "history"
+    ]
+    assert [step["_step"] for step in history] == [0, 1, 2]
+    for step, row in zip(history, rows, strict=True):
+        assert {name: step[name] for name in METRICS} == pytest.approx({name: row[name] for name in METRICS})
+        assert step["samples/nrows"] == 12 and step["samples/ncols"] == 3
+
+
+def test_wandb_without_a_key_is_one_message_and_leaves_nothing(small_args, tmp_path, monkeypatch):
+    from rlhf_course.errors import CourseError
+
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "home"))
+    import wandb
+
+    wandb.teardown()
+    try:
+        with pytest.raises(CourseError, match="use_wandb: .*WANDB_MODE=offline"):
+            RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", show=False)
+    finally:
+        wandb.teardown()
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,75 @@
+"""A run's record in Weights & Biases, where the settings ask for one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rlhf_course.errors import CourseError
+from rlhf_course.rl.args import RLHFArgs
+
+_SAMPLES_KEPT = 16
+_ADVICE = "run `wandb login`, or set WANDB_MODE=offline, or leave use_wandb False"
+
+
+def check_wandb(args: RLHFArgs) -> None:
+    """Refuse a run that could not be recorded, before anything of it exists.
+
+    Raises:
+        CourseError: there is no key for Weights & Biases.
+    """
+    if not args.use_wandb:
+        return
+    import wandb
+
+    try:
+        ready = wandb.setup().settings.mode != "online" or wandb.login(prompt=False)
+    except wandb.errors.Error as error:
+        raise CourseError(f"use_wandb: {error}; {_ADVICE}") from error
+    if not ready:
+        raise CourseError(f"use_wandb: Weights & Biases has no key of yours; {_ADVICE}")
+
+
+class WandbLog:
+    """The open record of one run."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def add(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+        """Record a phase's metrics and some of its samples, at the phase's own step."""
+        import wandb
+
+        columns = ["reward", "ref_logprob", "text"]
+        table = wandb.Table(columns=columns, data=[[sample[name] for name in columns] for sample in samples[:_SAMPLES_KEPT]])
+        self._run.log({**row, "samples": table}, step=row["phase"])
+
+
+@contextmanager
+def wandb_log(args: RLHFArgs, path: Path, config: dict[str, Any]) -> Iterator[WandbLog | None]:
+    """A record while a run trains, or None where none is asked for; a resumed run goes on with its own.
+
+    Raises:
+        CourseError: Weights & Biases did not take it.
+    """
+    if not args.use_wandb:
+        yield None
+        return
+    import wandb
+
+    try:
+        run = wandb.init(
+            project=args.wandb_project_name,
+            entity=args.wandb_entity,
+            name=config["run_name"],
+            id=config["wandb_id"],
+            resume="allow",
+            config=config,
+            dir=path,
+        )
+    except wandb.errors.Error as error:
+        raise CourseError(f"use_wandb: {error}; {_ADVICE}") from error
+    try:
+        yield WandbLog(run)
+    finally:
+        run.finish()
