@@ -36,6 +36,11 @@ _HOME = {
     "compare": "notebook.predictions",
     "open_training": "notebook.gate",
     "train_run": "notebook.gate",
+    "kl_explorer": "widgets.kl_explorer",
+    "advantage_picture": "widgets.advantage_picture",
+    "objective_explorer": "widgets.objective_explorer",
+    "dashboard": "widgets.dashboard",
+    "gallery": "widgets.gallery",
 }
 __all__ = sorted(_HOME)
 __version__ = "0.1.0"

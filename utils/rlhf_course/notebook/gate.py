@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf_course.code import PACKAGE, SOLUTIONS
 from rlhf_course.errors import CourseError
@@ -54,6 +54,13 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
     return part1_rlhf.RLHFTrainer
 
 
+class Prepared(NamedTuple):
+    """A run that is ready to be trained: the learner's trainer, and the folder that the run will be in."""
+
+    trainer: Any
+    path: Path
+
+
 def train_run(
     run: str = "periods", *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
 ) -> "RunFolder | None":
@@ -68,7 +75,29 @@ def train_run(
 
     Returns: the run's folder, with its `path` and its `rows` of metrics; None where the gate is closed or the run could not be made, which is said.
     """
+    prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, **overrides)
+    if prepared is None:
+        return None
+    try:
+        return prepared.trainer.train(prepared.path)
+    except CourseError as error:
+        say(f"The run {run!r} was not made: {error}", status="error")
+        return None
+    finally:
+        release_run()
+
+
+def prepare_run(
+    run: str, *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
+) -> Prepared | None:
+    """Open the gate and make the trainer of a run; `release_run` is called when it has been trained.
+
+    Args: as `train_run` takes them.
+
+    Returns: None where the gate is closed or there can be no such run, which is said.
+    """
     use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
+    prepared = None
     try:
         from rlhf_course.rl.args import RLHFArgs
 
@@ -77,20 +106,24 @@ def train_run(
         uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
         also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
         trainer_class = open_training(use_reference, also)
-        if trainer_class is None:
-            return None
-        say(_cost(args))
-        folder = _free_folder(run) if out is None else Path(out)
-        trainer = trainer_class(args)
-        trainer.reference = sorted(desk.substituted())
-        return trainer.train(folder)
+        if trainer_class is not None:
+            say(_cost(args))
+            trainer = trainer_class(args)
+            trainer.reference = sorted(desk.substituted())
+            prepared = Prepared(trainer, _free_folder(run) if out is None else Path(out))
     except CourseError as error:
         say(f"The run {run!r} was not made: {error}", status="error")
-        return None
     finally:
-        with _quiet():
-            desk.substitute(())
-            desk.load_all()
+        if prepared is None:
+            release_run()
+    return prepared
+
+
+def release_run() -> None:
+    """Give the exercises that the reference has answered in a run back to the learner."""
+    with _quiet():
+        desk.substitute(())
+        desk.load_all()
 
 
 @contextmanager

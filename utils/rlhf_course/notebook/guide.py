@@ -1,13 +1,19 @@
 """`hint` and `progress`: the next word of advice, and where the learner stands."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES, Exercise
 from rlhf_course.notebook import desk
-from rlhf_course.notebook.judging import NOT_ATTEMPTED, PASSED, checks_of
+from rlhf_course.notebook.judging import NOT_ATTEMPTED, checks_of
 from rlhf_course.notebook.show import console, say
 from rlhf_course.notebook.state import changed_state, part, read_state
+from rlhf_course.widgets.numbers.standing import Standing, next_step
+from rlhf_course.widgets.progress_page import progress_page
+from rlhf_course.widgets.showing import in_notebook
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _NOT_CHECKED = "not checked"
 
@@ -46,30 +52,50 @@ def status_of(exercise: Exercise, state: dict[str, Any]) -> str:
 
 def progress() -> None:
     """Show every exercise, where it stands, and the next step."""
-    from rich.table import Table
-
     try:
-        state = read_state(desk.find_desk())
+        standings = read_standings()
     except CourseError as error:
         say(f"progress: {error}", status="error")
-        return
+    else:
+        if in_notebook():
+            progress_page(read_standings, _as_text(standings))
+        else:
+            console(width=110).print(_as_table(standings))
+            say(next_step(standings))
+
+
+def read_standings() -> list[Standing]:
+    """Where each exercise stands.
+
+    Raises:
+        CourseError: there is no desk here.
+    """
+    state = read_state(desk.find_desk())
+    return [
+        Standing(
+            notebook=exercise.notebook,
+            exercise=exercise.name,
+            status=status_of(exercise, state),
+            hints_open=part(state, "hints").get(exercise.name, 0),
+            hints=len(checks_of(exercise).HINTS),
+            minutes="-".join(map(str, dict.fromkeys(exercise.minutes))),
+        )
+        for exercise in EXERCISES
+    ]
+
+
+def _as_table(standings: list[Standing]) -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", title="Your course", title_justify="left")
     for heading in ("notebook", "exercise", "status", "hints", "minutes"):
         table.add_column(heading, no_wrap=True)
-    standing = {exercise: status_of(exercise, state) for exercise in EXERCISES}
-    for exercise, status in standing.items():
-        colour = {"passed": "green", "wrong": "red", "error": "red"}.get(status, "yellow")
-        hints = f"{part(state, 'hints').get(exercise.name, 0)} of {len(checks_of(exercise).HINTS)}"
-        minutes = "-".join(map(str, dict.fromkeys(exercise.minutes)))
-        table.add_row(exercise.notebook, exercise.name, f"[{colour}]{status}[/]", hints, minutes)
-    console(width=110).print(table)
-    say(_next_step(standing))
+    for one in standings:
+        colour = {"passed": "green", "wrong": "red", "error": "red"}.get(one.status, "yellow")
+        table.add_row(one.notebook, one.exercise, f"[{colour}]{one.status}[/]", f"{one.hints_open} of {one.hints}", one.minutes)
+    return table
 
 
-def _next_step(standing: dict[Exercise, str]) -> str:
-    done = sum(status == PASSED for status in standing.values())
-    for exercise, status in standing.items():
-        if status != PASSED:
-            step = f"check({exercise.name!r})" if status == _NOT_CHECKED else exercise.name
-            return f"{done} of {len(standing)} passed. Next: {step}, in {exercise.notebook}.ipynb"
-    return f"All {done} passed."
+def _as_text(standings: list[Standing]) -> str:
+    lines = [f"{one.notebook:<28}{one.exercise:<32}{one.status:<15}hints {one.hints_open} of {one.hints}" for one in standings]
+    return "\n".join([*lines, next_step(standings)])

@@ -1,0 +1,114 @@
+"""The training dashboard: a run's curves and samples while it trains, buttons to pause, resume and stop it, earlier runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf_course.errors import CourseError
+from rlhf_course.widgets import training
+from rlhf_course.widgets.board import board_of_folder, board_of_trainer
+from rlhf_course.widgets.showing import in_notebook
+
+if TYPE_CHECKING:  # torch loads when a run starts
+    from rlhf_course.rl.run_folder import RunFolder
+
+
+class Dashboard:
+    """What `dashboard` returns: the run that is shown.
+
+    Attributes:
+        training: the run in its thread; None where none is being trained here.
+    """
+
+    def __init__(self, running: training.Training | None, folder: "RunFolder | None") -> None:
+        self.training = running
+        self._folder = folder
+
+    async def finished(self) -> "RunFolder | None":
+        """Wait until the run has ended, by itself or by Stop. The buttons answer meanwhile.
+
+        Returns: the run's folder, with its `path` and its `rows` of metrics; None where there was no run, which is said.
+        """
+        if self.training is None:
+            return self._folder
+        await self.training.finished()
+        error = self.training.error
+        if error is not None and not isinstance(error, CourseError):
+            raise error
+        return self.training.folder
+
+
+def dashboard(
+    run: str = "periods",
+    *,
+    folder: str | Path | None = None,
+    use_reference: Iterable[str] = (),
+    profile: str = "auto",
+    out: str | Path | None = None,
+    **overrides: Any,
+) -> Dashboard:
+    """Train with the learner's trainer, if the gate is open, and show the run while it trains.
+
+    The cell ends at once; `await dashboard(…).finished()` waits for the run. Outside a notebook the run is trained in the
+    foreground, with a progress bar.
+
+    Args:
+        run: collapse, periods or sentiment.
+        folder: show the run in this folder, whether it has ended or not, and train nothing.
+        use_reference: exercises that the reference answers instead; the run's record names them.
+        profile: auto, laptop, gpu or gpu-large.
+        out: the run's folder; by default a new one in `runs/`.
+        overrides: fields of `RLHFArgs` that win over the run's.
+    """
+    if folder is not None:
+        return _from_folder(Path(folder))
+    from rlhf_course.notebook.gate import prepare_run, train_run
+
+    if not in_notebook():
+        return Dashboard(None, train_run(run, use_reference=use_reference, profile=profile, out=out, **overrides))
+    if _running is not None and not _running.has_ended:
+        _say(f"{_running.path} is being trained: stop it first, or wait for it with `await ….finished()`")
+        return Dashboard(None, None)
+    prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, **overrides)
+    return Dashboard(None, None) if prepared is None else _start(prepared.trainer, prepared.path)
+
+
+# One run at a time: two would share the exercises, the random numbers and the processor.
+_running: training.Training | None = None
+
+
+def _start(trainer: Any, path: Path) -> Dashboard:
+    global _running
+    from rlhf_course.notebook.gate import release_run
+
+    board = board_of_trainer(trainer, path)
+
+    def ended() -> None:
+        try:
+            board.end()
+        finally:
+            release_run()
+
+    board.training = _running = training.Training(trainer, path, board.add_phase, ended)
+    board.display()
+    board.budget.begin()
+    _running.start()
+    return Dashboard(_running, None)
+
+
+def _from_folder(path: Path) -> Dashboard:
+    from rlhf_course.rl.run_folder import RunFolder
+
+    try:
+        board = board_of_folder(path)
+        board.display()
+    except CourseError as error:
+        _say(f"dashboard: {error}")
+        return Dashboard(None, None)
+    return Dashboard(None, RunFolder(path, board.rows))
+
+
+def _say(message: str) -> None:
+    from rlhf_course.notebook.show import say
+
+    say(message, status="error")

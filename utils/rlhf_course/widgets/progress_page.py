@@ -1,0 +1,56 @@
+"""`progress()` in a notebook: every exercise, where it stands, and the next step."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rlhf_course.widgets.numbers.standing import Standing, next_step, passed
+from rlhf_course.widgets.showing import Kept, escaped, show, words
+
+# A sign beside each word, so that no colour has to be told from another.
+_SIGNS = {"passed": "✓", "wrong": "✗", "error": "✗", "not checked": "?", "not attempted": "○"}
+_COLOURS = {"passed": "0, 158, 115", "wrong": "213, 94, 0", "error": "213, 94, 0"}
+
+
+def progress_page(read: Callable[[], Sequence[Standing]], text: str) -> None:
+    """Show the course's exercises.
+
+    Args:
+        read: reads where each exercise stands.
+        text: the same in plain text, for readers of the saved notebook.
+    """
+    show(lambda: _widget(read), Kept(_page(read(), links=True), text))
+
+
+def _widget(read: Callable[[], Sequence[Standing]]) -> Any:
+    import ipywidgets as ipw
+
+    from rlhf_course.widgets.controls import button
+
+    page = ipw.HTML(_page(read()))
+
+    def refresh(_: Any) -> None:
+        page.value = _page(read())
+
+    return ipw.VBox([page, button("Refresh", "Look again where each exercise stands", refresh)])
+
+
+def _page(standings: Sequence[Standing], links: bool = False) -> str:
+    cell = 'style="padding: 2px 10px; text-align: left"'
+    head = "".join(f'<th scope="col" {cell}>{name}</th>' for name in ("notebook", "exercise", "status", "hints open", "minutes"))
+    rows = "".join(_row(one, cell, links) for one in standings)
+    bar = f'<progress max="{len(standings)}" value="{passed(standings)}" aria-label="exercises passed"></progress>'
+    return (
+        f"{bar} {words(f'<b>{escaped(next_step(standings))}</b>')}"
+        f'<table style="color: inherit; border-collapse: collapse"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _row(one: Standing, cell: str, links: bool) -> str:
+    place = f"{one.notebook}.ipynb"
+    notebook = f'<a href="{place}">{one.notebook}</a>' if links else one.notebook
+    ground = f"background: rgba({_COLOURS.get(one.status, '128, 128, 128')}, 0.25); "
+    status = f'<td style="{ground}padding: 2px 10px; text-align: left; white-space: nowrap">{_SIGNS[one.status]} {one.status}</td>'
+    return (
+        f'<tr><td {cell}>{notebook}</td><th scope="row" {cell}>{one.exercise}</th>{status}'
+        f"<td {cell}>{one.hints_open} of {one.hints}</td><td {cell}>{one.minutes}</td></tr>"
+    )
