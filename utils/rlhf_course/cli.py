@@ -141,7 +141,7 @@ app.command()(train)
 commands.register(app)
 
 # Packages with commands for instructors; what learners receive holds none of them.
-for _package in ("nbgrader_course",):
+for _package in ("nbgrader_course", "releasing"):
     if (Path(__file__).parent / _package).is_dir():
         importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 
