@@ -15,7 +15,6 @@ from rich.console import Console
 from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading import commands
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -54,7 +53,6 @@ def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by de
     run_demo(out)
 
 
-@app.command()
 def build(
     check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
@@ -138,11 +136,13 @@ def _plain_type(annotation: Any) -> type:
 
 train.__signature__ = _signature_with_every_setting()  # type: ignore[attr-defined]
 app.command()(train)
-commands.register(app)
 
-# Packages with commands for instructors; what learners receive holds none of them.
-for _package in ("nbgrader_course", "releasing"):
-    if (Path(__file__).parent / _package).is_dir():
+# Packages with commands for instructors and authors; what learners receive holds none of them.
+_HERE = Path(__file__).parent
+if (_HERE / "building").is_dir():
+    app.command()(build)
+for _package in ("grading", "nbgrader_course", "releasing"):
+    if (_HERE / _package).is_dir():
         importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 
 

@@ -7,6 +7,8 @@ from logging import Logger
 from pathlib import Path
 from typing import Any, Literal
 
+from nbgrader.utils import setenv
+
 from rlhf_course.grading.results import SubmissionResult
 
 
@@ -62,10 +64,11 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
 
     if not folders:
         return {}
-    limits = Limits() if settings.timeout is None else Limits(seconds=settings.timeout)
+    limits = Limits() if settings.timeout is None else Limits(timeout=settings.timeout)
     submissions = (read_submission(HandedIn(str(folder), folder)) for folder in folders.values())
     log.info("Judging %d submissions", len(folders))
-    with _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings) as grader:
+    # One thread each: the cores are for the judges, and sums come out the same whatever their number.
+    with setenv(OMP_NUM_THREADS="1"), _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader:
         noting = _Noting(grader)
         results = grade_all(submissions, noting, KeptResults(settings.kept, settings.isolation, limits))
     return {
@@ -74,14 +77,16 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
     }
 
 
-def _grader(make_judge: Any, settings: Settings) -> Any:
+def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
     """What judges: a Dask cluster, or processes of this machine."""
     from rlhf_course.grading.cluster import Cluster
+    from rlhf_course.grading.isolation import require
     from rlhf_course.grading.pool import Pool, available_cores
 
     if settings.scheduler is not None:
         return Cluster(make_judge, settings.scheduler)
-    return Pool(make_judge, settings.workers or available_cores())
+    require(settings.isolation)
+    return Pool(make_judge, min(most, settings.workers or available_cores()))
 
 
 class _Noting:

@@ -1,0 +1,106 @@
+"""The learner's bundle: what is in it, what is not, and that it works where nothing else of the course is."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.releasing.archive import write_zip
+from rlhf_course.releasing.bundle import TOP, bundle_files
+from rlhf_course.releasing.leaks import leaks
+
+NOTEBOOK_3 = """
+import sys
+from pathlib import Path
+import nbformat
+from nbclient import NotebookClient
+
+answer = Path(sys.argv[1]).read_text()
+notebook = nbformat.read("03_value_head.ipynb", as_version=4)
+marked = {cell.metadata.nbgrader.grade_id: number for number, cell in enumerate(notebook.cells) if "nbgrader" in cell.metadata}
+check = marked["check-HookedTransformerWithValueHead"]
+if answer:
+    notebook.cells[marked["exercise-HookedTransformerWithValueHead"]].source = "%%exercise HookedTransformerWithValueHead\\n" + answer
+notebook.cells = notebook.cells[: check + 1]
+NotebookClient(notebook, timeout=300).execute()
+print(notebook.cells[check].outputs[0].get("text") or notebook.cells[check].outputs[0].data["text/plain"])
+"""
+
+
+@pytest.fixture(scope="module")
+def files():
+    return bundle_files()
+
+
+def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
+    below = {path.relative_to(TOP).as_posix() for path in files}
+    assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
+    assert {f"notebooks/{PACKAGE}/{one.file}" for one in EXERCISES} | {f"utils/rlhf_course/checks/{one.file}" for one in EXERCISES} <= below
+    assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
+    assert "utils/rlhf_course/models/embedded/model.safetensors" in below
+    assert not [path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "solutions/part1_rlhf/calc_kl_penalty.py",
+        "solutions/part1_rlhf/trainer.py",
+        "tests/hidden/mistakes/calc_kl_penalty.py",
+        "tests/hidden/test_trainer.py",
+        "tests/hidden/variants/trainer.py",
+    ],
+)
+def test_the_search_finds_an_answer_a_known_mistake_and_a_hidden_test_wherever_they_hide(secret):
+    text = (REPOSITORY / secret).read_text()
+    for path, content in ((Path("a.py"), text), (Path("b.ipynb"), nbformat_of(text)), (Path("c.md"), "```\n" + text.replace("\n", "\n    "))):
+        assert leaks({path: content.encode()}, REPOSITORY), path
+
+
+def nbformat_of(text: str) -> str:
+    import json
+
+    return json.dumps({"cells": [{"cell_type": "code", "source": text.splitlines(keepends=True)}]})
+
+
+def test_nothing_of_it_is_in_the_learners_desk_nor_in_what_nbgrader_releases(files):
+    assert not leaks({path: content for path, content in files.items()}, REPOSITORY)
+
+
+def test_a_model_answer_in_prose_is_found_too():
+    text = (REPOSITORY / "solutions/notebooks/04_sampling_and_rewards.md").read_text()
+    assert leaks({Path("notes.txt"): text.encode()}, REPOSITORY)
+
+
+def test_the_same_files_give_the_same_zip(tmp_path, files):
+    few = {path: content for path, content in files.items() if path.suffix == ".toml"}
+    for name in ("a.zip", "b.zip"):
+        write_zip(tmp_path / name, few)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+@pytest.mark.slow
+def test_it_installs_in_a_fresh_folder_and_a_right_answer_passes_its_check_there(tmp_path, files):
+    write_zip(tmp_path / "bundle.zip", files)
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path)
+    desk, site = tmp_path / TOP, tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", site, desk]
+    subprocess.run(install, check=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RLHF_COURSE")} | {"PYTHONPATH": str(site)}
+
+    def run(*command) -> str:
+        done = subprocess.run([sys.executable, *command], cwd=desk / "notebooks", env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("-c", "import rlhf_course; print(rlhf_course.__file__)").startswith(str(site))
+    commands = run("-c", "from rlhf_course.cli import main; main()", "--help")
+    assert "train" in commands and "grade" not in commands and "build" not in commands
+    (tmp_path / "nothing.py").write_text("")
+    assert "not attempted" in run("-c", NOTEBOOK_3, tmp_path / "nothing.py")
+    assert "passed" in run("-c", NOTEBOOK_3, REPOSITORY / "solutions" / PACKAGE / "value_head.py")

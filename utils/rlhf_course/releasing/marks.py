@@ -1,0 +1,133 @@
+"""Marks in the forms that Canvas and Moodle import."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf_course.errors import CourseError
+from rlhf_course.grading.results import SubmissionResult
+
+_CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+_CANVAS_KEYS = ("SIS Login ID", "SIS User ID", "ID", "Student")
+_MOODLE = ("Username", "Grade", "Feedback comments")
+_MOODLE_KEYS = ("Username", "Email address", "ID number", "Identifier", "Full name")
+# How Moodle names the folder of a submission that it lets one download.
+_MOODLE_FOLDER = re.compile(r"(?P<name>.+)_(?P<participant>\d+)_assignsubmission_.*")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One learner's mark.
+
+    Attributes:
+        learner: the name of the submission: a login, an e-mail address, or a folder that Moodle made.
+        feedback: one line.
+    """
+
+    learner: str
+    score: float
+    max_score: float
+    feedback: str = ""
+
+    @property
+    def keys(self) -> set[str]:
+        """What a class list may call this learner, in lower case."""
+        keys = {self.learner}
+        if found := _MOODLE_FOLDER.fullmatch(self.learner):
+            keys |= {found["name"], found["participant"], f"Participant {found['participant']}"}
+        return {key.strip().lower() for key in keys}
+
+
+def mark_of(result: SubmissionResult) -> Mark:
+    """The mark of a judge's result; the feedback says what is not passed."""
+    missed = [f"{name} {one.score:g}/{one.max_score:g}" for name, one in result.exercises.items() if one.status != "passed"]
+    return Mark(result.name, result.score, result.max_score, "; ".join(missed))
+
+
+def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) -> tuple[str, list[str]]:
+    """A table that Canvas imports as grades of an assignment.
+
+    Args:
+        title: of the assignment, as Canvas heads its column; an unknown one is made by Canvas.
+        roster: grades as exported from Canvas: its learners and its column are used, and who handed in nothing stays blank. Without one,
+            the names of submissions are taken for login ids.
+
+    Returns: the table, and the learners that the roster does not know.
+
+    Raises:
+        CourseError: the roster is none.
+    """
+    if roster is None:
+        rows = [{"Student": mark.learner, "SIS Login ID": mark.learner, title: f"{mark.score:g}"} for mark in marks]
+        columns, unknown = [*_CANVAS, title], []
+    else:
+        columns, rows = _read_table(roster, _CANVAS_KEYS)
+        rows = [row for row in rows if row.get("Student", "").strip() != "Points Possible"]
+        column = next((name for name in columns if re.fullmatch(re.escape(title) + r"( \(\d+\))?", name)), title)
+        unknown = _fill(rows, marks, _CANVAS_KEYS, lambda row, mark: row.update({column: f"{mark.score:g}"}))
+        columns = [*(name for name in columns if name in _CANVAS), column]
+        title = column
+    most = max((mark.max_score for mark in marks), default=0)
+    return _table(columns, [{"Student": "    Points Possible", title: f"{most:g}"}, *rows]), unknown
+
+
+def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, list[str]]:
+    """A table that Moodle imports as grades.
+
+    Args:
+        roster: the assignment's grading worksheet, or a list of participants; it is filled in. Without one, the names of
+            submissions are taken for usernames.
+
+    Returns: the table, and the learners that the roster does not know.
+
+    Raises:
+        CourseError: the roster is none.
+    """
+    if roster is None:
+        rows = [dict(zip(_MOODLE, (mark.learner, f"{mark.score:g}", mark.feedback), strict=True)) for mark in marks]
+        return _table(_MOODLE, rows), []
+    columns, rows = _read_table(roster, _MOODLE_KEYS)
+    columns = [*columns, *(name for name in _MOODLE[1:] if name not in columns)]
+    unknown = _fill(rows, marks, _MOODLE_KEYS, lambda row, mark: row.update({"Grade": f"{mark.score:g}", "Feedback comments": mark.feedback}))
+    return _table(columns, rows), unknown
+
+
+def _read_table(path: Path, keys: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+            columns = list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CourseError(f"{path} cannot be read as a table: {error}") from error
+    if not set(columns) & set(keys):
+        raise CourseError(f"{path} has none of the columns {', '.join(keys)}: export it from the platform as CSV")
+    return columns, rows
+
+
+def _fill(rows: Iterable[dict[str, str]], marks: Sequence[Mark], keys: Sequence[str], put: Callable[[dict[str, str], Mark], None]) -> list[str]:
+    """Give each row its learner's mark; returns the learners that no row names."""
+    by_key = {key: mark for mark in marks for key in mark.keys}
+    used = set()
+    for row in rows:
+        mark = next((by_key[row[key].strip().lower()] for key in keys if row.get(key, "").strip().lower() in by_key), None)
+        if mark is not None:
+            put(row, mark)
+            used.add(mark.learner)
+    return [mark.learner for mark in marks if mark.learner not in used]
+
+
+def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """A stranger's text that no spreadsheet takes for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,66 @@
+"""What Gradescope's machine runs: one submission in, `results.json` out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlhf_course.exercises import BY_NAME
+from rlhf_course.grading.reading import HandedIn, read_submission
+from rlhf_course.grading.results import ExerciseResult, SubmissionResult
+
+_HANDED_IN_NOTHING = "nothing was handed in for this exercise"
+
+
+def main(home: Path) -> None:
+    """Grade the submission in Gradescope's layout, and write its results.
+
+    Args:
+        home: the folder that holds `submission/` and `results/`.
+    """
+    from rlhf_course.grading.judge import Judge
+
+    with Judge(isolation="uid") as judge:
+        result = judge.grade(read_submission(HandedIn("submission", home / "submission")))
+    (home / "results").mkdir(exist_ok=True)
+    (home / "results/results.json").write_text(json.dumps(as_gradescope(result), indent=1))
+
+
+def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
+    """A result in the form that Gradescope reads: a test for each exercise, and how the submission was read on top."""
+    return {
+        "score": result.score,
+        "execution_time": round(result.seconds),
+        "output": "\n".join(result.warnings),
+        "output_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [_test(number, name, one) for number, (name, one) in enumerate(result.exercises.items(), 1)],
+    }
+
+
+def _test(number: int, name: str, result: ExerciseResult) -> dict[str, Any]:
+    lines = [f"{'+' if test.status == 'passed' else '-'} {test.name} ({test.points:g})" + _message(test.message) for test in result.tests]
+    if result.status == "missing":
+        lines = [_HANDED_IN_NOTHING]
+    if result.mistake:
+        lines.append(f"It behaves like a known mistake: {result.mistake}")
+    return {
+        "number": str(number),
+        "name": name,
+        "score": result.score,
+        "max_score": result.max_score,
+        "status": "passed" if result.status == "passed" else "failed",
+        "output": "\n".join(lines),
+        "output_format": "text",
+        "visibility": "visible",
+        "tags": [BY_NAME[name].notebook],
+    }
+
+
+def _message(text: str) -> str:
+    return "".join(f"\n    {line}" for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
