@@ -141,7 +141,7 @@ app.command()(train)
 _HERE = Path(__file__).parent
 if (_HERE / "building").is_dir():
     app.command()(build)
-for _package in ("grading", "nbgrader_course", "releasing"):
+for _package in ("grading", "nbgrader_course", "releasing", "similarity"):
     if (_HERE / _package).is_dir():
         importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 

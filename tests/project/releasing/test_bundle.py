@@ -67,8 +67,8 @@ def nbformat_of(text: str) -> str:
     return json.dumps({"cells": [{"cell_type": "code", "source": text.splitlines(keepends=True)}]})
 
 
-def test_nothing_of_it_is_in_the_learners_desk_nor_in_what_nbgrader_releases(files):
-    assert not leaks({path: content for path, content in files.items()}, REPOSITORY)
+def test_nothing_of_it_is_in_the_bundle(files):
+    assert not leaks(files, REPOSITORY)
 
 
 def test_a_model_answer_in_prose_is_found_too():

@@ -10,6 +10,7 @@ from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.releasing.leaks import leaks
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,12 @@ def test_the_release_is_what_learners_get_in_the_repository(generated):
     for one in EXERCISES:
         released = generated / "release" / ASSIGNMENT / "part1_rlhf" / one.file
         assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / one.file).read_text()
+
+
+def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generated):
+    released = {path.relative_to(generated): path.read_bytes() for path in (generated / "release").rglob("*") if path.is_file()}
+    assert len(released) > len(EXERCISES)
+    assert not leaks(released, REPOSITORY)
 
 
 def test_outputs_that_an_instructor_left_in_the_source_are_not_released(tmp_path):

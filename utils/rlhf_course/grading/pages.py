@@ -76,7 +76,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_visible,
+        finalize=visible,
     )
     environment.filters |= {"number": lambda value: f"{value:g}", "listed": _listed}
     environment.globals |= {"symbols": SYMBOLS, "percent": percent, "learners": LEARNERS}
@@ -87,7 +87,7 @@ def _template(name: str) -> Any:
     return _environment().get_template(name)
 
 
-def _visible(value: Any) -> Any:
+def visible(value: Any) -> Any:
     """Text without the characters that have no look of their own, which could turn the writing round them."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value

@@ -10,7 +10,7 @@ from rlhf_course.releasing.leaks import leaks
 
 TOP = Path("rlhf-course")
 # Packages that only an instructor has a use for.
-INSTRUCTORS = ("building", "grading", "nbgrader_course", "releasing")
+INSTRUCTORS = ("building", "grading", "nbgrader_course", "releasing", "similarity")
 _ENVIRONMENT = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 
