@@ -55,7 +55,7 @@ def _texts(answers: dict[str, Path]) -> dict[str, str]:
 
 
 def _keep(home: Path, name: str, outputs: list[Any]) -> list[Path]:
-    """Write a cell's printed text, its tables in HTML and its last picture to files of one name."""
+    """Write a cell's printed text, its tables and widgets' pictures in HTML and its last picture to files of one name."""
     text, html, picture = "", "", None
     for output in outputs:
         data = output.get("data", {})
@@ -63,8 +63,10 @@ def _keep(home: Path, name: str, outputs: list[Any]) -> list[Path]:
             text += output.text
         elif "image/png" in data:
             picture = base64.b64decode(data["image/png"])
-        elif "text/html" in data and "<table" in data["text/html"]:
+        elif "text/html" in data and ("<table" in data["text/html"] or "rlhf-kept" in data["text/html"]):
             html += data["text/html"]
+        elif "application/vnd.jupyter.widget-view+json" in data:
+            continue  # its picture is an output of its own
         elif "text/plain" in data:
             text += data["text/plain"] + "\n"
     found = {"txt": text.encode(), "html": html.encode(), "png": picture or b""}
