@@ -130,6 +130,19 @@ def test_cells_are_filled_and_carry_nbgraders_metadata(tmp_path):
     assert build_notebook(source, STUBS) == build_notebook(source, STUBS)
 
 
+def test_an_output_that_spoils_a_prediction_is_folded_and_keeps_its_text_for_paper(tmp_path):
+    cell = '```python expected="curve" spoils="yes" alt="A <steep> rise."\nplot()\n```\n'
+    source = markdown(tmp_path, cell)
+    (tmp_path / "outputs/curve.png").write_bytes(b"picture")
+    (tmp_path / "outputs/curve.txt").write_text("'<|endoftext|>This'\n")
+    (cell,) = nbformat.reads(build_notebook(source, STUBS), as_version=4).cells
+    (output,) = cell.outputs
+    html = output.data["text/html"]
+    assert html.startswith("<details><summary>Expected output") and 'alt="A &lt;steep&gt; rise."' in html
+    assert "<pre>'&lt;|endoftext|&gt;This'</pre>" in html
+    assert "'<|endoftext|>This'" in output.data["text/plain"]
+
+
 def test_a_cells_id_stays_when_another_cell_comes(tmp_path):
     before = nbformat.reads(build_notebook(markdown(tmp_path, CELLS.replace(' alt="A curve that \\"rises\\"."', "")), STUBS), as_version=4)
     text = "New words.\n\n```python\n0\n```\n\n" + CELLS.replace(' alt="A curve that \\"rises\\"."', "")

@@ -26,7 +26,8 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
     """The notebook that a jupytext Markdown file describes, as the text of its `.ipynb`.
 
     Cells with these metadata are more than their text: `exercise` (the stub is put in), `check` (autograded),
-    `manual` and `points` (graded by hand; the model answer is cut), `expected` and `alt` (an output kept beside the source, in `outputs/`).
+    `manual` and `points` (graded by hand; the model answer is cut), `expected` and `alt` (an output kept beside the source, in
+    `outputs/`), with `spoils` where it would give a prediction away.
 
     Args:
         source: the file.
@@ -90,6 +91,7 @@ def _cell(cell: Any, source: Path, texts: dict[str, str], seen: dict[str, int], 
         metadata["nbgrader"] = _nbgrader(asked["manual"], grade=True, solution=True, points=int(asked.get("points", 1)))
     elif "expected" in asked:
         outputs = _expected(source, asked["expected"], asked.get("alt", ""))
+        outputs = _folded(outputs) if "spoils" in asked else outputs
     if tags := asked.get("tags"):
         metadata["tags"] = tags
     cell_id = _cell_id(source.stem, cell.cell_type, text, seen)
@@ -144,6 +146,19 @@ def _expected(source: Path, name: str, alt: str) -> list[Any]:
     return outputs if found else []
 
 
+def _folded(outputs: list[Any]) -> list[Any]:
+    """Outputs that would give away what is to be predicted, behind one line that opens them."""
+    if not outputs:
+        return []
+    shown = []
+    for output in outputs[1:]:
+        data = output["data"]
+        shown.append(data["text/html"] if "text/html" in data else f"<pre>{_escaped(data['text/plain'])}</pre>")
+    plain = "\n".join(output["data"]["text/plain"] for output in outputs)
+    summary = f"<summary>{_EXPECTED} Open it when you have predicted.</summary>"
+    return [_output({"text/html": f"<details>{summary}{''.join(shown)}</details>", "text/plain": plain})]
+
+
 def missing_outputs(source: Path) -> list[str]:
     """The outputs that a notebook's cells expect and that no real run has left yet (`rlhf-course build --outputs`)."""
     names = [cell.metadata["expected"] for cell in jupytext.read(source, fmt="md").cells if "expected" in cell.metadata]
@@ -156,4 +171,8 @@ def _output(data: dict[str, str]) -> Any:
 
 
 def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    return _escaped(text).replace('"', "&quot;")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
