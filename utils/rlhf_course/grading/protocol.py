@@ -49,7 +49,7 @@ class Caps:
         arrays: how many tensors.
     """
 
-    body_bytes: int = 2**22
+    body_bytes: int = 2**20
     array_bytes: int = 2**26
     arrays: int = 4096
 

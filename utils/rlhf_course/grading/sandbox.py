@@ -22,7 +22,7 @@ from rlhf_course.grading.launcher import Sandbox, Zygote
 from rlhf_course.grading.limits import Limits
 from rlhf_course.grading.protocol import Caps, Garbled, Gone, Late, receive, send
 from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.values import Packer, named, unpack
+from rlhf_course.grading.values import Packer, is_place, named, unpack
 
 # After so many deaths and timeouts an answer is not tried again.
 _DEATHS = 2
@@ -246,13 +246,13 @@ class _Function(_Driven):
         for place, now in call.changed.items():
             _overwrite(given[place], now)
         if not call.attached:
-            return unpack(call.result, tensors)
+            return self._believed(lambda: unpack(call.result, tensors))
         sources = [given[place] for place in gradients]
         backward = partial(self._backward, self._session.sandbox, details["number"], len(sources))
         with torch.enable_grad():
             attached = _Remote.apply(backward, [tensors[place] for place in call.attached], *sources)
         hanging = dict(zip(call.attached, attached, strict=True))
-        return unpack(call.result, [hanging.get(place, one) for place, one in enumerate(tensors)])
+        return self._believed(lambda: unpack(call.result, [hanging.get(place, one) for place, one in enumerate(tensors)]))
 
     def _backward(self, sandbox: Sandbox, number: int, wanted: int, weights: Sequence[Tensor]) -> list[Tensor | None]:
         if self._session.sandbox is not sandbox:
@@ -282,18 +282,13 @@ class _Call:
         if not (isinstance(body, dict) and isinstance(body.get("attached"), list) and isinstance(body.get("changed"), list)):
             raise Garbled("no result of a call")
         attached = body["attached"]
-        if not all(_is_place(one, len(tensors)) and tensors[one].is_floating_point() for one in attached):
+        if not all(is_place(one, len(tensors)) and tensors[one].is_floating_point() for one in attached):
             raise Garbled("a gradient for what has none")
-        pairs = [pair for pair in body["changed"] if isinstance(pair, list) and len(pair) == 2 and _is_place(pair[0], arguments)]
+        pairs = [pair for pair in body["changed"] if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], arguments)]
         changed = {place: unpack(node, tensors) for place, node in pairs}
         if not all(isinstance(one, Tensor) for one in changed.values()):
             raise Garbled("an argument that is no tensor any more")
-        unpack(body.get("result"), tensors)
         return cls(body.get("result"), list(dict.fromkeys(attached)), changed)
-
-
-def _is_place(number: Any, length: int) -> bool:
-    return type(number) is int and 0 <= number < length
 
 
 def _gradients(body: Any, tensors: Sequence[Tensor], wanted: int) -> list[Tensor | None]:

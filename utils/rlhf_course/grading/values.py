@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from rlhf_course.grading.protocol import DTYPES, Garbled
 
 _DEPTH = 32
-_NODES = 100_000
+_NODES = 10_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
@@ -69,27 +70,54 @@ class Packer:
         return "TensorTooLargeToSend" if tensor.numel() * tensor.element_size() > self._most else ""
 
 
-def unpack(node: Any, tensors: Sequence[Tensor], depth: int = 0) -> Any:
-    """The value that JSON from `Packer` stands for.
+class Unpacker:
+    """Turns JSON from `Packer` back into values, and trusts none of it.
 
-    Raises:
-        Garbled: it is not from there.
+    Args:
+        tensors: those that came with it.
     """
-    if node is None or isinstance(node, bool | int | float | str):
-        return node
-    if not (isinstance(node, list) and node and depth <= _DEPTH):
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = tensors
+        self._nodes = 0
+
+    def unpack(self, node: Any, depth: int = 0) -> Any:
+        """The value that JSON stands for.
+
+        Raises:
+            Garbled: it is not of a packer's making.
+        """
+        self._nodes += 1
+        if node is None or isinstance(node, bool | int | float | str):
+            return node
+        if not (isinstance(node, list) and node and depth <= _DEPTH and self._nodes <= 2 * _NODES):
+            raise Garbled("a value of no known kind, or too large a one")
+        tag, rest = node[0], node[1:]
+        if tag in ("list", "tuple"):
+            values = [self.unpack(one, depth + 1) for one in rest]
+            return values if tag == "list" else tuple(values)
+        if tag == "dict" and all(isinstance(pair, list) and len(pair) == 2 for pair in rest):
+            return {_key(key): self.unpack(one, depth + 1) for key, one in rest}
+        if tag == "tensor" and len(rest) == 1 and is_place(rest[0], len(self._tensors)):
+            return self._tensors[rest[0]]
+        if tag == "foreign" and len(rest) == 1:
+            return _foreign(named(rest[0]))()
         raise Garbled("a value of no known kind")
-    tag, rest = node[0], node[1:]
-    if tag in ("list", "tuple"):
-        values = [unpack(one, tensors, depth + 1) for one in rest]
-        return values if tag == "list" else tuple(values)
-    if tag == "dict" and all(isinstance(pair, list) and len(pair) == 2 for pair in rest):
-        return {_key(key): unpack(one, tensors, depth + 1) for key, one in rest}
-    if tag == "tensor" and len(rest) == 1 and type(rest[0]) is int and 0 <= rest[0] < len(tensors):
-        return tensors[rest[0]]
-    if tag == "foreign" and len(rest) == 1:
-        return type(named(rest[0]), (Foreign,), {})()
-    raise Garbled("a value of no known kind")
+
+
+def unpack(node: Any, tensors: Sequence[Tensor]) -> Any:
+    """See `Unpacker`."""
+    return Unpacker(tensors).unpack(node)
+
+
+def is_place(number: Any, length: int) -> bool:
+    """Whether something that came is a place in a list of that length."""
+    return type(number) is int and 0 <= number < length
+
+
+@lru_cache(maxsize=256)
+def _foreign(name: str) -> type:
+    return type(name, (Foreign,), {})
 
 
 def _key(key: Any) -> Any:

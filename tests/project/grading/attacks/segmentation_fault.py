@@ -1,0 +1,8 @@
+"""Crashes the interpreter."""
+# told: segmentation fault
+
+import ctypes
+
+
+def compute_advantages(values, rewards, prefix_len):
+    return ctypes.string_at(0)

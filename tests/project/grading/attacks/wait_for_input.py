@@ -1,0 +1,7 @@
+"""Waits for somebody to type something."""
+
+import sys
+
+
+def compute_advantages(values, rewards, prefix_len):
+    return values[int(input() or sys.stdin.readline() or 0)]
