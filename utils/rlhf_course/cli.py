@@ -47,9 +47,13 @@ def doctor() -> None:
 
 @app.command()
 def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None) -> None:
-    """Watch the embedded model learn to write dots: the run `collapse`, with samples before and after."""
+    """See three submissions graded, then the embedded model learn to write dots: the run `collapse`, before and after."""
     from rlhf_course.demo import run_demo
 
+    console = Console()
+    console.print("Three submissions, graded by the hidden tests: one is finished, one is half-way, one holds typical mistakes.\n")
+    commands.grade_examples(console)
+    console.print()
     run_demo(out)
 
 

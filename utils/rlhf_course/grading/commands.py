@@ -1,6 +1,5 @@
 """`rlhf-course grade` and `rlhf-course report`."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.keeping import KeptResults, default_folder
 from rlhf_course.grading.pool import MakeJudge, Pool, available_cores
@@ -24,8 +24,9 @@ from rlhf_course.notebook.state import write_text
 
 if TYPE_CHECKING:
     from rlhf_course.grading.cluster import Cluster
-    from rlhf_course.grading.judge import Limits
+    from rlhf_course.grading.limits import Limits
 
+EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
 _UNAVAILABLE, _INTERRUPTED = 3, 130
 
 
@@ -63,7 +64,7 @@ def grade(
     except IsolationUnavailable as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(_UNAVAILABLE) from error
-    print_results(results)
+    print_results(results, Console())
     write_reports(GradeReport(isolation=isolation, submissions=results), json_file, html, csv)
 
 
@@ -88,7 +89,7 @@ def report(
 
 def _limits(**given: float | None) -> "Limits":
     """The limits, with those of the command line in their place."""
-    from rlhf_course.grading.judge import Limits
+    from rlhf_course.grading.limits import Limits
 
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
@@ -125,8 +126,6 @@ class _Way:
                 yield cluster
             return
         _require(self.isolation)
-        # One thread each: the cores are for the workers, and sums come out the same whatever their number.
-        os.environ["OMP_NUM_THREADS"] = "1"
         with Pool(_judge_maker(self.isolation, self.limits), min(most, self.workers or available_cores())) as pool:
             yield pool
 
@@ -152,9 +151,33 @@ def judged(handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, c
             raise typer.Exit(_INTERRUPTED) from None
 
 
-def print_results(results: Sequence[SubmissionResult]) -> None:
+def grade_examples(console: Console) -> list[SubmissionResult]:
+    """Grade the submissions that come with the course, for show; without isolation where there is none, since they are ours.
+
+    Returns: the results; none where this copy of the course holds no examples, or this system cannot grade.
+    """
+    if not EXAMPLES.is_dir():
+        return []
+    from rlhf_course.grading.isolation import IsolationUnavailable
+    from rlhf_course.grading.limits import Limits
+
+    isolation = "namespaces"
+    try:
+        _require(isolation)
+    except IsolationUnavailable as error:
+        isolation = "unsafe"
+        console.print(f"{error}\nThe examples are the course's own, so they are graded without isolation.\n", markup=False, highlight=False)
+    try:
+        results = judged(list_submissions([EXAMPLES], each=True), _Way(isolation, Limits()), None, console)
+    except IsolationUnavailable as error:
+        console.print(str(error), markup=False, highlight=False)
+        return []
+    print_results(results, console)
+    return results
+
+
+def print_results(results: Sequence[SubmissionResult], console: Console) -> None:
     """Show results as a table on the terminal."""
-    console = Console()
     console.print(terminal_table(results))
     console.print(LEGEND, style="dim", highlight=False)
 
