@@ -33,6 +33,7 @@ smollm2: setup
 
 bench: setup
 	$(BIN)/python benchmarks/curves.py
+	$(BIN)/python benchmarks/grading.py
 
 clean:
 	rm -rf .venv .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
