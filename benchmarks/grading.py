@@ -25,7 +25,7 @@ import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from rlhf_course.building.bank import answers_in
-from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.code import PACKAGE, REPOSITORY, use_code
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.reading import HandedIn, read_submission
@@ -46,6 +46,7 @@ c.ExecutePreprocessor.timeout = 300
 def answer_sets() -> list[dict[str, str]]:
     """Six sets of answers, as the text of a file by its name: the examples, and three mixed from the bank."""
     sets = [dict(read_submission(HandedIn(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
+    use_code()  # the bank looks answers up in the reference's package
     chance = random.Random(0)
     for _ in range(3):
         mixed = {}

@@ -7,13 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
+from rlhf_course import use_code
 from rlhf_course.building.bank import answers_in
 from rlhf_course.code import REPOSITORY
 from rlhf_course.exercises import EXERCISES, Exercise
+from rlhf_course.grading.cluster import Cluster
 from rlhf_course.grading.isolation import IsolationUnavailable, require
+from rlhf_course.grading.judge import Judge, Limits
+from rlhf_course.grading.reading import list_submissions, read_submission
+from rlhf_course.grading.run import grade_all
 
 BANK = REPOSITORY / "tests" / "hidden"
 OFTEN, SELDOM = 3, 10
@@ -60,7 +67,7 @@ def results(process: subprocess.Popen, out: Path) -> list[dict]:
     return found
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _isolation():
     try:
         require("namespaces")
@@ -68,16 +75,49 @@ def _isolation():
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="module")
+def class_of_200(tmp_path_factory) -> Path:
+    use_code()  # the bank looks answers up in the reference's package
+    return write_class(tmp_path_factory.mktemp("class"), 200)
+
+
+@pytest.fixture(scope="module")
+def results_of_200(class_of_200, tmp_path_factory) -> list[dict]:
+    """The results with two workers."""
+    out = tmp_path_factory.mktemp("results") / "r.json"
+    return results(grade(class_of_200, out, "--no-cache", "--workers", "2"), out)
+
+
+def differing(some: list[dict], others: list[dict]) -> list[str]:
+    return [one["name"] for one, other in zip(some, others, strict=True) if one != other]
+
+
 @pytest.mark.slow
-def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(tmp_path):
-    folder = write_class(tmp_path / "class", 200)
-    runs = [results(grade(folder, tmp_path / "r.json", "--no-cache", "--workers", str(workers)), tmp_path / "r.json") for workers in (1, 2, 4)]
-    assert len(runs[0]) == 200
-    statuses = [one["status"] for result in runs[0] for one in result["exercises"].values()]
+def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(class_of_200, results_of_200, tmp_path):
+    assert len(results_of_200) == 200
+    statuses = [one["status"] for result in results_of_200 for one in result["exercises"].values()]
     assert statuses.count("passed") > 60 and statuses.count("failed") > 200, "right and wrong answers are among them"
-    for other in runs[1:]:
-        differing = [one["name"] for one, two in zip(runs[0], other, strict=True) if one != two]
-        assert not differing
+    for workers in ("1", "4"):
+        out = tmp_path / f"{workers}.json"
+        assert not differing(results(grade(class_of_200, out, "--no-cache", "--workers", workers), out), results_of_200)
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is_killed_half_way(class_of_200, results_of_200):
+    handed_in = list_submissions([class_of_200], each=True)[:100]
+    done: list[str] = []
+
+    def kill_half_way(result):
+        done.append(result.name)
+        if len(done) == 50:
+            os.kill(victim, signal.SIGKILL)
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp") as dask:
+        with Client(dask.scheduler_address, set_as_default=False) as client:
+            victim = next(iter(client.run(os.getpid).values()))
+        with Cluster(partial(Judge, isolation="namespaces", limits=Limits()), dask.scheduler_address) as cluster:
+            found = [one.model_dump(exclude={"seconds"}) for one in grade_all(map(read_submission, handed_in), cluster, None, kill_half_way)]
+    assert not differing(found, results_of_200[:100])
 
 
 @pytest.mark.slow
