@@ -1,12 +1,15 @@
 """The example submissions, judged for good: what a learner hands in decides the marks, and each exercise stands for itself."""
 
+import html
+
 import pytest
 from handed_in import read
 from rich.console import Console
-from rlhf_course.code import SOLUTIONS
+from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading import commands
 from rlhf_course.grading.isolation import IsolationUnavailable
+from rlhf_course.grading.pages import learner_page
 from rlhf_course.grading.submission import Submission
 
 FULL = sum(exercise.points for exercise in EXERCISES)
@@ -42,10 +45,22 @@ def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
     assert 0 < result.exercises["RLHFTrainer"].score < 20, "one method of three is written"
 
 
-def test_the_typical_mistakes_are_named(judge):
-    result = judge.grade(read(commands.EXAMPLES / "typical_mistakes"))
-    assert "passed" not in statuses(result).values() and result.score < FULL / 3
-    named = {name: one.mistake for name, one in result.exercises.items() if one.mistake}
+@pytest.fixture(scope="module")
+def mistaken(judge):
+    return judge.grade(read(commands.EXAMPLES / "typical_mistakes"))
+
+
+def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mistaken):
+    page = html.unescape(learner_page(mistaken, "namespaces"))
+    secret = [*(REPOSITORY / "tests/hidden").glob("*.py"), *(SOLUTIONS / "part1_rlhf").glob("*.py")]
+    lines = {line.strip() for path in secret for line in path.read_text().splitlines() if len(line.strip()) > 20}
+    assert len(lines) > 500 and not [line for line in lines if line in page]
+    assert "Traceback" not in page and str(REPOSITORY) not in page
+
+
+def test_the_typical_mistakes_are_named(mistaken):
+    assert "passed" not in statuses(mistaken).values() and mistaken.score < FULL / 3
+    named = {name: one.mistake for name, one in mistaken.exercises.items() if one.mistake}
     assert "in place" in named["normalize_reward"] and "every token" in named["compute_advantages"]
     assert "reference || policy" in named["calc_kl_penalty"] and "maximize=True" in named["get_optimizer"]
 

@@ -4,6 +4,7 @@ import codecs
 import json
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -61,8 +62,13 @@ def _names(paths: Sequence[Path]) -> list[str]:
     """A short name for each path; longer ones where the short ones are the same."""
     names = [_short_name(path) for path in paths]
     for longer in (lambda path: path.absolute().name, str):
-        names = [printable(longer(path)) if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
-    return [f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name for number, name in enumerate(names)]
+        seen = Counter(names)
+        names = [printable(longer(path)) if seen[name] > 1 else name for name, path in zip(names, paths, strict=True)]
+    seen = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        names[place] = f"{name} ({seen[name]})" if seen[name] > 1 else name
+    return names
 
 
 def _short_name(path: Path) -> str:
