@@ -59,7 +59,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs):
     logits = logits.sign() * 1e4 + quarters(logits)
     leaf = logits.clone().requires_grad_(True)
     got = get_logprobs(leaf, tokens.clone(), 1)
-    expect(got, by_hand(logits, tokens), "The log-probability under logits near 10000 and -10000", "use log_softmax, never softmax and then log")
+    expect(got, by_hand(logits, tokens), "The log-probability under logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
     if got.requires_grad:
         (gradient,) = torch.autograd.grad(got.sum(), leaf)
         assert bool(torch.isfinite(gradient).all()), "The gradient at logits near 10000 and -10000 is not finite"
