@@ -300,31 +300,68 @@ def test_each_reward_is_doubled(double_reward):
     CHECK.require(double_reward, "three")
 ''',
     "tests/hidden/mistakes/double_reward.py": '"""Mistakes."""\n\n\ndef squares(reward):\n    """You squared it."""\n    return reward**2\n',
+    "tests/hidden/test_double_reward.py": '''"""Hidden tests of `double_reward`."""
+
+import pytest
+import torch
+
+
+@pytest.mark.points(3)
+def test_each_reward_is_doubled(double_reward):
+    assert torch.equal(double_reward(torch.tensor([5.0, -1.5])), torch.tensor([10.0, -3.0])), "Each reward should be doubled"
+''',
     "tests/hidden/variants/double_reward.py": '"""Variants."""\n\n\ndef adds(reward):\n    return reward + reward\n',
 }
 
 
+ANSWERS = {"squared": "return reward * reward", "doubled": "return reward * 2"}
+
+
+@pytest.mark.slow
 def test_a_new_exercise_is_its_files_and_one_line_in_the_list(small_tree):
     for name, text in DUMMY.items():
         (small_tree / name).write_text(text)
     listed = small_tree / "utils/rlhf_course/exercises.py"
-    line = '    Exercise("double_reward", "04_sampling_and_rewards", 1, 1, 1, (1, 2)),\n'
+    line = '    Exercise("double_reward", "04_sampling_and_rewards", 3, 1, 1, (1, 2)),\n'
     listed.write_text(re.sub(r"(EXERCISES = \(\n)", r"\1" + line, listed.read_text()))
     assert run_build(small_tree, "--force").returncode == 0
-    desk = small_tree / "notebooks"
-    stub = desk / "part1_rlhf/double_reward.py"
-    assert "NotImplementedError" in stub.read_text()
-    assert "double_reward: not attempted" in check_in(small_tree, desk)
-    stub.write_text("def double_reward(reward):\n    return reward * reward\n")
-    shown = check_in(small_tree, desk)
-    assert "double_reward: wrong" in shown and "likely: You squared it." in shown
-    stub.write_text("def double_reward(reward):\n    return reward * 2\n")
-    assert "double_reward: passed" in check_in(small_tree, desk)
+    stub = small_tree / "notebooks"
+    assert "NotImplementedError" in (stub / "part1_rlhf/double_reward.py").read_text()
+    for name, body in ANSWERS.items():
+        shutil.copytree(stub, small_tree / name)
+        (small_tree / name / "part1_rlhf/double_reward.py").write_text(f"def double_reward(reward):\n    {body}\n")
+    untouched, squared, doubled = checked(small_tree, ["notebooks", *ANSWERS])
+    assert "double_reward: not attempted" in untouched and "hint 1 of 3: Think." in untouched
+    assert "double_reward: wrong" in squared and "likely: You squared it." in squared
+    assert "double_reward: passed" in doubled
+    assert graded(small_tree, ["notebooks", *ANSWERS]) == [("missing", 0.0), ("failed", 0.0), ("passed", 3.0)]
 
 
-def check_in(root: Path, desk: Path) -> str:
+def run_in(root: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, **learner_environment(), "PYTHONPATH": str(root / "utils")}
-    program = "from rlhf_course import check, hint, progress; check('double_reward'); hint('double_reward'); progress()"
-    done = subprocess.run([sys.executable, "-c", program], cwd=desk, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
+
+
+def checked(root: Path, desks: list[str]) -> list[str]:
+    """What check and hint say of the dummy exercise at each desk."""
+    program = """
+import os, sys
+from rlhf_course import check, hint, progress
+for desk in sys.argv[1:]:
+    os.environ["RLHF_COURSE_DESK"] = desk
+    check("double_reward"); hint("double_reward"); progress(); print("=====")
+"""
+    return run_in(root, program, *desks).stdout.split("=====")[:-1]
+
+
+def graded(root: Path, desks: list[str]) -> list[tuple[str, float]]:
+    """Status and score of the dummy exercise at each desk, as the hidden tests give them."""
+    program = "from rlhf_course.cli import main; main()"
+    # Our own answers on a copy of the tree: the sandbox has tests of its own.
+    flags = ["--isolation", "unsafe", "--no-cache", "--workers", "1", "--json", "results.json"]
+    run_in(root, program, "grade", *desks, *flags)
+    submissions = json.loads((root / "results.json").read_text())["submissions"]
+    exercises = {one["name"]: one["exercises"]["double_reward"] for one in submissions}
+    return [(exercises[desk]["status"], exercises[desk]["score"]) for desk in desks]

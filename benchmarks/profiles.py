@@ -1,0 +1,81 @@
+"""What a phase of a named run costs in seconds and memory: `python benchmarks/profiles.py`.
+
+Writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from (`notebook/gate.py`). The
+embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory alone, with random weights and a
+small batch: that is enough to check the formula, and needs no network.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "profiles.json"
+RUNS = {
+    "embedded, periods": {"profile": "laptop", "run": "periods"},
+    "embedded, sentiment": {"profile": "laptop", "run": "sentiment"},
+    "gpt2-small, 16 texts": {"profile": "gpu", "run": "periods", "batch_size": 16},
+}
+PHASES = 3
+
+
+def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
+    """Seconds of the processor for a phase, and gigabytes of the process at most, in this very process."""
+    from rlhf_course import RLHFArgs, use_code
+    from rlhf_course.rl import profiles
+    from rlhf_course.notebook.gate import estimate
+
+    use_code()
+    from part1_rlhf import RLHFTrainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        args = RLHFArgs.for_profile(profile, run, total_phases=PHASES, warmup_steps=0, **overrides)
+        gigabytes, _ = estimate(args)
+        if profile != "laptop":
+            args.base_model = random_gpt2(Path(folder) / "gpt2")
+            args.total_phases = 1
+        trainer = RLHFTrainer(args)
+        began, cpu = time.perf_counter(), time.process_time()
+        trainer.train(Path(folder) / "run", show=False)
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    tokens = args.batch_size * args.gen_len
+    return {
+        "texts": args.batch_size,
+        "tokens": tokens,
+        "cpu_seconds_a_phase": round(cpu / args.total_phases, 2),
+        "wall_seconds_a_phase": round(wall / args.total_phases, 2),
+        "peak_gigabytes": round(peak, 2),
+        "estimated_gigabytes": round(gigabytes, 2),
+    }
+
+
+def random_gpt2(folder: Path) -> str:
+    """GPT-2 small with random weights, in Hugging Face format, with the embedded model's tokenizer."""
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    from rlhf_course.rl.models import EMBEDDED
+
+    GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(EMBEDDED).save_pretrained(folder)
+    return str(folder)
+
+
+def main() -> None:
+    if len(sys.argv) == 2:
+        print(json.dumps(measure(**RUNS[sys.argv[1]])))
+        return
+    results = {"threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))}
+    for name in RUNS:
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        results[name] = json.loads(done.stdout.splitlines()[-1])
+        print(name, results[name], flush=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
