@@ -46,7 +46,7 @@ class Fault:
     Attributes:
         what: in words.
         learners: their names.
-        example: the first one's message.
+        example: one of the messages.
     """
 
     exercise: str
@@ -128,11 +128,11 @@ def _mistakes(results: Sequence[SubmissionResult]) -> Iterable[tuple[str, str, s
 
 
 def _failed_tests(results: Sequence[SubmissionResult]) -> Iterable[tuple[str, str, str, str]]:
-    for result in results:
-        for name, one in result.exercises.items():
-            for test in one.tests:
-                if test.status not in ("passed", "missing"):
-                    yield name, test.name, result.name, test.message
+    # What a test found says more than that an answer did not run: such come first, as examples.
+    for status in ("failed", "error", "timeout"):
+        for result in results:
+            for name, one in result.exercises.items():
+                yield from ((name, test.name, result.name, test.message) for test in one.tests if test.status == status)
 
 
 def _first_message(one: ExerciseResult) -> str:

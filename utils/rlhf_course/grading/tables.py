@@ -15,17 +15,16 @@ from rlhf_course.notebook.state import write_text
 SYMBOLS = {"passed": "✓", "failed": "✗", "error": "!", "timeout": "…", "missing": "·"}
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "timeout": "yellow", "missing": "dim"}
 LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(f"{symbol} {status}" for status, symbol in SYMBOLS.items())
-_NAMED = 2
 
 
 def terminal_table(results: Sequence[SubmissionResult]) -> Table:
-    """A row a submission: score, what became of each exercise, the first that are not passed, warnings."""
+    """A row a submission: score, what became of each exercise, the first that is not passed and how many more, warnings."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("submission", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("exercises", no_wrap=True)
-    table.add_column("not passed", overflow="fold")
-    table.add_column("warnings", justify="right")
+    table.add_column("first not passed", overflow="fold")
+    table.add_column("warnings", justify="right", no_wrap=True)
     for result in results:
         marks = Text(" ").join(Text(SYMBOLS[one.status], _COLOURS[one.status]) for one in result.exercises.values())
         score = f"{result.score:g} / {result.max_score:g}"
@@ -35,8 +34,7 @@ def terminal_table(results: Sequence[SubmissionResult]) -> Table:
 
 def _not_passed(result: SubmissionResult) -> Text:
     names = [name for name, one in result.exercises.items() if one.status != "passed"]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return Text(", ".join(names[:_NAMED]) + more)
+    return Text(" +".join([*names[:1], *([str(len(names) - 1)] if len(names) > 1 else [])]))
 
 
 def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
