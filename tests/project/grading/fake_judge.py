@@ -50,9 +50,15 @@ class FakeJudge:
             score=sum(one.score for one in exercises.values()),
             max_score=sum(one.max_score for one in exercises.values()),
             seconds=0.25,
-            warnings=[*submission.warnings, "judged by a fake"],
+            warnings=[*submission.warnings, "judged by a fake", *self._told(submission.files.get("order.py"))],
             exercises=exercises,
         )
+
+    def _told(self, order: str | None) -> list[str]:
+        if order != "tell":
+            return []
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return [f"threads {os.environ['OMP_NUM_THREADS']}, interrupts {'ignored' if ignored else 'heard'}"]
 
     def _obey(self, order: str) -> None:
         word, _, rest = order.partition(" ")

@@ -1,6 +1,8 @@
 """Workers that grade: how many there are, and what befalls them, changes no result."""
 
 import multiprocessing
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -83,3 +85,11 @@ def test_what_was_lost_is_tried_again_the_next_time(tmp_path):
     graded(submissions, kept=kept_in(tmp_path))
     graded(submissions, tmp_path / "log", kept=kept_in(tmp_path))
     assert [line for line in (tmp_path / "log").read_text().split() if line != "end"] == ["b", "b"]
+
+
+def test_a_worker_hears_no_ctrl_c_and_computes_in_one_thread_and_this_process_stays_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    handler = signal.getsignal(signal.SIGINT)
+    (result,) = graded([submission("a", "tell")], workers=1)
+    assert result.warnings[-1] == "threads 1, interrupts ignored"
+    assert os.environ["OMP_NUM_THREADS"] == "3" and signal.getsignal(signal.SIGINT) is handler

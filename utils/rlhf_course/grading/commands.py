@@ -45,10 +45,10 @@ def grade(
     workers: Annotated[int | None, typer.Option(min=1, help="how many are graded at once; by default one for each core")] = None,
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
-    timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one test of an exercise may take")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one call of an answer may take")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="processes and threads that an answer may start")] = None,
-    output: Annotated[int | None, typer.Option(min=1, help="kilobytes that an answer may print")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="threads that an answer may start")] = None,
+    output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may give back")] = None,
     cache: Annotated[Path | None, typer.Option(help="folder where results are kept; by default the user's cache")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither use nor keep results")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ a learner's code could reach where isolation leaves it the network.
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -117,7 +118,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self._make_judge))
-        with _one_thread():
+        with _for_a_worker():
             self.process.start()
         theirs.close()
         self._is_ready = False
@@ -178,13 +179,21 @@ class _Worker:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes that start meanwhile compute in one thread: the cores are for the workers, and sums come out the same."""
+def _for_a_worker() -> Iterator[None]:
+    """What a process that starts meanwhile inherits.
+
+    One thread to compute in, since the cores are for the workers and sums then come out the same; and no ear for Ctrl-C, which
+    reaches the whole group: the pool decides what ends.
+    """
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
+    may_set_handlers = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
     try:
         yield
     finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         os.environ.pop("OMP_NUM_THREADS")
         if before is not None:
             os.environ["OMP_NUM_THREADS"] = before
@@ -192,7 +201,7 @@ def _one_thread() -> Iterator[None]:
 
 def _serve(pipe: Connection, make_judge: MakeJudge) -> None:
     """A worker's life: make a judge, then grade what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the pool decides what ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with make_judge() as judge:
             pipe.send(("ready", None))
