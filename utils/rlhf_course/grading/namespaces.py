@@ -1,12 +1,13 @@
 """The strongest level of isolation: a sandbox with its own files, process numbers, network, names and user."""
 
 import os
+import select
 import signal
 import socket
+import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rlhf_course.grading import kernel
 from rlhf_course.grading.confinement import (
@@ -30,16 +31,22 @@ _OLD_ROOT = "old-root"
 _INNER_USER = 1000
 # Mounts hold no devices, and nothing that runs.
 _PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-# How the first process of a sandbox says by its exit code that a signal ended the learner's.
-_SIGNALLED = 128
+_ROOM_KINDS = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+# What the porter says of a room: its first process, or 0 where there is none, and its user.
+_ROOM = struct.Struct("=iI")
 
 
 class Namespaces:
-    """See `Confinement`."""
+    """See `Confinement`.
+
+    A sandbox is a *room*, whose first process only waits to be killed, and with it everybody inside; and the learner's process,
+    forked from the zygote into the room. Rooms are made by a porter: a small process, which forks quickly.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._users = Users()
+        self._own_users = Users().own
+        self._rooms: dict[int, int] = {}
 
     def prepare(self) -> None:
         """Move into a root that holds only what a sandbox may see, as the first process of a pid namespace.
@@ -48,7 +55,7 @@ class Namespaces:
         """
         kernel.require_known_processor()
         new = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
-        if self._users.own:
+        if self._own_users:
             kernel.unshare(new)
         else:
             _enter_user_namespace(new)
@@ -58,43 +65,90 @@ class Namespaces:
         kernel.mount("home", _HOME, "tmpfs", _PLAIN, "size=4m,mode=700")
         live_in(_HOME)
         self._pidfd = os.pidfd_open(os.getpid())
+        self._porter, theirs = socket.socketpair()
+        if os.fork() == 0:
+            without_return(lambda: _be_porter(theirs, self._bounds.disk, self._own_users))
+        theirs.close()
+        self._order_room()
+
+    def _order_room(self) -> None:
+        """Have the porter make the next room, while other things go on."""
+        self._porter.sendall(b"!")
+
+    def _enter_room(self) -> tuple[int, int]:
+        """A room's first process, as a pidfd, and its user; the children to come start in it."""
+        told = self._porter.recv(_ROOM.size)
+        self._order_room()
+        pid, user = _ROOM.unpack(told) if len(told) == _ROOM.size else (0, 0)
+        if pid == 0:
+            raise OSError("no namespaces can be had any more")
+        room = os.pidfd_open(pid)
+        kernel.enter_namespaces_of(room, kernel.CLONE_NEWPID)
+        return room, user
 
     def spawn(self, run: Run, keep: int) -> int:
-        """See `Confinement`. The child is the first process of a pid namespace, so that killing it kills all in it."""
-        user = self._users.next() if self._users.own else _INNER_USER
-        kernel.unshare(kernel.CLONE_NEWPID)
+        """See `Confinement`."""
+        room, user = self._enter_room()
         child = os.fork()
         if child == 0:
-            without_return(lambda: self._be_first(run, keep, user))
-        kernel.enter_pid_namespace_of(self._pidfd)
+            without_return(lambda: self._be_learner(run, keep, room, user))
+        kernel.enter_namespaces_of(self._pidfd, kernel.CLONE_NEWPID)
+        self._rooms[child] = room
         return child
 
-    def _be_first(self, run: Run, keep: int, user: int) -> None:
-        """Make the sandbox, start the learner's process in it, and end as that one ends."""
-        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
+    def _be_learner(self, run: Run, keep: int, room: int, user: int) -> None:
+        kernel.enter_namespaces_of(room, _ROOM_KINDS)
         close_all_but(keep)
-        _mount_own(user, self._bounds.disk)
-        socket.sethostname("sandbox")
         Path("/proc/self/oom_score_adj").write_text("1000")
-        child = os.fork()
-        if child == 0:
-            without_return(lambda: self._be_learner(run, user))
-        os.close(keep)
-        _wait_as_first(child)
-
-    def _be_learner(self, run: Run, user: int) -> None:
-        if self._users.own:
+        if self._own_users:
             become(user)
-        settle(_HOME, self._bounds, own_user=self._users.own)
+        settle(_HOME, self._bounds, own_user=self._own_users)
         kernel.drop_privileges()
         silence()
         kernel.refuse_system_calls()
         run(_HOME)
 
     def end(self, pid: int, patience: float) -> int | None:
-        """See `Confinement`."""
-        code = kill_and_wait(pid, os.kill, patience)
-        return _SIGNALLED - code if code is not None and code > _SIGNALLED else code
+        """See `Confinement`. The kernel ends everybody in a room before its first process is gone."""
+        room = self._rooms.pop(pid)
+        code = kill_and_wait(pid, lambda *_: signal.pidfd_send_signal(room, signal.SIGKILL), patience)
+        select.select([room], [], [])
+        os.close(room)
+        return code
+
+
+def _be_porter(orders: socket.socket, disk: int, own_users: bool) -> None:
+    """Make a room for each byte that comes, until the zygote is gone."""
+    close_all_but(orders.fileno())
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a room ended
+    pidfd = os.pidfd_open(os.getpid())
+    users = Users()
+    while orders.recv(1):  # ends with the zygote, whose end also ends this process
+        user = users.next() if own_users else _INNER_USER
+        ready, tell = os.pipe()
+        kernel.unshare(kernel.CLONE_NEWPID)
+        room = os.fork()
+        if room == 0:
+            without_return(lambda: _be_room(tell, user, disk))
+        kernel.enter_namespaces_of(pidfd, kernel.CLONE_NEWPID)
+        os.close(tell)
+        made = os.read(ready, 1)
+        os.close(ready)
+        orders.sendall(_ROOM.pack(room if made else 0, user))
+
+
+def _be_room(tell: int, user: int, disk: int) -> None:
+    """Make a room, and stay in it until it is ended."""
+    kernel.die_with_parent()
+    kernel.unshare(_ROOM_KINDS)
+    close_all_but(tell)
+    kernel.mount("home", _HOME, "tmpfs", _PLAIN, f"size={disk},nr_inodes=1024,mode=700,uid={user},gid={user}")
+    kernel.mount("proc", "/proc", "proc", _PLAIN)
+    socket.sethostname("sandbox")
+    os.write(tell, b"!")
+    os.close(tell)
+    while True:
+        signal.pause()
 
 
 def _enter_user_namespace(new: int) -> None:
@@ -149,19 +203,3 @@ def _show(places: Mapping[Path, Path]) -> None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(real)
-
-
-def _mount_own(user: int, disk: int) -> None:
-    """A small folder to write in, and a /proc that shows this sandbox alone."""
-    kernel.mount("home", _HOME, "tmpfs", _PLAIN, f"size={disk},nr_inodes=1024,mode=700,uid={user},gid={user}")
-    kernel.mount("proc", "/proc", "proc", _PLAIN)
-
-
-def _wait_as_first(child: int) -> NoReturn:
-    """Take the place of init until a child ends, and end as it did."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pid = 0
-    while pid != child:
-        pid, status = os.wait()
-    code = os.waitstatus_to_exitcode(status)
-    os._exit(code if code >= 0 else _SIGNALLED - code)

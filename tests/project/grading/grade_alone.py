@@ -1,0 +1,27 @@
+"""A program of its own that grades attacks and the reference at a level of isolation, and prints the results as JSON.
+
+usage: grade_alone.py LEVEL ATTACK...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from rlhf_course.code import SOLUTIONS
+from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading.judge import Judge, Limits
+from rlhf_course.grading.submission import Submission
+
+
+def main(level: str, attacks: list[str]) -> None:
+    """Grade the attacks on `compute_advantages`, then the reference's answers to everything."""
+    reference = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
+    texts = {attack: (Path(__file__).parent / "attacks" / f"{attack}.py").read_text() for attack in attacks}
+    submissions = [Submission(name, {"compute_advantages.py": text}) for name, text in texts.items()]
+    with Judge(level, Limits(memory=768, timeout=4)) as judge:
+        results = [judge.grade(one) for one in [*submissions, Submission("reference", reference)]]
+    print(json.dumps([one.model_dump() for one in results]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
