@@ -4,7 +4,10 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
@@ -21,7 +24,11 @@ BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 @pytest.fixture
 def desk(tmp_path):
     """The learner's folder as it is handed out."""
-    home = tmp_path / "notebooks"
+    return handed_out(tmp_path)
+
+
+def handed_out(folder: Path) -> Path:
+    home = folder / "notebooks"
     shutil.copytree(NOTEBOOKS, home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs", "*.ipynb"))
     return home
 
@@ -88,16 +95,39 @@ def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(desk, tmp
     run(notebook, desk)
     assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: passed")
     assert "<check of" not in checks_in(notebook)["get_logprobs"]
+    (shown,) = (cell.outputs[0].data["text/html"] for cell in notebook.cells if cell.source.startswith("check("))
+    assert "get_logprobs: passed" in shown and "pre-wrap" in shown  # long lines wrap on the page
     assert (desk / PACKAGE / "get_logprobs.py").read_text() == answer_text("get_logprobs")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
-def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempted(desk, path):
-    notebook = run(nbformat.read(path, as_version=4), desk)
-    assert_whole(notebook)
-    for name, shown in checks_in(notebook).items():
-        assert f"{name}: not attempted" in shown
+class Executed(NamedTuple):
+    """A built notebook after its run, and the desk that it ran at."""
+
+    notebook: nbformat.NotebookNode
+    desk: Path
+
+
+@pytest.fixture(scope="session")
+def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, bool], Executed]]:
+    """Runs the notebooks that the chosen tests ask for, two at a time: each has a kernel of its own, which uses one core."""
+    asked = [item.callspec.params for item in request.session.items if "executed" in getattr(item, "fixturenames", ())]
+    runs: dict[tuple[Path, bool], Future] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for params in asked:
+            folder = tmp_path_factory.mktemp(params["path"].stem)
+            runs[params["path"], params["solved"]] = pool.submit(execute, params["path"], params["solved"], handed_out(folder))
+        yield lambda path, solved: runs[path, solved].result()
+        pool.shutdown(cancel_futures=True)
+
+
+def execute(path: Path, solved: bool, desk: Path) -> Executed:
+    notebook = nbformat.read(path, as_version=4)
+    if solved:
+        for answer in (SOLUTIONS / PACKAGE).glob("*.py"):
+            shutil.copy(answer, desk / PACKAGE)
+        if path.stem == "10_bonus":
+            answer_the_bonus(notebook)
+    return Executed(run(notebook, desk), desk)
 
 
 def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
@@ -116,20 +146,25 @@ def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("solved", [False], ids=["stubs"])
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
-def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_passes(desk, path):
-    for answer in (SOLUTIONS / PACKAGE).glob("*.py"):
-        shutil.copy(answer, desk / PACKAGE)
-    notebook = nbformat.read(path, as_version=4)
-    if path.stem == "10_bonus":
-        answer_the_bonus(notebook)
-    run(notebook, desk)
+def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempted(executed, path, solved):
+    notebook = executed(path, solved).notebook
+    assert_whole(notebook)
+    for name, shown in checks_in(notebook).items():
+        assert f"{name}: not attempted" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solved", [True], ids=["answers"])
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_passes(executed, path, solved):
+    notebook, desk = executed(path, solved)
     assert_whole(notebook)
     checks = checks_in(notebook)
     assert set(checks) == {one.name for one in EXERCISES if one.notebook == path.stem}
     for name, shown in checks.items():
         assert f"{name}: passed" in shown
-    for name in checks:
         assert (desk / PACKAGE / BY_NAME[name].file).read_text() == answer_text(name)
     if path.stem == "10_bonus":
         shown = "\n".join(text_of(cell) for cell in notebook.cells if cell.cell_type == "code")
