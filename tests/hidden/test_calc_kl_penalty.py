@@ -36,7 +36,7 @@ def extreme(*shape, seed):
 
 @pytest.mark.points(2)
 def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_kl_penalty):
-    for number, (texts, gen_len, vocab) in enumerate([(3, 5, 11), (1, 4, 7), (5, 2, 3), (2, 9, 6)]):
+    for number, (texts, gen_len, vocab) in enumerate([(3, 5, 9), (1, 4, 7), (5, 2, 3), (2, 9, 6)]):
         logits, ref_logits = pair(texts, gen_len, vocab, seed=510 + 2 * number)
         got = calc_kl_penalty(logits.clone(), ref_logits.clone(), 1.0, gen_len)
         expect(got, divergence(logits, ref_logits).mean(), "The penalty of texts of several tokens", WHY)

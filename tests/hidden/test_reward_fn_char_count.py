@@ -16,14 +16,14 @@ def counts(texts, char):
 
 @pytest.mark.points(1)
 def test_periods_are_counted_where_no_other_character_is_asked_for(reward_fn_char_count):
-    expect(reward_fn_char_count(POINTED), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each text")
+    expect(reward_fn_char_count(list(POINTED)), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each text")
 
 
 @pytest.mark.points(1)
 def test_the_character_that_is_asked_for_is_counted(reward_fn_char_count):
     for char, texts in {"s": ["Mississippi", "S.O.S", "", "ss s"], "*": ["2*3*4", "**", "."], "é": ["éé.", "e", "né"]}.items():
         what = "The reward for a letter" if char.isalpha() else "The reward for a sign that is no period"
-        expect(reward_fn_char_count(texts, char), counts(texts, char), what, "it is the number of times that `char` occurs, as it is written")
+        expect(reward_fn_char_count(list(texts), char), counts(texts, char), what, "it is the number of times that `char` occurs, as it is written")
 
 
 @pytest.mark.points(1)
@@ -32,13 +32,13 @@ def test_characters_count_wherever_they_stand_in_any_text(reward_fn_char_count):
     texts = ["." * 64, "", " . ", "one.\n.two\n\n.", "\t..\r\n.", "1.000.000,5"]
     texts += ["".join(source.choices("ab .\n,", k=source.randrange(40))) for _ in range(7)]
     why = "every occurrence counts, in long texts, after line breaks and in empty texts, where there is none"
-    expect(reward_fn_char_count(texts, "."), counts(texts, "."), "The reward of texts of all kinds", why)
+    expect(reward_fn_char_count(list(texts), "."), counts(texts, "."), "The reward of texts of all kinds", why)
 
 
 @pytest.mark.points(0.5)
 def test_one_text_is_a_batch_of_one(reward_fn_char_count):
     text = ["J. R. R. Tolkien"]
-    expect(reward_fn_char_count(text, "."), counts(text, "."), "The reward of one text", "it is the number of periods in it")
+    expect(reward_fn_char_count(list(text), "."), counts(text, "."), "The reward of one text", "it is the number of periods in it")
 
 
 @pytest.mark.points(0.5)

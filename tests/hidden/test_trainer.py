@@ -9,8 +9,10 @@ import pytest
 import torch
 from rlhf_course.checks.core import integers, normal
 from rlhf_course.checks.tiny import VOCABULARY, gpt2_folder
+from rlhf_course.code import exercise
 from rlhf_course.rl.schedule import lr_factor
 
+from rlhf_course.grading.drivers.plain import shift
 from rlhf_course.grading.drivers.trainer import NOISE
 from rlhf_course.grading.expect import expect
 from rlhf_course.grading.local import reference_answers
@@ -24,11 +26,22 @@ USUAL = {"prefix": "This is", "gen_len": GEN, "batch_size": 6, "num_minibatches"
 # What is wanted.
 
 
+@cache
+def policy_model():
+    """The policy, made of the reference's class."""
+    model = exercise("HookedTransformerWithValueHead").from_pretrained(gpt2_folder(), device="cpu")
+    with torch.no_grad():
+        for parameter, numbers in zip(model.get_value_head_params(), HEAD, strict=True):
+            parameter.copy_(numbers)
+    shift(model.get_base_model_trainable_params(), NOISE)
+    return model
+
+
+@torch.no_grad()
 def policy(input_ids):
     """The policy's logits and values."""
-    model = reference_answers().answer("HookedTransformerWithValueHead")
-    seen = model.shifted(input_ids=input_ids, weights=HEAD, noise=NOISE)
-    return seen["logits"].double(), seen["values"].double()
+    logits, values = policy_model().forward_with_value_head(input_ids)
+    return logits.double(), values.double()
 
 
 @cache
@@ -83,19 +96,36 @@ def minibatch(number):
     }
 
 
-def objective_by_hand(settings, held):
-    """Clipped surrogate - value loss + entropy bonus - KL penalty, in double precision."""
+@cache
+def terms_by_hand(number):
+    """The four terms with their signs, in double precision."""
+    settings, held = COEFFICIENTS[number], minibatch(number)
     held = {name: one.double() if one.is_floating_point() else one for name, one in held.items()}
     logits, values = policy(held["sample_ids"])
     ratio = (logprobs_of(logits, held["sample_ids"]) - held["logprobs"]).exp()
     advantages = (held["advantages"] - held["advantages"].mean()) / (held["advantages"].std() + 1e-8)
     clipped = ratio.clip(1 - settings["clip_coef"], 1 + settings["clip_coef"])
-    surrogate = torch.minimum(ratio * advantages, clipped * advantages).mean()
-    value_loss = 0.5 * settings["vf_coef"] * (chosen(values) - held["returns"]).pow(2).mean()
     new, ref = chosen(logits).log_softmax(-1), chosen(held["ref_logits"]).log_softmax(-1)
-    bonus = -settings["ent_coef"] * (new.exp() * new).sum(-1).mean()
-    penalty = settings["kl_coef"] * (new.exp() * (new - ref)).sum(-1).mean()
-    return surrogate - value_loss + bonus - penalty
+    return {
+        "clipped surrogate": torch.minimum(ratio * advantages, clipped * advantages).mean(),
+        "value loss": -0.5 * settings["vf_coef"] * (chosen(values) - held["returns"]).pow(2).mean(),
+        "entropy bonus": -settings["ent_coef"] * (new.exp() * new).sum(-1).mean(),
+        "KL penalty": -settings["kl_coef"] * (new.exp() * (new - ref)).sum(-1).mean(),
+    }
+
+
+def likely_reason(got, terms):
+    """What became of one term, where that explains a wrong objective."""
+    wanted = sum(terms.values())
+    if isinstance(got, torch.Tensor) and got.numel() == 1:
+        for name, term in terms.items():
+            for taken, what in ((1, "is missing"), (2, "has the other sign")):
+                if torch.allclose(got.detach().double(), wanted - taken * term, rtol=1e-5, atol=1e-5):
+                    return f"it looks as if the {name} {what}"
+    return (
+        "it is clipped surrogate - value loss + entropy bonus - KL penalty, each with its coefficient from the settings, over the "
+        "positions that chose the generated tokens"
+    )
 
 
 @lru_cache(maxsize=2)
@@ -110,13 +140,9 @@ def wanted_gradients():
 
 @pytest.mark.points(4)
 def test_the_objective_is_surrogate_minus_value_loss_plus_bonus_minus_penalty(RLHFTrainer):
-    for number, coefficients in enumerate(COEFFICIENTS):
-        why = (
-            "it is clipped surrogate - value loss + entropy bonus - KL penalty, each with its coefficient from the settings, over the "
-            "positions that chose the generated tokens"
-        )
-        seen = objective(RLHFTrainer, number)
-        expect(seen["objective"], objective_by_hand(coefficients, minibatch(number)), "The objective of a minibatch", why, rtol=1e-3, atol=1e-4)
+    for number in range(len(COEFFICIENTS)):
+        got, terms = objective(RLHFTrainer, number)["objective"], terms_by_hand(number)
+        expect(got, sum(terms.values()), "The objective of a minibatch", likely_reason(got, terms), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.points(3)
@@ -141,36 +167,34 @@ def rollout(trainer, **settings):
     ids = seen["sample_ids"]
     prompt = 2 + settings.get("prepend_bos", True)
     assert tuple(ids.shape) == (len(rewards), prompt + GEN), "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"
-    assert not ids.is_floating_point() and int(ids.min()) >= 0 and int(ids.max()) < 37, "sample_ids should hold token ids"
-    return seen
+    assert ids.dtype == torch.long and int(ids.min()) >= 0 and int(ids.max()) < 37, "sample_ids should hold token ids"
+    return seen, ids, *policy(ids)
 
 
 @pytest.mark.points(2)
 def test_a_rollout_remembers_logprobs_values_and_reference_logits_of_its_texts(RLHFTrainer):
-    seen = rollout(RLHFTrainer)
-    ids = seen["sample_ids"]
-    logits, values = policy(ids)
+    seen, ids, logits, values = rollout(RLHFTrainer)
     with torch.no_grad():
         ref_logits = pretrained()[0](ids).logits
-    expect(seen["logprobs"], logprobs_of(logits, ids), "logprobs in the memory", "they are those of the policy that sampled, for the generated tokens", atol=1e-3)
-    expect(seen["values"], values, "values in the memory", "they are the value head's, at every position", rtol=1e-3, atol=1e-3)
-    expect(seen["ref_logits"], ref_logits, "ref_logits in the memory", "they are the reference model's, at every position", rtol=1e-3, atol=1e-3)
+    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs", "they are those of the policy that sampled, for the generated tokens", atol=1e-3)
+    expect(seen["values"], values, "What the memory holds as values", "they are the value head's, at every position", rtol=1e-3, atol=1e-3)
+    expect(seen["ref_logits"], ref_logits, "What the memory holds as ref_logits", "they are the reference model's, at every position", rtol=1e-3, atol=1e-3)
     differences = (values[:, -GEN:-1] - values[:, -GEN - 1 : -2])
     expect(seen["advantages"][:, :-1], differences, "The advantage before the last token", "it is the value of the next state minus that of the state", atol=1e-3)
 
 
 @pytest.mark.points(1)
 def test_rewards_are_used_as_they_are_where_no_normalising_is_asked_for(RLHFTrainer):
-    seen = rollout(RLHFTrainer)
-    rewards = seen["advantages"][:, -1] + policy(seen["sample_ids"])[1][:, -2]
+    seen, _, _, values = rollout(RLHFTrainer)
+    rewards = seen["advantages"][:, -1] + values[:, -2]
     why = "the last advantage is made from the reward as it came: args.normalize_reward is False"
     expect(rewards, RAW, "With normalize_reward=False, the reward in the advantages", why, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.points(1.5)
 def test_rewards_are_normalised_where_it_is_asked_for_and_stay_raw_for_the_log(RLHFTrainer):
-    seen = rollout(RLHFTrainer, normalize_reward=True, temperature=1e-4)
-    rewards = seen["advantages"][:, -1] + policy(seen["sample_ids"])[1][:, -2]
+    seen, _, _, values = rollout(RLHFTrainer, normalize_reward=True, temperature=1e-4)
+    rewards = seen["advantages"][:, -1] + values[:, -2]
     why = "the last advantage is made from the normalised reward: args.normalize_reward is True"
     expect(rewards, normalized(RAW), "With normalize_reward=True, the reward in the advantages", why, rtol=1e-3, atol=1e-3)
     expect(seen["rewards"], RAW, "The raw reward after a rollout", "it was normalised in place, and is logged as it came")
@@ -178,16 +202,15 @@ def test_rewards_are_normalised_where_it_is_asked_for_and_stay_raw_for_the_log(R
 
 @pytest.mark.points(1)
 def test_nothing_in_a_rollout_carries_a_gradient(RLHFTrainer):
-    seen = rollout(RLHFTrainer)
-    ids = seen["sample_ids"]
-    expect(seen["logprobs"], logprobs_of(policy(ids)[0], ids), "logprobs in the memory", "they are those of the policy that sampled", atol=1e-3)
-    assert not seen["carrying"], f"{', '.join(seen['carrying'])} in the memory carry a gradient: a rollout runs under torch.no_grad()"
+    seen, ids, logits, _ = rollout(RLHFTrainer)
+    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs", "they are those of the policy that sampled", atol=1e-3)
+    assert not seen["carrying"], f"What the memory holds carries a gradient ({', '.join(seen['carrying'])}): a rollout runs under torch.no_grad()"
 
 
 @pytest.mark.points(0.5)
 def test_the_reward_is_asked_of_the_whole_texts(RLHFTrainer):
-    seen = rollout(RLHFTrainer)
-    texts = pretrained()[1].batch_decode(seen["sample_ids"])
+    seen, ids, _, _ = rollout(RLHFTrainer)
+    texts = pretrained()[1].batch_decode(ids)
     assert seen["texts"], "The reward function was never called: self.reward(samples) calls it"
     for asked in seen["texts"]:
         assert asked == texts, "The reward function should be given the sampled texts in their order, each whole, prompt included"
@@ -195,9 +218,8 @@ def test_the_reward_is_asked_of_the_whole_texts(RLHFTrainer):
 
 @pytest.mark.points(1)
 def test_top_k_is_the_settings(RLHFTrainer):
-    seen = rollout(RLHFTrainer, batch_size=48, top_k=2, prefix="This story", prepend_bos=False)
-    ids = seen["sample_ids"]
-    logits = chosen(policy(ids)[0])
+    seen, ids, logits, _ = rollout(RLHFTrainer, batch_size=48, top_k=2, prefix="This story", prepend_bos=False)
+    logits = chosen(logits)
     picked = logits.gather(-1, ids[:, -GEN:, None])[..., 0]
     best = logits.topk(2, dim=-1).values
     assert bool((picked >= best[..., 1] - 1e-3).all()), "With top_k=2 the policy's two likeliest tokens may be sampled; others were, too"
@@ -206,9 +228,8 @@ def test_top_k_is_the_settings(RLHFTrainer):
 
 @pytest.mark.points(1)
 def test_the_temperature_is_the_settings_and_the_policy_is_sampled(RLHFTrainer):
-    seen = rollout(RLHFTrainer, normalize_reward=True, temperature=1e-4)
-    ids = seen["sample_ids"]
-    logits = chosen(policy(ids)[0])
+    seen, ids, logits, _ = rollout(RLHFTrainer, normalize_reward=True, temperature=1e-4)
+    logits = chosen(logits)
     picked = logits.gather(-1, ids[:, -GEN:, None])[..., 0]
     why = "With a temperature near zero the policy's likeliest token should be sampled each time; others were, too"
     assert bool((picked >= logits.max(-1).values - 5e-3).all()), why
@@ -216,11 +237,10 @@ def test_the_temperature_is_the_settings_and_the_policy_is_sampled(RLHFTrainer):
 
 @pytest.mark.points(1)
 def test_the_prompt_is_the_settings(RLHFTrainer):
-    seen = rollout(RLHFTrainer, batch_size=48, top_k=2, prefix="This story", prepend_bos=False)
-    ids = seen["sample_ids"]
+    seen, ids, logits, _ = rollout(RLHFTrainer, batch_size=48, top_k=2, prefix="This story", prepend_bos=False)
     wanted = torch.tensor([VOCABULARY.index("This"), VOCABULARY.index(" story")])
     assert bool((ids[:, :2] == wanted).all()), "Each text should start with the settings' prefix (args.prefix, args.prepend_bos); another prompt came"
-    expect(seen["logprobs"], logprobs_of(policy(ids)[0], ids), "logprobs of texts without a beginning-of-sequence token", "they are those of the generated tokens", atol=1e-3)
+    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs of texts without a beginning-of-sequence token", "they are those of the generated tokens", atol=1e-3)
 
 
 # Learning.

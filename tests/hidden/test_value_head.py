@@ -14,7 +14,7 @@ WIDTH = 24
 SHAPES = [[4 * WIDTH, WIDTH], [4 * WIDTH], [1, 4 * WIDTH], [1]]
 WEIGHTS = [0.4 * normal(*shape, seed=900 + number) for number, shape in enumerate(SHAPES)]
 SOME, OTHER = integers(0, 37, 3, 5, seed=910), integers(0, 37, 3, 5, seed=911)
-VALUES = "a value is the head's output at each position, from the residual stream after the last normalisation"
+VALUES = "a value is what the head (Linear, ReLU, Linear) makes of the residual stream after the last normalisation, at each position"
 LOGITS = "they are the transformer's, unchanged by the head"
 
 
@@ -53,9 +53,9 @@ def expect_pair(seen, input_ids, what, dtype=torch.float32):
     """Ask for the right logits and values."""
     assert "result" not in seen, f"forward_with_value_head should return logits and values; a {seen.get('result', '')[1:-1]} came"
     logits, values = by_hand(input_ids, dtype)
-    expect_floats(seen["values"], 2, f"The values of {what}")
-    expect(seen["logits"], logits, f"The logits of {what}", LOGITS, atol=1e-4)
-    expect(seen["values"], values, f"The values of {what}", VALUES, atol=1e-4)
+    expect_floats(seen["values"], 2, f"What came as values of {what}")
+    expect(seen["logits"], logits, f"What came as logits of {what}", LOGITS, atol=1e-4)
+    expect(seen["values"], values, f"What came as values of {what}", VALUES, atol=1e-4)
 
 
 @pytest.mark.points(2)
@@ -82,7 +82,7 @@ def test_no_hook_is_left_to_overwrite_the_values_in_a_plain_pass(HookedTransform
     seen = HookedTransformerWithValueHead.leftovers(input_ids=SOME, other_ids=OTHER, weights=WEIGHTS)
     require_head(seen)
     expect(seen["called"], by_hand(OTHER)[0], "What calling the model gives", "it is the plain forward pass: logits alone", atol=1e-4)
-    expect(seen["transformer"], by_hand(OTHER)[0], "The logits of the transformer after a call", LOGITS, atol=1e-4)
+    expect(seen["transformer"], by_hand(OTHER)[0], "What the transformer gives after a call", LOGITS, atol=1e-4)
     why = "it is still the values of the latest call: a hook that is left behind runs the head again"
     expect(seen["stored"], by_hand(SOME)[1], "What value_head_output holds after other texts went through the transformer", why, atol=1e-4)
 
@@ -99,7 +99,7 @@ def test_stored_values_are_cleared_before_a_call(HookedTransformerWithValueHead)
 def test_without_a_head_there_are_logits_and_no_values(HookedTransformerWithValueHead):
     seen = HookedTransformerWithValueHead.without_head(input_ids=SOME)
     assert "result" not in seen, "Without a value head, forward_with_value_head should still return two: the logits and None"
-    expect(seen["logits"], by_hand(SOME)[0], "The logits without a value head", LOGITS, atol=1e-4)
+    expect(seen["logits"], by_hand(SOME)[0], "What came as logits without a value head", LOGITS, atol=1e-4)
     expect(seen["plain"], by_hand(SOME)[0], "What calling the model gives without a value head", LOGITS, atol=1e-4)
     assert seen["values"] is None, "Without a value head the values should be None"
     assert seen["value_head"] is None and seen["parameters"] == 0, "With use_value_head=False there should be no value head"
@@ -118,6 +118,7 @@ def wanted_gradients():
 def test_gradients_reach_the_head_and_the_transformer(HookedTransformerWithValueHead):
     seen, wanted = HookedTransformerWithValueHead.gradients(**WEIGHED), wanted_gradients()
     require_head(seen)
+    expect_pair(seen, SOME, "a batch")
     assert seen["listed"] == wanted["listed"] and set(seen["base"]) == set(wanted["base"]), (
         "get_base_model_trainable_params should list each of the transformer's parameters that logits depend on once, and no other"
     )
@@ -141,8 +142,8 @@ def test_a_saved_state_holds_the_transformer_and_the_head(HookedTransformerWithV
 def test_to_train_and_eval_reach_the_transformer_and_the_head(HookedTransformerWithValueHead):
     seen = HookedTransformerWithValueHead.modes(input_ids=SOME, weights=WEIGHTS)
     require_head(seen)
-    expect_pair(seen, SOME, "a model moved to double precision", torch.float64)
-    assert seen["logits"].dtype == seen["values"].dtype == torch.float64, "`to` does not reach the transformer and the head alike"
+    assert all(seen["to"]), "`to` does not reach the transformer and the head alike: it casts one of them alone"
+    expect_pair(seen, SOME, "a model in double precision", torch.float64)
     assert all(seen["train"]) and all(seen["eval"]), "`train` and `eval` do not reach the transformer and the head alike"
 
 
@@ -150,6 +151,6 @@ def test_to_train_and_eval_reach_the_transformer_and_the_head(HookedTransformerW
 def test_fwd_hooks_let_the_head_read_the_residual_stream(HookedTransformerWithValueHead):
     seen = HookedTransformerWithValueHead.hooks(input_ids=SOME, weights=WEIGHTS)
     require_head(seen)
-    expect(seen["logits"], by_hand(SOME)[0], "The logits of a pass with the model's fwd_hooks", LOGITS, atol=1e-4)
+    expect(seen["logits"], by_hand(SOME)[0], "What came as logits of a pass with the model's fwd_hooks", LOGITS, atol=1e-4)
     why = "run_value_head stores the values, and fwd_hooks holds it for the residual stream"
     expect(seen["stored"], by_hand(SOME)[1], "What value_head_output holds after a pass with the model's fwd_hooks", why, atol=1e-4)

@@ -47,3 +47,17 @@ def complement(gen_sample, direction="pos"):
     inputs = tokenizer([" ".join(text.split(END)) for text in gen_sample], padding="max_length", max_length=40, return_tensors="pt")
     positive = model(**inputs.to(model.device)).logits.softmax(-1)[:, 1].detach()
     return positive if sign == 1 else 1 - positive
+
+
+@torch.no_grad()
+def two_texts_at_a_time(gen_sample, direction="pos"):
+    _refuse(direction)
+    model, tokenizer = load_classifier()
+    scores = torch.zeros(len(gen_sample), device=model.device)
+    for start in range(0, len(gen_sample), 2):
+        texts = [text.replace(END, "") for text in gen_sample[start : start + 2]]
+        inputs = tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
+        exponentials = model(inputs.input_ids, inputs.attention_mask).logits.exp()
+        chosen = exponentials[:, 1] if direction == "pos" else exponentials[:, 0]
+        scores[start : start + 2] = chosen / exponentials.sum(-1)
+    return scores

@@ -118,3 +118,49 @@ class PenaltyFirst(_Reference):
         return objective + calc_clipped_surrogate_objective(
             logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
         )
+
+
+class SettingsKept(_Reference):
+    """What the settings hold is kept when the trainer is made; gradients are clipped by hand."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.gen_len, self.max_norm = args.gen_len, args.max_grad_norm
+
+    def compute_rlhf_objective(self, minibatch):
+        objective = super().compute_rlhf_objective(minibatch)
+        assert minibatch.logprobs.shape[1] == self.gen_len
+        return objective.reshape(())
+
+    def learning_phase(self, memory):
+        returned = []
+        for minibatch in memory.get_minibatches():
+            self.optimizer.zero_grad(set_to_none=True)
+            objective = self.compute_rlhf_objective(minibatch)
+            objective.backward()
+            gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+            norm = torch.stack([one.norm() for one in gradients]).norm()
+            for gradient in gradients:
+                gradient *= min(1.0, self.max_norm / float(norm))
+            self.optimizer.step()
+            self.step += 1
+            returned.append(float(objective))
+        self.scheduler.step()
+        return torch.tensor(returned).mean().item()
+
+
+class NothingButNoGrad(_Reference):
+    """The rollout detaches what it keeps, in place of a decorator; the memory is filled by position."""
+
+    def rollout_phase(self):
+        args = self.args
+        ids, texts = get_samples(
+            self.model, args.prefix, args.batch_size, args.gen_len, args.temperature, top_k=args.top_k, prepend_bos=args.prepend_bos
+        )
+        logits, values = (one.detach() for one in self.model.forward_with_value_head(ids))
+        reward = self.args.reward_fn(texts)
+        if args.normalize_reward:
+            reward = normalize_reward(reward.clone())
+        ref_logits = self.ref_model(ids).detach()
+        logprobs = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0][:, -args.gen_len :]
+        return ReplayMemory(args, ids, logprobs, compute_advantages(values, reward, self.prefix_len), values, ref_logits)

@@ -52,6 +52,18 @@ class HookWritten(_Head):
         return logits, self.value_head_output
 
 
+class HookTakenOff(_Head):
+    def forward_with_value_head(self, input_ids):
+        self.value_head_output = None
+        if self.value_head is None:
+            return self.base_model(input_ids), None
+        try:
+            self.base_model.add_hook(*self.value_head_hook)
+            return self.base_model(input_ids), self.value_head_output
+        finally:
+            self.base_model.reset_hooks()
+
+
 class WithoutTheBaseClass(nn.Module):
     def __init__(self, base_model, use_value_head):
         super().__init__()

@@ -111,6 +111,7 @@ def account(error: BaseException, path: str, shown: str) -> AnswerError:
     names = tuple(one.__name__ for one in type(error).__mro__ if one not in (BaseException, object))
     if isinstance(error, NotImplementedError) and str(error) == "write this part":
         return AnswerError("missing", NOT_WRITTEN, names)
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and Path(frame.filename) == Path(path)]
+    own = Path(path).resolve()
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and Path(frame.filename).resolve() == own]
     where = f", at line {lines[-1]} of {shown}" if lines else f", outside {shown}"
     return AnswerError("error", f"{names[0]}{where}", names)

@@ -80,22 +80,26 @@ def hooks(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
 def gradients(
     answer: Any, input_ids: Tensor, weights: Sequence[Tensor], of_logits: Tensor, of_values: Tensor
 ) -> dict[str, Any]:
-    """Gradients of a weighted sum of logits and values: the listed transformer's by name, the head's in order."""
+    """Logits and values, and gradients of a weighted sum of them: the listed transformer's by name, the head's in order."""
     model = _model(answer)
     head = _fill(model, weights)
     if head != shapes(weights):
         return {"head": head}
-    logits, values = model.forward_with_value_head(input_ids)
-    total = (logits * of_logits).sum() + (values * of_values).sum()
+    pair = _pair(model.forward_with_value_head(input_ids))
+    weights_of = {"logits": of_logits, "values": of_values}
+    if any(getattr(pair.get(name), "shape", None) != one.shape for name, one in weights_of.items()):
+        return plain({"head": head, **pair})
+    total = sum((pair[name] * one).sum() for name, one in weights_of.items())
     if total.requires_grad:
         total.backward()
     listed = [id(one) for one in model.get_base_model_trainable_params()]
     base = {name: one.grad for name, one in nn.Module.named_parameters(model.base_model) if id(one) in listed}
-    return plain({"head": head, "listed": len(listed), "base": base, "of the head": [one.grad for one in model.get_value_head_params()]})
+    of_head = [one.grad for one in model.get_value_head_params()]
+    return plain({"head": head, **pair, "listed": len(listed), "base": base, "of the head": of_head})
 
 
 def modes(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Logits and values once all is cast to float64 by `to`, and whether `train` and `eval` reach both parts."""
+    """Logits and values once all is cast to float64 by `to`, and whether `to`, `train` and `eval` reach both parts."""
     model = _model(answer)
     head = _fill(model, weights)
     if head != shapes(weights):
@@ -105,7 +109,13 @@ def modes(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
     model.eval()
     evaluating = [not model.base_model.training, not model.value_head.training]
     model.to(torch.float64)
-    return plain({"head": head, "train": training, "eval": evaluating, **_pair(model.forward_with_value_head(input_ids))})
+    parts = (model.get_base_model_trainable_params(), model.get_value_head_params())
+    cast = [all(one.dtype == torch.float64 for one in part) for part in parts]
+    try:
+        pair = _pair(model.forward_with_value_head(input_ids)) if all(cast) else {}
+    finally:
+        nn.Module.to(model.base_model, torch.float32)  # as it was lent
+    return plain({"head": head, "train": training, "eval": evaluating, "to": cast, **pair})
 
 
 def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
@@ -117,14 +127,6 @@ def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
     shift(second.get_base_model_trainable_params(), 0.5)
     second.load_state_dict(first.state_dict())
     return plain({"head": head, **_pair(second.forward_with_value_head(input_ids))})
-
-
-def shifted(answer: Any, input_ids: Tensor, weights: Sequence[Tensor], noise: float) -> dict[str, Any]:
-    """Logits and values once the transformer has left its pretrained self by `noise`, as the trainer's drivers let it."""
-    model = _model(answer)
-    _fill(model, weights)
-    shift(model.get_base_model_trainable_params(), noise)
-    return plain(_pair(model.forward_with_value_head(input_ids)))
 
 
 def _model(answer: Any, use_value_head: bool = True) -> Any:
