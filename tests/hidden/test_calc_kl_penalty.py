@@ -60,7 +60,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty):
     for new, ref in ((logits, ref_logits), (ref_logits, logits)):
         leaf = new.clone().requires_grad_(True)
         got = calc_kl_penalty(leaf, ref.clone(), 1.0, 1)
-        expect(got, divergence(new, ref).mean(), "The penalty of logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
+        expect(got, divergence(new, ref).mean(), "The penalty of logits near 10000 and -10000", "it is neither rounded nor capped: use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
         if got.requires_grad:
             (gradient,) = torch.autograd.grad(got, leaf)
             assert bool(torch.isfinite(gradient).all()), "The gradient of the penalty of logits near 10000 and -10000 is not finite"

@@ -12,11 +12,7 @@ from rlhf_course import (
 )
 from torch import nn
 
-_Reference = part1_rlhf.RLHFTrainer
-
-
-class ImportsAtTheTop(Trainer):
-    """Functions imported by name, slices by prefix, with a log of the terms, zero_grad last."""
+class _Whole(Trainer):
 
     def compute_rlhf_objective(self, minibatch):
         args = self.args
@@ -60,7 +56,11 @@ class ImportsAtTheTop(Trainer):
         return total / count
 
 
-class TensorReturned(_Reference):
+class ImportsAtTheTop(_Whole):
+    """Functions imported by name, slices by prefix, with a log of the terms, zero_grad last."""
+
+
+class TensorReturned(_Whole):
     """The mean objective as a tensor of no dimension; the model's gradients zeroed between objective and backward."""
 
     def learning_phase(self, memory):
@@ -79,7 +79,7 @@ class TensorReturned(_Reference):
         return torch.stack(objectives).mean()
 
 
-class RewardBeforeTheForwardPass(_Reference):
+class RewardBeforeTheForwardPass(_Whole):
     """Another order in the rollout, by keywords, and the population's deviation."""
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class RewardBeforeTheForwardPass(_Reference):
         )
 
 
-class PenaltyFirst(_Reference):
+class PenaltyFirst(_Whole):
     """The terms in another order, from slices made first."""
 
     def compute_rlhf_objective(self, minibatch):
@@ -120,7 +120,7 @@ class PenaltyFirst(_Reference):
         )
 
 
-class SettingsKept(_Reference):
+class SettingsKept(_Whole):
     """What the settings hold is kept when the trainer is made; gradients are clipped by hand."""
 
     def __init__(self, args):
@@ -149,7 +149,7 @@ class SettingsKept(_Reference):
         return torch.tensor(returned).mean().item()
 
 
-class NothingButNoGrad(_Reference):
+class NothingButNoGrad(_Whole):
     """The rollout detaches what it keeps, in place of a decorator; the memory is filled by position."""
 
     def rollout_phase(self):

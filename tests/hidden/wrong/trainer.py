@@ -2,15 +2,12 @@
 
 import part1_rlhf
 import torch
-from rlhf_course import ReplayMemory, get_samples
-from rlhf_course.rl.objective import calc_clipped_surrogate_objective, calc_value_function_loss
+from rlhf_course import ReplayMemory, Trainer, calc_clipped_surrogate_objective, calc_value_function_loss, get_samples
 from torch import nn
 
-_Reference = part1_rlhf.RLHFTrainer
 
-
-class _Parts(_Reference):
-    """The reference in smaller pieces."""
+class _Parts(Trainer):
+    """A right answer in small pieces."""
 
     def terms(self, minibatch):
         args, gen = self.args, self.args.gen_len

@@ -136,7 +136,10 @@ def _collected(hidden: Path) -> pytest.Session:
         config._do_configure()
     session = pytest.Session.from_config(config)
     config.hook.pytest_sessionstart(session=session)
-    config.hook.pytest_collection(session=session)
+    # A pytest around this one would rewrite assertions, so that messages show values.
+    plain = [finder for finder in sys.meta_path if type(finder).__name__ != "AssertionRewritingHook"]
+    with mock.patch.object(sys, "meta_path", plain):
+        config.hook.pytest_collection(session=session)
     for item in session.items:  # another folder may hold modules of the same names
         sys.modules.pop(item.module.__name__, None)
     return session
