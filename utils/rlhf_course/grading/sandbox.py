@@ -22,7 +22,7 @@ from rlhf_course.grading.launcher import Sandbox, Zygote
 from rlhf_course.grading.limits import Limits
 from rlhf_course.grading.protocol import Caps, Garbled, Gone, Late, receive, send
 from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.values import Packer, is_place, named, unpack
+from rlhf_course.grading.values import Packer, is_place, lists_of_texts, named, unpack
 
 # After so many deaths and timeouts an answer is not tried again.
 _DEATHS = 2
@@ -245,7 +245,14 @@ class _Function(_Driven):
         call = self._believed(lambda: _Call.of(body, tensors, len(given)))
         for place, now in call.changed.items():
             _overwrite(given[place], now)
-        if not call.attached:
+        lists = lists_of_texts(args, kwargs)
+        for place, now in call.rewritten.items():
+            if place < len(lists):
+                lists[place][:] = now
+        if not gradients:
+            for place in call.attached:  # to something of the answer's own, since no argument requires a gradient
+                tensors[place].requires_grad_(True)
+        if not (call.attached and gradients):
             return self._believed(lambda: unpack(call.result, tensors))
         sources = [given[place] for place in gradients]
         backward = partial(self._backward, self._session.sandbox, details["number"], len(sources))
@@ -266,11 +273,12 @@ _NUMBERS = count()
 
 @dataclass(frozen=True)
 class _Call:
-    """What came of a call: the result as JSON, which of the tensors hang on autograd, and arguments as they are now."""
+    """What came of a call: the result as JSON, which of the tensors hang on autograd, and tensors and lists passed as they are now."""
 
     result: Any
     attached: list[int]
     changed: dict[int, Tensor]
+    rewritten: dict[int, list]
 
     @classmethod
     def of(cls, body: Any, tensors: Sequence[Tensor], arguments: int) -> "_Call":
@@ -288,7 +296,15 @@ class _Call:
         changed = {place: unpack(node, tensors) for place, node in pairs}
         if not all(isinstance(one, Tensor) for one in changed.values()):
             raise Garbled("an argument that is no tensor any more")
-        return cls(body.get("result"), list(dict.fromkeys(attached)), changed)
+        return cls(body.get("result"), list(dict.fromkeys(attached)), changed, cls._rewritten(body.get("rewritten"), tensors))
+
+    @staticmethod
+    def _rewritten(said: Any, tensors: Sequence[Tensor]) -> dict[int, list]:
+        pairs = said if isinstance(said, list) else []
+        lists = {pair[0]: unpack(pair[1], tensors) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], 16)}
+        if not all(isinstance(one, list) for one in lists.values()):
+            raise Garbled("an argument that is no list any more")
+        return lists
 
 
 def _gradients(body: Any, tensors: Sequence[Tensor], wanted: int) -> list[Tensor | None]:

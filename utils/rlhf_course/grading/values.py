@@ -110,6 +110,12 @@ def unpack(node: Any, tensors: Sequence[Tensor]) -> Any:
     return Unpacker(tensors).unpack(node)
 
 
+def lists_of_texts(args: Sequence[Any], kwargs: dict[str, Any]) -> list[list[str]]:
+    """Those arguments of a call that are lists of texts."""
+    lists = [one for one in (*args, *kwargs.values()) if isinstance(one, list)]
+    return [one for one in lists if all(isinstance(text, str) for text in one)]
+
+
 def is_place(number: Any, length: int) -> bool:
     """Whether something that came is a place in a list of that length."""
     return type(number) is int and 0 <= number < length

@@ -20,7 +20,7 @@ from rlhf_course.checks.core import undisturbed
 from rlhf_course.code import PACKAGE, use_code
 from rlhf_course.grading.drivers import driver
 from rlhf_course.grading.protocol import UNCAPPED, Garbled, Gone, bytes_of, receive, send
-from rlhf_course.grading.values import Packer, unpack
+from rlhf_course.grading.values import Packer, lists_of_texts, unpack
 
 _NOT_WRITTEN = "write this part"
 # Calls whose graphs are kept for a backward pass.
@@ -89,7 +89,8 @@ class Worker:
         Args:
             gradients: which tensors (by number, as text) require one: a "leaf", or a "result" of something else.
 
-        Returns: the result, which tensors of it hang on autograd, and the arguments that were changed in place.
+        Returns: the result, which tensors of it hang on autograd, and the arguments, tensors and lists of texts, that were
+        changed in place.
         """
         leaves = {int(one): tensors[int(one)].clone().requires_grad_(True) for one in gradients}
         with torch.enable_grad():
@@ -100,6 +101,8 @@ class Worker:
                 for place, one in enumerate(passed)
             ]
         args, kwargs = unpack(arguments, passed)
+        lists = lists_of_texts(args, kwargs)
+        before = [list(one) for one in lists]
         with undisturbed():
             result = self._answer()(*args, **kwargs)
         packer = Packer(self._array_bytes)
@@ -109,7 +112,9 @@ class Worker:
             self._keep(number, [packer.tensors[place] for place in attached], list(leaves.values()))
         changed = [place for place, (now, was) in enumerate(zip(passed, tensors, strict=True)) if _differ(now.detach(), was)]
         now = [packer.pack(passed[place].detach()) for place in changed]
-        return {"result": node, "attached": attached, "changed": [list(pair) for pair in zip(changed, now, strict=True)]}, packer.tensors
+        rewritten = [[place, packer.pack(one)] for place, one in enumerate(lists) if len(one) != len(before[place]) or one != before[place]]
+        pairs = [list(pair) for pair in zip(changed, now, strict=True)]
+        return {"result": node, "attached": attached, "changed": pairs, "rewritten": rewritten}, packer.tensors
 
     def _keep(self, number: int, results: list[Tensor], leaves: list[Tensor]) -> None:
         self._calls[number] = results, leaves
