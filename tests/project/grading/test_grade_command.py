@@ -1,6 +1,7 @@
 """`rlhf-course grade` and `rlhf-course report`: what they print, write and return."""
 
 import json
+import subprocess
 import sys
 from functools import partial
 
@@ -152,3 +153,8 @@ def test_a_file_that_holds_no_results_is_bad_usage(run, tmp_path, content):
 
 def test_a_report_of_nothing_is_bad_usage(run, tmp_path):
     assert run("report", tmp_path / "r.json")[0] == 2
+
+
+def test_the_process_that_reads_strangers_files_loads_no_torch():
+    code = "import sys, rlhf_course.cli, rlhf_course.grading.limits; print('torch' in sys.modules, 'distributed' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False", "False"]

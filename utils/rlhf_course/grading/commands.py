@@ -24,6 +24,7 @@ from rlhf_course.notebook.state import write_text
 
 if TYPE_CHECKING:
     from rlhf_course.grading.cluster import Cluster
+    from rlhf_course.grading.judge import Judge
     from rlhf_course.grading.limits import Limits
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def grade(
-    submissions: Annotated[list[Path], typer.Argument(metavar="SUBMISSION...", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks")],
+    submissions: Annotated[list[Path], typer.Argument(metavar="SUBMISSION", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks")],
     each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
     html: Annotated[Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")] = None,
@@ -95,9 +96,14 @@ def _limits(**given: float | None) -> "Limits":
 
 
 def _judge_maker(isolation: str, limits: "Limits") -> MakeJudge:
+    return partial(_make_judge, isolation, limits)
+
+
+def _make_judge(isolation: str, limits: "Limits") -> "Judge":
+    """Called in a worker, so that torch loads there and not here."""
     from rlhf_course.grading.judge import Judge
 
-    return partial(Judge, isolation=isolation, limits=limits)
+    return Judge(isolation, limits)
 
 
 def _require(isolation: str) -> None:
