@@ -29,7 +29,7 @@ OFTEN, SELDOM = 3, 10
 def answers_of(exercise: Exercise) -> list[str]:
     """The text of a file for each answer in the bank, right or wrong."""
     texts = []
-    for kind in ("mistakes", "variants"):
+    for kind in ("mistakes", "wrong", "variants"):
         path = BANK / kind / exercise.file
         texts += [f"{path.read_text()}\n\n{exercise.name} = {name}\n" for name in answers_in(path)]
     return texts
