@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
+from rlhf_course.rl.fused import fuse_attention, fused_activation
 from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.special_tokens import note_special_tokens
 
@@ -43,6 +44,7 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
         bridge = _boot_smollm2(device)
     else:
         bridge = _boot_folder(_folder_of(name), name, device)
+    fuse_attention(bridge)
     freeze_unused_parameters(bridge)
     note_special_tokens(bridge.tokenizer.all_special_tokens)
     return bridge
@@ -74,15 +76,16 @@ def _boot_folder(folder: Path, name: str, device: torch.device) -> TransformerBr
     transformers_logging.disable_progress_bar()
     try:
         return TransformerBridge.boot_transformers(
-            str(folder), device=device, hf_config_overrides=_without_dropout(AutoConfig.from_pretrained(folder))
+            str(folder), device=device, hf_config_overrides=_overrides(AutoConfig.from_pretrained(folder))
         )
     except (OSError, ValueError, KeyError) as error:
         raise CourseError(f"base_model {name!r}: {folder} does not load as a Hugging Face language model: {error}") from error
 
 
-def _without_dropout(config: Any) -> dict[str, float]:
-    """Overrides that set every dropout of a configuration to 0: PPO's ratio must be 1 before the first step."""
-    return {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
+def _overrides(config: Any) -> dict[str, Any]:
+    """What a configuration is loaded with: no dropout, so that PPO's ratio is 1 before the first step, and fused kernels."""
+    dropout = {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
+    return {**dropout, **fused_activation(config)}
 
 
 def _folder_of(name: str) -> Path:

@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from rlhf_course.code import exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.fused import fuse_optimizer
 
 
 def lr_factor(step: int, warmup_steps: int, total_phases: int, final_scale: float) -> float:
@@ -32,6 +33,8 @@ def get_optimizer_and_scheduler(args: RLHFArgs, model: Any) -> tuple[Optimizer, 
     if not isinstance(optimizer, Optimizer):
         got = "None" if optimizer is None else f"a {type(optimizer).__name__}"
         raise CourseError(f"get_optimizer returned {got}, should return an optimizer of torch's")
+
+    fuse_optimizer(optimizer)
 
     def factor(step: int) -> float:
         return lr_factor(step, args.warmup_steps, args.total_phases, args.final_scale)

@@ -1,0 +1,145 @@
+"""Every quicker way that is on by default gives what the plain way gives."""
+
+import pytest
+import torch
+from part1_rlhf import RLHFTrainer
+from rlhf_course import get_samples, load_model
+from rlhf_course.rl import fused, models, schedule
+from rlhf_course.rl.fused import FusedAttention
+from rlhf_course.rl.models import bridge_parameters
+from torch import nn
+from transformers import GPT2LMHeadModel
+
+IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """While it is called, models and optimizers are made as without any of the quicker ways."""
+
+    def make(maker):
+        with monkeypatch.context() as patch:
+            patch.setattr(models, "fuse_attention", lambda bridge: None)
+            patch.setattr(models, "fused_activation", lambda config: {})
+            patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
+            return maker()
+
+    return make
+
+
+@pytest.fixture
+def pair(plain, tiny_folder):
+    """A quick bridge and a plain one, of the same weights."""
+    return load_model(str(tiny_folder)), plain(lambda: load_model(str(tiny_folder)))
+
+
+def gradients(bridge) -> list[torch.Tensor]:
+    bridge(IDS).log_softmax(-1)[:, :-1].gather(-1, IDS[:, 1:, None]).sum().backward()
+    return [parameter.grad for parameter in bridge_parameters(bridge) if parameter.requires_grad]
+
+
+def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
+    quick, slow = pair
+    assert [any(isinstance(module, FusedAttention) for module in bridge.modules()) for bridge in pair] == [True, False]
+    assert (quick.cfg.act_fn, slow.cfg.act_fn) == ("gelu_pytorch_tanh", "gelu_new")
+
+
+def test_logits_and_gradients_are_those_of_the_plain_model(pair):
+    quick, slow = pair
+    assert torch.allclose(quick(IDS), slow(IDS), atol=1e-5)
+    for mine, theirs in zip(gradients(quick), gradients(slow), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_padded_texts_get_the_logits_of_the_plain_model(pair):
+    quick, slow = pair
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1]])
+    seen = mask.bool()
+    with torch.no_grad():
+        assert torch.allclose(quick(IDS, attention_mask=mask)[seen], slow(IDS, attention_mask=mask)[seen], atol=1e-5)
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_attn_scores"])
+def test_a_hook_still_sees_and_changes_scores_and_patterns(pair, hook):
+    changed, seen = [], []
+    for bridge in pair:
+        logits = bridge.run_with_hooks(IDS, fwd_hooks=[(hook, lambda value, hook: seen.append(value) or value * 9)])
+        changed.append(logits)
+    assert torch.allclose(*seen, atol=1e-5) and torch.allclose(*changed, atol=1e-5)
+    with torch.no_grad():
+        assert not torch.allclose(changed[0], pair[0](IDS), atol=1e-3)
+    patterns = [bridge.run_with_cache(IDS)[1]["blocks.0.attn.hook_pattern"] for bridge in pair]
+    assert torch.allclose(*patterns, atol=1e-6)
+
+
+def test_a_cache_that_is_read_in_several_parts_gives_the_logits_of_one_pass(pair):
+    from transformers import DynamicCache
+
+    for bridge in pair:
+        cache, parts = DynamicCache(), []
+        with torch.no_grad():
+            for part in (IDS[:, :3], IDS[:, 3:5], IDS[:, 5:]):
+                parts.append(bridge.original_model(part, past_key_values=cache, use_cache=True).logits)
+            assert torch.allclose(torch.cat(parts, dim=1), bridge(IDS), atol=1e-5)
+
+
+def test_samples_are_those_of_a_plain_loop_without_a_cache(pair):
+    _, slow = pair
+    torch.manual_seed(5)
+    quick_ids, _ = get_samples(pair[0], "There is", batch_size=7, gen_len=9, top_k=6, temperature=0.9)
+    torch.manual_seed(5)
+    ids = slow.to_tokens("There is").expand(7, -1)
+    with torch.no_grad():
+        for _ in range(9):
+            top = slow(ids)[:, -1].topk(6)
+            chosen = torch.multinomial((top.values / 0.9).softmax(-1), 1)
+            ids = torch.cat([ids, top.indices.gather(-1, chosen)], dim=1)
+    assert torch.equal(quick_ids, ids)
+
+
+@pytest.mark.parametrize("maker", [torch.optim.Adam, torch.optim.AdamW])
+def test_the_fused_optimizer_takes_the_plain_ones_steps(maker):
+    finals = []
+    for fuse in (fused.fuse_optimizer, lambda optimizer: None):
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3))
+        optimizer = maker([{"params": layers[0].parameters(), "lr": 1e-2}, {"params": layers[1].parameters()}], maximize=True)
+        fuse(optimizer)
+        for step in range(6):
+            optimizer.zero_grad()
+            layers(torch.full((2, 5), float(step))).tanh().sum().backward()
+            optimizer.step()
+        finals.append(torch.cat([parameter.flatten() for parameter in layers.parameters()]))
+        assert all(group["fused"] is (True if not finals[1:] else None) for group in optimizer.param_groups)
+    assert torch.allclose(*finals, atol=1e-6)
+
+
+@pytest.mark.parametrize("choice", [{"fused": True}, {"fused": False}, {"foreach": True}, {"capturable": False, "amsgrad": True}])
+def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeypatch, choice):
+    made = []
+
+    def mine(model, base_lr, head_lr):
+        groups = [{"params": model.get_base_model_trainable_params(), "lr": base_lr}, {"params": model.get_value_head_params(), "lr": head_lr}]
+        made.append(torch.optim.AdamW(groups, maximize=True, **choice))
+        return made[-1]
+
+    monkeypatch.setattr(schedule, "exercise", lambda name: mine)
+    trainer = RLHFTrainer(small_args())
+    asked = {key: value for key, value in choice.items() if value is not None}
+    assert asked.items() <= made[0].param_groups[0].items()
+    trainer.learning_phase(trainer.rollout_phase())
+    assert trainer.step == 6
+
+
+def test_a_phase_gives_the_metrics_of_a_plain_one(small_args, plain, tmp_path):
+    """One phase: in later ones a rounding may let another token be sampled."""
+    quick = RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "quick", show=False).rows[0]
+    slow = plain(lambda: RLHFTrainer(small_args(total_phases=1))).train(tmp_path / "slow", show=False).rows[0]
+    del quick["seconds"], slow["seconds"]
+    assert quick == pytest.approx(slow, abs=1e-4, rel=1e-4)
+
+
+def test_the_quick_model_still_agrees_with_transformers(tiny_folder, pair):
+    reference = GPT2LMHeadModel.from_pretrained(tiny_folder).eval()
+    with torch.no_grad():
+        assert torch.allclose(pair[0](IDS), reference(IDS).logits, atol=1e-5)
