@@ -131,6 +131,21 @@ def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeyp
     assert trainer.step == 6
 
 
+def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
+    """Split from one weight, the queries', keys' and values' would otherwise lie inside each other's memory."""
+    finals = []
+    for fuse in (True, False):
+        bridge = load_model(str(tiny_folder))
+        trained = [parameter for parameter in bridge_parameters(bridge) if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=0.1, fused=fuse)
+        for number, parameter in enumerate(trained):
+            parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+        optimizer.step()
+        finals.append([parameter.detach() for parameter in trained])
+    for mine, theirs in zip(*finals, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+
+
 def test_a_phase_gives_the_metrics_of_a_plain_one(small_args, plain, tmp_path):
     """One phase: in later ones a rounding may let another token be sampled."""
     quick = RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "quick", show=False).rows[0]

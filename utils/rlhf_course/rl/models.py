@@ -46,6 +46,7 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
         bridge = _boot_folder(_folder_of(name), name, device)
     fuse_attention(bridge)
     freeze_unused_parameters(bridge)
+    make_trainable_parameters_dense(bridge)
     note_special_tokens(bridge.tokenizer.all_special_tokens)
     return bridge
 
@@ -65,6 +66,17 @@ def freeze_unused_parameters(bridge: TransformerBridge) -> None:
     for parameter in parameters:
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None
+
+
+def make_trainable_parameters_dense(bridge: TransformerBridge) -> None:
+    """Give each trainable parameter memory of its own, without gaps.
+
+    The weights that GPT-2's fused one is split into are columns of it. PyTorch's fused optimizers take a parameter for a dense
+    block on the CPU, and would write a column's steps over its neighbours.
+    """
+    for parameter in bridge_parameters(bridge):
+        if parameter.requires_grad and not parameter.is_contiguous():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
 
 
 def bridge_parameters(bridge: TransformerBridge) -> list[nn.Parameter]:
