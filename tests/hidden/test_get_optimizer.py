@@ -9,6 +9,7 @@ from rlhf_course.checks.core import normal
 
 from rlhf_course.grading.drivers.get_optimizer import SIZES
 from rlhf_course.grading.expect import expect
+from rlhf_course.grading.values import named
 
 PARTS = {"base": "the transformer", "head": "the value head"}
 
@@ -27,7 +28,7 @@ def climbed(start, gradients, rates, decay):
 
 def expect_climb(seen, start, gradients, rates, what, why):
     """Ask that both parts went where AdamW takes them; `rates` for each part, one a step."""
-    assert "after" in seen, f"get_optimizer should return an optimizer of torch.optim; a {seen['kind'][0]} came"
+    assert "after" in seen, f"get_optimizer should return an optimizer of torch.optim; a {named(seen['kind'][0])} came"
     for number, (part, name) in enumerate(PARTS.items()):
         path = torch.stack([after[part] for after in seen["after"]])
         own = [pair[number] for pair in gradients]
@@ -59,7 +60,7 @@ def test_it_is_adamw_with_one_group_for_each_part_and_each_parameter_once(get_op
     gradients = constant(1, (1.0, 1.0))
     seen = get_optimizer.steps(**zeros(), gradients=gradients, base_lr=0.02, head_lr=0.02)
     expect_climb(seen, zeros(), gradients, [[0.02], [0.02]], "The first step of", "it is one learning rate up the gradient")
-    assert "AdamW" in seen["kind"], f"The optimizer should be AdamW; it is {seen['kind'][0]}"
+    assert "AdamW" in seen["kind"], f"The optimizer should be AdamW; it is {named(seen['kind'][0])}"
     for part, name in PARTS.items():
         assert set(seen["times"][part]) == {1}, f"Each parameter of {name} should be in the optimizer once; some are there more often"
         assert seen["groups"][part] == 1, f"The parameters of {name} should be in one group; they are spread over several"

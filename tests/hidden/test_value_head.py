@@ -9,6 +9,7 @@ from rlhf_course.checks.tiny import gpt2_folder
 
 from rlhf_course.grading.expect import expect, expect_floats
 from rlhf_course.grading.local import reference_answers
+from rlhf_course.grading.values import named
 
 WIDTH = 24
 SHAPES = [[4 * WIDTH, WIDTH], [4 * WIDTH], [1, 4 * WIDTH], [1]]
@@ -51,7 +52,7 @@ def require_head(seen):
 
 def expect_pair(seen, input_ids, what, dtype=torch.float32):
     """Ask for the right logits and values."""
-    assert "result" not in seen, f"forward_with_value_head should return logits and values; a {seen.get('result', '')[1:-1]} came"
+    assert "result" not in seen, f"forward_with_value_head should return logits and values; a {named(seen.get('result', '')[1:-1])} came"
     logits, values = by_hand(input_ids, dtype)
     expect_floats(seen["values"], 2, f"What came as values of {what}")
     expect(seen["logits"], logits, f"What came as logits of {what}", LOGITS, atol=1e-4)

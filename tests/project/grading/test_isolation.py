@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from rlhf_course.code import REPOSITORY
 from rlhf_course.exercises import EXERCISES
@@ -113,3 +115,19 @@ def test_a_level_gives_right_answers_their_marks_and_attacks_none(level: str):
     *hostile, right = json.loads(done.stdout.splitlines()[-1])
     assert [one["score"] for one in hostile] == [0] * len(attacks), hostile
     assert right["score"] == right["max_score"] == sum(one.points for one in EXERCISES)
+
+
+@pytest.mark.slow
+def test_a_judge_that_is_killed_takes_its_sandboxes_with_it():
+    environment = {**os.environ, "PYTHONPATH": str(isolation.PACKAGE.parent)}
+    command = [sys.executable, str(GRADE), "namespaces", *["loop_deaf_to_signals"] * 50]
+    judge = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    family = []
+    while len(family) < 5:  # two zygotes, the porter, a room and an answer in it
+        assert judge.poll() is None
+        family = psutil.Process(judge.pid).children(recursive=True)
+        time.sleep(0.05)
+    judge.kill()
+    judge.wait()
+    gone, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive

@@ -110,3 +110,13 @@ def test_the_random_state_here_is_left_alone(judge: Judge):
     with judge.answers(submission(normalize_reward=text)) as answers:
         answers.answer("normalize_reward")(torch.ones(3))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_name_of_the_learners_own_making_tells_nothing(judge: Judge):
+    text = "class secret_text(KeyError):\n    pass\n\n\ndef normalize_reward(reward, eps=1e-5):\n    {}\n"
+    with judge.answers(submission(normalize_reward=text.format("raise secret_text"))) as answers:
+        with pytest.raises(AnswerError) as caught:
+            answers.answer("normalize_reward")(torch.ones(3))
+    assert caught.value.message == "KeyError, at line 6 of normalize_reward.py"
+    with judge.answers(submission(normalize_reward=text.format("return secret_text()"))) as answers:
+        assert type(answers.answer("normalize_reward")(torch.ones(3))).__name__ == "object"

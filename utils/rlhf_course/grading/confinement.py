@@ -5,9 +5,9 @@ of their own: nothing here changes the one that judges.
 """
 
 import contextlib
+import math
 import os
 import platform
-import resource
 import secrets
 import shutil
 import signal
@@ -122,7 +122,10 @@ class Uid:
 
     def end(self, pid: int, patience: float) -> int | None:
         """See `Confinement`. The kernel let it start no other process, so that it is all there is."""
-        code = kill_and_wait(pid, os.kill, patience)
+        code = wait_for(pid, patience)
+        if code is None:
+            os.kill(pid, signal.SIGKILL)
+            wait_for(pid)
         shutil.rmtree(self._homes.pop(pid), ignore_errors=True)
         return code
 
@@ -145,13 +148,10 @@ class Unsafe:
         child = os.fork()
         if child == 0:
             without_return(lambda: self._be_learner(run, keep, home))
-        with contextlib.suppress(OSError):  # the child does the same; whoever is first
-            os.setpgid(child, child)
         self._homes[child] = home
         return child
 
     def _be_learner(self, run: Run, keep: int, home: Path) -> None:
-        os.setpgid(0, 0)
         close_all_but(keep)
         settle(home, self._bounds, own_user=False)
         silence()
@@ -159,7 +159,12 @@ class Unsafe:
 
     def end(self, pid: int, patience: float) -> int | None:
         """See `Confinement`. What has left the group of the process is not found."""
-        code = kill_and_wait(pid, os.killpg, patience)
+        code = wait_for(pid, patience)
+        with contextlib.suppress(ProcessLookupError):  # nobody is left, or it has not settled yet
+            os.killpg(pid, signal.SIGKILL)
+        if code is None:
+            os.kill(pid, signal.SIGKILL)
+            wait_for(pid)
         shutil.rmtree(self._homes.pop(pid), ignore_errors=True)
         return code
 
@@ -271,7 +276,10 @@ def live_in(home: Path) -> None:
 
 
 def settle(home: Path, bounds: Bounds, own_user: bool) -> None:
-    """Live in a folder, within bounds. Threads are counted by user, and so can be bounded for a user of its own alone."""
+    """Live in a folder, in a session of its own, within bounds. Threads are counted by user, and so can be bounded for a user of its own alone."""
+    import resource  # no part of Python on Windows
+
+    os.setsid()  # signals to its group reach no one else
     live_in(home)
     bounded = {
         "RLIMIT_AS": bounds.memory + _mapped_bytes(),
@@ -294,7 +302,7 @@ def settle(home: Path, bounds: Bounds, own_user: bool) -> None:
 def _mapped_bytes() -> int:
     """Bytes of address space that this process has mapped, where the system tells."""
     statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0
+    return int(statm.read_text().split()[0]) * os.sysconf("SC_PAGESIZE") if statm.exists() else 0
 
 
 def without_return(run: Callable[[], None]) -> NoReturn:
@@ -309,17 +317,19 @@ def without_return(run: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def kill_and_wait(pid: int, kill: Callable[[int, int], None], patience: float) -> int | None:
-    """Kill a child of this process, and wait until it is gone; see `Confinement.end`."""
-    deadline = time.monotonic() + patience
-    while not (ended := _has_ended(pid)) and time.monotonic() < deadline:
+def wait_for(pid: int, patience: float | None = None) -> int | None:
+    """Wait for a child of this process to end.
+
+    Args:
+        patience: seconds; None for ever.
+
+    Returns: its exit code, or minus the signal that ended it; None where it still runs.
+    """
+    deadline = math.inf if patience is None else time.monotonic() + patience
+    while True:
+        ended, status = os.waitpid(pid, 0 if patience is None else os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            return None
         time.sleep(0.002)
-    with contextlib.suppress(ProcessLookupError):
-        kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code if ended else None
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a child has ended by itself; it stays to be waited for."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

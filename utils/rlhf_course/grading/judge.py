@@ -20,6 +20,8 @@ __all__ = ["IsolationUnavailable", "Judge", "Limits"]
 
 # Language models that a sandbox finds booted.
 _MODELS = 8
+# Characters of a message.
+_MESSAGE = 500
 
 
 class Judge:
@@ -95,10 +97,16 @@ class Judge:
         results = {}
         with self.answers(submission) as answers:
             for exercise in EXERCISES:
-                tests = run_suite(answers, [exercise.name])[exercise.name]
+                tests = [_readable(one) for one in run_suite(answers, [exercise.name])[exercise.name]]
                 mistake = _mistake(answers, exercise) if _status(tests) in ("failed", "error") else None
                 results[exercise.name] = _result(tests, mistake)
         return results
+
+
+def _readable(test: TestResult) -> TestResult:
+    """The same with a message that fits a report, whatever came into it."""
+    message = "".join(one if one.isprintable() else " " for one in test.message[:_MESSAGE])
+    return test.model_copy(update={"message": message})
 
 
 def _result(tests: list[TestResult], mistake: str | None) -> ExerciseResult:

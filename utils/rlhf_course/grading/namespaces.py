@@ -1,5 +1,6 @@
 """The strongest level of isolation: a sandbox with its own files, process numbers, network, names and user."""
 
+import contextlib
 import os
 import select
 import signal
@@ -17,15 +18,15 @@ from rlhf_course.grading.confinement import (
     Users,
     become,
     close_all_but,
-    kill_and_wait,
     live_in,
     readable_paths,
     settle,
     silence,
+    wait_for,
     without_return,
 )
 
-_HOME = Path("/home/learner")
+_HOME = Path("/sandbox")
 _OLD_ROOT = "old-root"
 # The user inside, where this is not root and there is no other user to become.
 _INNER_USER = 1000
@@ -111,7 +112,10 @@ class Namespaces:
     def end(self, pid: int, patience: float) -> int | None:
         """See `Confinement`. The kernel ends everybody in a room before its first process is gone."""
         room = self._rooms.pop(pid)
-        code = kill_and_wait(pid, lambda *_: signal.pidfd_send_signal(room, signal.SIGKILL), patience)
+        code = wait_for(pid, patience)
+        signal.pidfd_send_signal(room, signal.SIGKILL)
+        if code is None:
+            wait_for(pid)
         select.select([room], [], [])
         os.close(room)
         return code
@@ -123,18 +127,28 @@ def _be_porter(orders: socket.socket, disk: int, own_users: bool) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a room ended
     pidfd = os.pidfd_open(os.getpid())
     users = Users()
-    while orders.recv(1):  # ends with the zygote, whose end also ends this process
-        user = users.next() if own_users else _INNER_USER
-        ready, tell = os.pipe()
-        kernel.unshare(kernel.CLONE_NEWPID)
-        room = os.fork()
-        if room == 0:
-            without_return(lambda: _be_room(tell, user, disk))
-        kernel.enter_namespaces_of(pidfd, kernel.CLONE_NEWPID)
-        os.close(tell)
-        made = os.read(ready, 1)
-        os.close(ready)
-        orders.sendall(_ROOM.pack(room if made else 0, user))
+    with contextlib.suppress(ConnectionError):
+        while orders.recv(1):
+            user = users.next() if own_users else _INNER_USER
+            orders.sendall(_ROOM.pack(_new_room(pidfd, user, disk), user))
+
+
+def _new_room(pidfd: int, user: int, disk: int) -> int:
+    """The first process of a new room, once it is made; 0 where it cannot be.
+
+    Args:
+        pidfd: this process.
+    """
+    ready, tell = os.pipe()
+    kernel.unshare(kernel.CLONE_NEWPID)
+    room = os.fork()
+    if room == 0:
+        without_return(lambda: _be_room(tell, user, disk))
+    kernel.enter_namespaces_of(pidfd, kernel.CLONE_NEWPID)
+    os.close(tell)
+    made = os.read(ready, 1)
+    os.close(ready)
+    return room if made else 0
 
 
 def _be_room(tell: int, user: int, disk: int) -> None:

@@ -5,7 +5,7 @@ sandbox, and what a reply says of an exception becomes a message only after each
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
@@ -22,7 +22,7 @@ from rlhf_course.grading.launcher import Sandbox, Zygote
 from rlhf_course.grading.limits import Limits
 from rlhf_course.grading.protocol import Caps, Garbled, Gone, Late, receive, send
 from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.values import Packer, is_place, lists_of_texts, named, unpack
+from rlhf_course.grading.values import OTHER, Packer, is_place, lists_of_texts, named, unpack
 
 # After so many deaths and timeouts an answer is not tried again.
 _DEATHS = 2
@@ -186,17 +186,18 @@ def reference_files(exercise: str) -> dict[str, str]:
     return {name: (SOLUTIONS / PACKAGE / name).read_text() for name in others}
 
 
-def raised(account: Any, file: str, own: Collection[str]) -> AnswerError:
+def raised(account: Any, file: str, own: Mapping[str, str]) -> AnswerError:
     """The error that a worker's account of an exception amounts to; only names and a line are taken from it."""
     known = account if isinstance(account, dict) else {}
     names = known.get("names")
-    classes = tuple(named(one) for one in names[:16]) if isinstance(names, list) and names else ("Exception",)
+    classes = tuple(named(one) for one in names[:16]) if isinstance(names, list) and names else (OTHER,)
     if known.get("missing") is True:
         return AnswerError("missing", NOT_WRITTEN, classes)
+    shown = next((one for one in classes if one != OTHER), "an exception")
     line, where = known.get("line"), known.get("file")
-    if isinstance(where, str) and where in own and type(line) is int and 0 < line < 10**6:
-        return AnswerError("error", f"{classes[0]}, at line {line} of {where}", classes)
-    return AnswerError("error", f"{classes[0]}, outside {file}", classes)
+    if isinstance(where, str) and where in own and type(line) is int and 0 < line <= own[where].count("\n") + 1:
+        return AnswerError("error", f"{shown}, at line {line} of {where}", classes)
+    return AnswerError("error", f"{shown}, outside {file}", classes)
 
 
 def _ended(code: int | None) -> str:

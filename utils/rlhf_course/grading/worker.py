@@ -166,9 +166,8 @@ def _differ(one: Tensor, other: Tensor) -> bool:
 
 def work(connection: socket.socket, home: Path, array_bytes: int) -> None:
     """Be the process of one sandbox."""
-    seed = int.from_bytes(os.urandom(4), "little")
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
     sys.path_importer_cache.clear()
     Worker(connection, home, array_bytes).serve()
