@@ -7,7 +7,7 @@ import pytest
 import torch
 from rlhf_course.checks.core import integers, normal, quarters
 
-from rlhf_course.grading.expect import expect
+from rlhf_course.grading.expect import expect, expect_floats
 
 WHY = "logits at position i are about the token at i + 1; the log-probability of that token is wanted, for tokens after the prefix"
 
@@ -30,6 +30,14 @@ def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_l
         logits, tokens = case(texts, seq, vocab, seed=710 + 2 * number)
         got = get_logprobs(logits.clone(), tokens.clone(), prefix_len)
         expect(got, by_hand(logits, tokens, prefix_len), "The log-probability of the tokens after the prefix", WHY)
+
+
+    logits, vocab = normal(1, 4, 7, seed=717), 7
+    each = integers(0, vocab, 1, 4, seed=718).repeat(vocab, 1)
+    each[:, 3] = torch.arange(vocab)
+    got = get_logprobs(logits.expand(vocab, -1, -1).clone(), each, 3)
+    total = expect_floats(got, 2, "The log-probability of every token in turn").exp().sum(0)
+    expect(total, torch.ones(1), "The sum of the probabilities of all tokens", "they are those of one distribution, over the vocabulary")
 
 
 @pytest.mark.points(1.5)

@@ -23,12 +23,16 @@ def classifier():
     return AutoModelForSequenceClassification.from_pretrained(classifier_folder()).eval(), AutoTokenizer.from_pretrained(classifier_folder())
 
 
+@cache
+@torch.no_grad()
+def positive_alone(text):
+    model, tokenizer = classifier()
+    return model(**tokenizer(text, return_tensors="pt")).logits[0].double().softmax(0)[1]
+
+
 def positive(texts):
     """The probability of the positive class for each text, read alone."""
-    model, tokenizer = classifier()
-    with torch.no_grad():
-        logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].double() for text in texts]
-    return torch.stack([one.softmax(0)[1] for one in logits])
+    return torch.stack([positive_alone(text) for text in texts])
 
 
 @pytest.mark.points(2)

@@ -113,5 +113,7 @@ def account(error: BaseException, path: str, shown: str) -> AnswerError:
         return AnswerError("missing", NOT_WRITTEN, names)
     own = Path(path).resolve()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and Path(frame.filename).resolve() == own]
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == own:
+        lines.append(error.lineno)
     where = f", at line {lines[-1]} of {shown}" if lines else f", outside {shown}"
     return AnswerError("error", f"{names[0]}{where}", names)

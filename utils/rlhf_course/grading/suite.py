@@ -5,6 +5,7 @@ The tests are plain pytest; they are collected once, and run on each submission 
 
 import os
 import sys
+import warnings
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
@@ -54,15 +55,18 @@ def run_suite(
     once = _Once(answers)
     session.config.stash[ANSWERS] = once
     try:
-        results = {}
-        for exercise in exercises:
-            items = [item for item in session.items if item.path.stem == f"test_{BY_NAME[exercise].module}"]
-            if not items:
-                raise CourseError(f"{hidden} holds no test_{BY_NAME[exercise].file}: {exercise} cannot be graded")
-            results[exercise] = [_run(item) for item in items if tests is None or item.originalname in tests]
-        return results
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return {exercise: [_run(item) for item in _items(session, exercise, hidden, tests)] for exercise in exercises}
     finally:
         del session.config.stash[ANSWERS]
+
+
+def _items(session: pytest.Session, exercise: str, hidden: Path, tests: Collection[str] | None) -> list[pytest.Function]:
+    items = [item for item in session.items if item.path.stem == f"test_{BY_NAME[exercise].module}"]
+    if not items:
+        raise CourseError(f"{hidden} holds no test_{BY_NAME[exercise].file}: {exercise} cannot be graded")
+    return [item for item in items if tests is None or item.originalname in tests]
 
 
 class _Once:

@@ -1,0 +1,171 @@
+"""Running the hidden tests: again and again, on answers that fail in every way, with messages that give nothing away."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from rlhf_course.errors import CourseError
+from rlhf_course.grading.answers import AnswerError, LocalAnswers
+from rlhf_course.grading.expect import expect
+from rlhf_course.grading.local import reference_answers, trusted_answers
+from rlhf_course.grading.suite import HIDDEN, UNUSABLE, collected, run_suite
+
+ROOT = HIDDEN.parents[1]
+
+
+class Answers:
+    """Answers of which one does as it is told."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.asked = 0
+
+    def answer(self, exercise):
+        self.asked += 1
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def results_of(answer, exercise="normalize_reward", **options):
+    return run_suite(Answers(answer), [exercise], **options)[exercise]
+
+
+def raising(error):
+    def answer(*args, **kwargs):
+        raise error
+
+    return answer
+
+
+def test_the_same_answers_have_the_same_results_each_time():
+    wrong = LocalAnswers({"normalize_reward": lambda reward, eps=1e-5: (reward - reward.mean()) / (reward.std() + 1e-5)})
+    first, second = (run_suite(wrong, ["normalize_reward"]) for _ in range(2))
+    assert first == second
+    assert {one.status for one in first["normalize_reward"]} == {"passed", "failed"}
+
+
+def test_results_come_in_the_order_of_the_tests_with_sentences_for_names():
+    results = results_of(reference_answers().answer("normalize_reward"))
+    assert [one.name for one in results] == [
+        "the mean becomes 0 and the deviation 1",
+        "equal rewards become zeros",
+        "eps is the one that was passed",
+        "the raw reward is left as it was",
+        "small differences between large rewards are kept",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["error", "timeout", "missing"])
+def test_an_answer_that_gives_no_result_says_why(kind):
+    results = results_of(raising(AnswerError(kind, "ValueError, at line 12 of normalize_reward.py")))
+    assert {(one.status, one.message) for one in results} == {(kind, "ValueError, at line 12 of normalize_reward.py")}
+
+
+def test_an_answer_that_does_not_load_is_asked_for_once():
+    answers = Answers(AnswerError("error", "SyntaxError, at line 3 of normalize_reward.py"))
+    results = run_suite(answers, ["normalize_reward"])["normalize_reward"]
+    assert {one.status for one in results} == {"error"} and answers.asked == 1
+
+
+def test_what_is_broken_in_grading_itself_is_passed_on_and_no_learners_fault():
+    for broken in (CourseError("no sandbox can be had"), BrokenPipeError("gone"), KeyboardInterrupt()):
+        with pytest.raises(type(broken)):
+            results_of(raising(broken))
+
+
+@pytest.mark.parametrize("exercise", ["HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer"])
+def test_a_driver_that_gives_anything_at_all_earns_nothing_and_stops_nothing(exercise):
+    class Driven:
+        def __init__(self, given):
+            self.given = given
+
+        def __getattr__(self, name):
+            return lambda **inputs: self.given
+
+    for given in (None, [], {}, 7, "passed", {"head": [], "calls": [], "phases": [], "kind": ["AdamW"]}, torch.zeros(3)):
+        results = results_of(Driven(given), exercise)
+        assert not any(one.status == "passed" for one in results)
+        assert all(one.message.startswith(UNUSABLE) if one.status == "error" else one.message for one in results)
+
+
+def test_only_the_asked_tests_run():
+    results = results_of(reference_answers().answer("normalize_reward"), tests={"test_equal_rewards_become_zeros"})
+    assert [one.name for one in results] == ["equal rewards become zeros"]
+
+
+def test_an_exception_is_told_by_its_type_and_the_learners_own_line(tmp_path):
+    package = tmp_path / "part1_rlhf"
+    package.mkdir()
+    text = "def normalize_reward(reward, eps=1e-5):\n    print('noise')\n    raise ValueError(f'secret {reward}')\n"
+    (package / "normalize_reward.py").write_text(text)
+    (package / "calc_kl_penalty.py").write_text("def calc_kl_penalty(:\n")
+    answers = trusted_answers(tmp_path)
+    results = run_suite(answers, ["normalize_reward", "calc_kl_penalty", "get_logprobs"])
+    assert {one.message for one in results["normalize_reward"]} == {"ValueError, at line 3 of normalize_reward.py"}
+    assert {one.message for one in results["calc_kl_penalty"]} == {"SyntaxError, at line 1 of calc_kl_penalty.py"}
+    assert {(one.status, one.message) for one in results["get_logprobs"]} == {("missing", "there is no get_logprobs.py")}
+
+
+def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
+    shutil.copytree(HIDDEN, tmp_path / "hidden", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = tmp_path / "hidden/test_normalize_reward.py"
+    changed.write_text(changed.read_text().replace("points(0.5)", "points(7)"))
+    answer = reference_answers().answer("normalize_reward")
+    assert sum(one.points for one in results_of(answer, hidden=tmp_path / "hidden")) == 17
+    assert sum(one.points for one in results_of(answer)) == 4
+
+
+def test_a_test_that_does_not_say_what_it_is_worth_is_refused(tmp_path):
+    shutil.copy(HIDDEN / "conftest.py", tmp_path)
+    (tmp_path / "test_normalize_reward.py").write_text("def test_nothing(normalize_reward):\n    pass\n")
+    with pytest.raises(CourseError, match="points"):
+        results_of(reference_answers().answer("normalize_reward"), hidden=tmp_path)
+    with pytest.raises(CourseError, match="test_get_logprobs.py"):
+        results_of(reference_answers().answer("get_logprobs"), "get_logprobs", hidden=tmp_path)
+
+
+def test_an_instructor_can_run_the_tests_by_hand():
+    chosen = [str(HIDDEN / "test_normalize_reward.py"), str(HIDDEN / "test_compute_advantages.py")]
+    for folder, code in (("solutions", 0), ("notebooks", 1)):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, "--answers", str(ROOT / folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+
+
+WANTED = torch.tensor([1.0, -2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (-WANTED, "has the wrong sign"),
+        (3 * WANTED, "too large throughout, by one factor"),
+        (WANTED - 1, "too small throughout, by one amount"),
+        (0 * WANTED, "is zero, and should not be"),
+        (WANTED.flip(0), "is not right: because"),
+        (WANTED / 0, "is not finite"),
+        (WANTED.long(), "should hold floats; int64 came"),
+        (WANTED[:2], "another size than wanted along dimension 0"),
+        (WANTED[None], "should have 1 dimension; 2 came"),
+        (WANTED.tolist(), "should be a tensor; a list came"),
+        (None, "should be a tensor; nothing (None) came"),
+    ],
+)
+def test_a_comparison_says_how_a_result_differs(got, words):
+    with pytest.raises(AssertionError) as raised:
+        expect(got, WANTED, "The result", "because")
+    assert str(raised.value).startswith("The result") and words in str(raised.value)
+
+
+def test_each_of_several_right_results_will_do():
+    expect(WANTED, [WANTED + 1, WANTED], "The result")
+    expect(WANTED.double(), WANTED, "The result in double precision")
+
+
+def test_hidden_tests_hold_a_test_for_every_exercise_and_nothing_else():
+    from rlhf_course.exercises import EXERCISES
+
+    assert {item.path.name for item in collected()} == {f"test_{one.file}" for one in EXERCISES}
