@@ -1,6 +1,7 @@
 """Tiny language models booted ahead of time, for a process that forks once for each answer it runs."""
 
-from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,18 @@ def lay_in(count: int) -> None:
 
     No backward pass runs: after one, a process can fork, and its children can compute no gradients.
     """
-    folder = Path(tiny.gpt2_folder())
-    while len(tiny._fleet) < count:
-        bridge = models._boot_folder(folder, str(folder), torch.device("cpu"))
-        used = _leaves(bridge(torch.zeros((1, 2), dtype=torch.long)))
-        for parameter in models.bridge_parameters(bridge):
-            parameter.requires_grad_(id(parameter) in used)
-        tiny._fleet.append(tiny._Lent(bridge))
+    with mock.patch.object(models, "freeze_unused_parameters", _freeze_by_the_graph):
+        while len(tiny._fleet) < count:
+            tiny._fleet.append(tiny._Lent(models.load_model(tiny.gpt2_folder(), device="cpu")))
+
+
+def _freeze_by_the_graph(bridge: Any) -> None:
+    parameters = models.bridge_parameters(bridge)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    used = _leaves(bridge(torch.zeros((1, 2), dtype=torch.long)))
+    for parameter in parameters:
+        parameter.requires_grad_(id(parameter) in used)
 
 
 def _leaves(result: Tensor) -> set[int]:
