@@ -30,6 +30,7 @@ USUAL = {"prefix": "This is", "gen_len": GEN, "batch_size": 6, "num_minibatches"
 @cache
 def policy_model():
     """The policy, made of the reference's class."""
+    reference_answers()  # which makes `part1_rlhf` the reference's
     model = exercise("HookedTransformerWithValueHead").from_pretrained(gpt2_folder(), device="cpu")
     with torch.no_grad():
         for parameter, numbers in zip(model.get_value_head_params(), HEAD, strict=True):
