@@ -13,6 +13,8 @@ from string import Template
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
+from rlhf_course.models.recipe.train import SECOND_PEAK
+
 HERE = Path(__file__).parent
 EMBEDDED = HERE.parent / "embedded"
 PROMPTS = ("This is", "There is", "This movie was really")
@@ -36,6 +38,26 @@ def data_table(sources: list[dict], bits: dict[str, float]) -> str:
         }
         for s in sources
     ])
+
+
+def weighted(bits: dict[str, float], sources: list[dict]) -> float:
+    """Bits a character over the sources, weighted by their shares of the training windows."""
+    shares = {s["source"]: s["share"] for s in sources if s["source"] in bits}
+    return sum(bits[name] * share for name, share in shares.items()) / sum(shares.values())
+
+
+def cycles(facts: dict, losses: list[dict[str, str]], sources: list[dict]) -> str:
+    """What is to be said when the run began with a trained model's weights; else nothing."""
+    if facts["earlier_bits"] is None:
+        return ""
+    earlier = [row for row in losses if float(row["minutes"]) <= facts["minutes"] - facts["own_minutes"] + 0.01][-1]
+    return (
+        f"Training went through two cycles of the learning rate. The second, of {facts['own_minutes']:.0f} minutes, began after "
+        f"{int(earlier['tokens']) / 1e6:.1f} million tokens with the first one's weights, at {SECOND_PEAK} of the rates, and with "
+        "texts that had been written meanwhile; the data above are what it read. On its held-out documents, weighted by the sources' "
+        f"shares, the first cycle's model has {weighted(facts['earlier_bits'], sources):.3f} bits a character, and this one "
+        f"{weighted(facts['bits'], sources):.3f}.\n\n"
+    )
 
 
 @torch.inference_mode()
@@ -107,7 +129,7 @@ def card(work: Path, run: Path, folder: Path) -> str:
         first_bits=losses[0]["held_out_bits_per_character"],
         last_bits=losses[-1]["held_out_bits_per_character"], last_loss=losses[-1]["train_loss"],
         total_mb=f"{sum(s['train_mb'] for s in sources):.1f}", written_mb=f"{written:.1f}",
-        reviews_bits=f"{facts['bits'].get('written-review', float('nan')):.2f}",
+        cycles=cycles(facts, losses, sources), threads=facts["threads"],
         data=data_table(sources, facts["bits"]), samples=samples(folder), top_k=TOP_K, seed=SEED,
     )
 

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    writer = Writer(int8=False, max_len=48)
+    writer = Writer(max_len=48)
     save_embeddings(writer, args.work / "embeddings.npz")
     wanted = contexts(writer, sentence_beginnings(args.work, writer, args.beginnings))
     totals = next_words(writer, wanted)

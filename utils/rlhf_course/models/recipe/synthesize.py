@@ -24,22 +24,22 @@ CHAT = "<|im_start|>user\n{ask}<|im_end|>\n<|im_start|>assistant\n"
 POOL = 400  # requests drawn for a batch; those of the commonest length are taken
 
 
-def draw_batch(seed: int, writer: Writer, prompts: int, copies: int, chat: str) -> tuple[list[Request], torch.Tensor]:
-    """`prompts` requests whose token sequences all have one length, and these sequences."""
+def draw_batch(seed: int, writer: Writer, args: argparse.Namespace, chat: str) -> tuple[list[Request], torch.Tensor]:
+    """`args.prompts` requests whose token sequences all have one length, and these sequences."""
     rng = random.Random(seed)
     by_length: dict[int, list[tuple[Request, list[int]]]] = defaultdict(list)
     for _ in range(POOL):
-        request = draw_request(rng, copies)
+        request = draw_request(rng, args.copies, args.reviews)
         ids = writer.tokenizer.encode(chat.format(ask=request.ask), add_special_tokens=False)
         by_length[len(ids)].append((request, ids))
-    full = [pool for pool in by_length.values() if len(pool) >= prompts]
-    chosen = rng.choice(full or [max(by_length.values(), key=len)])[:prompts]
+    full = [pool for pool in by_length.values() if len(pool) >= args.prompts]
+    chosen = rng.choice(full or [max(by_length.values(), key=len)])[: args.prompts]
     return [request for request, _ in chosen], torch.tensor([ids for _, ids in chosen])
 
 
 def write_batch(seed: int, writer: Writer, args: argparse.Namespace) -> list[dict]:
     """The texts of one batch as records: batch, kind, label, ask, opening, text, whether it came to an end."""
-    requests, prompts = draw_batch(seed, writer, args.prompts, args.copies, CHAT if args.plain else SYSTEM + CHAT)
+    requests, prompts = draw_batch(seed, writer, args, CHAT if args.plain else SYSTEM + CHAT)
     rows = [(request, opening) for request in requests for opening in request.openings]
     openings = [writer.tokenizer.encode(opening, add_special_tokens=False) for _, opening in rows]
     generator = torch.Generator().manual_seed(seed)
@@ -62,8 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--prompts", type=int, default=8, help="requests in a batch")
+    parser.add_argument("--prompts", type=int, default=16, help="requests in a batch")
     parser.add_argument("--copies", type=int, default=10, help="texts for each request")
+    parser.add_argument("--reviews", type=float, default=0.4, help="share of film reviews among the texts")
     parser.add_argument("--max-new", type=int, default=140, help="tokens of a text at most")
     parser.add_argument("--temperature", type=float, default=Sampling.temperature)
     parser.add_argument("--threads", type=int, default=1)
