@@ -2,13 +2,15 @@
 
 import csv
 import json
+import random
 
 import numpy as np
 import pytest
 import torch
 from rlhf_course.models.recipe.prompts import NEUTRAL_OPENINGS, draw_review
-from rlhf_course.models.recipe.sentiment import Settings, Teacher, calibration
+from rlhf_course.models.recipe.sentiment import Settings, Teacher, calibration, fit
 from rlhf_course.models.recipe.train import SECOND_PEAK, Run
+from rlhf_course.models.sentiment import BUCKETS
 from rlhf_course.rl.models import EMBEDDED
 
 
@@ -55,8 +57,6 @@ def test_a_stopped_second_cycle_goes_on_where_it_was(work):
 
 
 def test_half_of_the_openings_of_reviews_do_not_give_the_label_away():
-    import random
-
     request = draw_review(random.Random(1), copies=400, label=0)
     neutral = sum(opening in NEUTRAL_OPENINGS for opening in request.openings)
     assert 150 < neutral < 250
@@ -64,26 +64,29 @@ def test_half_of_the_openings_of_reviews_do_not_give_the_label_away():
 
 @pytest.fixture
 def teacher(tmp_path) -> Teacher:
-    """Of 600 passages with states along one true direction; the labels of the first 60 are the wrong way round."""
+    """Of 300 reviews whose states lie along one true direction; the first 30 say the contrary of what was asked for."""
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, 600)
-    states = rng.normal(size=(600, 23)) + np.outer(2 * truth - 1, np.eye(23)[3]) * 2
-    asked = np.concatenate([1 - truth[:60], truth[60:]])
-    words = np.stack([-6 * np.eye(23)[3], np.zeros(23), 6 * np.eye(23)[3]])
-    np.savez(tmp_path / "verdicts.npz", texts=np.array([f"text {t}" for t in truth]), labels=asked, states=states,
-             words=np.array(["awful", "table", "lovely"]), word_states=words)
+    truth, axis = rng.integers(0, 2, 300), np.eye(23)[3]
+    np.savez(
+        tmp_path / "verdicts.npz",
+        reviews=np.array([f"all in all {'lovely' if side else 'awful'}" for side in truth]),
+        labels=np.concatenate([1 - truth[:30], truth[30:]]),
+        passages=np.repeat(np.array(["awful", "lovely"])[truth], 2),
+        states=rng.normal(size=(600, 23)) + np.outer(2 * np.repeat(truth, 2) - 1, 2 * axis),
+    )
     return Teacher(tmp_path / "verdicts.npz", Settings())
 
 
-def test_the_teacher_overrules_labels_that_the_text_contradicts(teacher):
-    asked = teacher.labels[:60] == 1
-    assert ((teacher.passages[:60] > 0) != asked).mean() > 0.85
-    truth = np.array([text == "text 1" for text in teacher.texts])
-    assert ((teacher.passages > 0) == truth).mean() > 0.9
+def test_the_teacher_overrules_a_label_that_the_text_contradicts(teacher):
+    truth = np.array([passage == "lovely" for passage in teacher.passages])
+    assert ((teacher.verdicts > 0) == truth).mean() > 0.9
+    assert ((teacher.verdicts[:60] > 0) == truth[:60]).mean() > 0.85
 
 
-def test_the_teacher_orders_words_and_finds_an_ordinary_one_neutral(teacher):
-    assert teacher.words["awful"] < -1 < teacher.words["table"] == 0 < 1 < teacher.words["lovely"]
+def test_the_classifier_learns_what_the_teacher_says(teacher):
+    settings = Settings(steps=40)
+    model = fit(settings, np.zeros(BUCKETS), np.zeros((BUCKETS, 1), np.float32), teacher)
+    assert model.logit("lovely") > 0.3 and model.logit("awful") < -0.3
 
 
 def test_calibration_turns_scores_into_log_odds():

