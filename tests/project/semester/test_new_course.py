@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS
+from conftest import NOTEBOOKS, run_nbgrader
 from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
@@ -79,3 +80,45 @@ def test_the_exchange_is_open_to_learners_and_their_settings_name_it(tmp_path):
 def test_the_command_line_starts_without_loading_nbgrader():
     code = "import sys, rlhf_course.cli; sys.exit('nbgrader' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_solution_that_ran_in_the_source_is_not_released(course):
+    from nbgrader.apps import GenerateAssignmentApp
+
+    solved = (REPOSITORY / "solutions/part1_rlhf/get_optimizer.py").read_text()
+    (course / "source" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").write_text(solved)
+    run_nbgrader(GenerateAssignmentApp, course, ASSIGNMENT, "--force")
+    released = (course / "release" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").read_text()
+    assert released == (REPOSITORY / "notebooks/part1_rlhf/get_optimizer.py").read_text()
+
+
+def test_a_release_with_an_answer_in_another_file_is_taken_away_again(course):
+    from nbgrader.apps import GenerateAssignmentApp
+
+    solved = (REPOSITORY / "solutions/part1_rlhf/get_optimizer.py").read_text()
+    (course / "source" / ASSIGNMENT / "my_notes.txt").write_text(solved)
+    with pytest.raises(SystemExit):
+        run_nbgrader(GenerateAssignmentApp, course, ASSIGNMENT, "--force")
+    assert not (course / "release" / ASSIGNMENT).exists()
+
+
+def test_zips_of_a_platform_are_collected_with_the_files_beside_the_notebooks(course):
+    from nbgrader.apps import ZipCollectApp
+
+    archive = course / "downloaded" / ASSIGNMENT / "archive"
+    archive.mkdir(parents=True)
+    with zipfile.ZipFile(archive / "ada.zip", "w") as packed:
+        packed.writestr("notebooks/07_optimizer.ipynb", "{}")
+        packed.writestr("notebooks/part1_rlhf/get_optimizer.py", "mine = 1\n")
+        packed.writestr("backup/part1_rlhf/get_optimizer.py", "mine = 1\n")
+        packed.writestr("../../evil.py", "x")
+    (archive / "ben.zip").write_bytes(b"PK\x03\x04 broken")
+    (archive / "Cy Li_4711_assignsubmission_file").mkdir()
+    (archive / "Cy Li_4711_assignsubmission_file/trainer.py").write_text("mine = 2\n")
+    run_nbgrader(ZipCollectApp, course, ASSIGNMENT)
+    collected = {path.relative_to(course / "submitted").as_posix() for path in (course / "submitted").rglob("*") if path.is_file()}
+    assert collected == {
+        "ada/part1_rlhf/07_optimizer.ipynb",
+        "ada/part1_rlhf/part1_rlhf/get_optimizer.py",
+        "Cy Li_4711_assignsubmission_file/part1_rlhf/part1_rlhf/trainer.py",
+    }

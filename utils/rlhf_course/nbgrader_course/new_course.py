@@ -35,7 +35,7 @@ c = get_config()  # noqa: F821: nbgrader puts it there
 c.CourseDirectory.course_id = {course_id}
 c.Exchange.root = {exchange}
 # Runs and their checkpoints stay at home: they are large, and nobody grades them.
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history"]
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
 c.CourseDirectory.max_dir_size = 100_000_000
 '''
 

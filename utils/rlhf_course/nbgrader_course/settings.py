@@ -3,22 +3,30 @@
 import os
 import sqlite3
 import sys
+import warnings
 from typing import Any
 
 import nbgrader.apps.api
 import nbgrader.apps.autogradeapp
+import nbgrader.apps.generateassignmentapp
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearOutput
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SAWarning
 
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS
 from rlhf_course.errors import CourseError
 from rlhf_course.nbgrader_course.autograde import JudgedAutograde
+from rlhf_course.nbgrader_course.collect import CourseCollector, SafeExtractor
+from rlhf_course.nbgrader_course.generate import StubbedAssignment
 from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 
-# The modules through which the shell's `nbgrader autograde` and the formgrader's button reach the converter.
-_USERS = (nbgrader.apps.autogradeapp, nbgrader.apps.api)
+# The modules through which the shell's commands and the formgrader's buttons reach nbgrader's converters.
+_USERS = {
+    "Autograde": (JudgedAutograde, (nbgrader.apps.autogradeapp, nbgrader.apps.api)),
+    "GenerateAssignment": (StubbedAssignment, (nbgrader.apps.generateassignmentapp, nbgrader.apps.api)),
+}
 # Seconds that a process waits for another one to leave the gradebook.
 _PATIENCE = 120
 
@@ -34,15 +42,21 @@ def configure(config: Any, course: str) -> None:
         CourseError: this nbgrader takes its converters from elsewhere.
     """
     config.CourseDirectory.root = course
-    config.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history"]
+    config.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
     config.CourseDirectory.max_dir_size = 100_000_000
     config.ClearSolutions.update(CLEAR_SOLUTIONS)
     _replace(config.GenerateAssignment, ClearOutput, ClearOutputButExpected)
-    for module in _USERS:
-        if not issubclass(getattr(module, "Autograde", type(None)), JudgedAutograde.__base__):
-            raise CourseError(f"{module.__name__} of this nbgrader has no converter to replace: install the version of requirements.lock")
-        module.Autograde = JudgedAutograde
+    config.ZipCollectApp.extractor_plugin = SafeExtractor
+    config.ZipCollectApp.collector_plugin = CourseCollector
+    config.CourseCollector.valid_ext = [".ipynb", ".py"]
+    for name, (ours, modules) in _USERS.items():
+        for module in modules:
+            if not issubclass(getattr(module, name, type(None)), ours.__base__):
+                raise CourseError(f"{module.__name__} of this nbgrader has no {name} to replace: install the version of requirements.lock")
+            setattr(module, name, ours)
     _find_programs()
+    # nbgrader's own queries make the SQLAlchemy of the lock warn, three times in each process.
+    warnings.filterwarnings("ignore", category=SAWarning)
     if not event.contains(Engine, "connect", _be_patient):
         event.listen(Engine, "connect", _be_patient)
 
