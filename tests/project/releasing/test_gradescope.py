@@ -1,0 +1,99 @@
+"""The autograder for Gradescope, run as Gradescope runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.releasing.gradescope import write_autograder
+from rlhf_course.releasing.on_gradescope import as_gradescope
+
+
+def test_results_have_gradescopes_form_and_say_what_was_not_right():
+    tests = [
+        TestResult(name="it is summed", points=5, status="passed"),
+        TestResult(name="it is stable", points=3, status="failed", message="came nan,\nwanted a number"),
+    ]
+    exercises = {
+        "calc_kl_penalty": ExerciseResult(score=5, max_score=8, status="failed", tests=tests, mistake="you took softmax and then log"),
+        "get_optimizer": ExerciseResult(score=0, max_score=8, status="missing", tests=tests),
+    }
+    result = SubmissionResult(name="x", score=5, max_score=16, seconds=3.2, warnings=["trainer.py is a link"], exercises=exercises)
+    made = as_gradescope(result)
+    assert (made["score"], made["output"], made["stdout_visibility"]) == (5, "trainer.py is a link", "hidden")
+    kl, optimizer = made["tests"]
+    assert (kl["name"], kl["score"], kl["max_score"], kl["status"]) == ("calc_kl_penalty", 5, 8, "failed")
+    assert "+ it is summed (5)" in kl["output"] and "    wanted a number" in kl["output"] and "softmax and then log" in kl["output"]
+    assert optimizer["output"] == "nothing was handed in for this exercise"
+
+
+@pytest.fixture
+def platform():
+    """/autograder as Gradescope lays it out, elsewhere; like there, every user may pass through it."""
+    home = Path(tempfile.mkdtemp(prefix="autograder-"))
+    home.chmod(0o755)
+    for folder in ("source", "submission", "results"):
+        (home / folder).mkdir()
+    write_autograder(home / "autograder.zip")
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", home / "autograder.zip", home / "source"], check=True)
+    shutil.copy(home / "source/run_autograder", home / "run_autograder")
+    (home / "run_autograder").chmod(0o755)
+    yield home
+    shutil.rmtree(home)
+
+
+def test_scripts_may_be_run_and_the_archive_holds_what_the_judge_needs(tmp_path):
+    write_autograder(tmp_path / "autograder.zip")
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+    assert modes["setup.sh"] & 0o111 and modes["run_autograder"] & 0o111
+    assert {f"course/solutions/{PACKAGE}/trainer.py", "course/tests/hidden/test_trainer.py", "course/requirements.lock"} <= set(modes)
+
+
+def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_the_tests(platform):
+    programs, log = platform / "programs", platform / "log"
+    programs.mkdir()
+    record = f'#!/bin/sh\necho "$0 $*" >> {log}\n'
+    venv = f'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp {programs}/python3.11 "$3/bin/python"; fi\n'
+    for name, body in {"python3.11": record + venv, "apt-get": record}.items():
+        (programs / name).write_text(body)
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["bash", platform / "source/setup.sh"], env=environment, check=True)
+    steps = log.read_text()
+    assert "apt-get" not in steps, "the Python that is wanted was there"
+    assert steps.index("-m venv") < steps.index("torch==2.13.0 --index-url") < steps.index("-r ")
+    assert str(platform / "source/course/requirements.lock") in steps
+    for secret in ("solutions", "tests"):
+        assert (platform / "source/course" / secret).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="Gradescope runs autograders as root, which this test has to be for users of their own")
+def test_a_submission_is_graded_as_on_the_platform(platform):
+    (platform / "venv").symlink_to(Path(sys.prefix))
+    handed_in = platform / "submission" / PACKAGE
+    shutil.copytree(REPOSITORY / "solutions" / PACKAGE, handed_in)
+    (handed_in / "trainer.py").unlink()
+    wrong = (REPOSITORY / "tests/hidden/mistakes/calc_kl_penalty.py").read_text() + "\n\ncalc_kl_penalty = sums_over_positions\n"
+    (handed_in / "calc_kl_penalty.py").write_text(wrong)
+    look = "import os\n\n\ndef get_optimizer(model, base_lr, head_lr):\n    raise ValueError(open({!r}).read()[:9])\n"
+    (handed_in / "get_optimizer.py").write_text(look.format(str(platform / "source/course/tests/hidden/test_get_optimizer.py")))
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RLHF_COURSE_DESK")}
+    subprocess.run([platform / "run_autograder"], cwd="/", env=environment, check=True, timeout=600)
+    made = json.loads((platform / "results/results.json").read_text())
+    tests = {test["name"]: test for test in made["tests"]}
+    passed = {name for name, test in tests.items() if test["status"] == "passed"}
+    assert passed == set(BY_NAME) - {"RLHFTrainer", "calc_kl_penalty", "get_optimizer"}
+    assert made["score"] == sum(test["score"] for test in made["tests"]) < sum(one.points for one in EXERCISES)
+    assert "known mistake" in tests["calc_kl_penalty"]["output"]
+    assert tests["get_optimizer"]["score"] == 0 and "PermissionError" in tests["get_optimizer"]["output"]
+    assert "nothing was handed in" in tests["RLHFTrainer"]["output"]

@@ -1,0 +1,268 @@
+"""A whole semester: the commands of the instructor's guide, run as they stand there, with five learners.
+
+Real nbgrader commands, a real exchange and gradebook, and the real judge.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
+from rlhf_course.releasing.leaks import leaks
+
+pytestmark = pytest.mark.slow
+
+GUIDE = REPOSITORY / "docs/instructors_guide.md"
+ANSWERS = REPOSITORY / "solutions" / PACKAGE
+LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
+ALL = sum(one.points for one in EXERCISES)
+HALF = ("HookedTransformerWithValueHead", "reward_fn_char_count", "normalize_reward", "compute_advantages", "calc_kl_penalty")
+BRAINSTORM = 2
+
+# What an attacker's file says of an exercise: it lies about the score, fails the others, and looks for what is hidden.
+HOSTILE = '''
+import os, sys, atexit
+
+def get_optimizer(model, base_lr, head_lr):
+    print("score: 8/8", file=sys.stderr)
+    for folder in ("/", os.getcwd(), os.path.expanduser("~")):
+        for root, _, files in os.walk(folder):
+            for name in files:
+                if name.startswith("test_") or name == "gradebook.db":
+                    open(os.path.join(root, name), "w").write("pwned")
+            break
+    os._exit(0)
+'''
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The guide's commands, block by block, each with who runs it."""
+    return [(who.strip() or "instructor", text) for who, text in re.findall(r"^```sh([ \w]*)\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)]
+
+
+class Semester:
+    """A home for the instructor and each learner, and the guide's blocks played in them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.course = home, home / "rlhf-2027"
+        self.blocks = blocks()
+        programs = Path(sys.executable).parent
+        self.environment = {**os.environ, "HOME": str(home), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY / "utils")}
+        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", "RLHF_COURSE_DESK"):
+            self.environment.pop(name, None)
+
+    def run(self, commands: str, where: Path | None = None, check: bool = True) -> str:
+        """Run commands in a shell; returns what they print."""
+        shell = ["bash", "-euo", "pipefail", "-c", commands]
+        done = subprocess.run(shell, cwd=where or self.home, env=self.environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0 or not check, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+    def play(self, holds: str) -> str:
+        """Play the instructor's next block of the guide, which holds a command."""
+        who, commands = next((who, text) for who, text in self.blocks if holds in text)
+        self.blocks.remove((who, commands))
+        assert who in ("instructor", "zips")
+        return self.run(commands)
+
+    def play_learners(self, holds: str, learners: tuple[str, ...] = LEARNERS, **options: bool) -> None:
+        """Let learners play a block of the guide, each at home."""
+        who, commands = next((who, text) for who, text in self.blocks if holds in text)
+        self.blocks.remove((who, commands))
+        assert who.startswith("learner")
+        for learner in learners:
+            self.run(commands, self.home / learner, **options)
+
+    def grades(self, file: str = "grades.csv") -> dict[str, dict[str, str]]:
+        """Rows of the exported table, by learner."""
+        with (self.course / file).open() as table:
+            return {row["student_id"]: row for row in csv.DictReader(table)}
+
+    def scores(self) -> dict[str, float]:
+        """Scores, exported anew."""
+        self.run("nbgrader export --to grades.csv", self.course)
+        return {learner: float(row["score"]) for learner, row in self.grades().items()}
+
+
+def answer(folder: Path, name: str, text: str | None = None) -> None:
+    """Write an exercise's file in a learner's folder; by default the reference answer."""
+    file = BY_NAME[name].file
+    (folder / ASSIGNMENT / PACKAGE / file).write_text(text or (ANSWERS / file).read_text())
+
+
+def edit(path: Path, do: Callable[[nbformat.NotebookNode], None]) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    do(notebook)
+    path.write_text(json.dumps(notebook))
+
+
+def cell_of(notebook: nbformat.NotebookNode, grade_id: str) -> nbformat.NotebookNode:
+    return next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def mistaken(name: str, mistake: str) -> str:
+    """A known mistake as a learner would hand it in: under the exercise's name."""
+    return (REPOSITORY / "tests/hidden/mistakes" / BY_NAME[name].file).read_text() + f"\n\n{name} = {mistake}\n"
+
+
+def work(home: Path) -> None:
+    """What the five learners do."""
+    for one in EXERCISES:
+        answer(home / "ada", one.name)
+        answer(home / "mangled", one.name)
+        if one.name != "get_optimizer":
+            answer(home / "hostile", one.name)
+    for name in HALF:
+        answer(home / "half", name)
+    answer(home / "slips", "calc_kl_penalty", mistaken("calc_kl_penalty", "sums_over_positions"))
+    answer(home / "slips", "compute_advantages")
+    answer(home / "hostile", "get_optimizer", HOSTILE)
+    edit(home / "ada" / ASSIGNMENT / "04_sampling_and_rewards.ipynb", _write_ideas)
+    edit(home / "hostile" / ASSIGNMENT / "07_optimizer.ipynb", _claim_full_points)
+    for number, path in enumerate(sorted((home / "mangled" / ASSIGNMENT).glob("*.ipynb"))):
+        _mangle(path, number)
+
+
+def _write_ideas(notebook):
+    cell_of(notebook, "brainstorm_periods").source += "\nShort sentences, abbreviations, initials, ellipses, versions."
+    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", data={"text/plain": "a plot of mine"})]
+
+
+def _claim_full_points(notebook):
+    cell_of(notebook, "check-get_optimizer").outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": "8.0"})]
+
+
+def _mangle(path: Path, number: int) -> None:
+    if number % 4 == 0:
+        path.unlink()
+    elif number % 4 == 1:
+        path.write_text(path.read_text()[:-400])
+    elif number % 4 == 2:
+        edit(path, lambda notebook: notebook.cells.extend(nbformat.from_dict([{**cell, "id": f"c{n}"} for n, cell in enumerate(notebook.cells)])))
+    else:
+        edit(path, lambda notebook: notebook.update(cells=[cell for cell in notebook.cells if "nbgrader" not in cell.metadata][::-1]))
+
+
+@pytest.fixture(scope="module")
+def semester(tmp_path_factory):
+    """The semester up to collected submissions."""
+    home = tmp_path_factory.mktemp("home")
+    played = Semester(home)
+    played.play("new-course")
+    played.play("generate_assignment")
+    for learner in LEARNERS:
+        (home / learner).mkdir()
+        settings = (played.course / "for_learners/nbgrader_config.py").read_text()
+        # All learners of this test are one user of this machine; nbgrader would tell them apart by their accounts.
+        (home / learner / "nbgrader_config.py").write_text(settings + f'c.CourseDirectory.student_id = "{learner}"\n')
+    played.play_learners("fetch_assignment")
+    work(home)
+    played.play_learners("validate", ("ada",))
+    for learner in LEARNERS[1:]:
+        played.run("nbgrader submit part1_rlhf", home / learner)
+    return played
+
+
+def test_the_semester(semester):
+    """One story, so one test: each step stands on the one before."""
+    course, home = semester.course, semester.home
+    released = {path.relative_to(home): path.read_bytes() for path in (home / "exchange").rglob("*") if path.is_file() and "outbound" in path.parts}
+    assert released and not leaks(released, REPOSITORY)
+
+    semester.play("nbgrader collect")
+    assert {path.name for path in (course / "submitted").iterdir()} == set(LEARNERS)
+    scores = semester.scores()
+    by_exercise = sum(BY_NAME[name].points for name in HALF)
+    assert scores["ada"] == scores["mangled"] == ALL
+    assert scores["half"] == by_exercise
+    assert BY_NAME["compute_advantages"].points <= scores["slips"] < BY_NAME["compute_advantages"].points + BY_NAME["calc_kl_penalty"].points
+    assert scores["hostile"] == ALL - BY_NAME["get_optimizer"].points
+    assert all(float(row["max_score"]) == ALL + BRAINSTORM for row in semester.grades().values())
+    notes = "".join(path.read_text() for path in (course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))
+    assert len(list((course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))) == 10
+    for note in ("was not handed in", "could not be read", "is there 2 times", "another order", "was missing"):
+        assert note in notes
+
+    grade_by_hand(course, "ada", 2)
+    semester.play("--student=ada --force")
+    assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM}
+    semester.run("nbgrader autograde part1_rlhf --force", course)
+    assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM}, "grading again changes nothing"
+
+    semester.play("generate_feedback")
+    semester.play_learners("fetch_feedback")
+    feedback = {learner: "".join(path.read_text() for path in (home / learner).rglob("feedback/**/*.html")) for learner in LEARNERS}
+    assert "a plot of mine" in feedback["ada"] and "positions" in feedback["slips"]
+    assert "known mistake" in feedback["slips"] and "raised an error" in feedback["hostile"]
+    pages = {Path(learner, path.name): path.read_bytes() for learner in LEARNERS[1:3] for path in (home / learner).rglob("feedback/**/*.html")}
+    assert pages and not _sources(pages)
+    assert f"ada,,,ada,,{ALL + BRAINSTORM}" in (course / "canvas.csv").read_text().replace(" ", "")
+    assert f"half,{by_exercise:g}" in (course / "moodle.csv").read_text()
+
+    semester.play("--html report")
+    results = json.loads((course / "results.json").read_text())
+    assert {one["name"]: one["score"] for one in results["submissions"]} == scores
+    assert (course / "report/index.html").is_file() and (course / "similarity/index.html").is_file()
+
+    archive = course / "downloaded" / ASSIGNMENT / "archive"
+    archive.mkdir(parents=True)
+    with zipfile.ZipFile(archive / "zoe.zip", "w") as packed:
+        packed.write(ANSWERS / "get_optimizer.py", f"notebooks/{PACKAGE}/get_optimizer.py")
+    semester.play("zip_collect")
+    assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM, "zoe": BY_NAME["get_optimizer"].points}
+    semester.play("platform.json")
+    assert f"zoe,{BY_NAME['get_optimizer'].points}" in (course / "platform_moodle.csv").read_text()
+    semester.play("--bundle")
+    semester.play("--gradescope")
+    assert not semester.blocks, "every command of the guide was run"
+
+
+def grade_by_hand(course: Path, learner: str, points: float) -> None:
+    """What the formgrader does when a person gives a score."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        grade = gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", ASSIGNMENT, learner)
+        assert grade.needs_manual_grade
+        grade.manual_score, grade.needs_manual_grade = points, False
+        gradebook.db.commit()
+
+
+def _sources(pages: dict[Path, bytes]) -> list[str]:
+    """Hidden tests' sources in feedback; the learners' own answers are the reference's, so those are no matter."""
+    return [line for line in leaks(pages, REPOSITORY) if "tests/hidden/test_" in line]
+
+
+def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(semester, tmp_path):
+    """Runs after the semester, on copies of its submissions."""
+    course = semester.course
+    if not (course / "submitted").exists():
+        semester.run("nbgrader collect part1_rlhf", course)
+    expected = semester.scores() if (course / "grades.csv").exists() else {}
+    for name in ("gradebook.db", "autograded"):
+        shutil.rmtree(course / name) if (course / name).is_dir() else (course / name).unlink()
+    semester.run("nbgrader generate_assignment part1_rlhf --force", course)
+    command = [shutil.which("nbgrader", path=semester.environment["PATH"]), "autograde", ASSIGNMENT]
+    killed = subprocess.Popen(command, cwd=course, env=semester.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in killed.stderr:
+        if "Autograding" in line:
+            killed.kill()
+            break
+    killed.wait()
+    assert list((course / ".rlhf_course/unfinished").iterdir()), "it was killed in the middle of a submission"
+    both = [subprocess.Popen(command, cwd=course, env=semester.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait(timeout=300) for one in both] == [0, 0]
+    by_hand = {"ada": BRAINSTORM} if expected else {}
+    assert semester.scores() == {learner: score - by_hand.get(learner, 0) for learner, score in expected.items()}
+    assert not list((course / ".rlhf_course/unfinished").iterdir())
