@@ -25,7 +25,7 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
         CourseError: no such package there.
     """
     home = Path(folder).expanduser().resolve()
-    if home.name == PACKAGE:
+    if home.name == PACKAGE and not (home / PACKAGE).is_dir():
         home = home.parent
     if not (home / PACKAGE / "__init__.py").is_file():
         raise CourseError(

@@ -122,3 +122,12 @@ def test_zips_of_a_platform_are_collected_with_the_files_beside_the_notebooks(co
         "ada/part1_rlhf/part1_rlhf/get_optimizer.py",
         "Cy Li_4711_assignsubmission_file/part1_rlhf/part1_rlhf/trainer.py",
     }
+
+
+def test_a_desk_that_is_called_like_the_package_it_holds_is_the_desk(tmp_path):
+    from rlhf_course import use_code
+
+    desk = tmp_path / "part1_rlhf"
+    (desk / "part1_rlhf").mkdir(parents=True)
+    (desk / "part1_rlhf/__init__.py").touch()
+    assert use_code(desk) == desk == use_code(desk / "part1_rlhf")

@@ -62,12 +62,17 @@ class Semester:
         for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", "RLHF_COURSE_DESK"):
             self.environment.pop(name, None)
 
-    def run(self, commands: str, where: Path | None = None, check: bool = True) -> str:
-        """Run commands in a shell; returns what they print."""
+    def run(self, commands: str, learner: str = "") -> str:
+        """Run commands in a shell, in the instructor's or a learner's home; returns what they print."""
+        home = self.home / learner
         shell = ["bash", "-euo", "pipefail", "-c", commands]
-        done = subprocess.run(shell, cwd=where or self.home, env=self.environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0 or not check, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        done = subprocess.run(shell, cwd=home, env={**self.environment, "HOME": str(home)}, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout + done.stderr
+
+    def in_course(self, commands: str) -> str:
+        """Run commands in the course's folder."""
+        return self.run(f"cd {self.course}\n{commands}")
 
     def play(self, holds: str) -> str:
         """Play the instructor's next block of the guide, which holds a command."""
@@ -76,13 +81,12 @@ class Semester:
         assert who in ("instructor", "zips")
         return self.run(commands)
 
-    def play_learners(self, holds: str, learners: tuple[str, ...] = LEARNERS, **options: bool) -> None:
-        """Let learners play a block of the guide, each at home."""
+    def play_learner(self, holds: str, learner: str) -> str:
+        """Let a learner play a block of the guide, at home."""
         who, commands = next((who, text) for who, text in self.blocks if holds in text)
         self.blocks.remove((who, commands))
-        assert who.startswith("learner")
-        for learner in learners:
-            self.run(commands, self.home / learner, **options)
+        assert who == "learner"
+        return self.run(commands, learner)
 
     def grades(self, file: str = "grades.csv") -> dict[str, dict[str, str]]:
         """Rows of the exported table, by learner."""
@@ -91,7 +95,7 @@ class Semester:
 
     def scores(self) -> dict[str, float]:
         """Scores, exported anew."""
-        self.run("nbgrader export --to grades.csv", self.course)
+        self.in_course("nbgrader export --to grades.csv")
         return {learner: float(row["score"]) for learner, row in self.grades().items()}
 
 
@@ -144,14 +148,24 @@ def _claim_full_points(notebook):
 
 
 def _mangle(path: Path, number: int) -> None:
-    if number % 4 == 0:
+    """Do one of five things to a notebook."""
+    kind = number % 5
+    if kind == 0:
         path.unlink()
-    elif number % 4 == 1:
+    elif kind == 1:
         path.write_text(path.read_text()[:-400])
-    elif number % 4 == 2:
+    elif kind == 2:
         edit(path, lambda notebook: notebook.cells.extend(nbformat.from_dict([{**cell, "id": f"c{n}"} for n, cell in enumerate(notebook.cells)])))
+    elif kind == 3:
+        edit(path, lambda notebook: notebook.update(cells=[cell for cell in notebook.cells if "nbgrader" not in cell.metadata]))
     else:
-        edit(path, lambda notebook: notebook.update(cells=[cell for cell in notebook.cells if "nbgrader" not in cell.metadata][::-1]))
+        edit(path, lambda notebook: notebook.update(cells=[_richer(cell) for cell in notebook.cells[::-1]]))
+
+
+def _richer(cell):
+    if "points" in cell.metadata.get("nbgrader", {}):
+        cell.metadata.nbgrader.points = 500
+    return cell
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +180,13 @@ def semester(tmp_path_factory):
         settings = (played.course / "for_learners/nbgrader_config.py").read_text()
         # All learners of this test are one user of this machine; nbgrader would tell them apart by their accounts.
         (home / learner / "nbgrader_config.py").write_text(settings + f'c.CourseDirectory.student_id = "{learner}"\n')
-    played.play_learners("fetch_assignment")
-    work(home)
-    played.play_learners("validate", ("ada",))
+    assert "part1_rlhf" in played.play_learner("fetch_assignment", "ada")
     for learner in LEARNERS[1:]:
-        played.run("nbgrader submit part1_rlhf", home / learner)
+        played.run("nbgrader fetch_assignment part1_rlhf", learner)
+    work(home)
+    assert "Success! Your notebook passes all the tests." in played.play_learner("validate", "ada")
+    for learner in LEARNERS[1:]:
+        played.run("nbgrader submit part1_rlhf", learner)
     return played
 
 
@@ -191,22 +207,23 @@ def test_the_semester(semester):
     assert all(float(row["max_score"]) == ALL + BRAINSTORM for row in semester.grades().values())
     notes = "".join(path.read_text() for path in (course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))
     assert len(list((course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))) == 10
-    for note in ("was not handed in", "could not be read", "is there 2 times", "another order", "was missing"):
+    for note in ("was not handed in", "could not be read", "is there 2 times", "was missing", "another order", "points of the cell"):
         assert note in notes
 
     grade_by_hand(course, "ada", 2)
     semester.play("--student=ada --force")
     assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM}
-    semester.run("nbgrader autograde part1_rlhf --force", course)
+    semester.in_course("nbgrader autograde part1_rlhf --force")
     assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM}, "grading again changes nothing"
 
     semester.play("generate_feedback")
-    semester.play_learners("fetch_feedback")
-    feedback = {learner: "".join(path.read_text() for path in (home / learner).rglob("feedback/**/*.html")) for learner in LEARNERS}
-    assert "a plot of mine" in feedback["ada"] and "positions" in feedback["slips"]
-    assert "known mistake" in feedback["slips"] and "raised an error" in feedback["hostile"]
-    pages = {Path(learner, path.name): path.read_bytes() for learner in LEARNERS[1:3] for path in (home / learner).rglob("feedback/**/*.html")}
-    assert pages and not _sources(pages)
+    semester.play_learner("fetch_feedback", "slips")
+    fetched = {path.stem: path.read_bytes() for path in (home / "slips" / ASSIGNMENT / "feedback").rglob("*.html")}
+    assert len(fetched) == 10 and "known mistake" in fetched["06_objective"].decode()
+    pages = {path.relative_to(course): path.read_bytes() for path in (course / "feedback").rglob("*.html")}
+    assert len(pages) == 10 * len(LEARNERS) and not _sources(pages)
+    of = {learner: b"".join(content for path, content in pages.items() if learner in path.parts).decode() for learner in LEARNERS}
+    assert "a plot of mine" in of["ada"] and "raised an error" in of["hostile"] and "Notes from grading" in of["mangled"]
     assert f"ada,,,ada,,{ALL + BRAINSTORM}" in (course / "canvas.csv").read_text().replace(" ", "")
     assert f"half,{by_exercise:g}" in (course / "moodle.csv").read_text()
 
@@ -244,25 +261,31 @@ def _sources(pages: dict[Path, bytes]) -> list[str]:
     return [line for line in leaks(pages, REPOSITORY) if "tests/hidden/test_" in line]
 
 
-def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(semester, tmp_path):
-    """Runs after the semester, on copies of its submissions."""
-    course = semester.course
-    if not (course / "submitted").exists():
-        semester.run("nbgrader collect part1_rlhf", course)
-    expected = semester.scores() if (course / "grades.csv").exists() else {}
-    for name in ("gradebook.db", "autograded"):
-        shutil.rmtree(course / name) if (course / name).is_dir() else (course / name).unlink()
-    semester.run("nbgrader generate_assignment part1_rlhf --force", course)
+def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(semester):
+    """In a course beside the semester's, with three of its submissions, whose results the judge has kept."""
+    course = semester.home / "again"
+    shutil.copytree(semester.course / "source", course / "source")
+    shutil.copy(semester.course / "nbgrader_config.py", course)
+    (course / ".rlhf_course").mkdir()
+    for learner in ("half", "hostile", "mangled"):
+        shutil.copytree(next((semester.home / "exchange").rglob(f"{learner}+*")), course / "submitted" / learner / ASSIGNMENT)
+    if (semester.course / ".rlhf_course/results").exists():
+        shutil.copytree(semester.course / ".rlhf_course/results", course / ".rlhf_course/results")
+    semester.run(f"cd {course}\nnbgrader generate_assignment {ASSIGNMENT}")
     command = [shutil.which("nbgrader", path=semester.environment["PATH"]), "autograde", ASSIGNMENT]
-    killed = subprocess.Popen(command, cwd=course, env=semester.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    options = {"cwd": course, "env": semester.environment, "stdout": subprocess.DEVNULL}
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
     for line in killed.stderr:
         if "Autograding" in line:
             killed.kill()
             break
     killed.wait()
-    assert list((course / ".rlhf_course/unfinished").iterdir()), "it was killed in the middle of a submission"
-    both = [subprocess.Popen(command, cwd=course, env=semester.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    unfinished = course / ".rlhf_course/unfinished"
+    assert list(unfinished.iterdir()), "it was killed in the middle of a submission"
+    both = [subprocess.Popen(command, stderr=subprocess.DEVNULL, **options) for _ in range(2)]
     assert [one.wait(timeout=300) for one in both] == [0, 0]
-    by_hand = {"ada": BRAINSTORM} if expected else {}
-    assert semester.scores() == {learner: score - by_hand.get(learner, 0) for learner, score in expected.items()}
-    assert not list((course / ".rlhf_course/unfinished").iterdir())
+    assert not list(unfinished.iterdir())
+    semester.run(f"cd {course}\nnbgrader export")
+    with (course / "grades.csv").open() as table:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(table)}
+    assert scores == {"half": sum(BY_NAME[name].points for name in HALF), "hostile": ALL - BY_NAME["get_optimizer"].points, "mangled": ALL}

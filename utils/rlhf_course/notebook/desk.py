@@ -32,7 +32,7 @@ def find_desk() -> Path:
     """
     if named := os.environ.get("RLHF_COURSE_DESK"):
         home = Path(named).expanduser().resolve()
-        home = home.parent if home.name == PACKAGE else home
+        home = home.parent if home.name == PACKAGE and not (home / PACKAGE).is_dir() else home
         if (home / PACKAGE / "__init__.py").is_file():
             return home
         raise CourseError(f"RLHF_COURSE_DESK is {named!r}, which holds no {PACKAGE}/__init__.py")
