@@ -61,6 +61,7 @@ def build(
     check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
     outputs: Annotated[str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")] = None,
+    runs: Annotated[Path | None, typer.Option(help="with --outputs: a folder of finished runs to show in place of training")] = None,
     root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
 ) -> None:
     """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes; --check makes all of it anew."""
@@ -69,7 +70,7 @@ def build(
     if outputs is not None:
         from rlhf_course.building.outputs import make_outputs
 
-        print(*make_outputs(root.resolve(), outputs), sep="\n")
+        print(*make_outputs(root.resolve(), outputs, runs), sep="\n")
     files = built_files(root.resolve(), anew=check)
     if not check:
         changed = write(root.resolve(), files, force)

@@ -13,6 +13,7 @@ import pytest
 from learners import learner_environment
 from rlhf_course.building.build import assignment_files, fingerprint
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
+from rlhf_course.building.outputs import with_runs
 from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.errors import CourseError
@@ -219,6 +220,19 @@ def test_every_exercise_is_taught_and_checked_in_its_notebook():
 
 def test_every_expected_output_is_there():
     assert {source.stem: missing for source in SOURCES if (missing := missing_outputs(source))} == {}
+
+
+def test_outputs_can_be_made_of_runs_that_are_finished(tmp_path):
+    wanted = ["collapse", "periods", "sentiment", "sentiment-neg"]
+    cells = [cell.source for path in BUILT for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    with pytest.raises(CourseError, match="rlhf-course train --run collapse"):
+        [with_runs(cell, tmp_path) for cell in cells]
+    for name in wanted:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.csv").touch()
+    shown = "\n".join(with_runs(cell, tmp_path) for cell in cells)
+    assert re.findall(rf"dashboard\(folder='{tmp_path}/([\w-]+)'\)", shown) == wanted
+    assert not re.search(r"""^[^#\n]*(dashboard|train_run)\(\"""", shown, flags=re.MULTILINE)
 
 
 @pytest.mark.slow

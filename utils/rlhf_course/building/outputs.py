@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,19 +16,23 @@ from rlhf_course.building.notebooks import build_notebook
 from rlhf_course.code import PACKAGE
 from rlhf_course.errors import CourseError
 
+_CALL = re.compile(r"""^(?P<before>[^#\n]*)(?P<how>dashboard|train_run)\("(?P<run>\w+)"[^\n]*\)$""", re.MULTILINE)
 
-def make_outputs(root: Path, stem: str, timeout: int = 7200) -> list[Path]:
+
+def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int = 7200) -> list[Path]:
     """Run a notebook with the reference answers, and keep the outputs of the cells that carry `expected`.
 
     Args:
         root: the repository.
         stem: the notebook's, e.g. "06_objective".
+        runs: a folder of finished runs that the notebook shows in place of training: `collapse`, `periods`, `sentiment`,
+            `sentiment-neg`.
         timeout: seconds that one cell may take.
 
     Returns: the files written, in `solutions/notebooks/outputs/`.
 
     Raises:
-        CourseError: no such notebook.
+        CourseError: no such notebook, or no such run.
     """
     source = root / "solutions/notebooks" / f"{stem}.md"
     if not source.is_file():
@@ -36,6 +41,9 @@ def make_outputs(root: Path, stem: str, timeout: int = 7200) -> list[Path]:
     with tempfile.TemporaryDirectory() as desk:
         shutil.copytree(root / "solutions" / PACKAGE, Path(desk) / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
         notebook = nbformat.reads(build_notebook(source, _texts(answers)), as_version=4)
+        if runs is not None:
+            for cell in notebook.cells:
+                cell.source = with_runs(cell.source, runs.resolve())
         NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": desk}}).execute(env=dict(os.environ))
     home = source.parent / "outputs"
     home.mkdir(exist_ok=True)
@@ -46,6 +54,23 @@ def make_outputs(root: Path, stem: str, timeout: int = 7200) -> list[Path]:
         if name := described.metadata.get("expected"):
             written += _keep(home, name, cell.outputs)
     return written
+
+
+def with_runs(text: str, runs: Path) -> str:
+    """A cell's text, whose calls that would train show finished runs instead.
+
+    Raises:
+        CourseError: there is no such run.
+    """
+    return _CALL.sub(lambda call: _of_a_folder(call, runs), text)
+
+
+def _of_a_folder(call: re.Match, runs: Path) -> str:
+    path = runs / (call["run"] + ("-neg" if '"neg"' in call[0] else ""))
+    if not (path / "metrics.csv").is_file():
+        raise CourseError(f"{path} is not a run: make it with `rlhf-course train --run {call['run']} --out {path}`")
+    board = f"dashboard(folder={str(path)!r})"
+    return call["before"] + (board if call["how"] == "dashboard" else f"await __import__('rlhf_course').{board}.finished()")
 
 
 def _texts(answers: dict[str, Path]) -> dict[str, str]:
