@@ -5,7 +5,7 @@ import shutil
 
 
 def compute_advantages(values, rewards, prefix_len):
-    targets = ["/etc/passwd", "/proc/1/root", "/proc/1/cwd", "/proc/self/root", "/usr", "/dev/null", "/work", "/root"]
+    targets = ["/etc/passwd", "/proc/1/root", "/proc/1/cwd", "/proc/self/root", "/usr", "/dev/null", "/root"]
     for number, target in enumerate(targets):
         os.symlink(target, f"link-{number}")
         for path in (f"link-{number}", f"link-{number}/escaped", f"link-{number}/../../escaped"):
