@@ -50,7 +50,10 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus):
     logits = normal(3, 1, 5, seed=630).sign() * 1e4 + quarters(normal(3, 1, 5, seed=631))
     leaf = logits.clone().requires_grad_(True)
     got = calc_entropy_bonus(leaf, 1.0, 1)
-    expect(got, entropy(logits).mean(), "The bonus of logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
+    expect(
+        got, entropy(logits).mean(),
+        "The bonus of logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3,
+    )
     if got.requires_grad:
         (gradient,) = torch.autograd.grad(got, leaf)
         assert bool(torch.isfinite(gradient).all()), "The gradient of the bonus of logits near 10000 and -10000 is not finite"

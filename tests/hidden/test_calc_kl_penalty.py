@@ -60,7 +60,11 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty):
     for new, ref in ((logits, ref_logits), (ref_logits, logits)):
         leaf = new.clone().requires_grad_(True)
         got = calc_kl_penalty(leaf, ref.clone(), 1.0, 1)
-        expect(got, divergence(new, ref).mean(), "The penalty of logits near 10000 and -10000", "it is neither rounded nor capped: use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
+        expect(
+            got, divergence(new, ref).mean(),
+            "The penalty of logits near 10000 and -10000",
+            "it is neither rounded nor capped: use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3,
+        )
         if got.requires_grad:
             (gradient,) = torch.autograd.grad(got, leaf)
             assert bool(torch.isfinite(gradient).all()), "The gradient of the penalty of logits near 10000 and -10000 is not finite"
@@ -73,7 +77,10 @@ def test_equal_distributions_have_none_and_only_the_distributions_matter(calc_kl
     expect(none, torch.tensor(0.0), "The penalty of a policy that equals its reference", "a distribution does not diverge from itself")
     for up, down in ((0.0, 0.0), (100.0, -40.0)):
         got = calc_kl_penalty(logits + up, ref_logits + down, 1.0, 1)
-        expect(got, divergence(logits, ref_logits).mean(), "The penalty over a large vocabulary", "every token counts, and adding a number to all logits changes nothing", rtol=1e-3)
+        expect(
+            got, divergence(logits, ref_logits).mean(),
+            "The penalty over a large vocabulary", "every token counts, and adding a number to all logits changes nothing", rtol=1e-3,
+        )
 
 
 @pytest.mark.points(1)
@@ -81,7 +88,10 @@ def test_kl_coef_scales_the_penalty(calc_kl_penalty):
     logits, ref_logits = pair(2, 1, 6, seed=560)
     for kl_coef in (0.3, 7.0, 0.0):
         got = calc_kl_penalty(logits.clone(), ref_logits.clone(), kl_coef, 1)
-        expect(got, kl_coef * divergence(logits, ref_logits).mean(), "The penalty with another coefficient", "it is `kl_coef` times the mean divergence")
+        expect(
+            got, kl_coef * divergence(logits, ref_logits).mean(),
+            "The penalty with another coefficient", "it is `kl_coef` times the mean divergence",
+        )
 
 
 @pytest.mark.points(0.5)

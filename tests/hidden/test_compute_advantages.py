@@ -47,7 +47,10 @@ def test_a_prefix_of_one_token_works(compute_advantages):
 def test_the_only_generated_token_is_the_last_one(compute_advantages):
     values, rewards = normal(2, 6, seed=440), torch.full((2,), -0.6)
     got = compute_advantages(values.clone(), rewards.clone(), 5)
-    expect(got, by_hand(values, rewards, 5), "The advantage of the only generated token", "it is the reward minus the value of the state before")
+    expect(
+        got, by_hand(values, rewards, 5),
+        "The advantage of the only generated token", "it is the reward minus the value of the state before",
+    )
 
 
 @pytest.mark.points(1)

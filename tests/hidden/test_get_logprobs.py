@@ -35,9 +35,11 @@ def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_l
     logits, vocab = normal(1, 4, 7, seed=717), 7
     each = integers(0, vocab, 1, 4, seed=718).repeat(vocab, 1)
     each[:, 3] = torch.arange(vocab)
-    got = get_logprobs(logits.expand(vocab, -1, -1).clone(), each, 3)
-    total = expect_floats(got, 2, "The log-probability of every token in turn").exp().sum(0)
-    expect(total, torch.ones(1), "The sum of the probabilities of all tokens", "they are those of one distribution, over the vocabulary")
+    got = get_logprobs(logits.expand(vocab, -1, -1).clone(), each, 2)
+    total = expect_floats(got, 2, "The log-probability of every token in turn")[:, -1].exp().sum(0)
+    expect(
+        total, torch.tensor(1.0), "The sum of the probabilities of all tokens", "they are those of one distribution, over the vocabulary"
+    )
 
 
 @pytest.mark.points(1.5)
@@ -45,7 +47,10 @@ def test_no_prefix_length_means_one(get_logprobs):
     logits, tokens = case(3, 6, 7, seed=720)
     for arguments in ((), (None,)):
         got = get_logprobs(logits.clone(), tokens.clone(), *arguments)
-        expect(got, by_hand(logits, tokens), "The log-probability of the tokens where prefix_len is None", "all tokens but the first are asked about")
+        expect(
+            got, by_hand(logits, tokens),
+            "The log-probability of the tokens where prefix_len is None", "all tokens but the first are asked about",
+        )
 
 
 @pytest.mark.points(1.5)
@@ -58,7 +63,10 @@ def test_gradients_flow_to_the_logits(get_logprobs):
     (gradient,) = torch.autograd.grad((got * weights).sum(), leaf)
     twin = logits.double().requires_grad_(True)
     wanted = (twin.log_softmax(-1)[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0] * weights).sum()
-    expect(gradient, torch.autograd.grad(wanted, twin)[0], "The gradient of the log-probabilities", "it is that of log_softmax at the tokens that followed")
+    expect(
+        gradient, torch.autograd.grad(wanted, twin)[0],
+        "The gradient of the log-probabilities", "it is that of log_softmax at the tokens that followed",
+    )
 
 
 @pytest.mark.points(1)
@@ -67,7 +75,10 @@ def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs):
     logits = logits.sign() * 1e4 + quarters(logits)
     leaf = logits.clone().requires_grad_(True)
     got = get_logprobs(leaf, tokens.clone(), 1)
-    expect(got, by_hand(logits, tokens), "The log-probability under logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3)
+    expect(
+        got, by_hand(logits, tokens),
+        "The log-probability under logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3,
+    )
     if got.requires_grad:
         (gradient,) = torch.autograd.grad(got.sum(), leaf)
         assert bool(torch.isfinite(gradient).all()), "The gradient at logits near 10000 and -10000 is not finite"
@@ -78,7 +89,9 @@ def test_one_text_and_one_generated_token_keep_their_dimensions(get_logprobs):
     for texts, seq, what in ((1, 6, "one text"), (3, 2, "one generated token"), (1, 2, "one token of one text")):
         logits, tokens = case(texts, seq, 7, seed=750 + seq + texts)
         got = get_logprobs(logits.clone(), tokens.clone(), 1)
-        expect(got, by_hand(logits, tokens), f"The log-probability of {what}", "the result is [batch, seq - prefix_len], whatever the sizes")
+        expect(
+            got, by_hand(logits, tokens), f"The log-probability of {what}", "the result is [batch, seq - prefix_len], whatever the sizes"
+        )
 
 
 @pytest.mark.points(1)

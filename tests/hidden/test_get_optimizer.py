@@ -79,7 +79,10 @@ def test_weights_decay_as_adamw_does_by_default_or_not_at_all(get_optimizer):
 @pytest.mark.points(1.5)
 def test_steps_follow_adams_moments_and_a_schedule(get_optimizer):
     factors = [1.0, 0.5, 0.0, 2.0, 1.0]
-    gradients = [[normal(size, seed=820 + 2 * step + part) * 10.0 ** (step % 3 - 1) for part, size in enumerate(SIZES.values())] for step in range(5)]
+    scales = (0.1, 1.0, 10.0, 0.1, 1.0)
+    gradients = [
+        [scale * normal(size, seed=820 + 2 * step + part) for part, size in enumerate(SIZES.values())] for step, scale in enumerate(scales)
+    ]
     seen = get_optimizer.steps(**zeros(), gradients=gradients, base_lr=5e-4, head_lr=5e-4, factors=factors)
     rates = [5e-4 * factor for factor in factors]
     why = "leave AdamW's moments as they are by default, and its rates to the schedule"

@@ -30,7 +30,10 @@ def test_the_mean_becomes_0_and_the_deviation_1(normalize_reward):
 def test_equal_rewards_become_zeros(normalize_reward):
     for level in (2.0, -31.0, 0.0):
         got = normalize_reward(torch.full((7,), level))
-        expect(got, torch.zeros(7), "The normalised reward of texts that all earned the same", "it is 0 for each, as none is better than the mean")
+        expect(
+            got, torch.zeros(7),
+            "The normalised reward of texts that all earned the same", "it is 0 for each, as none is better than the mean",
+        )
     reward = torch.tensor([2.0, 2.0, 2.0, 2.5])
     expect(normalize_reward(reward.clone(), 1e-5), normalized(reward), "The normalised reward of nearly equal texts")
 

@@ -16,14 +16,19 @@ def counts(texts, char):
 
 @pytest.mark.points(1)
 def test_periods_are_counted_where_no_other_character_is_asked_for(reward_fn_char_count):
-    expect(reward_fn_char_count(list(POINTED)), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each text")
+    expect(
+        reward_fn_char_count(list(POINTED)), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each text"
+    )
 
 
 @pytest.mark.points(1)
 def test_the_character_that_is_asked_for_is_counted(reward_fn_char_count):
     for char, texts in {"s": ["Mississippi", "S.O.S", "", "ss s"], "*": ["2*3*4", "**", "."], "é": ["éé.", "e", "né"]}.items():
         what = "The reward for a letter" if char.isalpha() else "The reward for a sign that is no period"
-        expect(reward_fn_char_count(list(texts), char), counts(texts, char), what, "it is the number of times that `char` occurs, as it is written")
+        expect(
+            reward_fn_char_count(list(texts), char), counts(texts, char), what,
+            "it is the number of times that `char` occurs, as it is written",
+        )
 
 
 @pytest.mark.points(1)

@@ -20,7 +20,8 @@ def classifier():
     """The tiny classifier and its tokenizer, loaded by Hugging Face's own code."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    return AutoModelForSequenceClassification.from_pretrained(classifier_folder()).eval(), AutoTokenizer.from_pretrained(classifier_folder())
+    folder = classifier_folder()
+    return AutoModelForSequenceClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
 @cache
@@ -38,7 +39,9 @@ def positive(texts):
 @pytest.mark.points(2)
 def test_the_reward_is_the_probability_of_a_positive_review(reward_fn_sentiment_imdb):
     got = reward_fn_sentiment_imdb(list(TEXTS))
-    expect(got, positive(TEXTS), "The reward of three texts", "it is the probability of class 1 (positive), by a softmax over the two classes")
+    expect(
+        got, positive(TEXTS), "The reward of three texts", "it is the probability of class 1 (positive), by a softmax over the two classes"
+    )
     assert not got.requires_grad, "The reward carries a gradient: no gradient is wanted from the classifier"
 
 
@@ -53,7 +56,10 @@ def test_in_the_negative_direction_it_is_that_of_a_negative_review(reward_fn_sen
 def test_padding_changes_no_score(reward_fn_sentiment_imdb):
     texts = ["good", "this film was never a dull story and the end was good", "bad film", "a"]
     got = reward_fn_sentiment_imdb(texts, "pos")
-    expect(got, positive(texts), "The reward of texts of different lengths", "each has the score that it has alone: padding is masked", atol=1e-4)
+    expect(
+        got, positive(texts),
+        "The reward of texts of different lengths", "each has the score that it has alone: padding is masked", atol=1e-4,
+    )
 
 
 @pytest.mark.points(1.5)
@@ -82,4 +88,7 @@ def test_another_direction_is_a_value_error(reward_fn_sentiment_imdb):
 
 @pytest.mark.points(1)
 def test_one_text_is_a_batch_of_one(reward_fn_sentiment_imdb):
-    expect(reward_fn_sentiment_imdb(["was the film good"], "pos"), positive(["was the film good"]), "The reward of one text", "the result is [batch]")
+    expect(
+        reward_fn_sentiment_imdb(["was the film good"],
+        "pos"), positive(["was the film good"]), "The reward of one text", "the result is [batch]",
+    )

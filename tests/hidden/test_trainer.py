@@ -151,7 +151,8 @@ def test_the_objective_is_surrogate_minus_value_loss_plus_bonus_minus_penalty(RL
 def test_the_gradient_of_the_objective_reaches_the_policy_and_its_value_head(RLHFTrainer):
     got, wanted = objective(RLHFTrainer, 0)["gradients"], wanted_gradients()
     for part, name in (("head", "the value head"), ("base", "the transformer")):
-        assert got[part].numel() == wanted[part].numel(), f"The objective's gradient does not reach all of {name}: compute it with gradients"
+        reached = got[part].numel() == wanted[part].numel()
+        assert reached, f"The objective's gradient does not reach all of {name}: compute it with gradients"
         why = "every term but the reference's logits and what the minibatch holds passes its gradient on"
         expect(got[part], wanted[part], f"The gradient of the objective at {name}", why, rtol=1e-3, atol=1e-4)
 
@@ -165,7 +166,8 @@ def rollout(trainer, **settings):
     rewards = RAW.repeat(settings.get("batch_size", 6) // 6)
     seen = trainer.rollout(settings={**USUAL, "normalize_reward": False, "top_k": 9, **settings}, rewards=rewards, head=HEAD)
     for name in ("sample_ids", "logprobs", "advantages", "values", "ref_logits"):
-        assert isinstance(seen[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; its {name} is missing ({named(seen['memory'])} came)"
+        came = f"its {name} is missing ({named(seen['memory'])} came)"
+        assert isinstance(seen[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {came}"
     ids = seen["sample_ids"]
     prompt = 2 + settings.get("prepend_bos", True)
     assert tuple(ids.shape) == (len(rewards), prompt + GEN), "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"
@@ -178,11 +180,20 @@ def test_a_rollout_remembers_logprobs_values_and_reference_logits_of_its_texts(R
     seen, ids, logits, values = rollout(RLHFTrainer)
     with torch.no_grad():
         ref_logits = pretrained()[0](ids).logits
-    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs", "they are those of the policy that sampled, for the generated tokens", atol=1e-3)
+    expect(
+        seen["logprobs"], logprobs_of(logits, ids),
+        "What the memory holds as logprobs", "they are those of the policy that sampled, for the generated tokens", atol=1e-3,
+    )
     expect(seen["values"], values, "What the memory holds as values", "they are the value head's, at every position", rtol=1e-3, atol=1e-3)
-    expect(seen["ref_logits"], ref_logits, "What the memory holds as ref_logits", "they are the reference model's, at every position", rtol=1e-3, atol=1e-3)
+    expect(
+        seen["ref_logits"], ref_logits,
+        "What the memory holds as ref_logits", "they are the reference model's, at every position", rtol=1e-3, atol=1e-3,
+    )
     differences = (values[:, -GEN:-1] - values[:, -GEN - 1 : -2])
-    expect(seen["advantages"][:, :-1], differences, "The advantage before the last token", "it is the value of the next state minus that of the state", atol=1e-3)
+    expect(
+        seen["advantages"][:, :-1], differences,
+        "The advantage before the last token", "it is the value of the next state minus that of the state", atol=1e-3,
+    )
 
 
 @pytest.mark.points(1)
@@ -205,7 +216,10 @@ def test_rewards_are_normalised_where_it_is_asked_for_and_stay_raw_for_the_log(R
 @pytest.mark.points(1)
 def test_nothing_in_a_rollout_carries_a_gradient(RLHFTrainer):
     seen, ids, logits, _ = rollout(RLHFTrainer)
-    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs", "they are those of the policy that sampled", atol=1e-3)
+    expect(
+        seen["logprobs"], logprobs_of(logits, ids),
+        "What the memory holds as logprobs", "they are those of the policy that sampled", atol=1e-3,
+    )
     carrying = [name for name in ("logprobs", "advantages", "values", "ref_logits", "returns") if name in seen["carrying"]]
     assert not seen["carrying"], f"What the memory holds carries a gradient ({', '.join(carrying)}): a rollout runs under torch.no_grad()"
 
@@ -226,7 +240,8 @@ def test_top_k_is_the_settings(RLHFTrainer):
     picked = logits.gather(-1, ids[:, -GEN:, None])[..., 0]
     best = logits.topk(2, dim=-1).values
     assert bool((picked >= best[..., 1] - 1e-3).all()), "With top_k=2 the policy's two likeliest tokens may be sampled; others were, too"
-    assert bool((picked < best[..., 0] - 1e-3).any()), "With top_k=2 the policy's second likeliest token should be sampled at times; it never was"
+    second = bool((picked < best[..., 0] - 1e-3).any())
+    assert second, "With top_k=2 the policy's second likeliest token should be sampled at times; it never was"
 
 
 @pytest.mark.points(1)
@@ -242,8 +257,13 @@ def test_the_temperature_is_the_settings_and_the_policy_is_sampled(RLHFTrainer):
 def test_the_prompt_is_the_settings(RLHFTrainer):
     seen, ids, logits, _ = rollout(RLHFTrainer, batch_size=48, top_k=2, prefix="This story", prepend_bos=False)
     wanted = torch.tensor([VOCABULARY.index("This"), VOCABULARY.index(" story")])
-    assert bool((ids[:, :2] == wanted).all()), "Each text should start with the settings' prefix (args.prefix, args.prepend_bos); another prompt came"
-    expect(seen["logprobs"], logprobs_of(logits, ids), "What the memory holds as logprobs of texts without a beginning-of-sequence token", "they are those of the generated tokens", atol=1e-3)
+    same = bool((ids[:, :2] == wanted).all())
+    assert same, "Each text should start with the settings' prefix (args.prefix, args.prepend_bos); another prompt came"
+    expect(
+        seen["logprobs"], logprobs_of(logits, ids),
+        "What the memory holds as logprobs of texts without a beginning-of-sequence token",
+        "they are those of the generated tokens", atol=1e-3,
+    )
 
 
 # Learning.
@@ -302,12 +322,16 @@ def test_the_schedule_moves_on_once_a_phase_after_learning(RLHFTrainer):
 def test_step_counts_the_optimizers_steps(RLHFTrainer):
     phases = learning(RLHFTrainer, "phases")
     expect_moved(RLHFTrainer, "phases", 0, "After one phase, the way of", ASCENT)
-    assert [seen["step"] for seen in phases] == [2, 4], "self.step should grow by one with each step of the optimizer, one for each minibatch"
+    steps = [seen["step"] for seen in phases]
+    assert steps == [2, 4], "self.step should grow by one with each step of the optimizer, one for each minibatch"
 
 
 @pytest.mark.points(0.5)
 def test_the_mean_objective_is_returned(RLHFTrainer):
     got, wanted = learning(RLHFTrainer, "phases")[0]["result"], wanted_learning("phases")[0]["result"]
-    assert isinstance(got, int | float | torch.Tensor), f"learning_phase should return the mean objective; {'nothing' if got is None else 'something else'} came"
+    came = "nothing" if got is None else "something else"
+    assert isinstance(got, int | float | torch.Tensor), f"learning_phase should return the mean objective; {came} came"
     got = got.reshape(-1) if isinstance(got, torch.Tensor) and got.numel() == 1 else torch.as_tensor(got).reshape(-1)
-    expect(got.float(), torch.tensor([wanted]), "What learning_phase returns", "it is the mean of the objectives of all minibatches", rtol=1e-3)
+    expect(
+        got.float(), torch.tensor([wanted]), "What learning_phase returns", "it is the mean of the objectives of all minibatches", rtol=1e-3
+    )

@@ -129,7 +129,11 @@ def test_gradients_reach_the_head_and_the_transformer(HookedTransformerWithValue
     for name, right in wanted["base"].items():
         got = seen["base"][name]
         assert got is not None, "A gradient of logits and values does not reach every parameter of the transformer"
-        expect(got, right, "The gradient at the transformer", "logits and values both reach it: detach neither, nor the residual stream", rtol=1e-3, atol=1e-3)
+        expect(
+            got, right,
+            "The gradient at the transformer",
+            "logits and values both reach it: detach neither, nor the residual stream", rtol=1e-3, atol=1e-3,
+        )
 
 
 @pytest.mark.points(1)
