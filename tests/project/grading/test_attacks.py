@@ -16,11 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 from rlhf_course.code import REPOSITORY, SOLUTIONS
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.exercises import BY_NAME
 from rlhf_course.grading.judge import Judge
 from rlhf_course.grading.results import ExerciseResult
 from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.suite import run_suite
 
 ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.py"))
 # Seconds that a busy machine may take on top of what an answer is allowed.
@@ -73,7 +72,8 @@ def nothing_left() -> Iterator[None]:
     assert processes() == running
     after = traces()
     # Other programs use the temporary folder too: a difference that matters is one that names us or an attack.
-    after["files"] = {one for one in after["files"] if one in before["files"] or re.search("flood|escaped|left-by|pickled|rlhf", one[0])}
+    ours = re.compile("flood|escaped|left-by|pickled|rlhf")
+    after["files"] = {one for one in after["files"] if one in before["files"] or ours.search(one[0])}
     assert {what: after[what] - before[what] for what in before} == dict.fromkeys(before, set())
 
 

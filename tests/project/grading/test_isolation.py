@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rlhf_course.code import REPOSITORY
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading import isolation
 from rlhf_course.grading.isolation import IsolationUnavailable, require
@@ -79,7 +78,7 @@ def test_where_namespaces_are_refused_the_message_says_what_to_do():
 def test_grading_exits_with_3_where_the_asked_isolation_cannot_be_had(tmp_path: Path):
     answers = tmp_path / "part1_rlhf"
     answers.mkdir()
-    (answers / "compute_advantages.py").write_text("def compute_advantages(values, rewards, prefix_len):\n    return values\n")
+    (answers / "normalize_reward.py").write_text("def normalize_reward(reward, eps=1e-5):\n    return reward\n")
     grade = [sys.executable, "-c", "from rlhf_course.cli import main; main()", "grade", str(tmp_path), "--no-cache", "--workers", "1"]
     done = run(*without_namespaces(*grade))
     assert done.returncode == 3, done.stdout + done.stderr
@@ -97,7 +96,7 @@ def test_an_unknown_level_is_named():
         require("prison")
 
 
-ATTACKS = ["exit_without_goodbye", "fork_bomb", "read_other_memory", "look_for_answers_on_disk", "network", "kill_everyone", "daemon"]
+ATTACKS = "exit_without_goodbye fork_bomb read_other_memory look_for_answers_on_disk network kill_everyone daemon".split()
 LEVELS = {
     "namespaces": as_other_user(*NOBODYS),
     "uid": as_other_user(),

@@ -276,7 +276,11 @@ def live_in(home: Path) -> None:
 
 
 def settle(home: Path, bounds: Bounds, own_user: bool) -> None:
-    """Live in a folder, in a session of its own, within bounds. Threads are counted by user, and so can be bounded for a user of its own alone."""
+    """Live in a folder, in a session of its own, within bounds.
+
+    Args:
+        own_user: whether nobody else is this user. Threads are counted by user, and are bounded for such a one alone.
+    """
     import resource  # no part of Python on Windows
 
     os.setsid()  # signals to its group reach no one else

@@ -14,7 +14,12 @@ from typing import Any
 from rlhf_course.grading.isolation import PACKAGE, IsolationUnavailable, Level, reason_in
 from rlhf_course.grading.zygote import Setup
 
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from rlhf_course.grading.zygote import main; main(int(sys.argv[2]), sys.argv[3])"
+_CODE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rlhf_course.grading.zygote import main
+main(int(sys.argv[2]), sys.argv[3])
+"""
 _READY_WITHIN, _WORD_WITHIN, _END_WITHIN = 300.0, 60.0, 10.0
 _PATIENCE = 1.0
 # All that a sandbox knows of its surroundings: one thread, no hub, no home but its own.

@@ -26,6 +26,8 @@ from rlhf_course.grading.values import OTHER, Packer, is_place, lists_of_texts, 
 
 # After so many deaths and timeouts an answer is not tried again.
 _DEATHS = 2
+# Arguments of a call that may be lists of texts.
+_LISTS = 16
 _SIGNALS = {
     4: "crashed (illegal instruction)",
     6: "crashed (abort)",
@@ -168,12 +170,16 @@ class Session:
 
 
 def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
-    """Of a submission's files those that one exercise is judged with: its own, and such as are no exercise's."""
+    """Of a submission's files those that one exercise is judged with: its own, and such as are no exercise's.
+
+    Raises:
+        AnswerError: a name is no path below the learner's folder.
+    """
     others = {one.file for one in EXERCISES if one.name != exercise} | {"__init__.py"}
     own = {name: text for name, text in files.items() if name not in others}
     for name in own:
         if name.startswith("/") or "\\" in name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
-            raise ValueError(f"{name!r} is no path below part1_rlhf/")
+            raise AnswerError("error", "a file of the submission has a name that leads out of its folder")
     return own
 
 
@@ -274,7 +280,13 @@ _NUMBERS = count()
 
 @dataclass(frozen=True)
 class _Call:
-    """What came of a call: the result as JSON, which of the tensors hang on autograd, and tensors and lists passed as they are now."""
+    """What came of a call.
+
+    Attributes:
+        result: as JSON.
+        attached: which of the tensors that came hang on autograd.
+        changed, rewritten: tensors and lists of texts that were passed, by place, as they are now.
+    """
 
     result: Any
     attached: list[int]
@@ -293,19 +305,19 @@ class _Call:
         attached = body["attached"]
         if not all(is_place(one, len(tensors)) and tensors[one].is_floating_point() for one in attached):
             raise Garbled("a gradient for what has none")
-        pairs = [pair for pair in body["changed"] if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], arguments)]
-        changed = {place: unpack(node, tensors) for place, node in pairs}
+        changed = {place: unpack(node, tensors) for place, node in _pairs(body["changed"], arguments)}
+        rewritten = {place: unpack(node, tensors) for place, node in _pairs(body.get("rewritten"), _LISTS)}
         if not all(isinstance(one, Tensor) for one in changed.values()):
             raise Garbled("an argument that is no tensor any more")
-        return cls(body.get("result"), list(dict.fromkeys(attached)), changed, cls._rewritten(body.get("rewritten"), tensors))
-
-    @staticmethod
-    def _rewritten(said: Any, tensors: Sequence[Tensor]) -> dict[int, list]:
-        pairs = said if isinstance(said, list) else []
-        lists = {pair[0]: unpack(pair[1], tensors) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], 16)}
-        if not all(isinstance(one, list) for one in lists.values()):
+        if not all(isinstance(one, list) for one in rewritten.values()):
             raise Garbled("an argument that is no list any more")
-        return lists
+        return cls(body.get("result"), list(dict.fromkeys(attached)), changed, rewritten)
+
+
+def _pairs(said: Any, length: int) -> list[tuple[int, Any]]:
+    """Pairs of a place below a length and of something."""
+    pairs = said if isinstance(said, list) else []
+    return [(pair[0], pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], length)]
 
 
 def _gradients(body: Any, tensors: Sequence[Tensor], wanted: int) -> list[Tensor | None]:

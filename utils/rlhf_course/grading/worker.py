@@ -8,7 +8,7 @@ import random
 import socket
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,29 +92,22 @@ class Worker:
         Returns: the result, which tensors of it hang on autograd, and the arguments, tensors and lists of texts, that were
         changed in place.
         """
-        leaves = {int(one): tensors[int(one)].clone().requires_grad_(True) for one in gradients}
-        with torch.enable_grad():
-            # A leaf cannot be changed in place where it requires a gradient, and other tensors can.
-            passed = [one.clone() for one in tensors]
-            passed = [
-                (leaves[place] if gradients[str(place)] == "leaf" else leaves[place].clone()) if place in leaves else one
-                for place, one in enumerate(passed)
-            ]
+        passed, leaves = _passed(tensors, {int(place): kind for place, kind in gradients.items()})
         args, kwargs = unpack(arguments, passed)
         lists = lists_of_texts(args, kwargs)
         before = [list(one) for one in lists]
         with undisturbed():
             result = self._answer()(*args, **kwargs)
         packer = Packer(self._array_bytes)
-        node = packer.pack(result)
-        attached = [place for place, one in enumerate(packer.tensors) if one.requires_grad]
-        if attached:
-            self._keep(number, [packer.tensors[place] for place in attached], list(leaves.values()))
-        changed = [place for place, (now, was) in enumerate(zip(passed, tensors, strict=True)) if _differ(now.detach(), was)]
-        now = [packer.pack(passed[place].detach()) for place in changed]
-        rewritten = [[place, packer.pack(one)] for place, one in enumerate(lists) if len(one) != len(before[place]) or one != before[place]]
-        pairs = [list(pair) for pair in zip(changed, now, strict=True)]
-        return {"result": node, "attached": attached, "changed": pairs, "rewritten": rewritten}, packer.tensors
+        body = {"result": packer.pack(result)}
+        body["attached"] = [place for place, one in enumerate(packer.tensors) if one.requires_grad]
+        if body["attached"]:
+            self._keep(number, [packer.tensors[place] for place in body["attached"]], leaves)
+        compared = enumerate(zip(passed, tensors, strict=True))
+        body["changed"] = [[place, packer.pack(now.detach())] for place, (now, was) in compared if _differ(now.detach(), was)]
+        compared = enumerate(zip(lists, before, strict=True))
+        body["rewritten"] = [[place, packer.pack(now)] for place, (now, was) in compared if now != was]
+        return body, packer.tensors
 
     def _keep(self, number: int, results: list[Tensor], leaves: list[Tensor]) -> None:
         self._calls[number] = results, leaves
@@ -155,6 +148,19 @@ class Worker:
         prefix = f"{self._home / PACKAGE}{os.sep}"
         name = path.removeprefix(prefix) if isinstance(path, str) else None
         return name if name in self._own else None
+
+
+def _passed(tensors: Sequence[Tensor], gradients: Mapping[int, str]) -> tuple[list[Tensor], list[Tensor]]:
+    """What the answer is called with in place of tensors, and the leaves that gradients are asked of."""
+    passed, leaves = [], []
+    for place, tensor in enumerate(tensors):
+        one = tensor.clone()
+        if place in gradients:
+            leaves.append(one.requires_grad_(True))
+            # A leaf that requires a gradient cannot be changed in place; a result can.
+            one = one if gradients[place] == "leaf" else one.clone()
+        passed.append(one)
+    return passed, leaves
 
 
 def _differ(one: Tensor, other: Tensor) -> bool:
