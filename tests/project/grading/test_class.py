@@ -23,7 +23,7 @@ from rlhf_course.grading.reading import list_submissions, read_submission
 from rlhf_course.grading.run import grade_all
 
 BANK = REPOSITORY / "tests" / "hidden"
-OFTEN, SELDOM = 3, 10
+OFTEN, SELDOM = 2, 20
 
 
 def answers_of(exercise: Exercise) -> list[str]:
@@ -96,7 +96,7 @@ def differing(some: list[dict], others: list[dict]) -> list[str]:
 def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(class_of_200, results_of_200, tmp_path):
     assert len(results_of_200) == 200
     statuses = [one["status"] for result in results_of_200 for one in result["exercises"].values()]
-    assert statuses.count("passed") > 60 and statuses.count("failed") > 200, "right and wrong answers are among them"
+    assert statuses.count("passed") > 60 and statuses.count("failed") > 150, "right and wrong answers are among them"
     for workers in ("1", "4"):
         out = tmp_path / f"{workers}.json"
         assert not differing(results(grade(class_of_200, out, "--no-cache", "--workers", workers), out), results_of_200)
