@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 from rlhf_course.checks.core import integers, normal
-from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.checks.tiny import VOCABULARY, gpt2_folder
 
 from rlhf_course.grading.expect import expect, expect_floats
 from rlhf_course.grading.local import reference_answers
@@ -59,7 +59,7 @@ def expect_pair(seen, input_ids, what, dtype=torch.float32):
     expect(seen["values"], values, f"What came as values of {what}", VALUES, atol=1e-4)
 
 
-@pytest.mark.points(2)
+@pytest.mark.points(1.5)
 def test_each_call_gives_the_logits_and_values_of_its_own_texts(HookedTransformerWithValueHead):
     batches = [SOME, OTHER, integers(0, 37, 2, 7, seed=912)]
     seen = HookedTransformerWithValueHead.forward(batches=batches, weights=WEIGHTS)
@@ -159,3 +159,19 @@ def test_fwd_hooks_let_the_head_read_the_residual_stream(HookedTransformerWithVa
     expect(seen["logits"], by_hand(SOME)[0], "What came as logits of a pass with the model's fwd_hooks", LOGITS, atol=1e-4)
     why = "run_value_head stores the values, and fwd_hooks holds it for the residual stream"
     expect(seen["stored"], by_hand(SOME)[1], "What value_head_output holds after a pass with the model's fwd_hooks", why, atol=1e-4)
+
+
+@pytest.mark.points(0.5)
+def test_texts_tokens_and_sizes_are_the_transformers(HookedTransformerWithValueHead):
+    text, bare = "This story is dull", [VOCABULARY.index(word) for word in ("This", " story", " is", " dull")]
+    seen = HookedTransformerWithValueHead.bridged(text=text, length=3)
+    assert seen["width"] == WIDTH, "cfg should be the transformer's: cfg.d_model is another"
+    for name, wanted, what in (("bare", bare, "without prepend_bos"), ("ids", [0, *bare], "by default, which puts the beginning first")):
+        assert isinstance(seen[name], torch.Tensor) and seen[name].tolist() == [wanted], f"to_tokens should give the transformer's ids {what}"
+    assert seen["pieces"] == [VOCABULARY[number] for number in [0, *bare]], "to_str_tokens should give the texts of the tokens"
+    assert seen["string"] == seen["decoded"] == VOCABULARY[0] + text, "to_string and the tokenizer should give the text of the ids"
+    ids = torch.tensor([[0, *bare]])
+    for _ in range(3):
+        ids = torch.cat([ids, by_hand(ids)[0][:, -1:].argmax(-1)], dim=1)
+    continued = seen["continued"]
+    assert isinstance(continued, torch.Tensor) and torch.equal(continued, ids), "generate should continue a text as the transformer does"

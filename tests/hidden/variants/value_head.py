@@ -98,3 +98,8 @@ class WithoutTheBaseClass(nn.Module):
 
     def forward(self, input_ids):
         return self.base_model(input_ids)
+
+    def __getattr__(self, name):
+        if name in ("cfg", "tokenizer", "to_tokens", "to_str_tokens", "to_string", "generate"):
+            return getattr(self.base_model, name)
+        return super().__getattr__(name)

@@ -151,3 +151,10 @@ class TwoPasses(_Right):
         with torch.no_grad():
             values = super().forward_with_value_head(input_ids)[1]
         return self.base_model(input_ids), values
+
+
+class TokensWithoutBeginning(_Right):
+    """The beginning-of-sequence token is never put before a text."""
+
+    def to_tokens(self, text, prepend_bos=False, **kwargs):
+        return super().to_tokens(text, prepend_bos=False, **kwargs)

@@ -129,6 +129,23 @@ def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str
     return plain({"head": head, **_pair(second.forward_with_value_head(input_ids))})
 
 
+def bridged(answer: Any, text: str, length: int) -> dict[str, Any]:
+    """What the model does as the transformer that it holds: sizes, tokens and texts, and the likeliest continuation."""
+    model = _model(answer)
+    ids = model.to_tokens(text)
+    return plain(
+        {
+            "width": model.cfg.d_model,
+            "ids": ids,
+            "bare": model.to_tokens(text, prepend_bos=False),
+            "pieces": model.to_str_tokens(text),
+            "string": model.to_string(ids[0]),
+            "decoded": model.tokenizer.decode(ids[0]),
+            "continued": model.generate(ids, max_new_tokens=length, do_sample=False, verbose=False),
+        }
+    )
+
+
 def _model(answer: Any, use_value_head: bool = True) -> Any:
     return answer.from_pretrained(gpt2_folder(), use_value_head=use_value_head)
 
