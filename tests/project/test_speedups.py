@@ -5,12 +5,15 @@ import torch
 from part1_rlhf import RLHFTrainer
 from rlhf_course import get_samples, load_model
 from rlhf_course.rl import fused, models, schedule
-from rlhf_course.rl.fused import FusedAttention
+from rlhf_course.rl.fused import FusedAttention, FusedNorm
 from rlhf_course.rl.models import bridge_parameters
 from torch import nn
 from transformers import GPT2LMHeadModel
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
+
+
+HOOKS = ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_attn_scores", "blocks.1.ln1.hook_normalized", "ln_final.hook_scale"]
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def plain(monkeypatch):
 
     def make(maker):
         with monkeypatch.context() as patch:
-            patch.setattr(models, "fuse_attention", lambda bridge: None)
+            patch.setattr(models, "fuse_kernels", lambda bridge: None)
             patch.setattr(models, "fused_activation", lambda config: {})
             patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
             return maker()
@@ -40,7 +43,8 @@ def gradients(bridge) -> list[torch.Tensor]:
 
 def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
     quick, slow = pair
-    assert [any(isinstance(module, FusedAttention) for module in bridge.modules()) for bridge in pair] == [True, False]
+    for kind in (FusedAttention, FusedNorm):
+        assert [any(isinstance(module, kind) for module in bridge.modules()) for bridge in pair] == [True, False]
     assert (quick.cfg.act_fn, slow.cfg.act_fn) == ("gelu_pytorch_tanh", "gelu_new")
 
 
@@ -59,8 +63,8 @@ def test_padded_texts_get_the_logits_of_the_plain_model(pair):
         assert torch.allclose(quick(IDS, attention_mask=mask)[seen], slow(IDS, attention_mask=mask)[seen], atol=1e-5)
 
 
-@pytest.mark.parametrize("hook", ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_attn_scores"])
-def test_a_hook_still_sees_and_changes_scores_and_patterns(pair, hook):
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_still_sees_and_changes_what_a_kernel_would_keep_to_itself(pair, hook):
     changed, seen = [], []
     for bridge in pair:
         logits = bridge.run_with_hooks(IDS, fwd_hooks=[(hook, lambda value, hook: seen.append(value) or value * 9)])

@@ -90,6 +90,7 @@ def train(
     reward: str | None,
     direction: str | None,
     code: Path | None,
+    lean: bool | None,
     **settings: Any,
 ) -> None:
     """Train a language model by RLHF."""
@@ -97,9 +98,11 @@ def train(
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume is None:
-        start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given)
+        if lean and code is not None:
+            raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
+        start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given, bool(lean))
         return
-    others = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, **given}
+    others = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean, **given}
     if named := [name for name, value in others.items() if value is not None]:
         flags = ", ".join("--" + name.replace("_", "-") for name in named)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
@@ -114,6 +117,7 @@ _TRAIN_FLAGS = {
     "reward": (str, "periods, sentiment-embedded, sentiment-imdb or package.module:function"),
     "direction": (str, "which sentiment is rewarded: pos (default) or neg"),
     "code": (Path, "folder that holds the part1_rlhf to train with; by default the solutions"),
+    "lean": (bool, "train with the solutions' trainer that wastes neither time nor memory"),
 }
 
 

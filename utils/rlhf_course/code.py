@@ -1,6 +1,7 @@
 """Choosing whose `part1_rlhf` runs: a learner's, or the solutions."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,24 @@ def exercise(name: str) -> Any:
         AttributeError: no exercise of that name.
     """
     return getattr(_package(), name)
+
+
+def trainer_class(lean: bool = False) -> Any:
+    """The trainer of the code in use, or the lean one, which lies with the solutions.
+
+    Raises:
+        CourseError: no solutions are here.
+    """
+    if not lean:
+        return exercise("RLHFTrainer")
+    file = SOLUTIONS / "lean.py"
+    if not file.is_file():
+        raise CourseError(f"the lean trainer is part of the solutions, and {file} is not here")
+    use_code(SOLUTIONS)
+    spec = importlib.util.spec_from_file_location("lean", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.LeanTrainer
 
 
 def _package() -> ModuleType:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.generalized_components import JointQKVAttentionBridge
+from transformer_lens.model_bridge.generalized_components import JointQKVAttentionBridge, NormalizationBridge
 
 # GPT-2's activation is the tanh form of GELU: eight elementwise operations under the first name, one kernel under the second.
 _ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
@@ -47,8 +47,26 @@ class FusedAttention(JointQKVAttentionBridge):
         )
 
 
-def fuse_attention(bridge: TransformerBridge) -> None:
-    """Let a GPT-2 attend by PyTorch's fused kernels; other architectures stay as they are."""
+class FusedNorm(NormalizationBridge):
+    """Layer normalisation by PyTorch's own kernel, unless a hook asks for the normalised stream or its scale."""
+
+    def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
+        """The normalised stream, scaled and shifted."""
+        folded = bool(getattr(self.config, "layer_norm_folding", False))
+        if folded or self.hook_scale.has_hooks() or self.hook_normalized.has_hooks():
+            return super().forward(hidden_states, **kwargs)
+        return self.hook_out(self.original_component(self.hook_in(hidden_states)))
+
+
+def fuse_kernels(bridge: TransformerBridge) -> None:
+    """Let layer norms, and a GPT-2's attention, run by PyTorch's fused kernels; all else stays as it is.
+
+    The last norm is left alone: the value head reads its normalised stream, and logits should not depend on whether it does.
+    """
+    last = getattr(bridge, "ln_final", None)
+    for module in bridge.modules():
+        if type(module) is NormalizationBridge and module is not last and type(module.original_component) is nn.LayerNorm:
+            module.__class__ = FusedNorm
     attentions = [module for module in bridge.modules() if type(module) is JointQKVAttentionBridge]
     for module in attentions:
         module.__class__ = FusedAttention

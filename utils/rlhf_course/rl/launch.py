@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.code import exercise, use_code
+from rlhf_course.code import trainer_class, use_code
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RewardFn, RLHFArgs
 from rlhf_course.rl.rewards import DIRECTED, named_reward
@@ -20,6 +20,7 @@ def start_run(
     direction: str | None,
     code: Path,
     given: dict[str, Any],
+    lean: bool = False,
 ) -> RunFolder:
     """Train from the beginning.
 
@@ -29,6 +30,7 @@ def start_run(
         reward, direction: the reward by name, where it is not the run's own.
         code: the folder that holds the `part1_rlhf` to train with.
         given: fields of `RLHFArgs` that win over the run's.
+        lean: train with the solutions' trainer that wastes nothing; `code` is the solutions then.
 
     Raises:
         CourseError: something named does not exist, a setting is wrong, or the folder is in use.
@@ -40,7 +42,7 @@ def start_run(
     args = RLHFArgs.for_profile(profile, run, **given)
     if reward is not None or direction is not None:
         args.reward_fn = _chosen_reward(reward or args.reward_fn.name, direction)
-    return _trained(args, out)
+    return _trained(args, out, lean)
 
 
 def _chosen_reward(name: str, direction: str | None) -> RewardFn:
@@ -56,14 +58,14 @@ def _search_for_modules(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _trained(args: RLHFArgs, out: Path | None, resume: bool = False) -> RunFolder:
-    """Train with the code in use.
+def _trained(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -> RunFolder:
+    """Train with the code in use, or with the lean trainer.
 
     Raises:
         CourseError: an exercise of it is not written yet.
     """
     try:
-        return exercise("RLHFTrainer")(args).train(out, resume=resume)
+        return trainer_class(lean)(args).train(out, resume=resume)
     except NotImplementedError as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise CourseError(f"{frame.name} is not written yet ({Path(frame.filename).name}, line {frame.lineno})") from error
@@ -87,4 +89,4 @@ def resume_run(path: Path, out: Path | None = None) -> RunFolder:
         raise CourseError(f"{path / 'config.json'} is not of a run of this version: {error}") from error
     if out is not None and out.resolve() != path.resolve():
         path = copy_run(path, out)
-    return _trained(args, path, resume=True)
+    return _trained(args, path, bool(config.get("lean")), resume=True)

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
-from rlhf_course.rl.fused import fuse_attention, fused_activation
+from rlhf_course.rl.fused import fuse_kernels, fused_activation
 from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.special_tokens import note_special_tokens
 
@@ -44,7 +44,7 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
         bridge = _boot_smollm2(device)
     else:
         bridge = _boot_folder(_folder_of(name), name, device)
-    fuse_attention(bridge)
+    fuse_kernels(bridge)
     freeze_unused_parameters(bridge)
     make_trainable_parameters_dense(bridge)
     note_special_tokens(bridge.tokenizer.all_special_tokens)

@@ -1,5 +1,6 @@
 """Sampling texts of a fixed length from a policy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,20 +47,41 @@ def get_samples(
     bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = prompt_tokens(bridge, prompt, prepend_bos)
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
+    sample_ids = generate(
+        bridge, prompt_ids, batch_size, gen_len, lambda logits: sample_token(logits, temperature, top_k, top_p, generator)
+    )
+    return sample_ids, bridge.tokenizer.batch_decode(sample_ids)
+
+
+@torch.no_grad()
+def generate(
+    bridge: TransformerBridge,
+    prompt_ids: Int[Tensor, "1 prefix"],
+    batch_size: int,
+    gen_len: int,
+    choose: Callable[[Float[Tensor, "batch vocab"]], Int[Tensor, "batch"]],
+) -> Int[Tensor, "batch seq"]:
+    """A batch of continuations of one prompt, with each state read once.
+
+    Args:
+        bridge: the model.
+        prompt_ids: what every text starts with.
+        batch_size, gen_len: how many texts, and how many new tokens in each.
+        choose: picks each text's next token from its logits.
+    """
     # The prompt is the same for every sample: it is read once, and its keys and values are copied.
     cache = DynamicCache()
-    output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True)
+    output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_repeat_interleave(batch_size)
     logits = output.logits[:, -1].expand(batch_size, -1)
     ids = [prompt_ids.expand(batch_size, -1)]
     for step in range(gen_len):
-        token = sample_token(logits, temperature, top_k, top_p, generator)
+        token = choose(logits)
         ids.append(token[:, None])
         if step < gen_len - 1:
             output = bridge.original_model(token[:, None], past_key_values=cache, use_cache=True)
             logits = output.logits[:, -1]
-    sample_ids = torch.cat(ids, dim=1)
-    return sample_ids, bridge.tokenizer.batch_decode(sample_ids)
+    return torch.cat(ids, dim=1)
 
 
 def sample_token(

@@ -42,6 +42,7 @@ class Trainer:
 
     Attributes:
         use_value_head: whether the policy gets one; a subclass that learns without values says False.
+        lean: whether this is the solutions' trainer without waste, for a run's record.
         args: the run's settings.
         model: the policy with its value head, in train mode.
         ref_model: the pretrained model, frozen, in eval mode.
@@ -54,6 +55,7 @@ class Trainer:
     """
 
     use_value_head = True
+    lean = False
 
     def __init__(self, args: RLHFArgs) -> None:
         self.args = args
@@ -264,6 +266,7 @@ class Trainer:
             "wandb_id": self._wandb_id,
             "code": str(code_in_use()),
             "folder": str(Path.cwd()),
+            "lean": self.lean,
             "reference": self.reference,
             "device": str(self.model.cfg.device),
             "torch": torch.__version__,

@@ -1,0 +1,125 @@
+"""What the benchmarks share: repeats that take turns, the machine they ran on, and models of any shape."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rlhf_course import use_code
+from rlhf_course.rl.models import EMBEDDED
+
+use_code()
+
+RESULTS = Path(__file__).resolve().parent / "results"
+REPEATS = 5
+
+
+def take_turns(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
+    """Run each variant `repeats` times, one after the other in every round, so that a busy machine is unfair to none.
+
+    A first round warms up and is not counted.
+
+    Returns: for each variant, seconds by the clock and of CPU: median, and the spread from the lowest to the highest.
+    """
+    clock: dict[str, list[float]] = {name: [] for name in variants}
+    cpu: dict[str, list[float]] = {name: [] for name in variants}
+    for round_ in range(repeats + 1):
+        for name, call in variants.items():
+            began, began_cpu = time.perf_counter(), time.process_time()
+            call()
+            if round_:
+                clock[name].append(time.perf_counter() - began)
+                cpu[name].append(time.process_time() - began_cpu)
+    return {name: {"seconds": spread(clock[name]), "cpu_seconds": spread(cpu[name])} for name in variants}
+
+
+def spread(numbers: list[float]) -> dict[str, Any]:
+    """Median, lowest and highest of repeats, which are kept beside."""
+    return {"median": statistics.median(numbers), "low": min(numbers), "high": max(numbers), "repeats": len(numbers)}
+
+
+def ratios(measured: dict[str, dict[str, Any]], base: str, key: str = "cpu_seconds") -> dict[str, float]:
+    """How many times as fast as `base` each variant is, by its median."""
+    return {name: measured[base][key]["median"] / one[key]["median"] for name, one in measured.items()}
+
+
+def machine() -> dict[str, Any]:
+    """Where figures were taken, and how busy it was with other things."""
+    model = platform.processor()
+    if Path("/proc/cpuinfo").is_file():
+        model = next((line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), model)
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load_average_before": os.getloadavg()[0],
+    }
+
+
+def keep(name: str, data: dict[str, Any]) -> None:
+    """Write a benchmark's results, and print them."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(data, indent=2) + "\n"
+    (RESULTS / f"{name}.json").write_text(text)
+    print(text)
+
+
+def shaped(folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, heads: int = 4, context: int = 128) -> str:
+    """A random GPT-2 of a shape, with the embedded model's tokenizer; returns its folder. Only its speed means anything."""
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=vocab, n_layer=layers, n_embd=width, n_head=heads, n_positions=context, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(EMBEDDED).save_pretrained(folder)
+    return str(folder)
+
+
+GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context": 1024}
+
+
+def matmul_rate(size: int = 1536, repeats: int = REPEATS) -> float:
+    """Floating-point operations a second of CPU time in a large float32 matrix product: the machine's roof."""
+    one, other = torch.randn(size, size), torch.randn(size, size)
+    one @ other
+    seconds = []
+    for _ in range(repeats):
+        began = time.process_time()
+        one @ other
+        seconds.append(time.process_time() - began)
+    return 2 * size**3 / statistics.median(seconds)
+
+
+def in_a_process(script: Path, *arguments: str) -> dict[str, Any]:
+    """What a benchmark script prints as JSON when it is run anew, by itself."""
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def reset_peak() -> int:
+    """Let the process's peak memory start anew; returns its memory now, in bytes. Linux only."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """The most memory that the process has held since `reset_peak`, in bytes."""
+    return _status("VmHWM") if Path("/proc/self/status").is_file() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024

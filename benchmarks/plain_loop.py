@@ -1,0 +1,90 @@
+"""RLHF as one would write it at first, on TransformerLens as it comes: what the course's speed is measured against.
+
+The library's own `generate`, whole logits of policy and reference at every position, attention and activation as they
+come, AdamW as it comes. The functions of the objective are the reference answers.
+"""
+
+from typing import Any
+
+import torch
+from rlhf_course import ReplayMemory, ReplayMinibatch, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss
+from rlhf_course.code import exercise
+from rlhf_course.rl.models import EMBEDDED, freeze_unused_parameters
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+
+
+class PlainLoop:
+    """One run's phases."""
+
+    def __init__(self, args: RLHFArgs) -> None:
+        torch.manual_seed(args.seed)
+        self.args = args
+        self.policy, self.reference = _stock_bridge(args.base_model), _stock_bridge(args.base_model)
+        width = self.policy.cfg.d_model
+        self.head = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1))
+        base = [parameter for _, parameter in nn.Module.named_parameters(self.policy) if parameter.requires_grad]
+        self.parameters = [*base, *self.head.parameters()]
+        groups = [{"params": base, "lr": args.base_lr}, {"params": self.head.parameters(), "lr": args.head_lr}]
+        self.optimizer = torch.optim.AdamW(groups, maximize=True)
+        self.prefix_len = self.policy.to_tokens(args.prefix, prepend_bos=args.prepend_bos).shape[1]
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and values at every position."""
+        kept: list[Tensor] = []
+        hook = ("ln_final.hook_normalized", lambda resid, hook: kept.append(self.head(resid).squeeze(-1)))
+        return self.policy.run_with_hooks(ids, fwd_hooks=[hook]), kept[0]
+
+    @torch.no_grad()
+    def sample(self) -> Tensor:
+        """A batch of texts, by the library."""
+        args = self.args
+        prompt = self.policy.to_tokens(args.prefix, prepend_bos=args.prepend_bos).expand(args.batch_size, -1)
+        settings: dict[str, Any] = {"max_new_tokens": args.gen_len, "temperature": args.temperature, "top_k": args.top_k}
+        return self.policy.generate(prompt, stop_at_eos=False, verbose=False, return_type="tokens", **settings)
+
+    @torch.no_grad()
+    def rollout_phase(self, ids: Tensor | None = None) -> ReplayMemory:
+        """Sample, and read the texts with policy and reference."""
+        args = self.args
+        ids = self.sample() if ids is None else ids
+        logits, values = self.forward(ids)
+        ref_logits = self.reference(ids)
+        rewards = args.reward_fn(self.policy.tokenizer.batch_decode(ids))
+        if args.normalize_reward:
+            rewards = exercise("normalize_reward")(rewards)
+        logprobs = exercise("get_logprobs")(logits, ids, self.prefix_len)
+        advantages = exercise("compute_advantages")(values, rewards, self.prefix_len)
+        return ReplayMemory(args, ids, logprobs, advantages, values, ref_logits)
+
+    def objective(self, minibatch: ReplayMinibatch) -> Tensor:
+        """The four terms."""
+        args, gen = self.args, self.args.gen_len
+        logits, values = self.forward(minibatch.sample_ids)
+        logprobs = exercise("get_logprobs")(logits, minibatch.sample_ids, self.prefix_len)
+        chosen = slice(-gen - 1, -1)
+        surrogate = calc_clipped_surrogate_objective(logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen)
+        value_loss = calc_value_function_loss(values[:, chosen], minibatch.returns, args.vf_coef, gen)
+        bonus = exercise("calc_entropy_bonus")(logits[:, chosen], args.ent_coef, gen)
+        penalty = exercise("calc_kl_penalty")(logits[:, chosen], minibatch.ref_logits[:, chosen], args.kl_coef, gen)
+        return surrogate - value_loss + bonus - penalty
+
+    def learning_phase(self, memory: ReplayMemory) -> float:
+        """An optimizer step a minibatch."""
+        objectives = []
+        for minibatch in memory.get_minibatches():
+            self.optimizer.zero_grad()
+            objective = self.objective(minibatch)
+            objective.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.args.max_grad_norm)
+            self.optimizer.step()
+            objectives.append(objective.item())
+        return sum(objectives) / len(objectives)
+
+
+def _stock_bridge(name: str) -> TransformerBridge:
+    folder = str(EMBEDDED) if name == "embedded" else name
+    dropout = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
+    bridge = TransformerBridge.boot_transformers(folder, device="cpu", hf_config_overrides=dropout)
+    freeze_unused_parameters(bridge)
+    return bridge

@@ -1,0 +1,87 @@
+"""The lean trainer: the plain one's numbers in less time and memory."""
+
+import inspect
+
+import pytest
+import torch
+from part1_rlhf import RLHFTrainer
+from rlhf_course.code import SOLUTIONS, trainer_class
+from rlhf_course.errors import CourseError
+from rlhf_course.rl.run_folder import read_run
+
+
+@pytest.fixture
+def lean_trainer():
+    return trainer_class(lean=True)
+
+
+@pytest.fixture
+def token_terms(lean_trainer):
+    return inspect.unwrap(lean_trainer.rollout_phase).__globals__["TokenTerms"]
+
+
+def test_the_gradients_that_are_written_down_are_those_that_torch_finds(token_terms):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 5, 11, generator=generator, dtype=torch.float64, requires_grad=True)
+    ref_logprobs = torch.randn(3, 5, 11, generator=generator, dtype=torch.float64).log_softmax(-1)
+    chosen = torch.randint(0, 11, (3, 5), generator=generator)
+    assert torch.autograd.gradcheck(lambda z: token_terms.apply(z, ref_logprobs, chosen), logits)
+    logprobs, entropy, kl = token_terms.apply(logits, ref_logprobs, chosen)
+    p = torch.distributions.Categorical(logits=logits)
+    assert torch.allclose(logprobs, p.log_prob(chosen)) and torch.allclose(entropy, p.entropy())
+    assert torch.allclose(kl, torch.distributions.kl_divergence(p, torch.distributions.Categorical(logits=ref_logprobs)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"prepend_bos": False, "normalize_reward": False, "kl_coef": 0.0}])
+def test_a_rollout_is_the_plain_ones(small_args, lean_trainer, settings):
+    lean, plain = (make(small_args(**settings)) for make in (lean_trainer, RLHFTrainer))
+    memories = []
+    for trainer in (lean, plain):
+        torch.manual_seed(1)
+        memories.append(trainer.rollout_phase())
+    for name in ("sample_ids", "logprobs", "advantages", "returns"):
+        assert torch.allclose(*(getattr(memory, name) for memory in memories), atol=1e-5), name
+    assert lean.samples == plain.samples
+
+
+def test_a_phase_gives_the_plain_trainers_metrics_and_samples(small_args, lean_trainer, tmp_path):
+    args = small_args(total_phases=1, kl_coef=0.7, ent_coef=0.02)
+    runs = []
+    for name, make in (("lean", lean_trainer), ("plain", RLHFTrainer)):
+        make(args).train(tmp_path / name, show=False)
+        runs.append(read_run(tmp_path / name))
+        del runs[-1].rows[0]["seconds"]
+    assert runs[0].rows[0] == pytest.approx(runs[1].rows[0], abs=1e-4, rel=1e-4)
+    assert runs[0].rows[0]["kl"] > 1e-4
+    for mine, theirs in zip(runs[0].samples, runs[1].samples, strict=True):
+        assert mine["text"] == theirs["text"]
+        assert (mine["reward"], mine["ref_logprob"]) == pytest.approx((theirs["reward"], theirs["ref_logprob"]), abs=1e-3)
+    assert [run.config["lean"] for run in runs] == [True, False]
+
+
+def test_the_parameters_after_a_phase_are_the_plain_trainers(small_args, lean_trainer):
+    finals = []
+    for make in (lean_trainer, RLHFTrainer):
+        trainer = make(small_args(kl_coef=0.7, ent_coef=0.02))
+        torch.manual_seed(1)
+        trainer.learning_phase(trainer.rollout_phase())
+        finals.append(trainer.model(torch.tensor([[0, 1, 2, 3]])))
+    assert torch.allclose(*finals, atol=1e-4)
+
+
+def test_a_lean_run_is_resumed_as_one(small_args, lean_trainer, tiny_folder, tmp_path):
+    from rlhf_course import RLHFArgs, named_reward
+    from rlhf_course.rl.launch import resume_run
+
+    settings = {"base_model": str(tiny_folder), "batch_size": 6, "num_minibatches": 3, "gen_len": 5}
+    trainer = lean_trainer(RLHFArgs(total_phases=2, warmup_steps=0, reward_fn=named_reward("periods"), **settings))
+    trainer.train(tmp_path / "run", show=False, watch=lambda row, samples: trainer.stop())
+    resume_run(tmp_path / "run")
+    assert len(read_run(tmp_path / "run").rows) == 2
+
+
+def test_without_the_solutions_there_is_no_lean_trainer(monkeypatch, tmp_path):
+    monkeypatch.setattr("rlhf_course.code.SOLUTIONS", tmp_path)
+    with pytest.raises(CourseError, match="the lean trainer is part of the solutions"):
+        trainer_class(lean=True)
+    assert (SOLUTIONS / "lean.py").is_file()
