@@ -77,6 +77,9 @@ class Confinement(Protocol):
         Returns: its exit code, or minus the signal that ended it; None where it had to be killed.
         """
 
+    def close(self) -> None:
+        """Leave no folder behind."""
+
 
 class Uid:
     """A user of its own inside someone else's container; the kernel refuses it others' files, processes and sockets."""
@@ -96,11 +99,12 @@ class Uid:
         self._landlock = kernel.has_landlock()
         if not self._landlock and (path := _open_to_all()):
             raise PermissionError(f"every user can read {path}, and this kernel has no Landlock")
+        self._folder = _folder_of_folders()
 
     def spawn(self, run: Run, keep: int) -> int:
         """See `Confinement`."""
         user = self._users.next()
-        home = Path(tempfile.mkdtemp(prefix="rlhf-course-sandbox-"))
+        home = Path(tempfile.mkdtemp(dir=self._folder))
         os.chown(home, user, user)
         child = os.fork()
         if child == 0:
@@ -129,6 +133,10 @@ class Uid:
         shutil.rmtree(self._homes.pop(pid), ignore_errors=True)
         return code
 
+    def close(self) -> None:
+        """See `Confinement`."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
 
 class Unsafe:
     """A process with limits and a deadline, as the user who grades: for code that is trusted."""
@@ -141,10 +149,11 @@ class Unsafe:
         """Ask that this system can fork."""
         if not hasattr(os, "fork"):
             raise OSError(f"{platform.system()} cannot fork")
+        self._folder = _folder_of_folders()
 
     def spawn(self, run: Run, keep: int) -> int:
         """See `Confinement`."""
-        home = Path(tempfile.mkdtemp(prefix="rlhf-course-sandbox-"))
+        home = Path(tempfile.mkdtemp(dir=self._folder))
         child = os.fork()
         if child == 0:
             without_return(lambda: self._be_learner(run, keep, home))
@@ -168,6 +177,18 @@ class Unsafe:
         shutil.rmtree(self._homes.pop(pid), ignore_errors=True)
         return code
 
+    def close(self) -> None:
+        """See `Confinement`."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _folder_of_folders() -> Path:
+    """A folder for the zygote and, below it, for its sandboxes, which may be other users; the zygote lives in it."""
+    folder = Path(tempfile.mkdtemp(prefix="rlhf-course-judge-"))
+    folder.chmod(0o711)
+    live_in(folder)
+    return folder
+
 
 def confinement(level: str, bounds: Bounds) -> Confinement:
     """What makes a level of isolation."""
@@ -185,6 +206,7 @@ def attempt(level: str) -> None:
     sender.close()
     said = receiver.recv(2)
     code = here.end(pid, patience=1)
+    here.close()
     if said != b"in":
         raise OSError(f"the sandbox ended with {code}")
 

@@ -26,6 +26,7 @@ _PATIENCE = 1.0
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
+    "HOME": "/",
     "USER": "learner",
     "LOGNAME": "learner",
     "OMP_NUM_THREADS": "1",
@@ -83,19 +84,18 @@ class Zygote:
         """
         self._control, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile()
-        self._folder = tempfile.TemporaryDirectory(prefix="rlhf-course-judge-", ignore_cleanup_errors=True)
-        os.chmod(self._folder.name, 0o711)  # sandboxes that are other users have their folders in it
         self._started = 0
         arguments = [str(PACKAGE.parent), str(theirs.fileno()), setup.as_text()]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-c", _CODE, *arguments],
-                env={**_ENVIRONMENT, "HOME": self._folder.name, "TMPDIR": self._folder.name},
+                env={**_ENVIRONMENT, "TMPDIR": tempfile.gettempdir()},
                 cwd="/",
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
+                start_new_session=True,  # Ctrl-C is for the judge, which ends it when it ends
             )
         self._replies = b""
         try:
@@ -127,7 +127,6 @@ class Zygote:
             self._process.kill()
             self._process.wait()
         self._log.close()
-        self._folder.cleanup()
 
     def sandbox(self) -> Sandbox:
         """Start a sandbox.

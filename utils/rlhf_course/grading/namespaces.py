@@ -120,6 +120,9 @@ class Namespaces:
         os.close(room)
         return code
 
+    def close(self) -> None:
+        """See `Confinement`. Nothing outside knows of the folders."""
+
 
 def _be_porter(orders: socket.socket, disk: int, own_users: bool) -> None:
     """Make a room for each byte that comes, until the zygote is gone."""

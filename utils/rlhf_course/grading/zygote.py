@@ -66,9 +66,12 @@ def main(handle: int, text: str) -> None:
         except OSError as error:
             _tell(control, unavailable=str(error))
             return
-        _load(setup)
-        _tell(control, ready=True)
-        _serve(control, here, setup.array_bytes)
+        try:
+            _load(setup)
+            _tell(control, ready=True)
+            _serve(control, here, setup.array_bytes)
+        finally:
+            here.close()
 
 
 def _tell(control: socket.socket, **said: Any) -> None:
