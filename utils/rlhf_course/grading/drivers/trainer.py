@@ -62,27 +62,28 @@ def learning(
     seen = []
     for _ in range(phases):
         asked.clear()
-        result = trainer.learning_phase(_Memory(trainer.args, len(slopes)))
+        result = trainer.learning_phase(_memory(trainer.args, len(slopes)))
         moved = {name: flat(parameters) - start[name] for name, parameters in parts.items()}
         rates = [float(group["lr"]) for group in trainer.optimizer.param_groups]
         seen.append(plain({"asked": asked, "result": result, "step": trainer.step, "rates": rates, "moved": moved}))
     return {"phases": seen}
 
 
-class _Memory:
+def _memory(args: Any, count: int) -> Any:
     """A memory that hands out numbered minibatches in order."""
+    from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 
-    def __init__(self, args: Any, count: int) -> None:
-        self.args, self.count = args, count
+    texts, rows, gen, seq, vocab = args.batch_size, args.minibatch_size, args.gen_len, args.gen_len + 3, 37
 
-    def get_minibatches(self) -> Iterator[Any]:
-        from rlhf_course.rl.memory import ReplayMinibatch
+    def numbered() -> Iterator[ReplayMinibatch]:
+        for number in range(count):
+            blank = torch.zeros(rows, gen)
+            yield ReplayMinibatch(torch.full((rows, seq), number), blank, blank, blank, torch.zeros(rows, seq, vocab))
 
-        rows = self.args.minibatch_size
-        for number in range(self.count):
-            ids = torch.full((rows, self.args.gen_len + 3), number)
-            numbers = torch.zeros(rows, self.args.gen_len)
-            yield ReplayMinibatch(ids, numbers, numbers, numbers, torch.zeros(rows, ids.shape[1], 37))
+    blank, ids = torch.zeros(texts, gen), torch.zeros((texts, seq), dtype=torch.long)
+    memory = ReplayMemory(args, ids, blank, blank, torch.zeros(texts, seq), torch.zeros(texts, seq, vocab))
+    memory.get_minibatches = numbered
+    return memory
 
 
 def _objective(trainer: Any, slopes: Sequence[float], offsets: Sequence[float], asked: list[int]) -> Any:
