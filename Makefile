@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all learn smollm2 bench clean
+.PHONY: setup demo test test-all learn smollm2 bench pictures clean
 
 setup: $(STAMP)
 
@@ -33,8 +33,13 @@ smollm2: setup
 
 bench: setup
 	$(BIN)/python benchmarks/curves.py
+	$(BIN)/python benchmarks/dashboard.py
 	$(BIN)/python benchmarks/grading.py
 
+# The pictures of docs/widgets.md, from the browser tests.
+pictures: setup
+	RLHF_COURSE_PICTURES=$(CURDIR)/docs/pictures $(BIN)/pytest tests/project/browser/test_browser_widgets.py
+
 clean:
-	rm -rf .venv .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	rm -rf .venv artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

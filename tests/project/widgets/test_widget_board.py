@@ -194,9 +194,11 @@ def test_a_run_whose_model_is_gone_is_still_shown_and_says_why_it_has_no_colours
 
 def test_what_is_saved_of_a_board_is_a_picture_with_words_and_the_samples(finished_run):
     board = board_of_folder(finished_run)
+    board.display()
     kept = board._kept(board._picture()).bundle()
     (alt,) = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,', kept["text/html"])
     assert "Six plots of short" in alt and alt in kept["text/plain"]
+    assert "Phase 2: the text with the largest reward" in kept["text/plain"] and "surprise" in kept["text/html"]
     assert "<script" not in kept["text/html"]
 
 

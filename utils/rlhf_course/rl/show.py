@@ -24,7 +24,8 @@ class Display:
     def __init__(self, show: bool, total: int, done: int) -> None:
         self.console = Console(quiet=not show)
         columns = (TextColumn("phase"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-        self._progress = Progress(*columns, console=self.console)
+        # In a notebook even a quiet progress bar would leave an empty widget behind.
+        self._progress = Progress(*columns, console=self.console, disable=not show)
         self._task = self._progress.add_task("", total=total, completed=done, note="")
         self._total = total
 

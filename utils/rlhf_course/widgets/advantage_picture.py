@@ -82,7 +82,7 @@ def _table(made: Sequence[Column]) -> str:
         cells = "".join(f'<td style="{_cell(column, name, largest)}">{show_one(column)}</td>' for column in made)
         body += f'<tr><th scope="row" style="text-align: left; font-weight: normal">{name}</th>{cells}</tr>'
     return (
-        '<div style="overflow-x: auto"><table style="color: inherit; border-collapse: collapse"><caption style="text-align: left">The prefix is grey; '
+        '<div style="overflow-x: auto"><table style="color: inherit; border-collapse: collapse; line-height: 1.5"><caption style="text-align: left; white-space: nowrap">The prefix is grey; '
         "an advantage above zero is blue, one below is orange.</caption>"
         f'<thead><tr><th scope="col" style="text-align: left">token</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )

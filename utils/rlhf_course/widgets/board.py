@@ -43,6 +43,7 @@ class Board:
         self._make_scorer, self._scorer = make_scorer, None
         self._turns = [("curves", self.show_curves), ("samples", self.show_samples)]
         self._page = Shown(None)
+        self._table = ("", "")
         self._lock = threading.RLock()
 
     @property
@@ -92,14 +93,14 @@ class Board:
 
     def display(self) -> None:
         """Put the board on the page."""
-        picture = self._picture()
-        self.budget.learn("curves", picture.seconds)
-        self._page = show(self._make_face, self._kept(picture))
-        if self.face is not None:
-            self.face.image.value = picture.live()
-            self.show_words()
         if self.rows:
-            self.end()
+            self._table = self._samples()
+        self._page = show(self._make_face, self._kept(self._picture()))
+        # The first drawing of a process is slow; this one says what those to come will take.
+        self.budget.learn("curves", self.show_curves())
+        self.show_words()
+        if self.face is not None:
+            self.face.table.value = self._table[0]
 
     def show_all(self) -> None:
         """Redraw everything."""
@@ -116,15 +117,19 @@ class Board:
             self.face.say("<br>".join(escaped(line) for line in lines if line))
             self.face.fit(self.status, len(self.rows))
 
-    def show_curves(self) -> None:
-        """Redraw the curves."""
-        if self.face is not None:
-            self.face.image.value = self._picture(keep=False).live()
+    def show_curves(self) -> float:
+        """Redraw the curves; returns the seconds that it took."""
+        if self.face is None:
+            return 0.0
+        picture = self._picture(keep=False)
+        self.face.image.value = picture.live()
+        return picture.seconds
 
     def show_samples(self, phase: int | None = None) -> None:
         """Score and show samples of a phase, by default of the newest."""
         if self.face is not None and self.rows:
-            self.face.table.value = self._samples(phase)[0]
+            self._table = self._samples(phase)
+            self.face.table.value = self._table[0]
 
     def compare(self, names: Sequence[str]) -> None:
         """Draw earlier runs beside this one."""
@@ -150,15 +155,24 @@ class Board:
         with self._lock:
             self._page.keep(self._kept(self._picture()))
 
+    def hold(self) -> None:
+        """Show a run that has just been paused, and save its picture: there is time for it."""
+        with self._lock:
+            self.show_words()
+            self.show_curves()
+            self.keep()
+
     def _kept(self, picture: Picture) -> Kept:
         lines = standing(self.status, len(self.rows), self.total_phases, self.path, self._error()), latest(self.rows, self.spreads)
-        table, text = self._samples() if self.rows else ("", "")
+        table, text = self._table
         page = words("<br>".join(map(escaped, lines))) + picture.kept() + table
         return Kept(page, "\n".join([*lines, picture.alt, text]).strip())
 
     def _picture(self, keep: bool = True) -> Picture:
-        run = curves(self.rows, self.spreads)
-        return draw_curves(self.path.name, run, self.earlier, self.total_phases, keep)
+        run, length = curves(self.rows, self.spreads), self.total_phases
+        if self.status not in (training.TRAINING, training.PAUSED, training.STOPPING):
+            length = max([len(self.rows), *(len(one.phases) for one in self.earlier.values())])
+        return draw_curves(self.path.name, run, self.earlier, length, keep)
 
     def _samples(self, phase: int | None = None) -> tuple[str, str]:
         """Some samples of a phase, the best of them first, as HTML and as text."""

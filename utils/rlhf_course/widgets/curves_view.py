@@ -12,14 +12,14 @@ _SIZE = (10.0, 4.6)
 _EARLIER_COLOURS = (VERMILION, GREEN, PURPLE)
 
 
-def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], total_phases: int, keep: bool = True) -> Picture:
+def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: int, keep: bool = True) -> Picture:
     """Draw the six panels of the dashboard.
 
     Args:
         name: the run's.
         run: its curves; they may still be empty.
         earlier: runs to compare with, by name.
-        total_phases: how far the run will go.
+        length: phases that the plots have room for.
         keep: make the PNG too.
     """
 
@@ -31,7 +31,7 @@ def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], total_pha
                 axes.plot(theirs.phases, theirs.panels[panel], DASHES[1 + number % 3], color=colour, lw=1.3, label=other)
         for panel, axes in panels.items():
             axes.plot(run.phases, run.panels[panel], color=BLUE, marker="o" if len(run.phases) < 2 else "", label=name)
-            axes.set(title=PANELS[panel], xlim=(0, max(total_phases - 1, 1)))
+            axes.set(title=PANELS[panel], xlim=(0, max(length - 1, 1)))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         _band(panels["mean_reward"], run)
         for axes in list(panels.values())[3:]:

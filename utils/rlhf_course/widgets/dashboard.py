@@ -24,6 +24,9 @@ class Dashboard:
         self.training = running
         self._folder = folder
 
+    def _ipython_display_(self) -> None:
+        """The board is on the page already: a cell that ends with it shows nothing more."""
+
     async def finished(self) -> "RunFolder | None":
         """Wait until the run has ended, by itself or by Stop. The buttons answer meanwhile.
 

@@ -57,8 +57,7 @@ class Face:
 
     def _on_pause(self, _: Any) -> None:
         self.board.training.pause()
-        self.board.show_words()
-        self.board.keep()
+        self.board.hold()
 
     def _on_resume(self, _: Any) -> None:
         self.board.training.unpause()

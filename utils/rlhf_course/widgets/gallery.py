@@ -14,6 +14,7 @@ from rlhf_course.widgets.numbers.strategies import DETECTORS, Rise, Span, exampl
 from rlhf_course.widgets.showing import Kept, escaped, show, words
 
 _DRAWN = 6
+_WORTH_A_CURVE = 0.1
 
 
 class Findings(NamedTuple):
@@ -73,7 +74,7 @@ def _widget(findings: Findings, picture: Picture, first: str) -> Any:
     names = [rise.name for rise in findings.rises]
     style, layout = {"description_width": "120px"}, ipw.Layout(width="360px")
     strategy = ipw.Dropdown(options=names, value=first, description="strategy", style=style, layout=layout)
-    phase = whole_slider("examples of phase", findings.phases - 1, 0, findings.phases - 1)
+    phase = whole_slider("in phase", findings.phases - 1, 0, findings.phases - 1)
     shown = ipw.HTML(_examples(findings, first, phase.value))
 
     def choose(_: Any) -> None:
@@ -109,12 +110,12 @@ def _drawn(findings: Findings) -> Picture:
 
 def _most_used(findings: Findings) -> list[Rise]:
     """The strategies that are worth a curve, the greatest change first."""
-    used = [rise for rise in findings.rises if max(findings.rates[rise.name]) > 0]
+    used = [rise for rise in findings.rises if max(findings.rates[rise.name]) >= _WORTH_A_CURVE]
     return sorted(used, key=lambda rise: -abs(rise.after - rise.before))[:_DRAWN]
 
 
 def _in_words(findings: Findings) -> str:
-    grown = [f"{rise.name} {rise.before:.2f} to {rise.after:.2f} a text, mostly by phase {rise.phase}" for rise in findings.rises if rise.phase is not None]
+    grown = [f"{rise.name} {rise.before:.2f} to {rise.after:.2f} a text, mostly since phase {rise.phase}" for rise in findings.rises if rise.phase is not None]
     three = findings.diversity[3]
     return (
         f"Two plots of {findings.name} against the phase. Left, strategies; risen: {'; '.join(grown[:5]) or 'none'}. Right, the share of distinct "
@@ -130,9 +131,9 @@ def _table(findings: Findings) -> str:
         f"<td {cell}>{rise.after:.2f}</td><td {cell}>{'' if rise.phase is None else rise.phase}</td></tr>"
         for rise in findings.rises
     )
-    head = "".join(f'<th scope="col" {cell}>{name}</th>' for name in ("strategy", "looks like", "first phases", "last phases", "rose by phase"))
+    head = "".join(f'<th scope="col" {cell}>{name}</th>' for name in ("strategy", "looks like", "first phases", "last phases", "risen since phase"))
     caption = "Uses a text, in the first and in the last tenth of the phases"
-    return f'<table style="color: inherit; border-collapse: collapse"><caption style="text-align: left">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<table style="color: inherit; border-collapse: collapse; line-height: 1.5"><caption style="text-align: left; white-space: nowrap">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def _examples(findings: Findings, name: str, phase: int) -> str:
@@ -154,7 +155,7 @@ def _marked(text: str, spans: Sequence[Span]) -> str:
 
 def _text(findings: Findings, picture: Picture) -> str:
     """The gallery in plain text."""
-    lines = [f"{'strategy':<18}{'first':>8}{'last':>8}{'by phase':>10}"]
+    lines = [f"{'strategy':<18}{'first':>8}{'last':>8}{'since phase':>13}"]
     for rise in findings.rises:
-        lines.append(f"{rise.name:<18}{rise.before:>8.2f}{rise.after:>8.2f}{'' if rise.phase is None else rise.phase:>10}")
+        lines.append(f"{rise.name:<18}{rise.before:>8.2f}{rise.after:>8.2f}{'' if rise.phase is None else rise.phase:>13}")
     return "\n".join([picture.alt, *lines])

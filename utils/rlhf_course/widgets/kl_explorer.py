@@ -38,8 +38,8 @@ def _widget(target: TwoPeaks, fit: Gaussian, picture: Picture) -> Any:
 
     def redraw(_: Any = None) -> None:
         peaks, gaussian = TwoPeaks(distance.value, left.value), Gaussian(mean.value, std.value)
-        readout.value = words(_in_words(gaussian, divergences(peaks, gaussian)))
         image.value = _drawn(peaks, gaussian, keep=False).live()
+        readout.value = words(_in_words(gaussian, divergences(peaks, gaussian)))
 
     def move_to(gaussian: Gaussian) -> None:
         for one in (mean, std):

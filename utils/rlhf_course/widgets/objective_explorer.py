@@ -39,8 +39,8 @@ def _widget(ratio: float, advantage: float, clip_coef: float, picture: Picture) 
 
     def redraw(_: Any) -> None:
         now = [one.value for one in sliders]
-        readout.value = words(_in_words(*now))
         image.value = _drawn(*now, keep=False).live()
+        readout.value = words(_in_words(*now))
 
     for one in sliders:
         one.observe(redraw, "value")

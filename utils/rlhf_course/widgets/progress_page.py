@@ -31,7 +31,7 @@ def _widget(read: Callable[[], Sequence[Standing]]) -> Any:
     def refresh(_: Any) -> None:
         page.value = _page(read())
 
-    return ipw.VBox([page, button("Refresh", "Look again where each exercise stands", refresh)])
+    return ipw.VBox([page, ipw.HBox([button("Refresh", "Look again where each exercise stands", refresh)])])
 
 
 def _page(standings: Sequence[Standing], links: bool = False) -> str:
@@ -41,7 +41,7 @@ def _page(standings: Sequence[Standing], links: bool = False) -> str:
     bar = f'<progress max="{len(standings)}" value="{passed(standings)}" aria-label="exercises passed"></progress>'
     return (
         f"{bar} {words(f'<b>{escaped(next_step(standings))}</b>')}"
-        f'<table style="color: inherit; border-collapse: collapse"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<table style="color: inherit; border-collapse: collapse; line-height: 1.5"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     )
 
 

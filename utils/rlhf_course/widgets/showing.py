@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 # The saved picture gives way wherever the live widget stands beside it.
-_GIVE_WAY = "<style>.jp-OutputArea:has(.rlhf-live) .rlhf-kept { display: none; }</style>"
+# Where there is no live widget, the picture takes the place of the message that JupyterLab would show: widgets alone
+# stand in outputs without a MIME type.
+_GIVE_WAY = (
+    "<style>.jp-OutputArea:has(.rlhf-live) .rlhf-kept, .jp-OutputArea:has(.rlhf-kept):not(:has(.rlhf-live)) "
+    ".jp-OutputArea-output:not([data-mime-type]) { display: none; }</style>"
+)
 _NO_KERNEL = "A live widget: run this cell to use it. Below is a picture of it."
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-SHARE = 0.02
+SHARE = 0.025
 
 
 class Budget:

@@ -74,7 +74,7 @@ class Rise(NamedTuple):
     Attributes:
         name: the strategy's.
         before, after: uses a text in the first and in the last tenth of the phases.
-        phase: the first phase by which half of the change had come; None where it did not rise.
+        phase: the phase from which on more than half of the change had come; None where it did not rise.
     """
 
     name: str
@@ -106,7 +106,9 @@ def _rise(name: str, rate: Sequence[float]) -> Rise:
     before, after = sum(rate[:tenth]) / tenth, sum(rate[-tenth:]) / tenth
     if after <= before:
         return Rise(name, before, after, None)
-    return Rise(name, before, after, next(phase for phase, now in enumerate(rate) if now >= (before + after) / 2))
+    smooth = [sum(rate[max(0, end - tenth) : end]) / min(tenth, end) for end in range(1, len(rate) + 1)]
+    below = [phase for phase, now in enumerate(smooth) if now < (before + after) / 2]
+    return Rise(name, before, after, max(below, default=-1) + 1)
 
 
 def examples(samples: Sequence[Mapping[str, Any]], name: str, prefix: str, phase: int, most: int = 3) -> list[tuple[str, list[Span]]]:

@@ -1,0 +1,204 @@
+"""A JupyterLab of the tests' own, and one of its notebooks seen through a browser."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+# No cell takes longer than this, on a slow and busy machine; a test that passes waits far less.
+PATIENCE = 240.0
+# Nothing that answers a key or a button takes longer than this.
+_GLANCE = 90.0
+_SETTINGS = {
+    # Every cell stays in the page, also those that are scrolled away.
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+}
+_STATE = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  if (!panel || !panel.sessionContext || !panel.sessionContext.session) return null;
+  const cells = Array.from(panel.content.widgets).filter(cell => cell.model.type === 'code');
+  return {
+    kernel: panel.sessionContext.session.kernel?.status,
+    waiting: cells.filter(cell => cell.promptNode?.textContent?.includes('*')).length,
+    run: cells.filter(cell => cell.model.executionCount !== null).length,
+    cells: cells.filter(cell => cell.model.sharedModel.source.trim()).length,
+  };
+}"""
+
+
+class Server:
+    """JupyterLab on a folder, on loopback, with settings and data of its own.
+
+    Args:
+        root: the folder that holds the notebooks.
+        home: a folder for all that Jupyter writes beside them.
+    """
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        for name, content in _SETTINGS.items():
+            path = home / "settings" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.token = os.urandom(16).hex()
+        self.log = home / "lab.log"
+        names = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+        environment = {
+            **os.environ,
+            **{variable: str(home / folder) for variable, folder in names.items()},
+            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+            "RLHF_COURSE_SHORT": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        environment.pop("RLHF_COURSE_DESK", None)
+        with open(self.log, "w") as log:
+            self._process = subprocess.Popen(self._command(), cwd=root, env=environment, stdout=log, stderr=log)
+
+    def _command(self) -> list[str]:
+        flags = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self.port,
+            "ServerApp.port_retries": 0,
+            "ServerApp.root_dir": self.root,
+            "ServerApp.allow_root": True,
+            "ServerApp.open_browser": False,
+            "IdentityProvider.token": self.token,
+            # Lets the tests call JupyterLab's commands by name, whatever its menus are called.
+            "LabApp.expose_app_in_browser": True,
+        }
+        return [sys.executable, "-m", "jupyter", "lab", *(f"--{name}={value}" for name, value in flags.items())]
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.api("GET", "status")
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}") from None
+                time.sleep(0.1)
+
+    def api(self, method: str, path: str) -> Any:
+        """Call its REST interface."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def end_kernels(self) -> None:
+        """Shut every kernel down."""
+        for session in self.api("GET", "sessions"):
+            self.api("DELETE", f"sessions/{session['id']}")
+
+    def stop(self) -> None:
+        """End it, kernels and all."""
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Notebook:
+    """A notebook in a page.
+
+    Args:
+        page: a page that shows nothing yet.
+        server: where the notebook is.
+        name: its file.
+    """
+
+    def __init__(self, page: Page, server: Server, name: str) -> None:
+        self.page, self.server, self.name = page, server, name
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?reset&token={server.token}")
+        self.await_kernel()
+
+    def await_kernel(self) -> None:
+        """Wait until the notebook is on the page and its kernel idle."""
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self._until(lambda state: state is not None and state["kernel"] == "idle")
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Call one of JupyterLab's commands, without waiting for its end."""
+        self.page.evaluate("([name, given]) => { window.jupyterapp.commands.execute(name, given) }", [name, arguments])
+
+    def start_all(self) -> None:
+        """Run all cells, without waiting for their end."""
+        self.command("notebook:run-all-cells")
+
+    def run_all(self) -> None:
+        """Run all cells, to the end of the last."""
+        self.start_all()
+        self._until(lambda state: state is not None and state["kernel"] == "idle" and not state["waiting"] and (state["run"] >= state["cells"] or self.errors()))
+
+    def save(self) -> Path:
+        """Save the notebook; returns its file."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
+        return self.server.root / self.name
+
+    def reload(self) -> None:
+        """Load the page anew; the kernel goes on."""
+        self.page.reload()
+        self.await_kernel()
+
+    def errors(self) -> list[str]:
+        """The error outputs of all cells."""
+        return self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has-text("Traceback")').all_inner_texts() + [
+            text for text in self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+        ]
+
+    def cell(self, text: str) -> Locator:
+        """The output area of the cell whose code contains a text."""
+        return self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea-editor", has_text=text)).locator(".jp-OutputArea").first
+
+    def _until(self, reached: Callable[[Any], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not reached(state := self.page.evaluate(_STATE)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} is still {state}")
+            self.page.wait_for_timeout(100)
+
+
+def move(output: Locator, label: str, steps: int) -> None:
+    """Move a slider by arrow keys: to the right, or to the left where the steps are negative."""
+    handle = output.locator(".widget-slider", has=output.page.get_by_text(label, exact=True)).locator(".noUi-handle").first
+    handle.focus()
+    for _ in range(abs(steps)):
+        handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
+
+
+def press(output: Locator, name: str) -> None:
+    """Press a button by the keyboard."""
+    output.get_by_role("button", name=name).press("Enter")
+
+
+def see(output: Locator, text: str | re.Pattern[str]) -> str:
+    """Wait until the output shows a text; returns what it shows where the text is."""
+    found = output.get_by_text(text).first
+    found.wait_for(timeout=_GLANCE * 1000)
+    return found.inner_text()
+
+
+def browser_path() -> str | None:
+    """The Chromium of this machine: `RLHF_COURSE_BROWSER`, else one of the usual names."""
+    names = (os.environ.get("RLHF_COURSE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)

@@ -1,0 +1,37 @@
+"""Thins a run's folder to what the browser tests and the docs show of it: python record.py RUN NAME.
+
+The recorded runs are real ones, of `rlhf-course train --run collapse` and `--run periods` with the embedded model.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+TEXTS_A_PHASE = 32
+
+
+def record(run: Path, name: str) -> Path:
+    """Copy settings, metrics and the first texts of each phase to `runs/<name>` beside this file."""
+    home = Path(__file__).resolve().parent / "runs" / name
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    shutil.copy(run / "metrics.csv", home)
+    config = json.loads((run / "config.json").read_text())
+    config["code"] = Path(config["code"]).name
+    config["run_name"] = name
+    config["wandb_id"] = name
+    config.pop("folder", None)
+    (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    seen: dict[int, int] = {}
+    with open(run / "samples.jsonl") as source, open(home / "samples.jsonl", "w") as target:
+        for line in source:
+            sample = json.loads(line)
+            seen[sample["phase"]] = seen.get(sample["phase"], 0) + 1
+            if seen[sample["phase"]] <= TEXTS_A_PHASE:
+                target.write(line)
+    return home
+
+
+if __name__ == "__main__":
+    print(record(Path(sys.argv[1]), sys.argv[2]))

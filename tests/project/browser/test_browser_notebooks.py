@@ -1,0 +1,31 @@
+"""Every notebook in a real JupyterLab and a real browser, with the reference answers."""
+
+import json
+
+import pytest
+from rlhf_course.code import REPOSITORY
+from rlhf_course.exercises import EXERCISES
+
+BUILT = sorted(path.name for path in (REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, artefacts, name):
+    page = notebook(name)
+    page.run_all()
+    page.page.screenshot(path=artefacts / f"{name.removesuffix('.ipynb')}.png")
+    assert page.errors() == []
+    text = page.page.locator(".jp-Notebook").inner_text()
+    for exercise in EXERCISES:
+        if f"{exercise.notebook}.ipynb" == name:
+            assert f"{exercise.name}: passed" in text
+    saved = json.loads(page.save().read_text())
+    shown = [output.get("data", {}) for cell in saved["cells"] for output in cell.get("outputs", [])]
+    # The progress bar of a run without a dashboard is a widget too, of another library.
+    widgets = [data for data in shown if "application/vnd.jupyter.widget-view+json" in data and "".join(data["text/plain"]) != "Output()"]
+    kept = [data for data in shown if "rlhf-kept" in "".join(data.get("text/html", ""))]
+    assert len(kept) == len(widgets) > 0, "every widget leaves a picture or a table in the notebook"
+    for data in kept:
+        assert "".join(data["text/plain"]).strip()
+        html = "".join(data["text/html"])
+        assert html.count("<img") == html.count('<img alt="')
