@@ -68,6 +68,12 @@ def test_a_normal_user_has_namespaces_too():
     assert done.returncode == 0, done.stderr
 
 
+@is_root
+def test_root_without_the_right_to_administrate_has_namespaces_as_a_normal_user_has():
+    done = run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", *ask("namespaces"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_where_namespaces_are_refused_the_message_says_what_to_do():
     done = run(*without_namespaces(*ask("namespaces")))
     assert done.returncode != 0

@@ -120,3 +120,42 @@ def test_a_name_of_the_learners_own_making_tells_nothing(judge: Judge):
     assert caught.value.message == "KeyError, at line 6 of normalize_reward.py"
     with judge.answers(submission(normalize_reward=text.format("return secret_text()"))) as answers:
         assert type(answers.answer("normalize_reward")(torch.ones(3))).__name__ == "object"
+
+
+VIEW = """
+import os
+import sys
+
+
+def normalize_reward(reward, eps=1e-5):
+    seen = {"root": os.listdir("/"), "variables": sorted(os.environ), "home": os.listdir("."), "cores": os.path.exists("/proc/kcore")}
+    seen["processes"] = [one for one in os.listdir("/proc") if one.isdigit()]
+    seen["addresses"] = [line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line]
+    seen["rights"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd", "NoNewPrivs"))]
+    seen["user"] = [os.getuid(), os.getgid(), os.getgroups() if os.getuid() > 1000 else []]
+    seen["part1_rlhf"] = os.listdir("part1_rlhf")
+    seen["writable"] = [one for one in ("/", "/tmp", "/dev", "/usr", sys.prefix, os.path.dirname(os.__file__)) if os.access(one, os.W_OK)]
+    return seen
+"""
+
+
+def test_a_sandbox_sees_its_own_files_processes_and_network_and_has_no_rights(judge: Judge, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SECRET_TOKEN", "secret")
+    with judge.answers(submission(normalize_reward=VIEW)) as answers:
+        seen = answers.answer("normalize_reward")(torch.ones(2))
+    assert seen["home"] == ["part1_rlhf"] and sorted(seen["part1_rlhf"]) == ["__init__.py", "normalize_reward.py"]
+    assert seen["processes"] == ["1", "2"], "the room's first process, and the answer's"
+    assert seen["addresses"] == ["lo"]
+    assert not {"SECRET_TOKEN", "PYTHONPATH", "SSH_AUTH_SOCK"} & set(seen["variables"])
+    assert {int(one, 16) for one in seen["rights"]} == {0, 1}, "no capability, and no way to new ones"
+    assert 0 not in seen["user"] and seen["user"][2] == []
+    assert seen["writable"] == []
+    assert not {"boot", "mnt", "srv", "opt", "media", "var", "bin", "sbin"} & set(seen["root"])
+
+
+def test_an_answers_sandbox_holds_no_other_answer_but_the_trainers_holds_the_references(judge: Judge):
+    listing = "import os\n\n\nclass RLHFTrainer:\n    def __init__(self, args):\n        raise [ValueError, KeyError][{}]()\n"
+    condition = "open('part1_rlhf/normalize_reward.py').read().count('MINE') + os.path.exists('part1_rlhf/nothing.py')"
+    files = submission(trainer=listing.format(condition), normalize_reward="MINE = 1\n").files
+    with judge.answers(Submission("test", files)) as answers:
+        assert answers.answer("RLHFTrainer").observe(case="rollout") == {"raised": "ValueError"}

@@ -114,10 +114,11 @@ class Uid:
 
     def _be_learner(self, run: Run, keep: int, user: int, home: Path) -> None:
         close_all_but(keep)
+        kernel.forgo_rights()
         become(user)
         kernel.die_with_parent()
         settle(home, self._bounds, own_user=True)
-        kernel.drop_privileges()
+        kernel.drop_rights()
         silence()
         if self._landlock:
             kernel.landlock([*readable_paths(self._bounds.readable), Path("/proc")], [home, *DEVICES])

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 _CLONE_THREAD = 0x10000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
-_SECCOMP_MODE_FILTER = 2
+_SECCOMP_MODE_FILTER, _CAP_SYS_ADMIN = 2, 21
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _LARGE_PAGE, _MADV_COLLAPSE = 2**21, 25
 _LANDLOCK_RULE_PATH_BENEATH = 1
@@ -119,18 +120,28 @@ def _prctl(option: int, value: int, what: str) -> None:
     _checked(_libc.prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3), what)
 
 
+def may_administrate() -> bool:
+    """Whether this process has the right to make namespaces of every kind; root in a container often has not."""
+    rights = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), flags=re.MULTILINE)
+    return bool(rights) and bool(int(rights[1], 16) >> _CAP_SYS_ADMIN & 1)
+
+
 def die_with_parent() -> None:
     """Have this process killed when its parent goes."""
     _prctl(_PR_SET_PDEATHSIG, 9, "PR_SET_PDEATHSIG")
 
 
-def drop_privileges() -> None:
-    """Give up every capability, for good, and close this process' memory to its equals."""
+def forgo_rights() -> None:
+    """Never get a right again that this process has not, whatever it runs or becomes."""
     for capability in range(64):
-        # Refused where there is nothing to drop; no_new_privs is the lock, this is the second one.
+        # Refused where there is nothing to drop, or no right to; no_new_privs is the lock, this is the second one.
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), *[ctypes.c_ulong(0)] * 3)
-    _syscall(_number("capset"), struct.pack("=Ii", 0x20080522, 0), bytes(24), what="capset")
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
+
+
+def drop_rights() -> None:
+    """Give up every capability, and close this process' memory to its equals."""
+    _syscall(_number("capset"), struct.pack("=Ii", 0x20080522, 0), bytes(24), what="capset")
     _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
 
 

@@ -55,6 +55,7 @@ class Namespaces:
         The zygote itself sees no more than that, and when it goes all its sandboxes go.
         """
         kernel.require_known_processor()
+        self._own_users = self._own_users and kernel.may_administrate()
         new = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
         if self._own_users:
             kernel.unshare(new)
@@ -101,10 +102,11 @@ class Namespaces:
         kernel.enter_namespaces_of(room, _ROOM_KINDS)
         close_all_but(keep)
         Path("/proc/self/oom_score_adj").write_text("1000")
+        kernel.forgo_rights()
         if self._own_users:
             become(user)
         settle(_HOME, self._bounds, own_user=self._own_users)
-        kernel.drop_privileges()
+        kernel.drop_rights()
         silence()
         kernel.refuse_system_calls()
         run(_HOME)
@@ -169,7 +171,7 @@ def _be_room(tell: int, user: int, disk: int) -> None:
 
 
 def _enter_user_namespace(new: int) -> None:
-    """Make namespaces without being root: as a user who has every right, in a namespace of users."""
+    """Make namespaces without root's right to: as a user who has every right, in a namespace of users."""
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER | new)
     Path("/proc/self/setgroups").write_text("deny")

@@ -129,6 +129,9 @@ class Session:
             sandbox.end()
 
     def _exchange(self, what: str, details: Mapping[str, Any], tensors: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
+        if self._seconds_left <= 0:
+            self._final = AnswerError("timeout", f"all calls together took over {self._limits.exercise_timeout:g} seconds")
+            raise self._final
         began = time.monotonic()
         deadline = began + min(self._limits.timeout, self._seconds_left)
         try:
@@ -138,7 +141,7 @@ class Session:
         except (Late, Gone, Garbled) as hindrance:
             raise self.died(hindrance) from hindrance
         finally:
-            self._seconds_left = max(1e-3, self._seconds_left - (time.monotonic() - began))
+            self._seconds_left -= time.monotonic() - began
 
     def _body_of(self, reply: Any) -> Any:
         """What a reply gives back.
