@@ -47,7 +47,9 @@ def measure(submissions: int, stock: int) -> dict[str, float]:
             _hand_in(course, number)
         judged, memory = _watched(course, "autograde", ASSIGNMENT)
         again = _timed(course, "autograde", ASSIGNMENT, "--force")
-        figures = {"submissions": submissions, "cores": os.cpu_count(), "seconds": judged, "seconds_of_nbgrader": again, "peak_gigabytes": memory}
+        feedback = _timed(course, "generate_feedback", ASSIGNMENT)
+        figures = {"submissions": submissions, "cores": os.cpu_count(), "seconds": judged, "seconds_of_nbgrader": again}
+        figures |= {"seconds_of_feedback": feedback, "peak_gigabytes": memory}
         if stock:
             files = [f"{PACKAGE}/{one.file}" for one in EXERCISES]
             (course / "nbgrader_config.py").write_text(_STOCK_SETTINGS.replace("FILES", repr(files)))
@@ -112,6 +114,7 @@ def tables(figures: dict[str, float]) -> dict[str, str]:
         f"| `nbgrader autograde` with the judge | {figures['seconds']:.0f} s, {figures['seconds'] / count:.1f} s a submission |",
         f"| of it, nbgrader's own part | {serial:.1f} s a submission, one after the other |",
         f"| judging | {judging:.1f} core seconds a submission |",
+        f"| `nbgrader generate_feedback` | {figures['seconds_of_feedback'] / count:.1f} s a submission, one after the other |",
         f"| memory at its peak | {figures['peak_gigabytes']:.1f} GB, {memory:.1f} GB a core |",
     ]
     if figures.get("stock_submissions"):
@@ -119,11 +122,12 @@ def tables(figures: dict[str, float]) -> dict[str, str]:
         ours = figures["seconds"] / count
         measured.append(f"| nbgrader's own execution, same machine and run | {stock:.0f} s a submission ({figures['stock_submissions']:g} submissions) |")
         measured.append(f"| ratio | {stock / ours:.1f} |")
-    sizing = ["| cores | memory | judging | nbgrader's part | dollars |", "|---|---|---|---|---|"]
+    sizing = ["| cores | memory | judging | nbgrader's part | feedback | dollars |", "|---|---|---|---|---|---|"]
+    written, shown = CLASS * serial / 60, CLASS * figures["seconds_of_feedback"] / count / 60
     for machine in MACHINES:
-        minutes, written = CLASS * judging / machine / 60, CLASS * serial / 60
+        minutes = CLASS * judging / machine / 60
         cost = PRICE * machine * minutes / 60
-        sizing.append(f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes | {written:.0f} minutes | {cost:.2f} |")
+        sizing.append(f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes | {written:.0f} minutes | {shown:.0f} minutes | {cost:.2f} |")
     return {"measured_table": "\n".join(measured), "sizing_table": "\n".join(sizing)}
 
 

@@ -210,6 +210,18 @@ def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, han
     assert scores(course)["ada"] == POINTS
 
 
+def test_the_notebook_shows_the_text_that_was_judged_also_where_it_was_written_in_a_file(course, hand_in, judge_finds, autograde):
+    (hand_in("ada") / "part1_rlhf/get_optimizer.py").write_text("def get_optimizer(model, base_lr, head_lr):\n    return mine\n")
+    change(hand_in("ben") / "07_optimizer.ipynb", lambda notebook: cell_of(notebook, "exercise-get_optimizer").update(source="%%exercise get_optimizer\nx = 1"))
+    judge_finds(ada=found(), ben=found())
+    autograde()
+    assert "return mine" in cell_of(autograded(course, "ada", "07_optimizer"), "exercise-get_optimizer").source
+    assert cell_of(autograded(course, "ben", "07_optimizer"), "exercise-get_optimizer").source == "%%exercise get_optimizer\nx = 1"
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        said = [gradebook.find_comment("exercise-get_optimizer", "07_optimizer", ASSIGNMENT, learner).comment for learner in ("ada", "ben")]
+    assert said == [None, None], "nobody is told that there was no response"
+
+
 def test_what_the_reader_and_the_judge_noted_stands_on_the_first_notebook_and_does_nothing_there(course, hand_in, judge_finds, autograde):
     hand_in("ada")
     judge_finds(ada=found(warnings=("trainer.py: <script>alert(1)</script> `x` $y$",)))

@@ -5,7 +5,7 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from traitlets import Enum, Float, Integer, List, Type, Unicode
 from rlhf_course.code import PACKAGE
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
+from rlhf_course.grading.reading import HandedIn, read_submission
 from rlhf_course.nbgrader_course.cells import read_notebook
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
 from rlhf_course.nbgrader_course.preprocessors import FlagForAPerson, JudgeAnswers, RestoreCells
@@ -69,6 +70,7 @@ class JudgedAutograde(Autograde):
         super().__init__(*args, **kwargs)
         self.judgements: dict[str, Judgement] = {}
         self.judgement = Judgement(None, "It was not reached.")
+        self.answers: Mapping[str, str] = {}
         self.notes: list[str] = []
         self.to_review: set[str] = set()
 
@@ -130,6 +132,7 @@ class JudgedAutograde(Autograde):
         """Start a submission: every notebook of the assignment is gone through, handed in or not, and the learner's own files stay."""
         folder = self._format_source(assignment_id, student_id)
         self.judgement = self.judgements.get(folder) or Judgement(None, "It came while others were judged: autograde it again.")
+        self.answers = read_submission(HandedIn(student_id, Path(folder))).files
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
         handed_in = {Path(path).stem: path for path in self.notebooks}

@@ -17,6 +17,8 @@ _WORDS = {
     "timeout": "took too long",
     "missing": "nothing was handed in",
 }
+_CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0"
+_HEAD = "<tr>" + "".join(f'<th style="{_CELL}">{text}</th>' for text in ("", "hidden test", "points", "what came of it")) + "</tr>"
 _SPECIAL = "\\`*_{}[]()#!|$~&<>\"'"
 
 
@@ -40,10 +42,11 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
         points: what the cell is worth in this course; the score is scaled to it.
     """
     score = scaled(result, points)
-    rows = [_row(test) for test in result.tests]
+    # Where nothing was handed in, every test would say so again.
+    rows = [] if result.status == "missing" else [_row(test) for test in result.tests]
     head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
-    table = ["<table><tr><th></th><th>hidden test</th><th>points</th><th>what came of it</th></tr>", *rows, "</table>"] if rows else []
+    table = ["<table>", _HEAD, *rows, "</table>"] if rows else []
     return _score_output(score, "\n".join([head, *mistake, *table]))
 
 
@@ -69,7 +72,7 @@ def _row(test: TestResult) -> str:
     message = html.escape(test.message).replace("\n", "<br/>")
     gained = test.points if test.status == "passed" else 0.0
     cells = (_SIGNS[test.status], html.escape(test.name), f"{_number(gained)} / {_number(test.points)}", message or _WORDS[test.status])
-    return "<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def _score_output(score: float, text: str) -> Any:

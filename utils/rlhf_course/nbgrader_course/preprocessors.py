@@ -7,10 +7,13 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
 
+from rlhf_course.exercises import BY_NAME, Exercise
 from rlhf_course.nbgrader_course.cells import known_cells, restore
 from rlhf_course.nbgrader_course.outputs import judged_output, notes_cell, unjudged_output
 
-_CHECK = "check-"
+_CHECK, _EXERCISE = "check-", "exercise-"
+# Characters of an answer that are shown.
+_LONGEST = 100_000
 
 
 class _Step(NbGraderPreprocessor):
@@ -45,15 +48,28 @@ class RestoreCells(_Step):
 
 
 class JudgeAnswers(_Step):
-    """Puts what the judge found in the place of every autograded cell's outputs; other outputs stay as the learner left them."""
+    """Puts what the judge found in the place of every autograded cell's outputs; other outputs stay as the learner left them.
+
+    An exercise's cell shows the text that was judged, which may be that of a file.
+    """
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
-        """Write one cell's outputs; see the class."""
-        if is_grade(cell) and not is_solution(cell) and cell.cell_type == "code":
-            marks = cell.metadata["nbgrader"]
+        """Write one cell; see the class."""
+        if cell.cell_type != "code" or not (is_grade(cell) or is_solution(cell)):
+            return cell, resources
+        marks = cell.metadata["nbgrader"]
+        if is_grade(cell) and not is_solution(cell):
             cell.execution_count = None
             cell.outputs = [self._output(marks["grade_id"], float(marks["points"]))]
+        elif marks["grade_id"].removeprefix(_EXERCISE) in BY_NAME:
+            self._show_what_was_judged(cell, BY_NAME[marks["grade_id"].removeprefix(_EXERCISE)])
         return cell, resources
+
+    def _show_what_was_judged(self, cell: Any, exercise: Exercise) -> None:
+        text = self.converter.answers.get(exercise.file)
+        if text is not None and text.strip() not in cell.source:
+            cell.source = f"%%exercise {exercise.name}\n{text.rstrip()[:_LONGEST]}"
+            cell.outputs = []
 
     def _output(self, grade_id: str, points: float) -> Any:
         judgement = self.converter.judgement
