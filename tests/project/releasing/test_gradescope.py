@@ -12,21 +12,32 @@ from pathlib import Path
 import pytest
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.exercises import BY_NAME, EXERCISES
-from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.grading import results
 from rlhf_course.releasing.gradescope import write_autograder
 from rlhf_course.releasing.on_gradescope import as_gradescope
+
+# On Gradescope every user can read Python; where this one lies in root's home, that is opened for what is run here.
+OPEN_PYTHON = """
+case $0 in /root/*)
+    mount --bind "$0" /mnt
+    mount -t tmpfs -o mode=755 none /root
+    mkdir -p "$0"
+    mount --bind /mnt "$0";;
+esac
+exec "$@"
+"""
 
 
 def test_results_have_gradescopes_form_and_say_what_was_not_right():
     tests = [
-        TestResult(name="it is summed", points=5, status="passed"),
-        TestResult(name="it is stable", points=3, status="failed", message="came nan,\nwanted a number"),
+        results.TestResult(name="it is summed", points=5, status="passed"),
+        results.TestResult(name="it is stable", points=3, status="failed", message="came nan,\nwanted a number"),
     ]
     exercises = {
-        "calc_kl_penalty": ExerciseResult(score=5, max_score=8, status="failed", tests=tests, mistake="you took softmax and then log"),
-        "get_optimizer": ExerciseResult(score=0, max_score=8, status="missing", tests=tests),
+        "calc_kl_penalty": results.ExerciseResult(score=5, max_score=8, status="failed", tests=tests, mistake="you took softmax and then log"),
+        "get_optimizer": results.ExerciseResult(score=0, max_score=8, status="missing", tests=tests),
     }
-    result = SubmissionResult(name="x", score=5, max_score=16, seconds=3.2, warnings=["trainer.py is a link"], exercises=exercises)
+    result = results.SubmissionResult(name="x", score=5, max_score=16, seconds=3.2, warnings=["trainer.py is a link"], exercises=exercises)
     made = as_gradescope(result)
     assert (made["score"], made["output"], made["stdout_visibility"]) == (5, "trainer.py is a link", "hidden")
     kl, optimizer = made["tests"]
@@ -88,7 +99,8 @@ def test_a_submission_is_graded_as_on_the_platform(platform):
     look = "import os\n\n\ndef get_optimizer(model, base_lr, head_lr):\n    raise ValueError(open({!r}).read()[:9])\n"
     (handed_in / "get_optimizer.py").write_text(look.format(str(platform / "source/course/tests/hidden/test_get_optimizer.py")))
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RLHF_COURSE_DESK")}
-    subprocess.run([platform / "run_autograder"], cwd="/", env=environment, check=True, timeout=600)
+    as_there = ["unshare", "--mount", "--propagation", "private", "bash", "-euc", OPEN_PYTHON, sys.base_prefix]
+    subprocess.run([*as_there, platform / "run_autograder"], cwd="/", env=environment, check=True, timeout=600)
     made = json.loads((platform / "results/results.json").read_text())
     tests = {test["name"]: test for test in made["tests"]}
     passed = {name for name, test in tests.items() if test["status"] == "passed"}
