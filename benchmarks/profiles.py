@@ -34,7 +34,7 @@ def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         args = RLHFArgs.for_profile(profile, run, total_phases=PHASES, warmup_steps=0, **overrides)
-        gigabytes, _ = estimate(args)
+        cost = estimate(args, threads=1)
         if profile != "laptop":
             args.base_model = random_gpt2(Path(folder) / "gpt2")
             args.total_phases = 1
@@ -50,7 +50,8 @@ def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
         "cpu_seconds_a_phase": round(cpu / args.total_phases, 2),
         "wall_seconds_a_phase": round(wall / args.total_phases, 2),
         "peak_gigabytes": round(peak, 2),
-        "estimated_gigabytes": round(gigabytes, 2),
+        "estimated_seconds_a_phase": round(cost.seconds / PHASES, 2),
+        "estimated_gigabytes": round(cost.gigabytes, 2),
     }
 
 

@@ -158,30 +158,59 @@ def _hidden_suite() -> list[str]:
 
 def _cost(args: Any) -> str:
     """What a run costs, said before it starts."""
+    import torch
+
     from rlhf_course.rl.device import pick_device
 
-    gigabytes, minutes = estimate(args)
-    where = {"cpu": "on two CPU cores"}.get(pick_device().type, "on a recent GPU")
+    on_cpu, threads = pick_device().type == "cpu", torch.get_num_threads()
+    cost = estimate(args, threads if on_cpu else None)
+    where = f"on {threads} CPU core{'s' if threads > 1 else ''}" if on_cpu else "on a recent GPU (computed, not measured)"
+    size = "" if args.base_model in _SIZES else " (if the model is about as large as GPT-2 small)"
     return (
         f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
-        f"about {gigabytes:.1f} GB of memory and {minutes} {where}. It can be stopped with Ctrl-C or the stop button."
+        f"about {cost.gigabytes:.1f} GB of memory and {_as_time(cost.seconds)} {where}{size}. "
+        "It can be stopped with Ctrl-C or the stop button."
     )
 
 
-# For each model: parameters in millions, vocabulary, layers * width of the activations, seconds a phase of 128 * 30 tokens.
+def _as_time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "less than a minute" if minutes < 1 else f"{minutes} minute{'s' if minutes > 1 else ''}"
+
+
+# For each model: parameters, tokens in its vocabulary, layers times width.
 _SIZES = {
-    "embedded": (2.4, 3072, 4 * 192, 3.0),
-    "gpt2-small": (124, 50257, 12 * 768, 4.0),
-    "gpt2-medium": (355, 50257, 24 * 1024, 9.0),
+    "embedded": (2.4e6, 3072, 4 * 192),
+    "gpt2-small": (124e6, 50257, 12 * 768),
+    "gpt2-medium": (355e6, 50257, 24 * 1024),
 }
+# Multiplications and additions a second: of one CPU core, as `benchmarks/profiles.py` measured it with the embedded model; of a
+# recent GPU in float32, as a small part of what its maker promises. More cores help, but each less than the one before.
+_ONE_CORE, _GPU = 5e10, 5e12
+_MORE_CORES = 0.7
+_PREFIX = 3
 
 
-def estimate(args: Any) -> tuple[float, str]:
-    """Rough gigabytes and minutes of a run: weights and optimizer state, logits, and activations kept for the gradient."""
-    millions, vocabulary, activations, seconds = _SIZES.get(args.base_model, _SIZES["gpt2-small"])
-    tokens = args.batch_size * (args.gen_len + 5)
+class Cost(NamedTuple):
+    """Roughly what a run takes."""
+
+    gigabytes: float
+    seconds: float
+
+
+def estimate(args: Any, threads: int | None) -> Cost:
+    """Rough cost of a run: weights and optimizer state, logits and activations; passes over every token.
+
+    Args:
+        args: the run's settings.
+        threads: of the processor; None for a GPU.
+    """
+    parameters, vocabulary, activations = _SIZES.get(args.base_model, _SIZES["gpt2-small"])
+    tokens = args.batch_size * (args.gen_len + _PREFIX)
     minibatch = tokens / args.num_minibatches
     # Policy with gradient and two moments, and the reference; whole logits twice, then a minibatch's several times.
-    floats = 5e6 * millions + 3 * tokens * vocabulary + minibatch * (6 * vocabulary + 20 * activations)
-    minutes = args.total_phases * seconds * tokens / (128 * 35) / 60
-    return 0.6 + 4 * floats / 2**30, "less than a minute" if minutes < 1 else f"{minutes:.0f} minute{'s' if round(minutes) > 1 else ''}"
+    floats = 5 * parameters + 3 * tokens * vocabulary + minibatch * (6 * vocabulary + 20 * activations)
+    # Sampling, policy and reference read every token once; learning reads it forward and backward in each of its passes.
+    passes = 3 + 3 * args.batches_per_learning_phase
+    speed = _GPU if threads is None else _ONE_CORE * threads**_MORE_CORES
+    return Cost(0.6 + 4 * floats / 2**30, args.total_phases * 2 * parameters * tokens * passes / speed)
