@@ -4,9 +4,10 @@ import json
 
 import pytest
 from learners import answer_text, stub_text
-from rlhf_course import open_training, passed, train_run
-from rlhf_course.code import PACKAGE
+from rlhf_course import RLHFArgs, open_training, passed, train_run
+from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.notebook.gate import estimate
 from rlhf_course.rl import profiles
 
 
@@ -29,6 +30,7 @@ def test_the_learners_trainer_trains_when_all_pass(solved_desk, small_runs, caps
     folder = train_run("collapse", profile="laptop").path
     shown = capsys.readouterr().out
     assert "The gate is open" in shown
+    assert "if the model is about as large as GPT-2 small" in shown  # its size is not known
     assert "GB of memory" in shown and shown.index("GB of memory") < shown.index("phase 1:")
     config = json.loads((folder / "config.json").read_text())
     assert config["reference"] == []
@@ -50,6 +52,16 @@ def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_des
     with pytest.raises(NotImplementedError):
         part1_rlhf.compute_advantages(torch.zeros(1, 3), torch.zeros(1), 1)
     assert path.read_text() == stub_text("compute_advantages")
+
+
+@pytest.mark.parametrize("name", ["embedded, periods", "embedded, sentiment", "gpt2-small, 16 texts"])
+def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name):
+    measured = json.loads((REPOSITORY / "benchmarks/results/profiles.json").read_text())[name]
+    profile = "laptop" if "embedded" in name else "gpu"
+    args = RLHFArgs.for_profile(profile, "sentiment" if "sentiment" in name else "periods", batch_size=measured["texts"])
+    cost = estimate(args, threads=1)
+    assert cost.gigabytes == pytest.approx(measured["peak_gigabytes"], rel=0.4)
+    assert cost.seconds / args.total_phases == pytest.approx(measured["cpu_seconds_a_phase"], rel=0.5)
 
 
 def test_sentiment_gates_its_own_run(solved_desk, small_runs, capsys):
