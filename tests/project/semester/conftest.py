@@ -1,31 +1,14 @@
 """A course in nbgrader, made once, and a judge that finds what a test tells it to."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from classroom import NOTEBOOKS, run_nbgrader
+from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.nbgrader_course.judging import Judgement
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
-
-NOTEBOOKS = ("01_environment", "04_sampling_and_rewards", "07_optimizer")
-
-
-def run_nbgrader(app: type, course: Path, *arguments: str) -> None:
-    """Run an nbgrader command in this process."""
-    before = Path.cwd()
-    os.chdir(course)
-    try:
-        command = app()
-        command.initialize([*arguments, "--log-level=WARN"])
-        command.start()
-    finally:
-        os.chdir(before)
-        command.reset()
-
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,22 +38,6 @@ def hand_in(course: Path) -> Callable[[str], Path]:
         return shutil.copytree(course / "release" / ASSIGNMENT, course / "submitted" / learner / ASSIGNMENT)
 
     return submitted
-
-
-def found(share: float = 1.0, warnings: tuple[str, ...] = (), message: str = "came 3, wanted 4") -> SubmissionResult:
-    """A judge's result in which every exercise has the same share of its points."""
-    exercises = {}
-    for exercise in EXERCISES:
-        tests = [
-            TestResult(name="what is right", points=exercise.points * share, status="passed"),
-            TestResult(name="what is not", points=exercise.points * (1 - share), status="failed", message=message),
-        ]
-        status = "passed" if share == 1 else "failed"
-        exercises[exercise.name] = ExerciseResult(
-            score=exercise.points * share, max_score=exercise.points, status=status, tests=tests[: 1 if share == 1 else 2]
-        )
-    score = sum(one.score for one in exercises.values())
-    return SubmissionResult(name="", score=score, max_score=86, seconds=1, warnings=list(warnings), exercises=exercises)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 
 import nbformat
 import pytest
-from conftest import found, run_nbgrader
+from classroom import found, run_nbgrader
 from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, GenerateFeedbackApp
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT

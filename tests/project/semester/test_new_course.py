@@ -6,7 +6,7 @@ import zipfile
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, run_nbgrader
+from classroom import NOTEBOOKS, run_nbgrader
 from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ _SHORTEST = 30
 _TEXT = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh", ".html", ".lock", ".js", ".csv", ""}
 
 
+@cache
 def secrets(root: Path) -> dict[str, str]:
     """Every text that learners must not receive, without its white space, and where it stands.
 
