@@ -243,6 +243,7 @@ def test_distinct_n_grams_fall_as_texts_become_alike():
     assert diversity.distinct(["a b c", "d e f"], 2) == 1.0
     assert diversity.distinct(["a b c", "a b c"], 2) == 0.5
     assert diversity.distinct(["a"], 3) == 0.0
+    assert diversity.distinct(["so" + "." * 28, "no" + "." * 25], 3) < 0.1
     curve = diversity.diversity(samples_of([" a b c d", " e f g h"], [" a b c d", " a b c d"]), "This is")
     assert curve[3][0] == 1.0 and curve[3][1] == 0.5
     assert set(curve) == {1, 2, 3}

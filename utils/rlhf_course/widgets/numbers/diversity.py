@@ -1,5 +1,6 @@
 """How varied a run's texts are, phase by phase: mode collapse as a curve."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,16 +8,18 @@ from rlhf_course.widgets.numbers.curves import by_phase
 from rlhf_course.widgets.numbers.strategies import generated
 
 SIZES = (1, 2, 3)
+# A row of dots is many words, so that a text of nothing else counts as a repetition and not as one long, new word.
+_WORD = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
 
 
 def distinct(texts: Sequence[str], size: int) -> float:
     """The share of n-grams that differ from each other, over all texts together; 1 when none comes twice.
 
     Args:
-        texts: words are what stands between spaces.
+        texts: each punctuation mark counts as a word.
         size: words in an n-gram.
     """
-    words = [text.split() for text in texts]
+    words = [_WORD.findall(text) for text in texts]
     grams = [tuple(one[i : i + size]) for one in words for i in range(len(one) - size + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 

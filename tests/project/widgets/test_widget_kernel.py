@@ -1,0 +1,91 @@
+"""Widgets in a real kernel, without a browser: what is saved for other front ends, and the kernel's own interrupt."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
+from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
+
+RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def solved(tmp_path: Path) -> Path:
+    """A desk with the reference answers and the recorded runs."""
+    shutil.copytree(SOLUTIONS / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(RUNS, tmp_path / "runs")
+    return tmp_path
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """A learner's, who has set nothing."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RLHF_COURSE_")}
+
+
+def test_a_notebook_that_has_run_reads_whole_on_a_page_that_shows_no_widgets(solved, environment):
+    from nbconvert import HTMLExporter, MarkdownExporter
+
+    cells = ["from rlhf_course import *", "kl_explorer()", "advantage_picture()", 'dashboard(folder="runs/collapse")', 'gallery("runs/periods")', "progress()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(solved)}}).execute(env=environment)
+    notebook.metadata.pop("widgets", None)  # what nbclient keeps of live widgets, and JupyterLab does not
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    for shown in ('alt="Three plots. Left: the target', "Their advantages add up to +0.80", 'alt="Six plots of collapse', 'alt="Two plots of periods', "0 of 10 passed"):
+        assert shown in page
+    text, _ = MarkdownExporter().from_notebook_node(notebook)
+    assert "Six plots of collapse against the phase, first to last of 30 phases" in text
+
+
+def run(client: BlockingKernelClient, code: str) -> str:
+    """Run a cell; returns what it printed."""
+    return printed(client, client.execute(code))
+
+
+def printed(client: BlockingKernelClient, cell: str) -> str:
+    """What a cell that was sent has printed by its end."""
+    text = ""
+    while True:
+        message = client.get_iopub_msg(timeout=300)
+        if message["parent_header"].get("msg_id") == cell:
+            content = message["content"]
+            text += content.get("text", "") + content.get("evalue", "")
+            if content.get("execution_state") == "idle":
+                return text
+
+
+@pytest.fixture
+def kernel(solved: Path, environment: dict[str, str]) -> Iterator[tuple]:
+    """A kernel at that desk."""
+    manager, client = start_new_kernel(cwd=str(solved), env=environment)
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(kernel):
+    manager, client = kernel
+    run(client, 'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")')
+    waiting = client.execute('print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)')
+    while client.get_iopub_msg(timeout=300)["content"].get("text", "").strip() != "waiting":
+        pass
+    manager.interrupt_kernel()
+    done, status = printed(client, waiting).split()
+    assert status == "stopped" and 0 < int(done) < 500
+    assert run(client, "print(len(gallery.__doc__) > 0)").strip() == "True", "the kernel goes on"
+
+
+def test_a_second_run_waits_for_the_first(kernel):
+    _, client = kernel
+    settings = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
+    run(client, f'from rlhf_course import *\nboard = dashboard("periods", {settings}, out="runs/mine")')
+    refused = run(client, f'second = dashboard("collapse", {settings})\nprint(await second.finished())')
+    assert run(client, "board.training.stop()\nprint(len((await board.finished()).rows) > 0)").strip() == "True"
+    assert "None" in refused
