@@ -21,6 +21,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
+from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
 from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.rewards import check_reward, describe_reward
@@ -151,6 +152,7 @@ class Trainer:
             log = stack.enter_context(wandb_log(self.args, path, self._config()))
             display = stack.enter_context(Display(show, self.args.total_phases, self.phase))
             stack.enter_context(self._interruptible(display))
+            display.say(self._memory_note())
             while self.phase < self.args.total_phases and not self._stop_asked:
                 row, samples = self._run_phase(folder, display)
                 display.phase(row, samples)
@@ -216,7 +218,7 @@ class Trainer:
         Raises:
             CourseError: it is no memory, or one of the learner's functions returned nothing.
         """
-        with recording(type(self)):
+        with recording(type(self)), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
@@ -230,11 +232,18 @@ class Trainer:
         Raises:
             CourseError: the objective is no number, or one of the learner's functions returned nothing.
         """
-        with recording(type(self)) as terms, _replaced(self, "compute_rlhf_objective", must_return):
+        watched = _replaced(self, "compute_rlhf_objective", must_return)
+        with recording(type(self)) as terms, watched, advice_when_full("learning", self.args):
             objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
             raise CourseError(f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number")
         return _finite(float(objective), self.phase), terms.means()
+
+    def _memory_note(self) -> str:
+        """What the run takes at its peak, by the formula for a trainer that keeps whole logits."""
+        parameters = sum(one.numel() for one in self.model.parameters() if one.requires_grad)
+        needed = needed_bytes(self.args, self.model.cfg, parameters, self.prefix_len + self.args.gen_len)
+        return memory_note(needed, free_bytes(torch.device(self.model.cfg.device)))
 
     def _save(self, folder: RunFolder) -> None:
         """Keep a checkpoint and draw the curve, unless the newest checkpoint is of this phase."""
