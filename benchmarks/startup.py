@@ -4,6 +4,7 @@ Each in a process of its own: importing the course, the first check of a functio
 `rlhf-course --help`, and everything up to the end of a first phase with the embedded model.
 """
 
+import resource
 import subprocess
 import sys
 import time
@@ -24,26 +25,39 @@ SNIPPETS = {
 }
 WARM_CHECK = (
     "import time; from rlhf_course import check, use_code; use_code(); check('normalize_reward')\n"
-    "began = time.perf_counter(); check('normalize_reward'); print(time.perf_counter() - began)"
+    "began, used = time.perf_counter(), time.process_time(); check('normalize_reward')\n"
+    "print(time.perf_counter() - began, time.process_time() - used)"
 )
 
 
-def seconds(snippet: str) -> float:
-    """Of a fresh process, by the clock."""
-    began = time.perf_counter()
+def seconds(snippet: str) -> tuple[float, float]:
+    """Of a fresh process: by the clock, and of the processor."""
+    began, children = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", snippet], check=True, capture_output=True)
-    return time.perf_counter() - began
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = ended.ru_utime + ended.ru_stime - children.ru_utime - children.ru_stime
+    return time.perf_counter() - began, used
+
+
+def warm_check() -> tuple[float, float]:
+    """Of a check after another one of the same function, in a process of its own."""
+    shown = subprocess.run([sys.executable, "-c", WARM_CHECK], check=True, capture_output=True, text=True).stdout
+    clock, used = map(float, shown.split()[-2:])
+    return clock, used
 
 
 def main() -> None:
     where = machine()
-    taken: dict[str, list[float]] = {name: [] for name in [*SNIPPETS, "a second check"]}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in [*SNIPPETS, "a second check"]}
     for _ in range(REPEATS):
         for name, snippet in SNIPPETS.items():
             taken[name].append(seconds(snippet))
-        shown = subprocess.run([sys.executable, "-c", WARM_CHECK], check=True, capture_output=True, text=True).stdout
-        taken["a second check"].append(float(shown.splitlines()[-1]))
-    keep("startup", {"machine": where, "seconds": {name: spread(numbers) for name, numbers in taken.items()}})
+        taken["a second check"].append(warm_check())
+    both = {
+        name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
+        for name, pairs in taken.items()
+    }
+    keep("startup", {"machine": where, "startup": both})
 
 
 if __name__ == "__main__":

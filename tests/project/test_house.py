@@ -96,6 +96,15 @@ def test_the_readmes_tables_are_what_was_measured():
     assert curves.filled_readme() == README, "run `make bench`"
 
 
+def test_the_tables_of_the_page_on_speed_are_what_was_measured():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert tables.filled_page() == tables.PAGE.read_text(), "run `make speed`"
+
+
 def test_every_measured_collapse_rises_from_below_2_to_at_least_15_periods():
     import csv
 

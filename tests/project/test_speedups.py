@@ -4,6 +4,7 @@ import pytest
 import torch
 from part1_rlhf import RLHFTrainer
 from rlhf_course import get_samples, load_model
+from rlhf_course.code import REPOSITORY
 from rlhf_course.rl import fused, models, schedule
 from rlhf_course.rl.fused import FusedAttention, FusedNorm
 from rlhf_course.rl.models import bridge_parameters
@@ -133,6 +134,27 @@ def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeyp
     assert asked.items() <= made[0].param_groups[0].items()
     trainer.learning_phase(trainer.rollout_phase())
     assert trainer.step == 6
+
+
+def test_rollout_and_objective_are_those_of_the_plain_loop_on_the_library_as_it_comes(small_args, monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    from plain_loop import PlainLoop
+
+    args = small_args(kl_coef=0.7, ent_coef=0.02, vf_coef=0.3)
+    trainer, loop = RLHFTrainer(args), PlainLoop(args)
+    loop.head.load_state_dict(trainer.model.value_head.state_dict())
+    mine = trainer.rollout_phase()
+    theirs = loop.rollout_phase(mine.sample_ids)
+    for name in ("logprobs", "advantages", "values", "ref_logits"):
+        assert torch.allclose(getattr(mine, name), getattr(theirs, name), atol=1e-5), name
+    minibatch = next(mine.get_minibatches())
+    mine, theirs = trainer.compute_rlhf_objective(minibatch), loop.objective(minibatch)
+    assert torch.allclose(mine, theirs, atol=1e-5)
+    mine.backward()
+    theirs.backward()
+    trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
+    for one, other in zip(trained, loop.parameters, strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-5)
 
 
 def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
