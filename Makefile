@@ -50,6 +50,13 @@ speed: setup
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/tables.py
 
+# TRL in an environment of its own, with the pinned versions of what both need; benchmarks/trl_phase.py measures it.
+trl: setup
+	$(PYTHON) -m venv .venv-trl
+	.venv-trl/bin/pip install --quiet --disable-pip-version-check -c requirements.lock trl==1.16.0 torch==2.13.0
+	$(BIN)/python benchmarks/trl_phase.py
+	$(BIN)/python benchmarks/tables.py
+
 clean:
-	rm -rf .venv artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	rm -rf .venv .venv-trl artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -61,6 +61,16 @@ def generation_table() -> str:
     return table(["", "seconds", "times get_samples"], rows)
 
 
+def trl_table() -> str:
+    """TRL beside the course."""
+    data = measured("trl")
+    rows = []
+    for name, one in data["phase"].items():
+        faster = data["times_as_fast_as_trl"][name]
+        rows.append([name, shown(one["cpu_seconds"]), shown(one["seconds"]), f"{faster['cpu_seconds']:.2f}", f"{faster['seconds']:.2f}"])
+    return table(["", "seconds", "by the clock", "times as fast", "by the clock"], rows)
+
+
 def startup_table() -> str:
     """From nothing to something."""
     startup = measured("startup")["startup"]
@@ -86,7 +96,7 @@ def machine_line() -> str:
 def filled_page() -> str:
     """The page with its tables made anew."""
     text = PAGE.read_text()
-    for maker in (machine_line, phase_table, memory_table, generation_table, startup_table, growth_table):
+    for maker in (machine_line, phase_table, trl_table, memory_table, generation_table, startup_table, growth_table):
         pattern = rf"(<!-- {maker.__name__} -->\n).*?(<!-- /{maker.__name__} -->)"
         text, count = re.subn(pattern, lambda found: f"{found[1]}{maker()}\n{found[2]}", text, flags=re.DOTALL)
         if count != 1:

@@ -397,6 +397,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
         (["--direction", "neg"], "--direction goes with --reward sentiment-embedded or sentiment-imdb; periods has none"),
         (["--seed", str(2**64)], "seed takes a whole number from 0 to 2**64 - 1, got 18446744073709551616"),
         (["--prefix", "<|endoftext|>This"], "prefix takes a text without '<|endoftext|>' at its start"),
+        (["--lean", "--code", "."], "--lean trains with the solutions' own trainer: leave out --code"),
         (["--direction", "up"], "direction takes pos or neg, got 'up'"),
         (["--code", "./nowhere"], "holds no part1_rlhf"),
         (["--resume", "./nowhere"], "nowhere holds no config.json"),
@@ -419,7 +420,7 @@ def test_every_setting_has_a_flag():
     shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).stdout
     for name in set(RLHFArgs.__dataclass_fields__) - {"reward_fn"}:
         assert "--" + name.replace("_", "-") in shown
-    for flag in ("--out", "--resume", "--run", "--profile", "--reward", "--direction", "--code"):
+    for flag in ("--out", "--resume", "--run", "--profile", "--reward", "--direction", "--code", "--lean"):
         assert flag in shown
 
 
@@ -451,6 +452,11 @@ def test_doctor_tells_what_is_here_and_what_is_missing():
     assert done.exit_code == 0
     for piece in ("Python", "torch", "GPU", "memory", "embedded model", "models from the hub", "sandbox", "browser"):
         assert piece in done.stdout
+
+
+def test_a_lean_run_is_asked_for_by_a_flag_and_recorded(command_line, tiny_folder, tmp_path):
+    assert command_line("train", *small_flags(tiny_folder, out=tmp_path / "run", total_phases=1), "--lean") == (0, "")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["lean"] is True
 
 
 def test_a_reward_beside_the_run_is_found_again_when_it_is_resumed_from_elsewhere(command_line, tiny_folder, tmp_path, monkeypatch):
