@@ -18,6 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rlhf_course.code import exercise, use_code
 from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.rewards import DIRECTIONS, named_reward
 from rlhf_course.rl.run_folder import checkpoints
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +30,7 @@ PLAN: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
     "periods": ("periods", {}),
     "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
+    **{f"sentiment_{side}": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", side)}) for side in DIRECTIONS},
 }
 
 
@@ -124,19 +126,37 @@ def periods_table() -> str:
     return "\n".join([*lines, *(f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows_of.items())])
 
 
+def sentiment_table() -> str:
+    """The run `sentiment` in each direction that was measured; nothing when none was."""
+    lines = [
+        "The run `sentiment` rewards the probability that a text is a positive review, or a negative one:", "",
+        "| rewarded | phases | first phase | last phase | largest KL | a text of the last phase |", "|---|---|---|---|---|---|",
+    ]
+    for name in measured("sentiment"):
+        rows, summary = results(name)
+        first, last = summary["first"]["mean_reward"], summary["last"]["mean_reward"]
+        kl, text = max(row["kl"] for row in rows), one_line(summary["last"]["samples"][0])
+        lines.append(f"| {name.removeprefix('sentiment_')} | {len(rows)} | {first:.2f} | {last:.2f} | {kl:.2f} | {text} |")
+    return "\n".join(lines) if measured("sentiment") else ""
+
+
 def draw() -> None:
     """Reward curves as pictures for the README."""
     pictures = {
         "collapse": [(name, f"seed {name[-1]}") for name in measured("collapse")],
         "periods": [(name, f"kl_coef {results(name)[1]['settings']['kl_coef']:g}") for name in measured("periods")],
+        "sentiment": [(name, name.removeprefix("sentiment_")) for name in measured("sentiment")],
     }
     for picture, curves in pictures.items():
+        if not curves:
+            continue
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
         for (name, label), colour, style in zip(curves, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":"), strict=False):
             rows, _ = results(name)
             axes.plot([row["mean_reward"] for row in rows], label=label, color=colour, linestyle=style)
-        axes.set(xlabel="phase", ylabel="periods in a text (mean)", ylim=(0, None))
+        counted = "probability of the class (mean)" if picture == "sentiment" else "periods in a text (mean)"
+        axes.set(xlabel="phase", ylabel=counted, ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
         figure.savefig(RESULTS / f"{picture}.png", dpi=110)
@@ -153,7 +173,7 @@ def fill(text: str, name: str, table: str) -> str:
 def filled_readme() -> str:
     """The README with its tables made anew from the results."""
     text = README.read_text()
-    makers = (collapse_table, before_after_table, periods_table)
+    makers = (collapse_table, before_after_table, periods_table, sentiment_table)
     for maker in makers:
         text = fill(text, maker.__name__, maker())
     return text

@@ -20,7 +20,7 @@ from rlhf_course.models.recipe.writer import Writer
 
 QUESTION = "{text} ... This movie was really"
 FIRST, SHORTEST, LONGEST = 35, 6, 40  # words: of a beginning; of a fragment
-FRAGMENTS = 3
+FRAGMENTS = 2  # of a review, beside its first words
 
 
 def passages(text: str, rng: random.Random) -> list[str]:
