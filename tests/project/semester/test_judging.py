@@ -50,3 +50,27 @@ def test_an_isolation_that_cannot_be_had_is_an_error_and_no_result(tmp_path, han
 
 def test_nobody_to_judge_starts_nothing(tmp_path):
     assert judge_folders({}, Settings(tmp_path / "kept", "unsafe"), LOG) == {}
+
+
+def test_a_scheduler_judges_in_place_of_this_machine(tmp_path, hand_in_files, monkeypatch):
+    asked = []
+
+    class FakeCluster:
+        def __init__(self, make_judge, address):
+            asked.append(address)
+            self.judge = make_judge()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def results(self, tasks):
+            for task in tasks:
+                yield task, self.judge.grade(task[1]), True
+
+    monkeypatch.setattr("rlhf_course.grading.cluster.Cluster", FakeCluster)
+    settings = Settings(tmp_path / "kept", "namespaces", scheduler="tcp://10.0.0.1:8786")
+    judged = judge_folders({"ada": hand_in_files("ada", get_optimizer="x = 1")}, settings, LOG)
+    assert asked == ["tcp://10.0.0.1:8786"] and judged["ada"].result is not None

@@ -37,6 +37,9 @@ c.Exchange.root = {exchange}
 # Runs and their checkpoints stay at home: they are large, and nobody grades them.
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
 c.CourseDirectory.max_dir_size = 100_000_000
+# `nbgrader validate` runs a notebook's cells; torch takes its time on a slow machine, and a training takes longer.
+c.Execute.timeout = 3600
+c.Execute.iopub_timeout = 120
 '''
 
 

@@ -44,6 +44,9 @@ def configure(config: Any, course: str) -> None:
     config.CourseDirectory.root = course
     config.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
     config.CourseDirectory.max_dir_size = 100_000_000
+    # For `nbgrader validate`, which runs cells: torch takes its time on a slow machine, and a training takes longer.
+    config.Execute.timeout = 3600
+    config.Execute.iopub_timeout = 120
     config.ClearSolutions.update(CLEAR_SOLUTIONS)
     _replace(config.GenerateAssignment, ClearOutput, ClearOutputButExpected)
     config.ZipCollectApp.extractor_plugin = SafeExtractor
