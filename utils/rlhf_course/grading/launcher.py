@@ -67,7 +67,7 @@ class Sandbox:
         Returns: the exit code of its process, or minus the signal that ended it; None where it had to be killed.
         """
         self.connection.close()
-        return self._zygote.end(self._number, patient)
+        return self._zygote.end(self._number, _PATIENCE if patient else 0)
 
 
 class Zygote:
@@ -98,8 +98,10 @@ class Zygote:
                 start_new_session=True,  # Ctrl-C is for the judge, which ends it when it ends
             )
         self._replies = b""
+        self._spare: Sandbox | None = None
         try:
             self._wait_until_ready(setup.level)
+            self._spare = self._ordered()
         except BaseException:
             self.close()
             raise
@@ -121,6 +123,8 @@ class Zygote:
     def close(self) -> None:
         """End it and its sandboxes."""
         self._control.close()
+        if self._spare is not None:
+            self._spare.connection.close()
         try:
             self._process.wait(_END_WITHIN)
         except subprocess.TimeoutExpired:
@@ -129,23 +133,36 @@ class Zygote:
         self._log.close()
 
     def sandbox(self) -> Sandbox:
-        """Start a sandbox.
+        """A sandbox; the next one is started while this one is used.
 
         Raises:
             ZygoteLost: there is nobody to start it.
         """
+        self._hear_of_spare()
+        sandbox, self._spare = self._spare, self._ordered()
+        return sandbox
+
+    def _ordered(self) -> Sandbox:
+        """A sandbox that is going to be started."""
         ours, theirs = socket.socketpair()
         self._started += 1
         with theirs:
             self._say({"start": self._started}, [theirs.fileno()])
-        said = self._hear(_WORD_WITHIN)
-        if said.get("started") != self._started:
-            raise ZygoteLost(f"no sandbox could be started: {said.get('failed')}")
+        self._is_spare_started = False
         return Sandbox(ours, self._started, self)
 
-    def end(self, number: int, patient: bool) -> int | None:
+    def _hear_of_spare(self) -> None:
+        """Read, once, what the zygote says of the spare sandbox."""
+        if not self._is_spare_started:
+            said = self._hear(_WORD_WITHIN)
+            if "started" not in said:
+                raise ZygoteLost(f"no sandbox could be started: {said.get('failed')}")
+            self._is_spare_started = True
+
+    def end(self, number: int, patience: float) -> int | None:
         """End a sandbox; see `Sandbox.end`."""
-        self._say({"end": number, "patience": _PATIENCE if patient else 0}, [])
+        self._hear_of_spare()
+        self._say({"end": number, "patience": patience}, [])
         return self._hear(_WORD_WITHIN)["ended"]
 
     def _say(self, words: dict[str, Any], handles: list[int]) -> None:
