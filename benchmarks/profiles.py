@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results" / "profiles.json"
 RUNS = {
     "embedded, periods": {"profile": "laptop", "run": "periods"},
     "embedded, sentiment": {"profile": "laptop", "run": "sentiment"},
-    "gpt2-small, 16 texts": {"profile": "gpu", "run": "periods", "batch_size": 16},
+    "gpt2-small, 4 texts": {"profile": "gpu", "run": "periods", "batch_size": 4},
 }
 PHASES = 3
 

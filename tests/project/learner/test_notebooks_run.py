@@ -36,7 +36,7 @@ def handed_out(folder: Path) -> Path:
 def run(notebook: nbformat.NotebookNode, desk: Path) -> nbformat.NotebookNode:
     environment = {**os.environ, **learner_environment(), "RLHF_COURSE_SHORT": "1", "HF_HUB_OFFLINE": "1"}
     environment.pop("RLHF_COURSE_DESK", None)
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(desk)}}).execute(env=environment)
+    NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(desk)}}).execute(env=environment)
     return notebook
 
 

@@ -44,7 +44,7 @@ def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int =
         if runs is not None:
             for cell in notebook.cells:
                 cell.source = with_runs(cell.source, runs.resolve())
-        NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": desk}}).execute(env=dict(os.environ))
+        NotebookClient(notebook, timeout=timeout, startup_timeout=600, resources={"metadata": {"path": desk}}).execute(env=dict(os.environ))
     home = source.parent / "outputs"
     home.mkdir(exist_ok=True)
     ran = [cell for cell in notebook.cells if cell.cell_type != "raw"]
