@@ -32,7 +32,7 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
         raise CourseError(
             f"{home} holds no {PACKAGE}/__init__.py: name the folder that holds {PACKAGE}/, such as notebooks/"
         )
-    for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+    for name in [name for name in list(sys.modules) if name.split(".")[0] == PACKAGE]:  # a thread may be importing
         del sys.modules[name]
     if str(home) in sys.path:
         sys.path.remove(str(home))
