@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading import isolation
+from rlhf_course.grading import confinement, isolation
 from rlhf_course.grading.isolation import IsolationUnavailable, require
 
 GRADE = Path(__file__).with_name("grade_alone.py")
@@ -95,6 +96,19 @@ def test_the_uid_level_is_refused_to_whoever_is_not_root():
     words = as_other_user(*NOBODYS, *ask("uid")) if os.geteuid() == 0 else ask("uid")
     done = run(*words)
     assert done.returncode != 0 and "this process is not root" in done.stderr
+
+
+@is_root
+def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_hidden_tests(monkeypatch: pytest.MonkeyPatch):
+    with tempfile.TemporaryDirectory() as folder:
+        hidden = Path(folder) / "tests" / "hidden"
+        hidden.mkdir(parents=True)
+        Path(folder).chmod(0o755)
+        monkeypatch.setattr(confinement, "REPOSITORY", Path(folder))
+        monkeypatch.setattr(confinement.kernel, "has_landlock", lambda: False)
+        monkeypatch.setattr(confinement, "_closed_to_others", lambda paths: "")
+        with pytest.raises(PermissionError, match="every user can read .*hidden"):
+            confinement.Uid(confinement.Bounds()).prepare()
 
 
 def test_an_unknown_level_is_named():

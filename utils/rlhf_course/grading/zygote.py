@@ -87,7 +87,6 @@ def _load(setup: Setup) -> None:
     torch.set_num_interop_threads(1)
     from rlhf_course.checks import tiny
     from rlhf_course.exercises import EXERCISES
-    from rlhf_course.grading import worker  # noqa: F401
     from rlhf_course.grading.drivers import DRIVEN, stock
 
     tiny.MADE.update(gpt2=setup.language_model, classifier=setup.classifier)
@@ -97,6 +96,7 @@ def _load(setup: Setup) -> None:
             importlib.import_module(f"rlhf_course.grading.drivers.{exercise.module}")
     for module in ("trainer", "samples", "memory", "objective", "schedule", "rewards"):
         importlib.import_module(f"rlhf_course.rl.{module}")
+    importlib.import_module("rlhf_course.grading.worker")
     from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS, load_classifier
 
     LOCAL_CLASSIFIERS["lvwerra/distilbert-imdb"] = Path(setup.classifier)
