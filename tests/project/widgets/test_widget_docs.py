@@ -1,5 +1,6 @@
 """The page that shows the widgets."""
 
+import json
 import re
 
 import rlhf_course
@@ -20,3 +21,9 @@ def test_every_picture_of_the_page_is_there_small_and_described():
     for alt, path in pictures:
         assert len(alt) > 40
         assert (REPOSITORY / "docs" / path).stat().st_size < 300_000
+
+
+def test_the_dashboard_was_measured_to_cost_less_than_three_percent_of_a_phase():
+    measured = json.loads((REPOSITORY / "benchmarks" / "results" / "dashboard.json").read_text())
+    assert measured["phases"] >= 5 and measured["curves_drawn"] > 0 and measured["samples_scored"] > 0
+    assert measured["share_of_a_phase"] < 0.03
