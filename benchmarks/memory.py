@@ -1,4 +1,4 @@
-"""How much memory does a phase take over the loaded models? `python benchmarks/memory.py` (Linux)
+"""How much memory does a phase take over the loaded models? `python benchmarks/memory.py [repeats]` (Linux)
 
 The peak of a process that does one phase, less what it held when the models were loaded: the plain loop, the reference
 answers, the lean trainer; on the embedded model, and on one of its size with GPT-2's vocabulary. Each in a process of its own.
@@ -7,6 +7,7 @@ answers, the lean trainer; on the embedded model, and on one of its size with GP
 import json
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,23 @@ def one(variant: str, base_model: str) -> dict[str, Any]:
     return {"over_the_models": peak() - loaded, "loaded": loaded}
 
 
+def measured(base_model: str, repeats: int) -> dict[str, Any]:
+    """Peaks of each variant. Memory is not time: the variants run at once."""
+    with ThreadPoolExecutor(len(VARIANTS)) as pool:
+        runs = {v: [pool.submit(in_a_process, Path(__file__), v, base_model) for _ in range(repeats)] for v in VARIANTS}
+        megabytes = {v: spread([run.result()["over_the_models"] / 1e6 for run in runs[v]]) for v in VARIANTS}
+    plain = megabytes["plain loop"]["median"]
+    share = {v: megabytes[v]["median"] / plain for v in VARIANTS}
+    return {"megabytes_over_the_models": megabytes, "share_of_the_plain_loop": share}
+
+
 def main() -> None:
-    where = machine()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"machine": machine(), "batch": 128, "gen_len": 30}
     with tempfile.TemporaryDirectory() as folder:
         names = {"embedded": "embedded", "GPT-2's vocabulary": shaped(Path(folder), vocab=50257)}
         for model, repeats in MODELS.items():
-            runs = {variant: [in_a_process(Path(__file__), variant, names[model]) for _ in range(repeats)] for variant in VARIANTS}
-            megabytes = {variant: spread([run["over_the_models"] / 1e6 for run in runs[variant]]) for variant in VARIANTS}
-            plain = megabytes["plain loop"]["median"]
-            share = {variant: megabytes[variant]["median"] / plain for variant in VARIANTS}
-            results[model] = {"megabytes_over_the_models": megabytes, "share_of_the_plain_loop": share}
-    keep("memory", {"machine": where, "batch": 128, "gen_len": 30, **results})
+            results[model] = measured(names[model], int(sys.argv[1]) if sys.argv[1:] else repeats)
+            keep("memory", results)
 
 
 if __name__ == "__main__":
