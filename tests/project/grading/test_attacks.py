@@ -24,6 +24,8 @@ from rlhf_course.grading.submission import Submission
 ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.py"))
 # Seconds that a busy machine may take on top of what an answer is allowed.
 SLACK = 30
+# Processes of a judge at rest: two of the zygote, the porter, the next sandbox with its room, and a room for the one after.
+IDLE = 6
 
 
 def said(attack: Path, what: str, otherwise: str) -> str:
@@ -48,8 +50,17 @@ def is_whole(result: ExerciseResult) -> bool:
     return result.status == "passed" and result.score == result.max_score > 0
 
 
+def wait_until_idle(judge: Judge) -> None:
+    """Wait until the judge has its processes and no more; the next sandbox starts while it goes on."""
+    deadline = time.monotonic() + SLACK
+    zygote = psutil.Process(judge._zygote._process.pid)  # whoever is left behind becomes a child below it
+    while len(running := [zygote, *zygote.children(recursive=True)]) != IDLE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(running) == IDLE, running
+
+
 @contextmanager
-def nothing_left() -> Iterator[None]:
+def nothing_left(judge: Judge) -> Iterator[None]:
     """Asks that processes, mounts, open files, and files in temporary and course folders are as before."""
 
     def traces() -> dict[str, set]:
@@ -61,15 +72,10 @@ def nothing_left() -> Iterator[None]:
             "files": {(str(path), path.stat().st_size) for path in listed if path.is_file()},
         }
 
-    def processes() -> int:
-        return len(psutil.Process().children(recursive=True))
-
-    before, running = traces(), processes()
+    wait_until_idle(judge)
+    before = traces()
     yield
-    deadline = time.monotonic() + 10  # the next sandbox's room is made while the judge goes on
-    while processes() != running and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert processes() == running
+    wait_until_idle(judge)
     after = traces()
     # Other programs use the temporary folder too: a difference that matters is one that names us or an attack.
     ours = re.compile("flood|escaped|left-by|pickled|rlhf")
@@ -85,7 +91,7 @@ def case(attack: Path):
 def test_an_attack_gains_nothing_and_leaves_nothing(judge: Judge, attack: Path, monkeypatch: pytest.MonkeyPatch):
     exercise = said(attack, "answers", "compute_advantages")
     limits = {name: float(value) for name, value in re.findall(r"(\w+)=(\d+)", said(attack, "limits", ""))}
-    with nothing_left():
+    with nothing_left(judge):
         judge.grade(Submission("warm up", {}))
         with monkeypatch.context() as patch:
             patch.setattr(judge, "limits", replace(judge.limits, **limits))
