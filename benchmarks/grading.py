@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -67,7 +68,7 @@ def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) ->
             (home / name).write_text(text)
     command = [sys.executable, "-c", "from rlhf_course.cli import main; main()", "grade", "--each", str(folder / "class")]
     command += ["--no-cache", "--workers", str(workers), "--json", str(folder / "results.json")]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), core_seconds()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     with peak_memory(process.pid) as peak:
         code = process.wait()
@@ -79,6 +80,7 @@ def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) ->
         "submissions": len(results),
         "workers": workers,
         "seconds": round(seconds, 1),
+        "core_seconds": round(core_seconds() - used, 1),
         "submissions_a_minute": round(60 * len(results) / seconds, 1),
         "median_seconds_a_submission": round(statistics.median(one["seconds"] for one in results), 2),
         "peak_memory_gb": round(max(peak) / 1e9, 2),
@@ -121,13 +123,20 @@ def nbgraders(sets: list[dict[str, str]], folder: Path) -> dict:
     nbgrader(course, "generate_assignment", ASSIGNMENT)
     for number, files in enumerate(sets):
         write_notebook(course / "submitted" / f"learner{number:03}" / ASSIGNMENT, files)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), core_seconds()
     nbgrader(course, "autograde", ASSIGNMENT, "--create")
-    seconds = time.perf_counter() - began
+    seconds, cores = time.perf_counter() - began, core_seconds() - used
     graded = len(list((course / "autograded").glob(f"*/{ASSIGNMENT}/*.ipynb")))
     if graded != len(sets):
         raise SystemExit(f"nbgrader graded {graded} of {len(sets)} submissions")
-    return {"submissions": graded, "seconds": round(seconds, 1), "submissions_a_minute": round(60 * graded / seconds, 2)}
+    rate = round(60 * graded / seconds, 2)
+    return {"submissions": graded, "seconds": round(seconds, 1), "core_seconds": round(cores, 1), "submissions_a_minute": rate}
+
+
+def core_seconds() -> float:
+    """What the processes that this one started, and that have ended, have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def nbgrader(course: Path, *arguments: str) -> None:
