@@ -79,7 +79,7 @@ def nothing_left(judge: Judge) -> Iterator[None]:
     after = traces()
     # Other programs use the temporary folder too: a difference that matters is one that names us or an attack.
     ours = re.compile("flood|escaped|left-by|pickled|rlhf")
-    after["files"] = {one for one in after["files"] if one in before["files"] or ours.search(one[0])}
+    after["files"] = {one for one in after["files"] if one in before["files"] or ours.search(Path(one[0]).name)}
     assert {what: after[what] - before[what] for what in before} == dict.fromkeys(before, set())
 
 
@@ -95,9 +95,9 @@ def test_an_attack_gains_nothing_and_leaves_nothing(judge: Judge, attack: Path, 
         judge.grade(Submission("warm up", {}))
         with monkeypatch.context() as patch:
             patch.setattr(judge, "limits", replace(judge.limits, **limits))
-            began = psutil.Process().create_time() and os.times().elapsed
+            began = time.monotonic()
             result = judged(judge, exercise, attack.read_text())
-            seconds = os.times().elapsed - began
+            seconds = time.monotonic() - began
         neighbour = judged(judge, exercise, reference(exercise))
     assert result.score == 0, [(test.name, test.points) for test in result.tests if test.status == "passed"]
     assert result.status in ("error", "failed", "timeout")
