@@ -45,7 +45,6 @@ def doctor() -> None:
     print_report(Console())
 
 
-@app.command()
 def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None) -> None:
     """See three submissions graded, then the embedded model learn to write dots: the run `collapse`, before and after."""
     from rlhf_course.demo import run_demo
@@ -146,9 +145,10 @@ def _plain_type(annotation: Any) -> type:
 train.__signature__ = _signature_with_every_setting()  # type: ignore[attr-defined]
 app.command()(train)
 
-# Packages with commands for instructors and authors; what learners receive holds none of them.
+# Commands for instructors and authors; what learners receive holds none of what they need.
 _HERE = Path(__file__).parent
 if (_HERE / "building").is_dir():
+    app.command()(demo)
     app.command()(build)
 for _package in ("grading", "nbgrader_course", "releasing", "similarity"):
     if (_HERE / _package).is_dir():

@@ -52,9 +52,9 @@ def server(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(server: Server) -> Iterator[object]:
-    """A headless Chromium."""
+    """A headless Chromium. Playwright keeps an event loop running, so it must be gone before other tests run one."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
