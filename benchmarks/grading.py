@@ -140,9 +140,10 @@ def core_seconds() -> float:
 
 
 def nbgrader(course: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=course, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    # nbgrader starts `alembic` by name.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    done = subprocess.run(command, cwd=course, env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"nbgrader {arguments[0]} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
 

@@ -48,10 +48,11 @@ def doctor() -> None:
 def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None) -> None:
     """See three submissions graded, then the embedded model learn to write dots: the run `collapse`, before and after."""
     from rlhf_course.demo import run_demo
+    from rlhf_course.grading.commands import grade_examples
 
     console = Console()
     console.print("Three submissions, graded by the hidden tests: one is finished, one is half-way, one holds typical mistakes.\n")
-    commands.grade_examples(console)
+    grade_examples(console)
     console.print()
     run_demo(out)
 

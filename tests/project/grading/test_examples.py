@@ -5,12 +5,14 @@ import html
 import pytest
 from handed_in import read
 from rich.console import Console
+from rlhf_course.cli import app
 from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading import commands
 from rlhf_course.grading.isolation import IsolationUnavailable
 from rlhf_course.grading.pages import learner_page
 from rlhf_course.grading.submission import Submission
+from typer.testing import CliRunner
 
 FULL = sum(exercise.points for exercise in EXERCISES)
 FINISHED = commands.EXAMPLES / "finished"
@@ -90,6 +92,15 @@ def test_the_examples_are_graded_for_show(judge, capsys):
     results = commands.grade_examples(Console(width=150))
     assert [result.name for result in results] == ["finished", "half_finished", "typical_mistakes"]
     assert f"{FULL} / {FULL}" in capsys.readouterr().out
+
+
+def test_the_demo_grades_the_examples_and_then_trains(monkeypatch):
+    done = []
+    monkeypatch.setattr(commands, "judged", lambda handed_in, way, kept, console: done.append([one.name for one in handed_in]) or [])
+    monkeypatch.setattr("rlhf_course.demo.run_demo", lambda out: done.append("trained"))
+    result = CliRunner().invoke(app, ["demo"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert done == [["finished", "half_finished", "typical_mistakes"], "trained"]
 
 
 def test_where_there_is_no_isolation_the_examples_are_graded_without_and_this_is_said(monkeypatch, capsys):
