@@ -115,7 +115,7 @@ def test_sliders_and_buttons_change_the_numbers_and_pictures_are_kept(notebook, 
     picture(shown, artefacts / "gallery.png")
 
     progress = page.cell("progress()")
-    see(progress, "0 of 10 passed")
+    see(progress, re.compile(r"(\d+ of|All) 10 passed"))  # other tests here may have passed some on this desk
     press(progress, "Refresh")
     picture(progress, artefacts / "progress.png")
 
