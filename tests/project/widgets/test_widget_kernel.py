@@ -73,6 +73,7 @@ def kernel(solved: Path, environment: dict[str, str]) -> Iterator[tuple]:
 def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(kernel):
     manager, client = kernel
     run(client, 'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")')
+    run(client, "import time\nwhile board.training.trainer.phase == 0:\n    time.sleep(0.1)")  # a stop may come before the first phase
     waiting = client.execute('print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)')
     while client.get_iopub_msg(timeout=300)["content"].get("text", "").strip() != "waiting":
         pass
