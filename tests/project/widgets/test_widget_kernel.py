@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
 
 RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
+FIRST_PHASE = "import time\nwhile board.training.trainer.phase == 0:\n    time.sleep(0.1)"  # a stop may come before it, and keep no row
 pytestmark = pytest.mark.slow
 
 
@@ -73,7 +74,7 @@ def kernel(solved: Path, environment: dict[str, str]) -> Iterator[tuple]:
 def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(kernel):
     manager, client = kernel
     run(client, 'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")')
-    run(client, "import time\nwhile board.training.trainer.phase == 0:\n    time.sleep(0.1)")  # a stop may come before the first phase
+    run(client, FIRST_PHASE)
     waiting = client.execute('print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)')
     while client.get_iopub_msg(timeout=300)["content"].get("text", "").strip() != "waiting":
         pass
@@ -88,5 +89,6 @@ def test_a_second_run_waits_for_the_first(kernel):
     settings = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
     run(client, f'from rlhf_course import *\nboard = dashboard("periods", {settings}, out="runs/mine")')
     refused = run(client, f'second = dashboard("collapse", {settings})\nprint(await second.finished())')
-    assert run(client, "board.training.stop()\nprint(len((await board.finished()).rows) > 0)").strip() == "True"
     assert "None" in refused
+    run(client, FIRST_PHASE)
+    assert run(client, "board.training.stop()\nprint(len((await board.finished()).rows) > 0)").strip() == "True"
