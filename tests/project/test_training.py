@@ -364,6 +364,11 @@ def test_a_folder_that_cannot_be_written_is_refused(small_args, tmp_path):
         RLHFTrainer(small_args()).train(tmp_path / "file" / "run", show=False)
 
 
+def test_a_folder_whose_name_is_too_long_is_refused(small_args, tmp_path):
+    with pytest.raises(CourseError, match="a{300} cannot be written: File name too long"):
+        RLHFTrainer(small_args()).train(tmp_path / ("a" * 300), show=False)
+
+
 def test_the_methods_of_the_exercise_are_asked_for_by_name(small_args):
     with pytest.raises(NotImplementedError):
         Trainer(small_args()).rollout_phase()
