@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all learn smollm2 bench speed trl pictures clean
+.PHONY: setup demo test test-all learn smollm2 bench speed trl otter pictures clean
 
 setup: $(STAMP)
 
@@ -57,6 +57,13 @@ trl: setup
 	$(BIN)/python benchmarks/trl_phase.py
 	$(BIN)/python benchmarks/tables.py
 
+# otter-grader likewise, with the course beside it, whose hidden tests it runs.
+otter: setup
+	$(PYTHON) -m venv .venv-otter
+	.venv-otter/bin/pip install --quiet --disable-pip-version-check -c requirements.lock otter-grader==7.0.0 -e ".[test]"
+	$(BIN)/python benchmarks/otter_grading.py
+	$(BIN)/python benchmarks/tables.py
+
 clean:
-	rm -rf .venv .venv-trl artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	rm -rf .venv .venv-trl .venv-otter artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -71,6 +71,18 @@ def trl_table() -> str:
     return table(["", "seconds", "by the clock", "times as fast", "by the clock"], rows)
 
 
+def grading_table() -> str:
+    """Submissions a minute beside the two graders, each against ours of the same run."""
+    rows = []
+    for name, peer, title in (("grading", "nbgrader_autograde", "nbgrader autograde"), ("otter_grading", "otter_run", "otter run")):
+        data = measured(name)
+        for who, one in (("the judge", data["ours"]), (title, data[peer])):
+            faster = f"{data['times_as_fast']:.1f}" if who == "the judge" else "1.0"
+            each = f"{one['core_seconds'] / one['submissions']:.2f}"
+            rows.append([who, f"{one['submissions']}", f"{one['submissions_a_minute']:.1f}", each, faster])
+    return table(["", "submissions", "a minute", "core seconds each", "times as fast"], rows)
+
+
 def startup_table() -> str:
     """From nothing to something."""
     startup = measured("startup")["startup"]
@@ -96,7 +108,7 @@ def machine_line() -> str:
 def filled_page() -> str:
     """The page with its tables made anew."""
     text = PAGE.read_text()
-    for maker in (machine_line, phase_table, trl_table, memory_table, generation_table, startup_table, growth_table):
+    for maker in (machine_line, phase_table, trl_table, memory_table, generation_table, grading_table, startup_table, growth_table):
         pattern = rf"(<!-- {maker.__name__} -->\n).*?(<!-- /{maker.__name__} -->)"
         try:
             made = maker()
