@@ -178,12 +178,21 @@ def _as_time(seconds: float) -> str:
     return "less than a minute" if minutes < 1 else f"{minutes} minute{'s' if minutes > 1 else ''}"
 
 
-# For each model: parameters, tokens in its vocabulary, layers times width.
+class _Size(NamedTuple):
+    """Of a model, before it is loaded; by the names that its configuration has for them."""
+
+    parameters: float
+    d_vocab: int
+    n_layers: int
+    d_model: int
+
+
 _SIZES = {
-    "embedded": (2.4e6, 3072, 4 * 192),
-    "gpt2-small": (124e6, 50257, 12 * 768),
-    "gpt2-medium": (355e6, 50257, 24 * 1024),
+    "embedded": _Size(2.4e6, 3072, 4, 192),
+    "gpt2-small": _Size(124e6, 50257, 12, 768),
+    "gpt2-medium": _Size(355e6, 50257, 24, 1024),
 }
+_PROCESS = 0.6  # gigabytes of Python and torch by themselves
 # Multiplications and additions a second: of one CPU core, as `benchmarks/profiles.py` measured it with the embedded model; of a
 # recent GPU in float32, as a small part of what its maker promises. More cores help, but each less than the one before.
 _ONE_CORE, _GPU = 5e10, 5e12
@@ -199,18 +208,18 @@ class Cost(NamedTuple):
 
 
 def estimate(args: Any, threads: int | None) -> Cost:
-    """Rough cost of a run: weights and optimizer state, logits and activations; passes over every token.
+    """Rough cost of a run: memory as `needed_bytes` has it, seconds by the passes over every token.
 
     Args:
         args: the run's settings.
         threads: of the processor; None for a GPU.
     """
-    parameters, vocabulary, activations = _SIZES.get(args.base_model, _SIZES["gpt2-small"])
-    tokens = args.batch_size * (args.gen_len + _PREFIX)
-    minibatch = tokens / args.num_minibatches
-    # Policy with gradient and two moments, and the reference; whole logits twice, then a minibatch's several times.
-    floats = 5 * parameters + 3 * tokens * vocabulary + minibatch * (6 * vocabulary + 20 * activations)
+    from rlhf_course.rl.memory_need import needed_bytes, peak_bytes
+
+    size, seq_len = _SIZES.get(args.base_model, _SIZES["gpt2-small"]), args.gen_len + _PREFIX
+    peak = peak_bytes(needed_bytes(args, size, size.parameters, seq_len))
     # Sampling, policy and reference read every token once; learning reads it forward and backward in each of its passes.
     passes = 3 + 3 * args.batches_per_learning_phase
     speed = _GPU if threads is None else _ONE_CORE * threads**_MORE_CORES
-    return Cost(0.6 + 4 * floats / 2**30, args.total_phases * 2 * parameters * tokens * passes / speed)
+    seconds = args.total_phases * 2 * size.parameters * args.batch_size * seq_len * passes / speed
+    return Cost(_PROCESS + peak / 2**30, seconds)

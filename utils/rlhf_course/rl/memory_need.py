@@ -44,9 +44,14 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
+def peak_bytes(needed: dict[str, int]) -> int:
+    """The most that a run holds at once: rollout and learning take turns."""
+    return needed["models"] + max(needed["rollout"], needed["learning"])
+
+
 def memory_note(needed: dict[str, int], free: int) -> str:
     """What a run will take at its peak, in one line; with advice where that is more than is free."""
-    peak = needed["models"] + max(needed["rollout"], needed["learning"])
+    peak = peak_bytes(needed)
     note = f"memory: about {peak / 2**30:.1f} GB at its peak, {needed['models'] / 2**30:.1f} of them for models and optimizer"
     if peak <= free:
         return note
