@@ -84,11 +84,14 @@ def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(k
     assert run(client, "print(len(gallery.__doc__) > 0)").strip() == "True", "the kernel goes on"
 
 
-def test_a_second_run_waits_for_the_first(kernel):
+def test_a_second_run_and_a_check_wait_for_the_first(kernel):
     _, client = kernel
     settings = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
     run(client, f'from rlhf_course import *\nboard = dashboard("periods", {settings}, out="runs/mine")')
-    refused = run(client, f'second = dashboard("collapse", {settings})\nprint(await second.finished())')
-    assert "None" in refused
+    refused = run(client, f'second = dashboard("collapse", {settings})\nprint(second.training, await second.finished())')
+    assert refused.strip() == "None None"
+    checking = 'result = check("compute_advantages")\nprint(result.lines, bool(result))'
+    assert "runs/mine is being trained" in run(client, checking)
     run(client, FIRST_PHASE)
     assert run(client, "board.training.stop()\nprint(len((await board.finished()).rows) > 0)").strip() == "True"
+    assert "True" in run(client, checking)

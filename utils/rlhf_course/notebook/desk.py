@@ -194,7 +194,14 @@ def load_all() -> None:
 
 # Exercises whose cell could not be saved when it last ran here, so that their file holds something else.
 unsaved: set[str] = set()
+# The folder of the run that is being trained in this process, between `gate.prepare_run` and `gate.release_run`.
+in_training: Path | None = None
 _substituted: tuple[str, ...] = ()
+
+
+def busy() -> str | None:
+    """Why nothing can be checked or trained now: a run shares its exercises and its random numbers with nobody."""
+    return in_training and f"{in_training} is being trained: stop it first, or wait for it with `await ….finished()`"
 
 
 def substituted() -> tuple[str, ...]:

@@ -31,6 +31,9 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
 
     Returns: the learner's `RLHFTrainer`, or None while something is missing; what is missing is said.
     """
+    if busy := desk.busy():
+        say(f"The gate is closed: {busy}", status="error")
+        return None
     try:
         filled = _known(use_reference)
         needed = [*EXERCISES[: EXERCISES.index(BY_NAME[_TRAINER]) + 1], *(BY_NAME[name] for name in also)]
@@ -96,6 +99,9 @@ def prepare_run(
 
     Returns: None where the gate is closed or there can be no such run, which is said.
     """
+    if busy := desk.busy():
+        say(f"The run {run!r} was not made: {busy}", status="error")
+        return None
     use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
     prepared = None
     try:
@@ -116,11 +122,14 @@ def prepare_run(
     finally:
         if prepared is None:
             release_run()
+        else:
+            desk.in_training = prepared.path
     return prepared
 
 
 def release_run() -> None:
-    """Give the exercises that the reference has answered in a run back to the learner."""
+    """Open the desk again: to checks, to another run, and with the learner's answers where the reference's stood in."""
+    desk.in_training = None
     with _quiet():
         desk.substitute(())
         desk.load_all()

@@ -115,6 +115,8 @@ def check_all(exercises: Iterable[Exercise]) -> dict[str, str]:
 
 
 def _judged(exercise: Exercise, answer: Any, by_name: bool, needs: Callable[[Exercise], Result] | None = None) -> Result:
+    if busy := desk.busy():
+        return Result(exercise.name, ERROR, lines=[f"{exercise.name} is not checked now: {busy}"])
     note: list[str] = []
     try:
         if by_name or _is_from_the_desk(exercise, answer):

@@ -1,6 +1,6 @@
 """The training dashboard: a run's curves and samples while it trains, buttons to pause, resume and stop it, earlier runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,38 +65,34 @@ def dashboard(
     """
     if folder is not None:
         return _from_folder(Path(folder))
-    from rlhf_course.notebook.gate import prepare_run, train_run
+    from rlhf_course.notebook.gate import prepare_run, release_run, train_run
 
     if not in_notebook():
         return Dashboard(None, train_run(run, use_reference=use_reference, profile=profile, out=out, **overrides))
-    if _running is not None and not _running.has_ended:
-        _say(f"{_running.path} is being trained: stop it first, or wait for it with `await ….finished()`")
-        return Dashboard(None, None)
     prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, **overrides)
-    return Dashboard(None, None) if prepared is None else _start(prepared.trainer, prepared.path)
+    if prepared is None:
+        return Dashboard(None, None)
+    try:
+        return _start(prepared.trainer, prepared.path, release_run)
+    except BaseException:
+        release_run()
+        raise
 
 
-# One run at a time: two would share the exercises, the random numbers and the processor.
-_running: training.Training | None = None
-
-
-def _start(trainer: Any, path: Path) -> Dashboard:
-    global _running
-    from rlhf_course.notebook.gate import release_run
-
+def _start(trainer: Any, path: Path, release: Callable[[], None]) -> Dashboard:
     board = board_of_trainer(trainer, path)
 
     def ended() -> None:
         try:
             board.end()
         finally:
-            release_run()
+            release()
 
-    board.training = _running = training.Training(trainer, path, board.add_phase, ended)
+    board.training = training.Training(trainer, path, board.add_phase, ended)
     board.display()
     board.budget.begin()
-    _running.start()
-    return Dashboard(_running, None)
+    board.training.start()
+    return Dashboard(board.training, None)
 
 
 def _from_folder(path: Path) -> Dashboard:
