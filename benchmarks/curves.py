@@ -59,7 +59,7 @@ def run(name: str) -> None:
 def _phase_summary(samples: list[dict[str, Any]], phase: int, gen_len: int) -> dict[str, Any]:
     """How one phase's texts score, how likely the pretrained model finds them, how varied they are."""
     mine = [sample for sample in samples if sample["phase"] == phase]
-    texts = [sample["text"].replace("<|endoftext|>", "") for sample in mine]
+    texts = [" ".join(sample["text"].replace("<|endoftext|>", " ").split()) for sample in mine]
     trigrams = [tuple(words[i : i + 3]) for words in map(str.split, texts) for i in range(len(words) - 2)]
     return {
         "mean_reward": statistics.fmean(sample["reward"] for sample in mine),
