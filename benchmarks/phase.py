@@ -43,6 +43,16 @@ def phase_of(trainer: Any) -> Callable[[], None]:
     return plain if isinstance(trainer, PlainLoop) else recorded
 
 
+def rollout_of(trainer: Any) -> Callable[[], Any]:
+    """Its first part."""
+    return trainer.rollout_phase if isinstance(trainer, PlainLoop) else trainer._checked_rollout
+
+
+def learning_of(trainer: Any, memory: Any) -> Callable[[], Any]:
+    """Its second part."""
+    return lambda: (trainer.learning_phase if isinstance(trainer, PlainLoop) else trainer._checked_learning)(memory)
+
+
 def learning_operations(trainer: Any) -> int:
     """Floating-point operations of the matrix products in one learning phase."""
     memory = trainer.rollout_phase()
@@ -53,9 +63,8 @@ def learning_operations(trainer: Any) -> int:
 
 def parts_of(made: dict[str, Any]) -> dict[str, Any]:
     """Rollout and learning by themselves."""
-    memories = {name: trainer.rollout_phase() for name, trainer in made.items()}
-    rollout = take_turns({name: trainer.rollout_phase for name, trainer in made.items()})
-    learning = take_turns({name: lambda t=trainer, m=memories[name]: t.learning_phase(m) for name, trainer in made.items()})
+    rollout = take_turns({name: rollout_of(trainer) for name, trainer in made.items()})
+    learning = take_turns({name: learning_of(trainer, trainer.rollout_phase()) for name, trainer in made.items()})
     return {"rollout": rollout, "learning": learning}
 
 

@@ -5,9 +5,10 @@ import torch
 from part1_rlhf import RLHFTrainer
 from rlhf_course import get_samples, load_model
 from rlhf_course.code import REPOSITORY
-from rlhf_course.rl import fused, models, schedule
+from rlhf_course.rl import fused, models, products, schedule
 from rlhf_course.rl.fused import FusedAttention, FusedNorm
 from rlhf_course.rl.models import bridge_parameters
+from rlhf_course.rl.products import quick_products
 from torch import nn
 from transformers import GPT2LMHeadModel
 
@@ -26,6 +27,7 @@ def plain(monkeypatch):
             patch.setattr(models, "fuse_kernels", lambda bridge: None)
             patch.setattr(models, "fused_activation", lambda config: {})
             patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
+            patch.setattr(products, "_onednn_is_exact_and_quicker", lambda: False)
             return maker()
 
     return make
@@ -184,3 +186,27 @@ def test_the_quick_model_still_agrees_with_transformers(tiny_folder, pair):
     reference = GPT2LMHeadModel.from_pretrained(tiny_folder).eval()
     with torch.no_grad():
         assert torch.allclose(pair[0](IDS), reference(IDS).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (96, 64, 96), (1024, 192, 768), (33, 1031, 129)])
+def test_quick_products_are_as_exact_as_float32_is(shape):
+    rows, inner, columns = shape
+    one, other = torch.randn(rows, inner), torch.randn(inner, columns)
+    with quick_products():
+        error = (one @ other).double() - one.double() @ other.double()
+    assert error.norm() < 1e-6 * (one.double() @ other.double()).norm()
+
+
+def test_a_library_whose_products_round_is_left_alone(monkeypatch):
+    monkeypatch.setattr(products, "_LARGEST_ERROR", 0.0)
+    assert not products._onednn_is_exact_and_quicker.__wrapped__()
+
+
+def test_the_setting_for_products_is_put_back(monkeypatch):
+    monkeypatch.setattr(products, "_onednn_is_exact_and_quicker", lambda: True)
+    setting = torch.backends.mkldnn.matmul
+    before = setting.fp32_precision
+    with pytest.raises(RuntimeError, match="from within"), quick_products():
+        assert setting.fp32_precision == "bf16"
+        raise RuntimeError("from within")
+    assert setting.fp32_precision == before

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.optim import Adam, AdamW, Optimizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import JointQKVAttentionBridge, NormalizationBridge
+
+from rlhf_course.rl.products import usual_products
 
 # GPT-2's activation is the tanh form of GELU: eight elementwise operations under the first name, one kernel under the second.
 _ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
@@ -16,6 +20,34 @@ def fused_activation(config: Any) -> dict[str, str]:
     """Overrides of a Hugging Face configuration that name its activation's fused form, where it has one."""
     fields = ((field, config.to_dict().get(field)) for field in ("activation_function", "hidden_act"))
     return {field: _ACTIVATIONS[name] for field, name in fields if name in _ACTIVATIONS}
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+    """`scaled_dot_product_attention`; a mask says by True, or by 0, what is seen."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
+    return AttentionOnTheCPU.apply(q, k, v, mask, is_causal)
+
+
+class AttentionOnTheCPU(torch.autograd.Function):
+    """PyTorch's kernel with its gradient, both by the usual products: inside, it makes a tiny one for each head of each text."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        with usual_products():
+            output, scale = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, is_causal, attn_mask=mask)
+        ctx.save_for_backward(q, k, v, output, scale)
+        ctx.how = {"dropout_p": 0.0, "is_causal": is_causal, "attn_mask": mask}
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_output: Tensor) -> tuple[Tensor | None, ...]:
+        with usual_products():
+            kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+            return *kernel(to_output, *ctx.saved_tensors, **ctx.how), None, None
 
 
 class FusedAttention(JointQKVAttentionBridge):
@@ -31,7 +63,7 @@ class FusedAttention(JointQKVAttentionBridge):
         if mask is not None:
             mask = mask[..., -seq:, : k.shape[-2]]
         # Without a mask, several queries are a prompt that starts at position 0, and a single one sees all that came before.
-        output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and seq > 1)
+        output = attend(q, k, v, mask, is_causal=mask is None and seq > 1)
         output = self._reshape_attn_output(output, batch, seq, heads, d_head)
         return self._apply_output_projection(output), None
 

@@ -10,6 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import DynamicCache
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.products import quick_products
 
 
 @torch.no_grad()
@@ -47,9 +48,10 @@ def get_samples(
     bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = prompt_tokens(bridge, prompt, prepend_bos)
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
-    sample_ids = generate(
-        bridge, prompt_ids, batch_size, gen_len, lambda logits: sample_token(logits, temperature, top_k, top_p, generator)
-    )
+    with quick_products():
+        sample_ids = generate(
+            bridge, prompt_ids, batch_size, gen_len, lambda logits: sample_token(logits, temperature, top_k, top_p, generator)
+        )
     return sample_ids, bridge.tokenizer.batch_decode(sample_ids)
 
 

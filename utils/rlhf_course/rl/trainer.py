@@ -23,6 +23,7 @@ from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
 from rlhf_course.rl.models import BridgeModel
+from rlhf_course.rl.products import quick_products
 from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.rewards import check_reward, describe_reward
 from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, owned
@@ -218,7 +219,7 @@ class Trainer:
         Raises:
             CourseError: it is no memory, or one of the learner's functions returned nothing.
         """
-        with recording(type(self)), advice_when_full("rollout", self.args):
+        with recording(type(self)), quick_products(), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
@@ -233,7 +234,7 @@ class Trainer:
             CourseError: the objective is no number, or one of the learner's functions returned nothing.
         """
         watched = _replaced(self, "compute_rlhf_objective", must_return)
-        with recording(type(self)) as terms, watched, advice_when_full("learning", self.args):
+        with recording(type(self)) as terms, watched, quick_products(), advice_when_full("learning", self.args):
             objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
             raise CourseError(f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number")
