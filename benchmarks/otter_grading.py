@@ -95,7 +95,7 @@ def main() -> None:
     try:
         found = {"otter_run": otters(sets, folder)}
         print(json.dumps(found["otter_run"]))
-        found["ours"] = ours(sets, folder, copies=10, workers=2)
+        found["ours"] = ours(sets, folder, copies=20, workers=2)
         print(json.dumps(found["ours"]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -132,6 +132,7 @@ class _Lent:
 
     def __init__(self, bridge: Any) -> None:
         self.bridge = bridge
+        self._modules = list(nn.Module.modules(bridge))
         self._weights = [(one, one.detach().clone(), one.requires_grad) for one in nn.Module.parameters(bridge)]
         self._parts = self._made_of()
 
@@ -149,7 +150,10 @@ class _Lent:
             parameter.requires_grad_(trainable)
             parameter.grad = None
         self.bridge.reset_hooks(including_permanent=True)
-        return self.bridge.eval()
+        for module in self._modules:
+            if module.training:
+                module.training = False
+        return self.bridge
 
 
 _fleet: list[_Lent] = []

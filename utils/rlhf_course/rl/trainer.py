@@ -19,7 +19,6 @@ from torch import Tensor
 from rlhf_course.code import code_in_use, exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
 from rlhf_course.rl.models import BridgeModel
@@ -62,10 +61,9 @@ class Trainer:
     def __init__(self, args: RLHFArgs) -> None:
         self.args = args
         seed_everything(args.seed)
-        device = pick_device()
         model_class = exercise("HookedTransformerWithValueHead")
-        self.model = model_class.from_pretrained(args.base_model, use_value_head=self.use_value_head).to(device).train()
-        self.ref_model = BridgeModel.from_pretrained(args.base_model, use_value_head=False).to(device).eval()
+        self.model = model_class.from_pretrained(args.base_model, use_value_head=self.use_value_head).train()
+        self.ref_model = BridgeModel.from_pretrained(args.base_model, use_value_head=False).eval()
         self.ref_model.requires_grad_(False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
         prompt_ids = prompt_tokens(self.model.base_model, args.prefix, args.prepend_bos)
