@@ -16,20 +16,54 @@ def lean_trainer():
 
 
 @pytest.fixture
-def token_terms(lean_trainer):
-    return inspect.unwrap(lean_trainer.rollout_phase).__globals__["TokenTerms"]
+def parts(lean_trainer):
+    """What lean.py is made of, by name."""
+    return inspect.unwrap(lean_trainer.rollout_phase).__globals__
 
 
-def test_the_gradients_that_are_written_down_are_those_that_torch_finds(token_terms):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 11, generator=generator, dtype=torch.float64, requires_grad=True)
-    ref_logprobs = torch.randn(3, 5, 11, generator=generator, dtype=torch.float64).log_softmax(-1)
-    chosen = torch.randint(0, 11, (3, 5), generator=generator)
-    assert torch.autograd.gradcheck(lambda z: token_terms.apply(z, ref_logprobs, chosen), logits)
-    logprobs, entropy, kl = token_terms.apply(logits, ref_logprobs, chosen)
-    p = torch.distributions.Categorical(logits=logits)
-    assert torch.allclose(logprobs, p.log_prob(chosen)) and torch.allclose(entropy, p.entropy())
-    assert torch.allclose(kl, torch.distributions.kl_divergence(p, torch.distributions.Categorical(logits=ref_logprobs)))
+@pytest.mark.parametrize("at_once", [1, 4, 15, 128])
+def test_the_gradients_that_are_written_down_are_those_that_torch_finds(parts, monkeypatch, at_once):
+    monkeypatch.setitem(parts, "_TOKENS_AT_ONCE", at_once)
+    source = torch.Generator().manual_seed(0)
+    hidden, unembedding, ref_logits, weights = (
+        torch.randn(*shape, generator=source, dtype=torch.float64, requires_grad=True) for shape in ((15, 3), (11, 3), (15, 11), (15,))
+    )
+    chosen = torch.randint(0, 11, (15,), generator=source)
+    ref_logprobs = ref_logits.detach().log_softmax(-1)
+    # The objective asks of the log-probabilities their squares, with weights.
+    made = parts["token_terms"](
+        hidden, unembedding, chosen, lambda some: ref_logprobs[some], lambda logprobs, some: weights[some] * 2 * logprobs, 0.3, 0.7
+    )
+    p = torch.distributions.Categorical(logits=hidden @ unembedding.T)
+    kl = torch.distributions.kl_divergence(p, torch.distributions.Categorical(logits=ref_logprobs))
+    objective = (weights * p.log_prob(chosen) ** 2).sum() + 0.3 * p.entropy().mean() - 0.7 * kl.mean()
+    wanted = (p.log_prob(chosen), p.entropy(), kl, *torch.autograd.grad(objective, (hidden, unembedding)))
+    for name, want in zip(("logprobs", "entropy", "kl", "to_hidden", "to_unembedding"), wanted, strict=True):
+        assert torch.allclose(getattr(made, name), want), name
+
+
+def test_the_objective_and_its_gradients_are_the_plain_trainers_where_clipping_bites(small_args, lean_trainer):
+    found = []
+    for make in (lean_trainer, RLHFTrainer):
+        trainer = make(small_args(kl_coef=0.7, ent_coef=0.02, clip_coef=0.05))
+        torch.manual_seed(1)
+        memory = trainer._memory = trainer.rollout_phase()
+        # As after many steps: log-probabilities have moved, up and down, by more than the clipping allows.
+        memory.logprobs += torch.linspace(-0.3, 0.3, memory.logprobs.numel()).view_as(memory.logprobs)
+        objective = trainer.compute_rlhf_objective(memory.rows(torch.tensor([0, 3])))
+        objective.backward()
+        trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
+        found.append([objective.detach(), *(parameter.grad for parameter in trained)])
+    for mine, theirs in zip(*found, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_a_model_with_more_to_its_logits_is_refused(parts, small_args, lean_trainer, monkeypatch):
+    trainer = lean_trainer(small_args())
+    head = trainer.ref_model.base_model.original_model.get_output_embeddings()
+    head.register_forward_hook(lambda module, inputs, logits: 5 * torch.tanh(logits / 5))
+    with pytest.raises(CourseError, match="train without --lean"):
+        parts["refuse_other_logits"](trainer.ref_model, torch.tensor([[0, 5, 9]]))
 
 
 @pytest.mark.parametrize("settings", [{}, {"prepend_bos": False, "normalize_reward": False, "kl_coef": 0.0}])
