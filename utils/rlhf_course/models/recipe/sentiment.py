@@ -35,15 +35,17 @@ TUNED_ON, TESTED_ON = 2000, 4000  # reviews by people: for choosing `Settings`, 
 class Settings:
     """What can be turned when fitting."""
 
-    lexicon: float = 0.5  # weight of VADER's valences in the prior
-    adjectives: float = 3.0  # weight of TextBlob's polarities in the prior
-    probe: float = 4.0  # weight of the probed log-odds in the prior
+    lexicon: float = 0.25  # weight of VADER's valences in the prior
+    adjectives: float = 1.5  # weight of TextBlob's polarities in the prior
+    probe: float = 2.0  # weight of the probed log-odds in the prior
     ridge: float = 3.0  # how much the teacher's direction is held back
-    trust: float = 0.5  # log-odds that the label asked for adds to the teacher's
+    trust: float = 1.0  # log-odds that the label asked for adds to the teacher's
     negated: float = -0.4  # a negated word has this part of its valence
-    penalty: float = 5e-5  # pull towards the prior
+    penalty: float = 1e-5  # pull towards the prior
     direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
-    level: float = 0.015  # added to every weight: people's long reviews hold more words that the writer knows from complaints
+    # Added to every weight, and to the bias: people's long reviews hold more words that the writer knows from complaints.
+    level: float = 0.06
+    offset: float = -0.35
     steadiness: float = 4.0
     steps: int = 150
     seed: int = 1
@@ -222,7 +224,7 @@ def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Te
     first[-2] = 1.0  # the prior as it is
     change, direction, scale, bias = parts(adam(gradient, first, settings.steps))
     weights = scale * start + meanings @ direction + freedom * change + settings.level
-    return SentimentModel(weights.astype(np.float32), float(bias), settings.steadiness)
+    return SentimentModel(weights.astype(np.float32), float(bias) + settings.offset, settings.steadiness)
 
 
 def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:

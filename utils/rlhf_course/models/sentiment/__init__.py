@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FOLDER = Path(__file__).parent
-BUCKETS = 2**16
+BUCKETS = 2**19
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|!")
 NEGATION = re.compile(r"not|no|never|nor|without|hardly|cannot|lacks?|nothing|neither|[a-z]+n't")
 CLAUSE_END = re.compile(r"[.;:!?,]| but ")
