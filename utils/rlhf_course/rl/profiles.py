@@ -19,7 +19,7 @@ _RUN: dict[str, dict[str, Any]] = {
 # The embedded model is fifty times smaller than GPT-2: it wants larger steps, and a weaker pull to the reference.
 _LAPTOP: dict[str, dict[str, Any]] = {
     "collapse": {"base_lr": 3e-4, "final_scale": 0.5},
-    "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
+    "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 1.0, "total_phases": 60},
     "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
 }
 
