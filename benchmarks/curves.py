@@ -87,14 +87,13 @@ def one_line(text: str) -> str:
 
 
 def collapse_table() -> str:
-    """The run `collapse` for each seed: reward at the start, at its best and at the end, and seconds a phase."""
-    lines = ["| seed | first phase | best phase | last phase | seconds a phase |", "|---|---|---|---|---|"]
+    """The run `collapse` for each seed: reward at the start, at its best and at the end."""
+    lines = ["| seed | first phase | best phase | last phase |", "|---|---|---|---|"]
     for name in measured("collapse"):
         rows, _ = results(name)
         reward = [row["mean_reward"] for row in rows]
-        seconds = statistics.median(row["seconds"] for row in rows)
         seed = name.removeprefix("collapse_seed")
-        lines.append(f"| {seed} | {reward[0]:.1f} | {max(reward):.1f} | {reward[-1]:.1f} | {seconds:.1f} |")
+        lines.append(f"| {seed} | {reward[0]:.1f} | {max(reward):.1f} | {reward[-1]:.1f} |")
     return "\n".join(lines)
 
 

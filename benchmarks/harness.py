@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,11 @@ def shaped(folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, h
 GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context": 1024}
 
 
-def matmul_rate(size: int = 1536, repeats: int = REPEATS) -> float:
+def matmul_rate(size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = quick_products) -> float:
     """Floating-point operations a second of CPU time in a large float32 matrix product, by the quicker library: the machine's roof."""
     one, other = torch.randn(size, size), torch.randn(size, size)
     seconds = []
-    with quick_products():
+    with products():
         one @ other
         for _ in range(repeats):
             began = time.process_time()

@@ -15,6 +15,7 @@ from harness import GPT2_SMALL, keep, machine, matmul_rate, ratios, shaped, take
 from plain_loop import PlainLoop
 from rlhf_course import RLHFArgs, named_reward
 from rlhf_course.code import trainer_class
+from rlhf_course.rl.products import usual_products
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = {"embedded": 128, "gpt2-shape": 8}  # a whole batch of GPT-2 would take minutes a phase
@@ -79,7 +80,7 @@ def main() -> None:
         where = machine()
         measured = take_turns({name: phase_of(trainer) for name, trainer in made.items()})
         parts = parts_of(made)
-        roof = matmul_rate()
+        roof, usual = matmul_rate(), matmul_rate(products=usual_products)
         rates = {
             name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"] for name, trainer in made.items()
         }
@@ -94,6 +95,7 @@ def main() -> None:
             "times_as_fast_by_the_clock": ratios(measured, "plain loop", "seconds"),
             **parts,
             "matmul_gflops": roof / 1e9,
+            "usual_matmul_gflops": usual / 1e9,
             "learning_gflops": {name: rate / 1e9 for name, rate in rates.items()},
             "share_of_the_matmul_rate": {name: rate / roof for name, rate in rates.items()},
         },

@@ -25,9 +25,8 @@ from rlhf_course.rl.samples import generate, prompt_tokens, sample_token
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 # Tokens whose logits are held at once: few enough to stay in a processor's cache where the vocabulary is small.
-_TOKENS_AT_ONCE = 128
+_TOKENS_AT_ONCE = 256
 
 
 @dataclass
