@@ -19,7 +19,9 @@ from matplotlib.figure import Figure
 from rlhf_course.code import exercise, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.rewards import DIRECTIONS, named_reward
-from rlhf_course.rl.run_folder import checkpoints
+from rlhf_course.rl.run_folder import read_run
+from rlhf_course.widgets.numbers.diversity import distinct
+from rlhf_course.widgets.numbers.strategies import generated
 
 HERE = Path(__file__).resolve().parent
 RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
@@ -39,33 +41,28 @@ def run(name: str) -> None:
     named, settings = PLAN[name]
     args = RLHFArgs.for_profile("laptop", named, **settings)
     folder = RUNS / name
-    if not (folder / "config.json").exists() or checkpoints(folder):
+    if not folder.exists() or len(read_run(folder).rows) < args.total_phases:
         exercise("RLHFTrainer")(args).train(folder, resume=folder.exists())
-    else:
-        shutil.rmtree(folder)  # it was stopped before its first checkpoint
-        exercise("RLHFTrainer")(args).train(folder)
     RESULTS.mkdir(exist_ok=True)
     shutil.copy(folder / "metrics.csv", RESULTS / f"{name}.csv")
-    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
-    last = args.total_phases - 1
+    samples = read_run(folder).samples
     summary = {
         "settings": {**vars(args), "reward_fn": repr(args.reward_fn)},
-        "first": _phase_summary(samples, 0, args.gen_len),
-        "last": _phase_summary(samples, last, args.gen_len),
+        "first": _phase_summary(samples, 0, args),
+        "last": _phase_summary(samples, args.total_phases - 1, args),
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
-def _phase_summary(samples: list[dict[str, Any]], phase: int, gen_len: int) -> dict[str, Any]:
+def _phase_summary(samples: list[dict[str, Any]], phase: int, args: RLHFArgs) -> dict[str, Any]:
     """How one phase's texts score, how likely the pretrained model finds them, how varied they are."""
     mine = [sample for sample in samples if sample["phase"] == phase]
-    texts = [" ".join(sample["text"].replace("<|endoftext|>", " ").split()) for sample in mine]
-    trigrams = [tuple(words[i : i + 3]) for words in map(str.split, texts) for i in range(len(words) - 2)]
+    texts = [generated(sample["text"], args.prefix) for sample in mine]
     return {
         "mean_reward": statistics.fmean(sample["reward"] for sample in mine),
-        "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in mine) / gen_len,
-        "distinct_trigrams": len(set(trigrams)) / max(1, len(trigrams)),
-        "samples": texts[:SHOWN],
+        "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in mine) / args.gen_len,
+        "distinct_trigrams": distinct(texts, 3),
+        "samples": [args.prefix + text for text in texts[:SHOWN]],
     }
 
 

@@ -27,17 +27,19 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from rlhf_course.building.bank import answers_in
 from rlhf_course.code import PACKAGE, REPOSITORY, use_code
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.exercises import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.reading import HandedIn, read_submission
 
 RESULTS = Path(__file__).parent / "results" / "grading.json"
 ASSIGNMENT = "part1"
-_TEST = """from rlhf_course.grading.answers import LocalAnswers
+TEST = """from rlhf_course.grading.answers import LocalAnswers
 from rlhf_course.grading.suite import run_suite
 
 results = run_suite(LocalAnswers({{"{name}": {name}}}), ["{name}"])["{name}"]
 assert all(result.status == "passed" for result in results), [result.message for result in results]"""
+OPENING = "from rlhf_course import use_code\n\nuse_code()  # what the trainer looks up is the reference's"
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 _CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "bench"
 c.ExecutePreprocessor.timeout = 300
@@ -150,15 +152,18 @@ def nbgrader(course: Path, *arguments: str) -> None:
 
 def write_notebook(folder: Path, files: dict[str, str]) -> None:
     """A notebook that holds each answer, and after it a cell that tests it in the kernel."""
-    cells = [new_code_cell("from rlhf_course import use_code\n\nuse_code()  # what the trainer looks up is the reference's")]
+    cells = [new_code_cell(OPENING)]
     for exercise in EXERCISES:
-        text = files.get(exercise.file, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")
-        cells.append(new_code_cell(text, metadata={"nbgrader": marks(f"answer-{exercise.name}", solution=True)}))
-        test = _TEST.format(name=exercise.name)
+        cells.append(new_code_cell(answer_text(files, exercise), metadata={"nbgrader": marks(f"answer-{exercise.name}", solution=True)}))
+        test = TEST.format(name=exercise.name)
         cells.append(new_code_cell(test, metadata={"nbgrader": marks(f"test-{exercise.name}", grade=True, locked=True, points=exercise.points)}))
     folder.mkdir(parents=True)
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "answers.ipynb")
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "answers.ipynb")
+
+
+def answer_text(files: dict[str, str], exercise: Exercise) -> str:
+    """What a set answers to an exercise; a stub where it answers nothing."""
+    return files.get(exercise.file, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")
 
 
 def marks(grade_id: str, **given: object) -> dict:

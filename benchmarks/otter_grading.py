@@ -11,18 +11,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from grading import answer_sets, core_seconds, ours
+from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, ours
 from nbformat.v4 import new_code_cell, new_notebook
 from rlhf_course.exercises import EXERCISES
 
 HERE = Path(__file__).resolve().parent
 PEER, RESULTS = HERE.parent / ".venv-otter" / "bin", HERE / "results" / "otter_grading.json"
-_TEST = """OK_FORMAT = False
+_TEST_FILE = """OK_FORMAT = False
 from otter.test_files import test_case
 
 name = "{name}"
@@ -30,11 +31,7 @@ name = "{name}"
 
 @test_case(points={points})
 def test_answer({name}):
-    from rlhf_course.grading.answers import LocalAnswers
-    from rlhf_course.grading.suite import run_suite
-
-    results = run_suite(LocalAnswers({{"{name}": {name}}}), ["{name}"])["{name}"]
-    assert all(result.status == "passed" for result in results), [result.message for result in results]
+{test}
 """
 
 
@@ -43,7 +40,8 @@ def otters(sets: list[dict[str, str]], folder: Path) -> dict[str, Any]:
     tests = folder / "tests"
     tests.mkdir()
     for exercise in EXERCISES:
-        (tests / f"{exercise.name}.py").write_text(_TEST.format(name=exercise.name, points=exercise.points))
+        test = textwrap.indent(TEST.format(name=exercise.name), "    ")
+        (tests / f"{exercise.name}.py").write_text(_TEST_FILE.format(name=exercise.name, points=exercise.points, test=test))
     otter(folder, "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment")
     for number, files in enumerate(sets):
         (folder / f"results{number:03}").mkdir()
@@ -79,11 +77,8 @@ def otter(folder: Path, *arguments: str) -> None:
 
 def write_notebook(path: Path, files: dict[str, str]) -> None:
     """A notebook that holds each answer in a cell."""
-    cells = [new_code_cell("from rlhf_course import use_code\n\nuse_code()  # what the trainer looks up is the reference's")]
-    for exercise in EXERCISES:
-        cells.append(new_code_cell(files.get(exercise.file, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")))
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    cells = [new_code_cell(OPENING), *(new_code_cell(answer_text(files, exercise)) for exercise in EXERCISES)]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """The first thing to run: a language model learns to write dots."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +7,8 @@ from rich.markup import escape
 
 from rlhf_course.code import SOLUTIONS, exercise, use_code
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.run_folder import RunFolder
+from rlhf_course.rl.run_folder import RunFolder, read_run
+from rlhf_course.rl.special_tokens import without_special_tokens
 
 _SHOWN = 4
 
@@ -31,12 +31,12 @@ def run_demo(out: Path | None, console: Console | None = None) -> RunFolder:
     for title, row in (("Before", first), ("After", last)):
         console.print(f"\n[bold]{title}[/] ({row['mean_reward']:.1f} periods a text)")
         for text in samples_of(folder.path, row["phase"])[:_SHOWN]:
-            console.print("  " + escape(text.replace("<|endoftext|>", "").replace("\n", " ")), highlight=False)
+            console.print("  " + escape(text), highlight=False)
     console.print(f"\nThe curve is in {folder.path / 'reward.png'}, every sample in {folder.path / 'samples.jsonl'}.")
     return folder
 
 
 def samples_of(path: Path, phase: int) -> list[str]:
-    """The texts that a run sampled in one phase."""
-    samples = (json.loads(line) for line in (path / "samples.jsonl").read_text().splitlines())
-    return [sample["text"] for sample in samples if sample["phase"] == phase]
+    """The texts that a run sampled in one phase, each as one line of words."""
+    texts = [sample["text"] for sample in read_run(path).samples if sample["phase"] == phase]
+    return [" ".join(without_special_tokens(text).split()) for text in texts]

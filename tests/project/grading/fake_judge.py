@@ -75,6 +75,15 @@ class FakeJudge:
             time.sleep(float(rest))
 
 
+class CountedJudge(FakeJudge):
+    """Notes in its log that it was made, too."""
+
+    def __enter__(self) -> "CountedJudge":
+        with self.log.open("a") as file:
+            file.write("made\n")
+        return super().__enter__()
+
+
 @dataclass
 class FakeLimits:
     """Limits of nothing."""

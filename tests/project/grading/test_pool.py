@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fake_judge import FakeJudge, kept_in
+from fake_judge import CountedJudge, FakeJudge, kept_in
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.keeping import KeptResults
 from rlhf_course.grading.pool import Pool
@@ -50,9 +50,11 @@ def test_a_submission_that_brings_its_worker_down_twice_is_an_error_and_the_othe
 
 
 def test_no_worker_outlives_the_pool_and_each_judge_is_closed(tmp_path):
-    graded([submission(name) for name in "abcd"], tmp_path / "log")
+    with Pool(partial(CountedJudge, tmp_path / "log"), 2) as pool:
+        grade_all([submission(name) for name in "abcd"], pool, None)
     assert not multiprocessing.active_children()
-    assert 1 <= (tmp_path / "log").read_text().split().count("end") <= 2
+    log = (tmp_path / "log").read_text().split()
+    assert log.count("made") == log.count("end") == 2
 
 
 def test_a_judge_that_cannot_be_made_ends_the_grading_with_its_reason():

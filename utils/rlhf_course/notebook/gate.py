@@ -204,7 +204,7 @@ _SIZES = {
 _PROCESS = 0.6  # gigabytes of Python and torch by themselves
 # Multiplications and additions a second: of one CPU core, as `benchmarks/profiles.py` measured it with the embedded model; of a
 # recent GPU in float32, as a small part of what its maker promises. More cores help, but each less than the one before.
-_ONE_CORE, _GPU = 5e10, 5e12
+_ONE_CORE, _GPU = 7e10, 5e12
 _MORE_CORES = 0.7
 _PREFIX = 3
 

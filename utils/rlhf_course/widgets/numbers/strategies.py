@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rlhf_course.rl.special_tokens import without_special_tokens
 from rlhf_course.widgets.numbers.curves import by_phase
 
 Span = tuple[int, int]
@@ -85,8 +86,7 @@ class Rise(NamedTuple):
 
 def generated(text: str, prefix: str) -> str:
     """The part of a sample that the policy wrote."""
-    text = text.replace("<|endoftext|>", " ").lstrip()
-    return text.removeprefix(prefix)
+    return without_special_tokens(text).lstrip().removeprefix(prefix)
 
 
 def rates(samples: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, list[float]]:
