@@ -101,7 +101,7 @@ def test_fields_that_do_not_go_together_are_refused(fields, message):
 
 
 @pytest.mark.parametrize(
-    ("profile", "model"), [("laptop", "embedded"), ("gpu", "gpt2-small"), ("gpu-large", "gpt2-medium")]
+    ("profile", "model"), [("laptop", "embedded"), ("gpu", "gpt2-small"), ("gpu-fast", "gpt2-small+bf16+compile"), ("gpu-large", "gpt2-medium")]
 )
 @pytest.mark.parametrize("run", ["collapse", "periods", "sentiment"])
 def test_each_profile_has_each_run(profile, model, run):
@@ -131,7 +131,7 @@ def test_what_the_caller_passes_wins():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"name": "tpu"}, "profile takes auto, laptop, gpu, gpu-large, got 'tpu'"),
+        ({"name": "tpu"}, "profile takes auto, laptop, gpu, gpu-fast, gpu-large, got 'tpu'"),
         ({"run": "dots"}, "run takes collapse, periods, sentiment, got 'dots'"),
         ({"learning_rate": 1e-3}, "RLHFArgs has no field learning_rate; its fields are base_lr"),
     ],

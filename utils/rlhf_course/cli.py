@@ -113,7 +113,7 @@ _TRAIN_FLAGS = {
     "out": (Path, "folder of the run; by default a new one in runs/"),
     "resume": (Path, "go on with the run in this folder"),
     "run": (str, "settings of a named run: collapse, periods (default) or sentiment"),
-    "profile": (str, "settings for a machine: auto (default), laptop, gpu or gpu-large"),
+    "profile": (str, "settings for a machine: auto (default), laptop, gpu, gpu-fast or gpu-large"),
     "reward": (str, "periods, sentiment-embedded, sentiment-imdb or package.module:function"),
     "direction": (str, "which sentiment is rewarded: pos (default) or neg"),
     "code": (Path, "folder that holds the part1_rlhf to train with; by default the solutions"),

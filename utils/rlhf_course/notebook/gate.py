@@ -72,7 +72,7 @@ def train_run(
     Args:
         run: collapse, periods or sentiment.
         use_reference: exercises that the reference answers instead; the run's record names them.
-        profile: auto, laptop, gpu or gpu-large.
+        profile: auto, laptop, gpu, gpu-fast or gpu-large.
         out: the run's folder; by default a new one in `runs/`.
         overrides: fields of `RLHFArgs` that win over the run's.
 
@@ -170,11 +170,12 @@ def _cost(args: Any) -> str:
     import torch
 
     from rlhf_course.rl.device import pick_device
+    from rlhf_course.rl.gpu import split_name
 
     on_cpu, threads = pick_device().type == "cpu", torch.get_num_threads()
     cost = estimate(args, threads if on_cpu else None)
     where = f"on {threads} CPU core{'s' if threads > 1 else ''}" if on_cpu else "on a recent GPU (computed, not measured)"
-    size = "" if args.base_model in _SIZES else " (if the model is about as large as GPT-2 small)"
+    size = "" if split_name(args.base_model)[0] in _SIZES else " (if the model is about as large as GPT-2 small)"
     return (
         f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
         f"about {cost.gigabytes:.1f} GB of memory and {_as_time(cost.seconds)} {where}{size}. "
@@ -223,9 +224,10 @@ def estimate(args: Any, threads: int | None) -> Cost:
         args: the run's settings.
         threads: of the processor; None for a GPU.
     """
+    from rlhf_course.rl.gpu import split_name
     from rlhf_course.rl.memory_need import needed_bytes, peak_bytes
 
-    size, seq_len = _SIZES.get(args.base_model, _SIZES["gpt2-small"]), args.gen_len + _PREFIX
+    size, seq_len = _SIZES.get(split_name(args.base_model)[0], _SIZES["gpt2-small"]), args.gen_len + _PREFIX
     peak = peak_bytes(needed_bytes(args, size, size.parameters, seq_len))
     # Sampling, policy and reference read every token once; learning reads it forward and backward in each of its passes.
     passes = 3 + 3 * args.batches_per_learning_phase

@@ -118,8 +118,8 @@ class RLHFArgs:
         """Settings of a named run on a kind of machine.
 
         Args:
-            name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-large" (gpt2-medium), or "auto", which looks
-                whether there is a GPU.
+            name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to bfloat16),
+                "gpu-large" (gpt2-medium), or "auto", which looks whether there is a GPU.
             run: "collapse", "periods" or "sentiment".
             overrides: fields that win over the profile's and the run's.
 

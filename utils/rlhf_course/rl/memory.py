@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.reference import without_waste
 
 
 @dataclass
@@ -32,6 +33,9 @@ class ReplayMinibatch:
 
 class ReplayMemory:
     """The whole batch of a rollout, handed out in shuffled minibatches.
+
+    The reference's logits are kept by the states that they are made from, where they come straight from it: a minibatch's are
+    made again when it is handed out.
 
     Args:
         args: the run's settings.
@@ -69,9 +73,14 @@ class ReplayMemory:
         self.logprobs = logprobs
         self.advantages = advantages
         self.values = values
-        self.ref_logits = ref_logits
+        self._ref_logits = without_waste(ref_logits)
         # Values of the states in which the generated tokens were chosen, moved by the advantage towards Q.
         self.returns = None if values is None else advantages + values[:, -gen - 1 : -1]
+
+    @property
+    def ref_logits(self) -> Float[Tensor, "batch seq vocab"]:
+        """The reference's, of the whole batch."""
+        return self._ref_logits.rows(slice(None))
 
     def rows(self, indices: Int[Tensor, "minibatch"] | slice) -> ReplayMinibatch:
         """The chosen sequences as a minibatch."""
@@ -80,7 +89,7 @@ class ReplayMemory:
             logprobs=self.logprobs[indices],
             advantages=self.advantages[indices],
             returns=None if self.returns is None else self.returns[indices],
-            ref_logits=self.ref_logits[indices],
+            ref_logits=self._ref_logits.rows(indices),
         )
 
     def get_minibatches(self) -> Iterator[ReplayMinibatch]:

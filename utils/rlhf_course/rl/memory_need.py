@@ -34,8 +34,8 @@ def needed_bytes(args: RLHFArgs, config: Any, parameters: int, seq_len: int) -> 
         "models": 5 * parameters * _FLOAT,
         # Logits of policy and reference, and the policy's log-probabilities.
         "rollout": 3 * whole,
-        # The reference's logits are kept while minibatches are learnt from.
-        "learning": whole + minibatch * config.d_vocab * _LOGITS_IN_AN_OBJECTIVE + activations,
+        # The reference's logits are there a minibatch at a time.
+        "learning": minibatch * config.d_vocab * (1 + _LOGITS_IN_AN_OBJECTIVE) + activations,
     }
 
 

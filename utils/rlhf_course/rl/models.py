@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.fused import fuse_kernels, fused_activation
+from rlhf_course.rl.gpu import OPTIONS, refuse_where_useless, split_name
 from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.special_tokens import note_special_tokens
 
@@ -31,23 +32,27 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
 
     Args:
         name: "embedded", "smollm2-135m", "gpt2-small", "gpt2-medium", "pythia-14m", a local folder in Hugging Face
-            format, or a Hugging Face id.
+            format, or a Hugging Face id. `+bf16` and `+compile` may follow on a GPU (`rl/gpu.py`).
         device: where it goes; by default what `pick_device` says.
 
     Returns: the model in eval mode, as TransformerLens' bridge.
 
     Raises:
-        CourseError: no such model, or it is on a hub that cannot be reached.
+        CourseError: no such model, it is on a hub that cannot be reached, or the device has no use for what follows the name.
     """
     device = torch.device(device) if device is not None else pick_device()
-    if name == "smollm2-135m":
+    plain, words = split_name(name)
+    refuse_where_useless(name, words, device)
+    if plain == "smollm2-135m":
         bridge = _boot_smollm2(device)
     else:
-        bridge = _boot_folder(_folder_of(name), name, device)
+        bridge = _boot_folder(_folder_of(plain), plain, device)
     fuse_kernels(bridge)
     freeze_unused_parameters(bridge)
     make_trainable_parameters_dense(bridge)
     note_special_tokens(bridge.tokenizer.all_special_tokens)
+    for word in words:
+        OPTIONS[word](bridge)
     return bridge
 
 

@@ -23,7 +23,7 @@ _LAPTOP: dict[str, dict[str, Any]] = {
     "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
 }
 
-_MODEL = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-large": "gpt2-medium"}
+_MODEL = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-fast": "gpt2-small+bf16+compile", "gpu-large": "gpt2-medium"}
 PROFILES = tuple(_MODEL)
 
 

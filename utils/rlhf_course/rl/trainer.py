@@ -21,9 +21,9 @@ from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
-from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.products import quick_products
 from rlhf_course.rl.recording import Record, must_return, recording
+from rlhf_course.rl.reference import ReferenceModel
 from rlhf_course.rl.rewards import check_reward, describe_reward
 from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, owned
 from rlhf_course.rl.samples import check_length, prompt_tokens
@@ -63,8 +63,7 @@ class Trainer:
         seed_everything(args.seed)
         model_class = exercise("HookedTransformerWithValueHead")
         self.model = model_class.from_pretrained(args.base_model, use_value_head=self.use_value_head).train()
-        self.ref_model = BridgeModel.from_pretrained(args.base_model, use_value_head=False).eval()
-        self.ref_model.requires_grad_(False)
+        self.ref_model = ReferenceModel.from_pretrained(args.base_model, use_value_head=False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
         prompt_ids = prompt_tokens(self.model.base_model, args.prefix, args.prepend_bos)
         self.prefix_len = prompt_ids.shape[1]

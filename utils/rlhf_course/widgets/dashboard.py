@@ -59,7 +59,7 @@ def dashboard(
         run: collapse, periods or sentiment.
         folder: show the run in this folder, whether it has ended or not, and train nothing.
         use_reference: exercises that the reference answers instead; the run's record names them.
-        profile: auto, laptop, gpu or gpu-large.
+        profile: auto, laptop, gpu, gpu-fast or gpu-large.
         out: the run's folder; by default a new one in `runs/`.
         overrides: fields of `RLHFArgs` that win over the run's.
     """

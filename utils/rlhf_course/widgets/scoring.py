@@ -40,11 +40,12 @@ class Scorer:
         Raises:
             CourseError: its model is not at hand.
         """
+        from rlhf_course.rl.gpu import split_name
         from rlhf_course.rl.models import load_model
         from rlhf_course.rl.rewards import named_reward
 
         args = config["args"]
-        model = load_model(args["base_model"])
+        model = load_model(split_name(args["base_model"])[0])  # wherever it was trained, it is read here
         named = args["reward_fn"]
         try:
             reward_fn = named_reward(named["name"], named["direction"])
