@@ -66,7 +66,6 @@ class RLHFTrainer(Trainer):
             prepend_bos=args.prepend_bos,
         )
         logits, values = self.model.forward_with_value_head(sample_ids)
-        ref_logits = self.ref_model(sample_ids)
         rewards = self.reward(samples)
         if args.normalize_reward:
             rewards = part1_rlhf.normalize_reward(rewards)
@@ -76,7 +75,7 @@ class RLHFTrainer(Trainer):
             logprobs=part1_rlhf.get_logprobs(logits, sample_ids, self.prefix_len),
             advantages=part1_rlhf.compute_advantages(values, rewards, self.prefix_len),
             values=values,
-            ref_logits=ref_logits,
+            ref_logits=self.ref_model(sample_ids),
         )
         ### END SOLUTION
 
