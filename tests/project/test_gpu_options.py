@@ -18,7 +18,6 @@ IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8,
 @pytest.fixture
 def a_gpu(monkeypatch):
     """Models may be asked for what a GPU would do; it is done on the CPU, by a compiler that takes no time."""
-    monkeypatch.setattr(gpu, "refuse_where_useless", lambda *_: None)
     monkeypatch.setattr("rlhf_course.rl.models.refuse_where_useless", lambda *_: None)
     monkeypatch.setitem(gpu.OPTIONS, "compile", lambda bridge: compile_mlps(bridge, backend="eager"))
     yield

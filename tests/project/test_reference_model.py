@@ -1,11 +1,14 @@
 """The reference's logits: kept by the states that they are made from, and never by the wrong ones."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
 from rlhf_course import ReplayMemory
-from rlhf_course.rl import reference
-from rlhf_course.rl.reference import KeptLogits, LastStates, ReferenceModel
+from rlhf_course.rl.ref_logits import KeptLogits, LastStates, Reading
+from rlhf_course.rl.reference import ReferenceModel
 from transformers import GPT2LMHeadModel
 
 BATCH, SEQ, GEN, VOCABULARY = 12, 10, 7, 307
@@ -87,7 +90,7 @@ def test_only_the_latest_logits_are_known_by_their_states(ref_model, ids, rememb
     first = ref_model(ids)
     second = ref_model(ids.flip(0))
     assert torch.equal(remember(ids, first).ref_logits, first)
-    assert reference.ReferenceModel.latest is None, "a reading is used once"
+    assert Reading.latest is None, "a reading is used once"
     assert kept_by(remember(ids, second)) is KeptLogits
 
 
@@ -114,3 +117,11 @@ def test_a_model_that_does_more_than_a_product_keeps_its_logits(tiny_folder, ids
 def test_the_reference_is_frozen_in_eval_mode_and_without_a_head(ref_model):
     assert not any(parameter.requires_grad for parameter in ref_model.parameters())
     assert not ref_model.training and ref_model.value_head is None
+
+
+def test_the_memory_is_imported_without_the_library_of_language_models():
+    seen = subprocess.run(
+        [sys.executable, "-c", "import sys, rlhf_course; rlhf_course.ReplayMemory; print('transformer_lens' in sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )
+    assert seen.stdout.strip() == "False"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.reference import without_waste
+from rlhf_course.rl.ref_logits import without_waste
 
 
 @dataclass
