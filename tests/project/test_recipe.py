@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from rlhf_course.models.recipe.prompts import NEUTRAL_OPENINGS, draw_review
-from rlhf_course.models.recipe.sentiment import FILM_WORDS, Settings, Teacher, calibration, fit, read_film_words, with_film_words
+from rlhf_course.models.recipe.sentiment import (
+    FILM_WORDS, Settings, Teacher, as_probabilities, calibration, corrected, fit, read_film_openings, read_film_words, with_film_words,
+)
 from rlhf_course.models.recipe.train import SECOND_PEAK, Run
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 from rlhf_course.rl.models import EMBEDDED
@@ -105,14 +107,33 @@ def test_every_entry_of_the_list_of_film_words_stands_once_and_can_be_met_in_a_t
 
 
 def test_the_list_is_added_to_what_was_learned_and_turns_round_where_it_is_negated():
-    settings = Settings(film=2.0, scale=0.5, level=0.0, offset=0.1)
+    settings = Settings(film=2.0, scale=2.0, level=0.0, offset=0.1)
     learned = SentimentModel(np.zeros(BUCKETS, np.float32), 0.6, steadiness=4.0)
     film = read_film_words(settings)
-    model = with_film_words(learned, film, settings)
+    model = as_probabilities(with_film_words(learned, film, settings), settings)
     assert model.bias == pytest.approx(0.4)
     assert model.weights[bucket("superb")] == pytest.approx(film[bucket("superb")]) and film[bucket("superb")] > 0
     assert film[bucket("not_superb")] == pytest.approx(settings.negated * film[bucket("superb")])
     assert model.logit("A superb film.") > model.logit("A film.") > model.logit("A boring film.")
+
+
+def test_the_openings_are_as_often_praise_as_complaint_and_each_stands_once():
+    openings = read_film_openings()
+    texts = [text for text, _ in openings]
+    assert len(texts) == len(set(texts)) > 1000
+    assert np.mean([label for _, label in openings]) == pytest.approx(0.5, abs=0.01)
+    assert all(30 <= len(text.split()) <= 55 and text.isascii() for text in texts)
+
+
+def test_openings_correct_what_was_learned_and_are_held_back_by_it(teacher):
+    settings = Settings(steps=60, kept=0.0, scale=1.0, level=0.0, offset=0.0)
+    before = np.zeros(BUCKETS, np.float32)
+    before[bucket("weepie")] = 1.0
+    openings = [("weepie", 0), ("romp", 1)] * 20
+    model = corrected(SentimentModel(before, 0.0, 4.0), settings, np.zeros((BUCKETS, 1), np.float32), teacher, openings)
+    assert model.logit("weepie") < model.logit("") < model.logit("romp")
+    held = corrected(SentimentModel(before, 0.0, 4.0), Settings(steps=60, kept=1.0), np.zeros((BUCKETS, 1), np.float32), teacher, openings)
+    assert held.weights == pytest.approx(model.weights + before, abs=1e-5)
 
 
 def test_calibration_turns_scores_into_log_odds():
