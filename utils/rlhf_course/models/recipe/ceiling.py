@@ -92,15 +92,17 @@ def standard(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.mean()) / scores.std()
 
 
-def with_teacher(model: SentimentModel, verdicts: Callable[[list[str]], np.ndarray], tune: list[tuple[str, int]], test: list[tuple[str, int]]) -> float:
+Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # of some reviews: the classifier's, the teacher's, and the labels
+
+
+def with_teacher(tune: Scores, test: Scores) -> float:
     """Accuracy on `test` of the classifier and its teacher together; the teacher's weight is the one that suits `tune`."""
-    parts = []
-    for rows in (tune, test):
-        texts = [text for text, _ in rows]
-        parts.append((standard(np.array([model.logit(text) for text in texts])), standard(verdicts(texts)), labels_of(rows)))
-    (own, taught, labels), (test_own, test_taught, test_labels) = parts
-    weight = max(BESIDE, key=lambda w: balanced_accuracy(own + w * taught, labels))
-    return balanced_accuracy(test_own + weight * test_taught, test_labels)
+
+    def together(scores: Scores, weight: float) -> float:
+        own, taught, labels = scores
+        return balanced_accuracy(standard(own) + weight * standard(taught), labels)
+
+    return together(test, max(BESIDE, key=lambda weight: together(tune, weight)))
 
 
 def main() -> None:
@@ -131,17 +133,23 @@ def main() -> None:
     def best_of(reviews: list[tuple[str, int]], **how: Any) -> SentimentModel:
         return max((labelled_only(reviews, penalty, settings, **how) for penalty in PENALTIES), key=lambda model: accuracy(model, short_tune))
 
+    def scores(reviews: list[tuple[str, int]]) -> Scores:
+        texts = [text for text, _ in reviews]
+        return np.array([shipped.logit(text) for text in texts]), verdicts(texts), labels_of(reviews)
+
+    of_test = scores(short_test)
     found = {
-        "its teacher, SmolLM2": {"first_words": balanced_accuracy(verdicts([text for text, _ in short_test]), labels_of(test))},
-        "this classifier and its teacher together": {"first_words": with_teacher(shipped, verdicts, short_tune, short_test)},
+        "its teacher, SmolLM2": {"first_words": balanced_accuracy(*of_test[1:])},
+        "this classifier and its teacher together": {"first_words": with_teacher(scores(short_tune), of_test)},
     }
     read.verdicts = verdicts(read.passages)
     found[f"read {READ:,} people's reviews with the teacher's verdicts, no list"] = row(reader())
     read.verdicts = np.repeat(np.where(read.labels > 0, CERTAIN, -CERTAIN), read.each)
     found[f"read {READ:,} people's reviews with their true labels, no list"] = row(reader())
-    found[f"the listed words alone, with weights from the openings of {LABELLED:,} labelled reviews by people"] = row(best_of(openings_of(labelled), allowed=(film != 0).astype(float)))
-    found["all words and pairs, with weights from the same openings"] = row(best_of(openings_of(labelled)))
-    found[f"{PLAIN:,} weights for all words and pairs, from openings and wholes of the same"] = row(best_of(openings_of(labelled) + labelled, size=PLAIN))
+    short = openings_of(labelled)
+    found[f"the listed words alone, with weights from the openings of {LABELLED:,} labelled reviews by people"] = row(best_of(short, allowed=(film != 0) * 1.0))
+    found["all words and pairs, with weights from the same openings"] = row(best_of(short))
+    found[f"{PLAIN:,} weights for all words and pairs, from openings and wholes of the same"] = row(best_of(short + labelled, size=PLAIN))
     (args.work / "ceiling.json").write_text(json.dumps({"read": READ, "labelled": LABELLED, "tested": len(test), "accuracy": found}, indent=1))
     print(json.dumps(found, indent=1))
 
