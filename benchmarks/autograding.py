@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
 from rlhf_course.code import PACKAGE, SOLUTIONS
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
@@ -72,7 +73,10 @@ def measured(figures: dict[str, float], name: str) -> Iterator[None]:
     """Note the seconds, and the core seconds of all processes that started in between and ended."""
     began, used = time.perf_counter(), _used()
     yield
-    figures |= {f"{name}_seconds": round(time.perf_counter() - began, 2), f"{name}_core_seconds": round(_used() - used, 2)}
+    figures |= {
+        f"{name}_seconds": round(time.perf_counter() - began, 2),
+        f"{name}_core_seconds": round(_used() - used, 2),
+    }
 
 
 def _used() -> float:
@@ -134,7 +138,9 @@ def _run(course: Path, *arguments: str) -> None:
 def tables(figures: dict[str, float]) -> dict[str, str]:
     """The page's tables, by the name of their place."""
     count = figures["submissions"]
-    serial, shown = ((figures[f"{part}_core_seconds"] - figures["start_core_seconds"]) / count for part in ("written", "feedback"))
+    serial, shown = (
+        (figures[f"{part}_core_seconds"] - figures["start_core_seconds"]) / count for part in ("written", "feedback")
+    )
     judging = (figures["judged_core_seconds"] - figures["written_core_seconds"]) / count
     memory = figures["peak_gigabytes"] / figures["cores"]
     measured_rows = [
@@ -151,14 +157,18 @@ def tables(figures: dict[str, float]) -> dict[str, str]:
         measured_rows.append(f"| executed by nbgrader too | {figures['stock_submissions']:g} of them |")
         for unit, what in (("seconds", "seconds"), ("core_seconds", "core seconds")):
             stock, ours = figures[f"stock_{unit}"] / figures["stock_submissions"], figures[f"judged_{unit}"] / count
-            measured_rows.append(f"| `nbgrader autograde`, executing / judging, {what} a submission | {stock:.1f} / {ours:.1f} |")
+            measured_rows.append(
+                f"| `nbgrader autograde`, executing / judging, {what} a submission | {stock:.1f} / {ours:.1f} |"
+            )
             ratios.append(f"{stock / ours:.1f} in {what}")
         measured_rows.append(f"| ratio | {', '.join(ratios)} |")
     sizing = ["| cores | memory | judging | nbgrader's part | feedback | dollars |", "|---|---|---|---|---|---|"]
     for machine in MACHINES:
         minutes = CLASS * judging / machine / 60
         cost = PRICE * machine * minutes / 60
-        sizing.append(f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes | {CLASS * serial / 60:.0f} minutes | {CLASS * shown / 60:.0f} minutes | {cost:.2f} |")
+        sizing.append(
+            f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes | {CLASS * serial / 60:.0f} minutes | {CLASS * shown / 60:.0f} minutes | {cost:.2f} |"
+        )
     return {"measured_table": "\n".join(measured_rows), "sizing_table": "\n".join(sizing)}
 
 
@@ -166,7 +176,12 @@ def write_page(figures: dict[str, float]) -> None:
     """Put the tables in their places on the page."""
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables(figures).items():
-        text = re.sub(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)
+        text = re.sub(
+            f"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
     PAGE.write_text(text, encoding="utf-8")
 
 

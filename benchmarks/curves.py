@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+
 from rlhf_course.code import exercise, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.rewards import DIRECTIONS, named_reward
@@ -32,7 +33,10 @@ PLAN: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
     "periods": ("periods", {}),
     "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
-    **{f"sentiment_{side}": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", side)}) for side in DIRECTIONS},
+    **{
+        f"sentiment_{side}": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", side)})
+        for side in DIRECTIONS
+    },
 }
 
 
@@ -113,9 +117,13 @@ def periods_table() -> str:
     rows_of = {
         "mean reward, first phase": [f"{phase['mean_reward']:.2f}" for phase in first],
         f"mean reward, phase {phases}": [f"{phase['mean_reward']:.2f}" for phase in last],
-        "KL to the pretrained model, largest (nats a token)": [f"{max(row['kl'] for row in rows):.2f}" for rows, _ in runs],
+        "KL to the pretrained model, largest (nats a token)": [
+            f"{max(row['kl'] for row in rows):.2f}" for rows, _ in runs
+        ],
         "log-probability a token under it, first phase": [f"{phase['ref_logprob_per_token']:.2f}" for phase in first],
-        f"log-probability a token under it, phase {phases}": [f"{phase['ref_logprob_per_token']:.2f}" for phase in last],
+        f"log-probability a token under it, phase {phases}": [
+            f"{phase['ref_logprob_per_token']:.2f}" for phase in last
+        ],
         f"share of distinct trigrams, phase {phases}": [f"{phase['distinct_trigrams']:.2f}" for phase in last],
     }
     rows_of |= {f"sample {n + 1}": [one_line(phase["samples"][n]) for phase in last] for n in range(3)}
@@ -125,14 +133,18 @@ def periods_table() -> str:
 def sentiment_table() -> str:
     """The run `sentiment` in each direction that was measured; nothing when none was."""
     lines = [
-        "The run `sentiment` rewards the probability that a text is a positive review, or a negative one:", "",
-        "| rewarded | phases | first phase | last phase | largest KL | a text of the last phase |", "|---|---|---|---|---|---|",
+        "The run `sentiment` rewards the probability that a text is a positive review, or a negative one:",
+        "",
+        "| rewarded | phases | first phase | last phase | largest KL | a text of the last phase |",
+        "|---|---|---|---|---|---|",
     ]
     for name in measured("sentiment"):
         rows, summary = results(name)
         first, last = summary["first"]["mean_reward"], summary["last"]["mean_reward"]
         kl, text = max(row["kl"] for row in rows), one_line(summary["last"]["samples"][0])
-        lines.append(f"| {name.removeprefix('sentiment_')} | {len(rows)} | {first:.2f} | {last:.2f} | {kl:.2f} | {text} |")
+        lines.append(
+            f"| {name.removeprefix('sentiment_')} | {len(rows)} | {first:.2f} | {last:.2f} | {kl:.2f} | {text} |"
+        )
     return "\n".join(lines) if measured("sentiment") else ""
 
 
@@ -148,7 +160,9 @@ def draw() -> None:
             continue
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
-        for (name, label), colour, style in zip(curves, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":"), strict=False):
+        for (name, label), colour, style in zip(
+            curves, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":"), strict=False
+        ):
             rows, _ = results(name)
             axes.plot([row["mean_reward"] for row in rows], label=label, color=colour, linestyle=style)
         counted = "probability of the class (mean)" if picture == "sentiment" else "periods in a text (mean)"

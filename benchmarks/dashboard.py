@@ -57,7 +57,9 @@ def measure(phases: int) -> dict[str, float]:
     cell = nbformat.v4.new_code_cell(_CELL.replace("PHASES", str(phases)))
     notebook = nbformat.v4.new_notebook(cells=[cell])
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(
+            notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": folder}}
+        ).execute()
     printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     (line,) = [line for line in printed.splitlines() if line.startswith("RESULT ")]
     return json.loads(line.removeprefix("RESULT "))

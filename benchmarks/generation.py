@@ -6,11 +6,12 @@ Face's `generate` with its own attention kernels, each with a key-value cache.
 
 import torch
 from harness import keep, machine, ratios, take_turns
-from rlhf_course import get_samples, load_model
-from rlhf_course.rl.models import EMBEDDED
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel
 from transformers.utils import logging
+
+from rlhf_course import get_samples, load_model
+from rlhf_course.rl.models import EMBEDDED
 
 BATCH, GEN = 128, 30
 
@@ -39,7 +40,16 @@ def main() -> None:
             }
         )
     times = {name: 1 / ratio for name, ratio in ratios(measured, "get_samples").items()}
-    keep("generation", {"machine": where, "batch": BATCH, "gen_len": GEN, "generation": measured, "times_the_cpu_of_get_samples": times})
+    keep(
+        "generation",
+        {
+            "machine": where,
+            "batch": BATCH,
+            "gen_len": GEN,
+            "generation": measured,
+            "times_the_cpu_of_get_samples": times,
+        },
+    )
 
 
 if __name__ == "__main__":

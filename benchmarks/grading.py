@@ -25,6 +25,7 @@ from pathlib import Path
 import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
+
 from rlhf_course.building.bank import answers_in
 from rlhf_course.code import PACKAGE, REPOSITORY, use_code
 from rlhf_course.exercises import EXERCISES, Exercise
@@ -68,7 +69,14 @@ def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) ->
         home.mkdir(parents=True)
         for name, text in sets[number % len(sets)].items():
             (home / name).write_text(text)
-    command = [sys.executable, "-c", "from rlhf_course.cli import main; main()", "grade", "--each", str(folder / "class")]
+    command = [
+        sys.executable,
+        "-c",
+        "from rlhf_course.cli import main; main()",
+        "grade",
+        "--each",
+        str(folder / "class"),
+    ]
     command += ["--no-cache", "--workers", str(workers), "--json", str(folder / "results.json")]
     began, used = time.perf_counter(), core_seconds()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -132,7 +140,12 @@ def nbgraders(sets: list[dict[str, str]], folder: Path) -> dict:
     if graded != len(sets):
         raise SystemExit(f"nbgrader graded {graded} of {len(sets)} submissions")
     rate = round(60 * graded / seconds, 2)
-    return {"submissions": graded, "seconds": round(seconds, 1), "core_seconds": round(cores, 1), "submissions_a_minute": rate}
+    return {
+        "submissions": graded,
+        "seconds": round(seconds, 1),
+        "core_seconds": round(cores, 1),
+        "submissions_a_minute": rate,
+    }
 
 
 def core_seconds() -> float:
@@ -145,7 +158,9 @@ def nbgrader(course: Path, *arguments: str) -> None:
     # nbgrader starts `alembic` by name.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(command, cwd=course, env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=course, env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}, capture_output=True, text=True
+    )
     if done.returncode != 0:
         raise SystemExit(f"nbgrader {arguments[0]} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
 
@@ -154,9 +169,18 @@ def write_notebook(folder: Path, files: dict[str, str]) -> None:
     """A notebook that holds each answer, and after it a cell that tests it in the kernel."""
     cells = [new_code_cell(OPENING)]
     for exercise in EXERCISES:
-        cells.append(new_code_cell(answer_text(files, exercise), metadata={"nbgrader": marks(f"answer-{exercise.name}", solution=True)}))
+        cells.append(
+            new_code_cell(
+                answer_text(files, exercise), metadata={"nbgrader": marks(f"answer-{exercise.name}", solution=True)}
+            )
+        )
         test = TEST.format(name=exercise.name)
-        cells.append(new_code_cell(test, metadata={"nbgrader": marks(f"test-{exercise.name}", grade=True, locked=True, points=exercise.points)}))
+        cells.append(
+            new_code_cell(
+                test,
+                metadata={"nbgrader": marks(f"test-{exercise.name}", grade=True, locked=True, points=exercise.points)},
+            )
+        )
     folder.mkdir(parents=True)
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "answers.ipynb")
 
@@ -168,7 +192,14 @@ def answer_text(files: dict[str, str], exercise: Exercise) -> str:
 
 def marks(grade_id: str, **given: object) -> dict:
     """nbgrader's metadata of a cell."""
-    return {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3, "grade_id": grade_id} | given
+    return {
+        "grade": False,
+        "locked": False,
+        "solution": False,
+        "task": False,
+        "schema_version": 3,
+        "grade_id": grade_id,
+    } | given
 
 
 def main() -> None:
@@ -180,7 +211,10 @@ def main() -> None:
     sets = answer_sets()
     folder = Path(tempfile.mkdtemp(prefix="grading-benchmark-"))
     try:
-        found = {"machine": f"{platform.machine()}, {psutil.cpu_count()} cores", "ours": ours(sets, folder, options.copies, options.workers)}
+        found = {
+            "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
+            "ours": ours(sets, folder, options.copies, options.workers),
+        }
         print(json.dumps(found["ours"]))
         found["nbgrader_autograde"] = nbgraders(sets, folder)
         print(json.dumps(found["nbgrader_autograde"]))

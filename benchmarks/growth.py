@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import keep, machine, shaped, take_turns
 from phase import phase_of
+
 from rlhf_course import RLHFArgs, named_reward
 from rlhf_course.code import trainer_class
 
@@ -29,14 +30,19 @@ def phase(folder: Path, changed: dict[str, int]) -> Any:
     shape = {name: changed.get(name, size) for name, size in SHAPE.items()}
     settings = {name: changed.get(name, size) for name, size in SETTINGS.items()}
     model = shaped(folder / "-".join(map(str, shape.values())), **shape)
-    return phase_of(trainer_class()(RLHFArgs(base_model=model, kl_coef=0.5, warmup_steps=0, reward_fn=named_reward("periods"), **settings)))
+    return phase_of(
+        trainer_class()(
+            RLHFArgs(base_model=model, kl_coef=0.5, warmup_steps=0, reward_fn=named_reward("periods"), **settings)
+        )
+    )
 
 
 def main() -> None:
     where = machine()
     with tempfile.TemporaryDirectory() as folder:
         grown = {
-            name: take_turns({str(change[name]): phase(Path(folder), change) for change in changes}) for name, changes in GROWN.items()
+            name: take_turns({str(change[name]): phase(Path(folder), change) for change in changes})
+            for name, changes in GROWN.items()
         }
     medians = {name: {size: one["cpu_seconds"] for size, one in sizes.items()} for name, sizes in grown.items()}
     keep("growth", {"machine": where, "otherwise": {**SETTINGS, **SHAPE}, "cpu_seconds_of_a_phase": medians})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from rlhf_course import use_code
 from rlhf_course.rl.models import EMBEDDED
 from rlhf_course.rl.products import quick_products
@@ -57,7 +58,10 @@ def machine() -> dict[str, Any]:
     """Where figures were taken, and how busy it was with other things."""
     model = platform.processor()
     if Path("/proc/cpuinfo").is_file():
-        model = next((line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), model)
+        model = next(
+            (line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+            model,
+        )
     return {
         "cpu": model,
         "cores": os.cpu_count(),
@@ -75,14 +79,24 @@ def keep(name: str, data: dict[str, Any]) -> None:
     print(text)
 
 
-def shaped(folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, heads: int = 4, context: int = 128) -> str:
+def shaped(
+    folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, heads: int = 4, context: int = 128
+) -> str:
     """A random GPT-2 of a shape, with the embedded model's tokenizer; returns its folder. Only its speed means anything."""
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=vocab, n_layer=layers, n_embd=width, n_head=heads, n_positions=context, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=vocab,
+        n_layer=layers,
+        n_embd=width,
+        n_head=heads,
+        n_positions=context,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     GPT2LMHeadModel(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(EMBEDDED).save_pretrained(folder)
     return str(folder)
@@ -91,7 +105,9 @@ def shaped(folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, h
 GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context": 1024}
 
 
-def matmul_rate(size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = quick_products) -> float:
+def matmul_rate(
+    size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = quick_products
+) -> float:
     """Floating-point operations a second of CPU time in a large float32 matrix product, by the quicker library: the machine's roof."""
     one, other = torch.randn(size, size), torch.randn(size, size)
     seconds = []
@@ -120,7 +136,11 @@ def reset_peak() -> int:
 
 def peak() -> int:
     """The most memory that the process has held since `reset_peak`, in bytes."""
-    return _status("VmHWM") if Path("/proc/self/status").is_file() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return (
+        _status("VmHWM")
+        if Path("/proc/self/status").is_file()
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
 
 
 def _status(field: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from harness import REPEATS, in_a_process, keep, machine, peak, reset_peak, shaped, spread
 from phase import phase_of
 from plain_loop import PlainLoop
+
 from rlhf_course import RLHFArgs, named_reward
 from rlhf_course.code import trainer_class
 
@@ -25,7 +26,11 @@ MODELS = {"embedded": REPEATS, "GPT-2's vocabulary": 2}
 def one(variant: str, base_model: str) -> dict[str, Any]:
     """In this very process: bytes over the loaded models at the peak of a phase, and what the run expected."""
     args = RLHFArgs(base_model=base_model, kl_coef=0.5, warmup_steps=0, reward_fn=named_reward("periods"))
-    made = {"plain loop": lambda: PlainLoop(args), "answers": lambda: trainer_class()(args), "lean": lambda: trainer_class(lean=True)(args)}
+    made = {
+        "plain loop": lambda: PlainLoop(args),
+        "answers": lambda: trainer_class()(args),
+        "lean": lambda: trainer_class(lean=True)(args),
+    }
     trainer = made[variant]()
     loaded = reset_peak()
     phase_of(trainer)()

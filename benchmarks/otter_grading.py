@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, ours
 from nbformat.v4 import new_code_cell, new_notebook
+
 from rlhf_course.exercises import EXERCISES
 
 HERE = Path(__file__).resolve().parent
@@ -41,14 +42,18 @@ def otters(sets: list[dict[str, str]], folder: Path) -> dict[str, Any]:
     tests.mkdir()
     for exercise in EXERCISES:
         test = textwrap.indent(TEST.format(name=exercise.name), "    ")
-        (tests / f"{exercise.name}.py").write_text(_TEST_FILE.format(name=exercise.name, points=exercise.points, test=test))
+        (tests / f"{exercise.name}.py").write_text(
+            _TEST_FILE.format(name=exercise.name, points=exercise.points, test=test)
+        )
     otter(folder, "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment")
     for number, files in enumerate(sets):
         (folder / f"results{number:03}").mkdir()
         write_notebook(folder / f"learner{number:03}.ipynb", files)
     began, used = time.perf_counter(), core_seconds()
     for number in range(len(sets)):
-        otter(folder, "run", "--no-logo", "-a", "autograder.zip", "-o", f"results{number:03}", f"learner{number:03}.ipynb")
+        otter(
+            folder, "run", "--no-logo", "-a", "autograder.zip", "-o", f"results{number:03}", f"learner{number:03}.ipynb"
+        )
     seconds, cores = time.perf_counter() - began, core_seconds() - used
     scores = [score(folder / f"results{number:03}" / "results.json") for number in range(len(sets))]
     if scores[0] != sum(exercise.points for exercise in EXERCISES):
@@ -94,7 +99,9 @@ def main() -> None:
         print(json.dumps(found["ours"]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found["times_as_fast"] = round(found["ours"]["submissions_a_minute"] / found["otter_run"]["submissions_a_minute"], 1)
+    found["times_as_fast"] = round(
+        found["ours"]["submissions_a_minute"] / found["otter_run"]["submissions_a_minute"], 1
+    )
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     print(f"{found['times_as_fast']} times as many a minute")
 

@@ -13,17 +13,25 @@ from typing import Any
 import torch
 from harness import GPT2_SMALL, keep, machine, matmul_rate, ratios, shaped, take_turns
 from plain_loop import PlainLoop
+from torch.utils.flop_counter import FlopCounterMode
+
 from rlhf_course import RLHFArgs, named_reward
 from rlhf_course.code import trainer_class
 from rlhf_course.rl.products import usual_products
-from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = {"embedded": 128, "gpt2-shape": 8}  # a whole batch of GPT-2 would take minutes a phase
 
 
 def settings(model: str, folder: Path) -> RLHFArgs:
     base_model = "embedded" if model == "embedded" else shaped(folder, **GPT2_SMALL)
-    return RLHFArgs(base_model=base_model, batch_size=BATCH[model], kl_coef=0.5, warmup_steps=0, base_lr=1e-6, reward_fn=named_reward("periods"))
+    return RLHFArgs(
+        base_model=base_model,
+        batch_size=BATCH[model],
+        kl_coef=0.5,
+        warmup_steps=0,
+        base_lr=1e-6,
+        reward_fn=named_reward("periods"),
+    )
 
 
 def trainers(args: RLHFArgs) -> dict[str, Any]:
@@ -82,7 +90,8 @@ def main() -> None:
         parts = parts_of(made)
         roof, usual = matmul_rate(), matmul_rate(products=usual_products)
         rates = {
-            name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"] for name, trainer in made.items()
+            name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"]
+            for name, trainer in made.items()
         }
     keep(
         f"phase_{model.replace('-', '_')}",

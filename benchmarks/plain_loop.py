@@ -7,11 +7,18 @@ come, AdamW as it comes. The functions of the objective are the reference answer
 from typing import Any
 
 import torch
-from rlhf_course import ReplayMemory, ReplayMinibatch, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss
-from rlhf_course.code import exercise
-from rlhf_course.rl.models import EMBEDDED, freeze_unused_parameters
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
+
+from rlhf_course import (
+    ReplayMemory,
+    ReplayMinibatch,
+    RLHFArgs,
+    calc_clipped_surrogate_objective,
+    calc_value_function_loss,
+)
+from rlhf_course.code import exercise
+from rlhf_course.rl.models import EMBEDDED, freeze_unused_parameters
 
 
 class PlainLoop:
@@ -40,7 +47,11 @@ class PlainLoop:
         """A batch of texts, by the library."""
         args = self.args
         prompt = self.policy.to_tokens(args.prefix, prepend_bos=args.prepend_bos).expand(args.batch_size, -1)
-        settings: dict[str, Any] = {"max_new_tokens": args.gen_len, "temperature": args.temperature, "top_k": args.top_k}
+        settings: dict[str, Any] = {
+            "max_new_tokens": args.gen_len,
+            "temperature": args.temperature,
+            "top_k": args.top_k,
+        }
         return self.policy.generate(prompt, stop_at_eos=False, verbose=False, return_type="tokens", **settings)
 
     @torch.no_grad()
@@ -63,7 +74,9 @@ class PlainLoop:
         logits, values = self.forward(minibatch.sample_ids)
         logprobs = exercise("get_logprobs")(logits, minibatch.sample_ids, self.prefix_len)
         chosen = slice(-gen - 1, -1)
-        surrogate = calc_clipped_surrogate_objective(logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen)
+        surrogate = calc_clipped_surrogate_objective(
+            logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
+        )
         value_loss = calc_value_function_loss(values[:, chosen], minibatch.returns, args.vf_coef, gen)
         bonus = exercise("calc_entropy_bonus")(logits[:, chosen], args.ent_coef, gen)
         penalty = exercise("calc_kl_penalty")(logits[:, chosen], minibatch.ref_logits[:, chosen], args.kl_coef, gen)

@@ -26,7 +26,6 @@ PHASES = 3
 def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
     """Seconds of the processor for a phase, and gigabytes of the process at most, in this very process."""
     from rlhf_course import RLHFArgs, use_code
-    from rlhf_course.rl import profiles
     from rlhf_course.notebook.gate import estimate
 
     use_code()

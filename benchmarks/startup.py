@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from harness import REPEATS, RESULTS, keep, machine, spread
+
 from rlhf_course.code import PACKAGE, SOLUTIONS
 
 SNIPPETS = {
@@ -30,7 +31,8 @@ SNIPPETS = {
     ),
 }
 WARM_CHECK = (
-    SNIPPETS["a first check"] + "\nimport time\nbegan, used = time.perf_counter(), time.process_time(); check('normalize_reward')\n"
+    SNIPPETS["a first check"]
+    + "\nimport time\nbegan, used = time.perf_counter(), time.process_time(); check('normalize_reward')\n"
     "print(time.perf_counter() - began, time.process_time() - used)"
 )
 

@@ -34,7 +34,9 @@ def phase_table() -> str:
         data = measured(name)
         for variant in VARIANTS:
             parts = [shown(data[part][variant]["cpu_seconds"]) for part in ("phase", "rollout", "learning")]
-            faster = [f"{data[key][variant]:.2f}" for key in ("times_as_fast_as_the_plain_loop", "times_as_fast_by_the_clock")]
+            faster = [
+                f"{data[key][variant]:.2f}" for key in ("times_as_fast_as_the_plain_loop", "times_as_fast_by_the_clock")
+            ]
             share = f"{100 * data['share_of_the_matmul_rate'][variant]:.0f}%"
             rows.append([f"{title}, batch {data['batch']}", variant, *parts, *faster, share])
     head = ["model", "", "phase", "rollout", "learning", "times as fast", "by the clock", "of the matmul rate"]
@@ -56,7 +58,8 @@ def generation_table() -> str:
     """Sampling, beside the libraries' own."""
     data = measured("generation")
     rows = [
-        [name, shown(one["cpu_seconds"]), f"{data['times_the_cpu_of_get_samples'][name]:.2f}"] for name, one in data["generation"].items()
+        [name, shown(one["cpu_seconds"]), f"{data['times_the_cpu_of_get_samples'][name]:.2f}"]
+        for name, one in data["generation"].items()
     ]
     return table(["", "seconds", "times get_samples"], rows)
 
@@ -67,14 +70,25 @@ def trl_table() -> str:
     rows = []
     for name, one in data["phase"].items():
         faster = data["times_as_fast_as_trl"][name]
-        rows.append([name, shown(one["cpu_seconds"]), shown(one["seconds"]), f"{faster['cpu_seconds']:.2f}", f"{faster['seconds']:.2f}"])
+        rows.append(
+            [
+                name,
+                shown(one["cpu_seconds"]),
+                shown(one["seconds"]),
+                f"{faster['cpu_seconds']:.2f}",
+                f"{faster['seconds']:.2f}",
+            ]
+        )
     return table(["", "seconds", "by the clock", "times as fast", "by the clock"], rows)
 
 
 def grading_table() -> str:
     """Submissions a minute beside the two graders, each against ours of the same run."""
     rows = []
-    for name, peer, title in (("grading", "nbgrader_autograde", "nbgrader autograde"), ("otter_grading", "otter_run", "otter run")):
+    for name, peer, title in (
+        ("grading", "nbgrader_autograde", "nbgrader autograde"),
+        ("otter_grading", "otter_run", "otter run"),
+    ):
         data = measured(name)
         for who, one in (("the judge", data["ours"]), (title, data[peer])):
             faster = f"{data['times_as_fast']:.1f}" if who == "the judge" else "1.0"
@@ -86,7 +100,10 @@ def grading_table() -> str:
 def startup_table() -> str:
     """From nothing to something."""
     startup = measured("startup")["startup"]
-    return table(["", "seconds", "by the clock"], [[name, shown(one["cpu_seconds"]), shown(one["seconds"])] for name, one in startup.items()])
+    return table(
+        ["", "seconds", "by the clock"],
+        [[name, shown(one["cpu_seconds"]), shown(one["seconds"])] for name, one in startup.items()],
+    )
 
 
 def growth_table() -> str:
@@ -110,7 +127,16 @@ def machine_line() -> str:
 def filled_page() -> str:
     """The page with its tables made anew."""
     text = PAGE.read_text()
-    for maker in (machine_line, phase_table, trl_table, memory_table, generation_table, grading_table, startup_table, growth_table):
+    for maker in (
+        machine_line,
+        phase_table,
+        trl_table,
+        memory_table,
+        generation_table,
+        grading_table,
+        startup_table,
+        growth_table,
+    ):
         pattern = rf"(<!-- {maker.__name__} -->\n).*?(<!-- /{maker.__name__} -->)"
         try:
             made = maker()

@@ -82,6 +82,7 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     from harness import REPEATS, keep, machine, spread
     from phase import phase_of
+
     from rlhf_course import RLHFArgs, named_reward
     from rlhf_course.code import trainer_class
 
@@ -105,7 +106,8 @@ def main() -> None:
     }
     trl = both["TRL GRPOTrainer"]
     faster = {
-        name: {key: trl[key]["median"] / one[key]["median"] for key in ("cpu_seconds", "seconds")} for name, one in both.items()
+        name: {key: trl[key]["median"] / one[key]["median"] for key in ("cpu_seconds", "seconds")}
+        for name, one in both.items()
     }
     keep("trl", {"machine": where, "batch": 128, "gen_len": 30, "phase": both, "times_as_fast_as_trl": faster})
 

@@ -18,12 +18,13 @@ from typing import Any
 import part1_rlhf
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
 from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.recording import record
 from rlhf_course.rl.samples import generate, prompt_tokens, sample_token
-from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Tokens whose logits are held at once: few enough to stay in a processor's cache where the vocabulary is small.
 _TOKENS_AT_ONCE = 256
@@ -126,7 +127,9 @@ class LeanMinibatch:
 class LeanMemory(ReplayMemory):
     """A rollout with the reference's last hidden states in place of its logits."""
 
-    def __init__(self, args: Any, sample_ids: Tensor, logprobs: Tensor, advantages: Tensor, values: Tensor, ref_hidden: Tensor) -> None:
+    def __init__(
+        self, args: Any, sample_ids: Tensor, logprobs: Tensor, advantages: Tensor, values: Tensor, ref_hidden: Tensor
+    ) -> None:
         self.args = args
         self.sample_ids = sample_ids
         self.logprobs = logprobs
@@ -155,8 +158,12 @@ def refuse_other_logits(model: Any, ids: Int[Tensor, "batch seq"]) -> None:
     """
     whole = model.base_model.original_model
     logits = whole(ids).logits
-    if not torch.allclose(whole.base_model(ids).last_hidden_state @ unembedding_of(model).T, logits, atol=1e-4, rtol=1e-4):
-        raise CourseError("the lean trainer takes a base_model whose logits are its last states times one matrix: train without --lean")
+    if not torch.allclose(
+        whole.base_model(ids).last_hidden_state @ unembedding_of(model).T, logits, atol=1e-4, rtol=1e-4
+    ):
+        raise CourseError(
+            "the lean trainer takes a base_model whose logits are its last states times one matrix: train without --lean"
+        )
 
 
 class LeanTrainer(part1_rlhf.RLHFTrainer):
@@ -182,7 +189,9 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
             return token
 
         with bridge.hooks(fwd_hooks=self.model.fwd_hooks):
-            sample_ids = generate(bridge, prompt_tokens(bridge, args.prefix, args.prepend_bos), args.batch_size, args.gen_len, choose)
+            sample_ids = generate(
+                bridge, prompt_tokens(bridge, args.prefix, args.prepend_bos), args.batch_size, args.gen_len, choose
+            )
         rewards = self.reward(bridge.tokenizer.batch_decode(sample_ids))
         if args.normalize_reward:
             rewards = part1_rlhf.normalize_reward(rewards)
@@ -214,7 +223,9 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
         value_loss = calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen_len)
         return self._token_objective(hidden, minibatch) - value_loss
 
-    def _token_objective(self, hidden: Float[Tensor, "minibatch gen_len d_model"], minibatch: LeanMinibatch) -> Float[Tensor, ""]:
+    def _token_objective(
+        self, hidden: Float[Tensor, "minibatch gen_len d_model"], minibatch: LeanMinibatch
+    ) -> Float[Tensor, ""]:
         """The terms that depend on logits: clipped surrogate + entropy bonus - KL penalty."""
         args = self.args
         chosen = minibatch.sample_ids[:, -args.gen_len :].flatten()
@@ -234,12 +245,18 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
             return torch.where(ratio * advantage <= clipped * advantage, ratio * advantage, 0.0) / len(chosen)
 
         unembedding = unembedding_of(self.model)
-        terms = token_terms(hidden.flatten(0, 1), unembedding, chosen, ref_logprobs, to_logprobs, args.ent_coef, args.kl_coef)
+        terms = token_terms(
+            hidden.flatten(0, 1), unembedding, chosen, ref_logprobs, to_logprobs, args.ent_coef, args.kl_coef
+        )
         self._memory.ref_logprobs[minibatch.rows] = ref_logprobs_of_chosen.view_as(minibatch.logprobs)
         entropy, kl = terms.entropy.mean(), terms.kl.mean()
         record(entropy=entropy, kl=kl)
         surrogate = calc_clipped_surrogate_objective(
-            terms.logprobs.view_as(minibatch.logprobs), minibatch.logprobs, minibatch.advantages, args.clip_coef, args.gen_len
+            terms.logprobs.view_as(minibatch.logprobs),
+            minibatch.logprobs,
+            minibatch.advantages,
+            args.clip_coef,
+            args.gen_len,
         )
         number = surrogate + args.ent_coef * entropy - args.kl_coef * kl
         return Known.apply(number, hidden, unembedding, terms.to_hidden.view_as(hidden), terms.to_unembedding)

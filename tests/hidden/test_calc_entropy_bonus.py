@@ -7,8 +7,8 @@ import math
 
 import pytest
 import torch
-from rlhf_course.checks.core import normal, quarters
 
+from rlhf_course.checks.core import normal, quarters
 from rlhf_course.grading.expect import expect
 
 WHY = "it is minus the sum over the vocabulary of p * log p, averaged over texts and positions"
@@ -42,7 +42,12 @@ def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus):
     expect(got, entropy(logits).mean(), "The bonus of texts of one token", WHY)
     assert got.requires_grad, "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
     (gradient,) = torch.autograd.grad(got, leaf)
-    expect(gradient, slope(logits), "The gradient of the bonus", "the probabilities that weight the sum count too: detach none of them")
+    expect(
+        gradient,
+        slope(logits),
+        "The gradient of the bonus",
+        "the probabilities that weight the sum count too: detach none of them",
+    )
 
 
 @pytest.mark.points(1)
@@ -51,12 +56,18 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus):
     leaf = logits.clone().requires_grad_(True)
     got = calc_entropy_bonus(leaf, 1.0, 1)
     expect(
-        got, entropy(logits).mean(),
-        "The bonus of logits near 10000 and -10000", "use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3,
+        got,
+        entropy(logits).mean(),
+        "The bonus of logits near 10000 and -10000",
+        "use log_softmax, never softmax and then log",
+        rtol=2e-3,
+        atol=5e-3,
     )
     if got.requires_grad:
         (gradient,) = torch.autograd.grad(got, leaf)
-        assert bool(torch.isfinite(gradient).all()), "The gradient of the bonus of logits near 10000 and -10000 is not finite"
+        assert bool(torch.isfinite(gradient).all()), (
+            "The gradient of the bonus of logits near 10000 and -10000 is not finite"
+        )
 
 
 @pytest.mark.points(1)
@@ -67,7 +78,12 @@ def test_entropy_is_largest_for_a_uniform_and_0_for_a_certain_token(calc_entropy
     expect(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", why)
     certain = torch.zeros(2, 1, vocab)
     certain[:, :, 11] = 60.0
-    expect(calc_entropy_bonus(certain, 1.0, 1), torch.tensor(0.0), "The bonus of one token that is certain", "there is no surprise in it")
+    expect(
+        calc_entropy_bonus(certain, 1.0, 1),
+        torch.tensor(0.0),
+        "The bonus of one token that is certain",
+        "there is no surprise in it",
+    )
 
 
 @pytest.mark.points(0.5)
@@ -75,7 +91,12 @@ def test_ent_coef_scales_the_bonus(calc_entropy_bonus):
     logits = normal(2, 1, 6, seed=640)
     for ent_coef in (0.3, 7.0, 0.0):
         got = calc_entropy_bonus(logits.clone(), ent_coef, 1)
-        expect(got, ent_coef * entropy(logits).mean(), "The bonus with another coefficient", "it is `ent_coef` times the mean entropy")
+        expect(
+            got,
+            ent_coef * entropy(logits).mean(),
+            "The bonus with another coefficient",
+            "it is `ent_coef` times the mean entropy",
+        )
 
 
 @pytest.mark.points(0.5)

@@ -5,8 +5,8 @@ The tests of single circumstances use texts of one token and a coefficient of 1,
 
 import pytest
 import torch
-from rlhf_course.checks.core import normal, quarters
 
+from rlhf_course.checks.core import normal, quarters
 from rlhf_course.grading.expect import expect
 
 WHY = "it is the sum over the vocabulary of p * (log p - log p_ref), p being the policy's, averaged over texts and positions"
@@ -48,7 +48,9 @@ def test_the_gradient_at_the_policys_logits_is_that_of_the_divergence(calc_kl_pe
     leaf = logits.clone().requires_grad_(True)
     got = calc_kl_penalty(leaf, ref_logits, 1.0, 1)
     expect(got, divergence(logits, ref_logits).mean(), "The penalty of texts of one token", WHY)
-    assert got.requires_grad, "No gradient of the penalty reaches the policy's logits, so it cannot hold the policy back"
+    assert got.requires_grad, (
+        "No gradient of the penalty reaches the policy's logits, so it cannot hold the policy back"
+    )
     (gradient,) = torch.autograd.grad(got, leaf)
     why = "every part of the sum that holds the policy's logits counts, its probabilities too: detach none of them"
     expect(gradient, slope(logits, ref_logits), "The gradient of the penalty", why)
@@ -61,25 +63,38 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty):
         leaf = new.clone().requires_grad_(True)
         got = calc_kl_penalty(leaf, ref.clone(), 1.0, 1)
         expect(
-            got, divergence(new, ref).mean(),
+            got,
+            divergence(new, ref).mean(),
             "The penalty of logits near 10000 and -10000",
-            "it is neither rounded nor capped: use log_softmax, never softmax and then log", rtol=2e-3, atol=5e-3,
+            "it is neither rounded nor capped: use log_softmax, never softmax and then log",
+            rtol=2e-3,
+            atol=5e-3,
         )
         if got.requires_grad:
             (gradient,) = torch.autograd.grad(got, leaf)
-            assert bool(torch.isfinite(gradient).all()), "The gradient of the penalty of logits near 10000 and -10000 is not finite"
+            assert bool(torch.isfinite(gradient).all()), (
+                "The gradient of the penalty of logits near 10000 and -10000 is not finite"
+            )
 
 
 @pytest.mark.points(1)
 def test_equal_distributions_have_none_and_only_the_distributions_matter(calc_kl_penalty):
     logits, ref_logits = pair(3, 1, 53, seed=550)
     none = calc_kl_penalty(logits.clone(), logits.clone(), 1.0, 1)
-    expect(none, torch.tensor(0.0), "The penalty of a policy that equals its reference", "a distribution does not diverge from itself")
+    expect(
+        none,
+        torch.tensor(0.0),
+        "The penalty of a policy that equals its reference",
+        "a distribution does not diverge from itself",
+    )
     for up, down in ((0.0, 0.0), (100.0, -40.0)):
         got = calc_kl_penalty(logits + up, ref_logits + down, 1.0, 1)
         expect(
-            got, divergence(logits, ref_logits).mean(),
-            "The penalty over a large vocabulary", "every token counts, and adding a number to all logits changes nothing", rtol=1e-3,
+            got,
+            divergence(logits, ref_logits).mean(),
+            "The penalty over a large vocabulary",
+            "every token counts, and adding a number to all logits changes nothing",
+            rtol=1e-3,
         )
 
 
@@ -89,8 +104,10 @@ def test_kl_coef_scales_the_penalty(calc_kl_penalty):
     for kl_coef in (0.3, 7.0, 0.0):
         got = calc_kl_penalty(logits.clone(), ref_logits.clone(), kl_coef, 1)
         expect(
-            got, kl_coef * divergence(logits, ref_logits).mean(),
-            "The penalty with another coefficient", "it is `kl_coef` times the mean divergence",
+            got,
+            kl_coef * divergence(logits, ref_logits).mean(),
+            "The penalty with another coefficient",
+            "it is `kl_coef` times the mean divergence",
         )
 
 

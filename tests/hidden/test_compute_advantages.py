@@ -5,8 +5,8 @@ The tests of single circumstances use texts that earned one reward, so that they
 
 import pytest
 import torch
-from rlhf_course.checks.core import normal
 
+from rlhf_course.checks.core import normal
 from rlhf_course.grading.expect import expect
 
 WHY = "it is Q - V: the value of the next state, or the reward for the last token, minus the value of the state before"
@@ -27,13 +27,20 @@ def by_hand(values, rewards, prefix_len):
 def test_advantages_are_q_minus_v(compute_advantages):
     example = torch.tensor([[0.5, 1.0, -2.0, 4.0, 3.0], [0.0, 7.0, 1.0, 1.5, -1.0]])
     wanted = torch.tensor([[-3.0, 6.0, 5.0], [-6.0, 0.5, -3.5]])
-    expect(compute_advantages(example.clone(), torch.tensor([9.0, -2.0]), 2), wanted, "The advantage of two short texts", WHY)
+    expect(
+        compute_advantages(example.clone(), torch.tensor([9.0, -2.0]), 2),
+        wanted,
+        "The advantage of two short texts",
+        WHY,
+    )
     for number, (texts, seq, prefix_len) in enumerate([(5, 11, 4), (3, 7, 2), (2, 13, 9), (7, 9, 6)]):
         values, rewards = normal(texts, seq, seed=410 + number), 3 + 2 * normal(texts, seed=420 + number)
         got = compute_advantages(values.clone(), rewards.clone(), prefix_len)
         expect(got, by_hand(values, rewards, prefix_len), "The advantage", WHY)
         total = (rewards - values[:, prefix_len - 1]).double()
-        expect(got.sum(1), total, "The sum of a text's advantages", "it is the reward minus the value of the first state")
+        expect(
+            got.sum(1), total, "The sum of a text's advantages", "it is the reward minus the value of the first state"
+        )
 
 
 @pytest.mark.points(1)
@@ -48,8 +55,10 @@ def test_the_only_generated_token_is_the_last_one(compute_advantages):
     values, rewards = normal(2, 6, seed=440), torch.full((2,), -0.6)
     got = compute_advantages(values.clone(), rewards.clone(), 5)
     expect(
-        got, by_hand(values, rewards, 5),
-        "The advantage of the only generated token", "it is the reward minus the value of the state before",
+        got,
+        by_hand(values, rewards, 5),
+        "The advantage of the only generated token",
+        "it is the reward minus the value of the state before",
     )
 
 
@@ -65,7 +74,9 @@ def test_advantages_carry_no_gradient(compute_advantages):
     values, rewards = normal(2, 7, seed=460).requires_grad_(True), torch.full((2,), 0.9)
     got = compute_advantages(values, rewards, 3)
     expect(got, by_hand(values.detach(), rewards, 3), "The advantage from values that carry a gradient", WHY)
-    assert not got.requires_grad, "The advantages carry a gradient to the values: they are targets, made under torch.no_grad() or detached"
+    assert not got.requires_grad, (
+        "The advantages carry a gradient to the values: they are targets, made under torch.no_grad() or detached"
+    )
 
 
 @pytest.mark.points(1.5)
@@ -73,5 +84,7 @@ def test_values_and_rewards_are_left_as_they_were(compute_advantages):
     values, rewards = normal(2, 9, seed=470), torch.full((2,), 4.1)
     passed, earned = values.clone(), rewards.clone()
     expect(compute_advantages(passed, earned, 4), by_hand(values, rewards, 4), "The advantage", WHY)
-    assert torch.equal(passed, values), "The values that were passed in were changed: a slice shares its memory; make a new tensor"
+    assert torch.equal(passed, values), (
+        "The values that were passed in were changed: a slice shares its memory; make a new tensor"
+    )
     assert torch.equal(earned, rewards), "The rewards that were passed in were changed: make a new tensor"

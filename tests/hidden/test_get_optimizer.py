@@ -5,8 +5,8 @@ AdamW's own weight decay and none are both right. Where a test is not about rate
 
 import pytest
 import torch
-from rlhf_course.checks.core import normal
 
+from rlhf_course.checks.core import normal
 from rlhf_course.grading.drivers.get_optimizer import SIZES
 from rlhf_course.grading.expect import expect
 from rlhf_course.grading.values import named
@@ -34,7 +34,14 @@ def expect_climb(seen, start, gradients, rates, what, why):
         own = [pair[number] for pair in gradients]
         wanted = [climbed(start[part], own, rates[number], decay) - start[part].double() for decay in (0.01, 0.0)]
         unit = max(rates[number])  # steps are compared in units of the learning rate
-        expect((path.double() - start[part].double()) / unit, [one / unit for one in wanted], f"{what} {name}", why, rtol=1e-3, atol=1e-3)
+        expect(
+            (path.double() - start[part].double()) / unit,
+            [one / unit for one in wanted],
+            f"{what} {name}",
+            why,
+            rtol=1e-3,
+            atol=1e-3,
+        )
 
 
 def zeros():
@@ -59,11 +66,17 @@ def test_each_part_goes_up_its_gradient_at_the_rate_of_its_own(get_optimizer):
 def test_it_is_adamw_with_one_group_for_each_part_and_each_parameter_once(get_optimizer):
     gradients = constant(1, (1.0, 1.0))
     seen = get_optimizer.steps(**zeros(), gradients=gradients, base_lr=0.02, head_lr=0.02)
-    expect_climb(seen, zeros(), gradients, [[0.02], [0.02]], "The first step of", "it is one learning rate up the gradient")
+    expect_climb(
+        seen, zeros(), gradients, [[0.02], [0.02]], "The first step of", "it is one learning rate up the gradient"
+    )
     assert "AdamW" in seen["kind"], f"The optimizer should be AdamW; it is {named(seen['kind'][0])}"
     for part, name in PARTS.items():
-        assert set(seen["times"][part]) == {1}, f"Each parameter of {name} should be in the optimizer once; some are there more often"
-        assert seen["groups"][part] == 1, f"The parameters of {name} should be in one group; they are spread over several"
+        assert set(seen["times"][part]) == {1}, (
+            f"Each parameter of {name} should be in the optimizer once; some are there more often"
+        )
+        assert seen["groups"][part] == 1, (
+            f"The parameters of {name} should be in one group; they are spread over several"
+        )
     assert not seen["shared"], "The transformer and the value head are in one group: each needs its own"
 
 
@@ -81,7 +94,8 @@ def test_steps_follow_adams_moments_and_a_schedule(get_optimizer):
     factors = [1.0, 0.5, 0.0, 2.0, 1.0]
     scales = (0.1, 1.0, 10.0, 0.1, 1.0)
     gradients = [
-        [scale * normal(size, seed=820 + 2 * step + part) for part, size in enumerate(SIZES.values())] for step, scale in enumerate(scales)
+        [scale * normal(size, seed=820 + 2 * step + part) for part, size in enumerate(SIZES.values())]
+        for step, scale in enumerate(scales)
     ]
     seen = get_optimizer.steps(**zeros(), gradients=gradients, base_lr=5e-4, head_lr=5e-4, factors=factors)
     rates = [5e-4 * factor for factor in factors]

@@ -17,16 +17,25 @@ def counts(texts, char):
 @pytest.mark.points(1)
 def test_periods_are_counted_where_no_other_character_is_asked_for(reward_fn_char_count):
     expect(
-        reward_fn_char_count(list(POINTED)), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each text"
+        reward_fn_char_count(list(POINTED)),
+        counts(POINTED, "."),
+        "The reward of five texts",
+        "it is the number of periods in each text",
     )
 
 
 @pytest.mark.points(1)
 def test_the_character_that_is_asked_for_is_counted(reward_fn_char_count):
-    for char, texts in {"s": ["Mississippi", "S.O.S", "", "ss s"], "*": ["2*3*4", "**", "."], "é": ["éé.", "e", "né"]}.items():
+    for char, texts in {
+        "s": ["Mississippi", "S.O.S", "", "ss s"],
+        "*": ["2*3*4", "**", "."],
+        "é": ["éé.", "e", "né"],
+    }.items():
         what = "The reward for a letter" if char.isalpha() else "The reward for a sign that is no period"
         expect(
-            reward_fn_char_count(list(texts), char), counts(texts, char), what,
+            reward_fn_char_count(list(texts), char),
+            counts(texts, char),
+            what,
             "it is the number of times that `char` occurs, as it is written",
         )
 
@@ -43,11 +52,21 @@ def test_characters_count_wherever_they_stand_in_any_text(reward_fn_char_count):
 @pytest.mark.points(0.5)
 def test_one_text_is_a_batch_of_one(reward_fn_char_count):
     text = ["J. R. R. Tolkien"]
-    expect(reward_fn_char_count(list(text), "."), counts(text, "."), "The reward of one text", "it is the number of periods in it")
+    expect(
+        reward_fn_char_count(list(text), "."),
+        counts(text, "."),
+        "The reward of one text",
+        "it is the number of periods in it",
+    )
 
 
 @pytest.mark.points(0.5)
 def test_the_texts_are_left_as_they_were(reward_fn_char_count):
     texts = list(POINTED)
-    expect(reward_fn_char_count(texts, "."), counts(POINTED, "."), "The reward of five texts", "it is the number of periods in each")
+    expect(
+        reward_fn_char_count(texts, "."),
+        counts(POINTED, "."),
+        "The reward of five texts",
+        "it is the number of periods in each",
+    )
     assert texts == POINTED, "The list of texts was changed: whoever passed it in still needs it"

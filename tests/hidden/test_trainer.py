@@ -7,21 +7,28 @@ from functools import cache, lru_cache
 
 import pytest
 import torch
+
 from rlhf_course.checks.core import integers, normal
 from rlhf_course.checks.tiny import VOCABULARY, gpt2_folder
 from rlhf_course.code import exercise
-from rlhf_course.rl.schedule import lr_factor
-
 from rlhf_course.grading.drivers.plain import shift
 from rlhf_course.grading.drivers.trainer import NOISE
 from rlhf_course.grading.expect import expect
 from rlhf_course.grading.local import reference_answers
 from rlhf_course.grading.values import named
+from rlhf_course.rl.schedule import lr_factor
 
 GEN = 5
 HEAD = [0.3 * normal(*shape, seed=930 + number) for number, shape in enumerate([[96, 24], [96], [1, 96], [1]])]
 RAW = torch.tensor([3.0, 0.0, 11.0, 1.0, 6.0, 2.0])
-USUAL = {"prefix": "This is", "gen_len": GEN, "batch_size": 6, "num_minibatches": 3, "total_phases": 9, "warmup_steps": 0}
+USUAL = {
+    "prefix": "This is",
+    "gen_len": GEN,
+    "batch_size": 6,
+    "num_minibatches": 3,
+    "total_phases": 9,
+    "warmup_steps": 0,
+}
 
 
 # What is wanted.
@@ -91,7 +98,9 @@ def minibatch(number):
     sample_ids = integers(0, 37, texts, seq, seed=940 + number)
     return {
         "sample_ids": sample_ids,
-        "logprobs": (logprobs_of(policy(sample_ids)[0], sample_ids) + 0.4 * normal(texts, GEN, seed=941 + number)).float(),
+        "logprobs": (
+            logprobs_of(policy(sample_ids)[0], sample_ids) + 0.4 * normal(texts, GEN, seed=941 + number)
+        ).float(),
         "advantages": normal(texts, GEN, seed=942 + number),
         "returns": 2 * normal(texts, GEN, seed=943 + number),
         "ref_logits": normal(texts, seq, 37, seed=944 + number),
@@ -144,7 +153,9 @@ def wanted_gradients():
 def test_the_objective_is_surrogate_minus_value_loss_plus_bonus_minus_penalty(RLHFTrainer):
     for number in range(len(COEFFICIENTS)):
         got, terms = objective(RLHFTrainer, number)["objective"], terms_by_hand(number)
-        expect(got, sum(terms.values()), "The objective of a minibatch", likely_reason(got, terms), rtol=1e-3, atol=1e-4)
+        expect(
+            got, sum(terms.values()), "The objective of a minibatch", likely_reason(got, terms), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.points(3)
@@ -164,13 +175,17 @@ def test_the_gradient_of_the_objective_reaches_the_policy_and_its_value_head(RLH
 def rollout(trainer, **settings):
     """A rollout, once it is known to hold what a memory should."""
     rewards = RAW.repeat(settings.get("batch_size", 6) // 6)
-    seen = trainer.rollout(settings={**USUAL, "normalize_reward": False, "top_k": 9, **settings}, rewards=rewards, head=HEAD)
+    seen = trainer.rollout(
+        settings={**USUAL, "normalize_reward": False, "top_k": 9, **settings}, rewards=rewards, head=HEAD
+    )
     for name in ("sample_ids", "logprobs", "advantages", "values", "ref_logits"):
         came = f"its {name} is missing ({named(seen['memory'])} came)"
         assert isinstance(seen[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {came}"
     ids = seen["sample_ids"]
     prompt = 2 + settings.get("prepend_bos", True)
-    assert tuple(ids.shape) == (len(rewards), prompt + GEN), "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"
+    assert tuple(ids.shape) == (len(rewards), prompt + GEN), (
+        "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"
+    )
     assert ids.dtype == torch.long and int(ids.min()) >= 0 and int(ids.max()) < 37, "sample_ids should hold token ids"
     return seen, ids, *policy(ids)
 
@@ -181,18 +196,35 @@ def test_a_rollout_remembers_logprobs_values_and_reference_logits_of_its_texts(R
     with torch.no_grad():
         ref_logits = pretrained()[0](ids).logits
     expect(
-        seen["logprobs"], logprobs_of(logits, ids),
-        "What the memory holds as logprobs", "they are those of the policy that sampled, for the generated tokens", atol=1e-3,
+        seen["logprobs"],
+        logprobs_of(logits, ids),
+        "What the memory holds as logprobs",
+        "they are those of the policy that sampled, for the generated tokens",
+        atol=1e-3,
     )
-    expect(seen["values"], values, "What the memory holds as values", "they are the value head's, at every position", rtol=1e-3, atol=1e-3)
     expect(
-        seen["ref_logits"], ref_logits,
-        "What the memory holds as ref_logits", "they are the reference model's, at every position", rtol=1e-3, atol=1e-3,
+        seen["values"],
+        values,
+        "What the memory holds as values",
+        "they are the value head's, at every position",
+        rtol=1e-3,
+        atol=1e-3,
     )
-    differences = (values[:, -GEN:-1] - values[:, -GEN - 1 : -2])
     expect(
-        seen["advantages"][:, :-1], differences,
-        "The advantage before the last token", "it is the value of the next state minus that of the state", atol=1e-3,
+        seen["ref_logits"],
+        ref_logits,
+        "What the memory holds as ref_logits",
+        "they are the reference model's, at every position",
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    differences = values[:, -GEN:-1] - values[:, -GEN - 1 : -2]
+    expect(
+        seen["advantages"][:, :-1],
+        differences,
+        "The advantage before the last token",
+        "it is the value of the next state minus that of the state",
+        atol=1e-3,
     )
 
 
@@ -209,19 +241,30 @@ def test_rewards_are_normalised_where_it_is_asked_for_and_stay_raw_for_the_log(R
     seen, _, _, values = rollout(RLHFTrainer, normalize_reward=True, temperature=1e-4)
     rewards = seen["advantages"][:, -1] + values[:, -2]
     why = "the last advantage is made from the normalised reward: args.normalize_reward is True"
-    expect(rewards, normalized(RAW), "With normalize_reward=True, the reward in the advantages", why, rtol=1e-3, atol=1e-3)
-    expect(seen["rewards"], RAW, "The raw reward after a rollout", "it was normalised in place, and is logged as it came")
+    expect(
+        rewards, normalized(RAW), "With normalize_reward=True, the reward in the advantages", why, rtol=1e-3, atol=1e-3
+    )
+    expect(
+        seen["rewards"], RAW, "The raw reward after a rollout", "it was normalised in place, and is logged as it came"
+    )
 
 
 @pytest.mark.points(1)
 def test_nothing_in_a_rollout_carries_a_gradient(RLHFTrainer):
     seen, ids, logits, _ = rollout(RLHFTrainer)
     expect(
-        seen["logprobs"], logprobs_of(logits, ids),
-        "What the memory holds as logprobs", "they are those of the policy that sampled", atol=1e-3,
+        seen["logprobs"],
+        logprobs_of(logits, ids),
+        "What the memory holds as logprobs",
+        "they are those of the policy that sampled",
+        atol=1e-3,
     )
-    carrying = [name for name in ("logprobs", "advantages", "values", "ref_logits", "returns") if name in seen["carrying"]]
-    assert not seen["carrying"], f"What the memory holds carries a gradient ({', '.join(carrying)}): a rollout runs under torch.no_grad()"
+    carrying = [
+        name for name in ("logprobs", "advantages", "values", "ref_logits", "returns") if name in seen["carrying"]
+    ]
+    assert not seen["carrying"], (
+        f"What the memory holds carries a gradient ({', '.join(carrying)}): a rollout runs under torch.no_grad()"
+    )
 
 
 @pytest.mark.points(0.5)
@@ -230,7 +273,9 @@ def test_the_reward_is_asked_of_the_whole_texts(RLHFTrainer):
     texts = pretrained()[1].batch_decode(ids)
     assert seen["texts"], "The reward function was never called: self.reward(samples) calls it"
     for asked in seen["texts"]:
-        assert asked == texts, "The reward function should be given the sampled texts in their order, each whole, prompt included"
+        assert asked == texts, (
+            "The reward function should be given the sampled texts in their order, each whole, prompt included"
+        )
 
 
 @pytest.mark.points(1)
@@ -239,7 +284,9 @@ def test_top_k_is_the_settings(RLHFTrainer):
     logits = chosen(logits)
     picked = logits.gather(-1, ids[:, -GEN:, None])[..., 0]
     best = logits.topk(2, dim=-1).values
-    assert bool((picked >= best[..., 1] - 1e-3).all()), "With top_k=2 the policy's two likeliest tokens may be sampled; others were, too"
+    assert bool((picked >= best[..., 1] - 1e-3).all()), (
+        "With top_k=2 the policy's two likeliest tokens may be sampled; others were, too"
+    )
     second = bool((picked < best[..., 0] - 1e-3).any())
     assert second, "With top_k=2 the policy's second likeliest token should be sampled at times; it never was"
 
@@ -260,9 +307,11 @@ def test_the_prompt_is_the_settings(RLHFTrainer):
     same = bool((ids[:, :2] == wanted).all())
     assert same, "Each text should start with the settings' prefix (args.prefix, args.prepend_bos); another prompt came"
     expect(
-        seen["logprobs"], logprobs_of(logits, ids),
+        seen["logprobs"],
+        logprobs_of(logits, ids),
         "What the memory holds as logprobs of texts without a beginning-of-sequence token",
-        "they are those of the generated tokens", atol=1e-3,
+        "they are those of the generated tokens",
+        atol=1e-3,
     )
 
 
@@ -271,7 +320,11 @@ def test_the_prompt_is_the_settings(RLHFTrainer):
 RATES = {"base_lr": 0.01, "head_lr": 0.03}
 UNCLIPPED = {**USUAL, **RATES, "max_grad_norm": 1e9}
 RUNS = {
-    "passes": {"settings": UNCLIPPED, "slopes": [30.0, 0.01, 4.0, 200.0, 1.0, 7.0], "offsets": [1.0, 4.0, 0.0, -2.0, 3.0, 1.0]},
+    "passes": {
+        "settings": UNCLIPPED,
+        "slopes": [30.0, 0.01, 4.0, 200.0, 1.0, 7.0],
+        "offsets": [1.0, 4.0, 0.0, -2.0, 3.0, 1.0],
+    },
     "clipped": {"settings": {**UNCLIPPED, "max_grad_norm": 1e-7}, "slopes": [2.0], "offsets": [1.0]},
     "phases": {"settings": UNCLIPPED, "slopes": [3.0, 20.0], "offsets": [2.0, -7.0], "phases": 2},
 }
@@ -293,7 +346,9 @@ def expect_moved(trainer, run, phase, what, why):
     seen, wanted = learning(trainer, run)[phase], wanted_learning(run)[phase]
     asked = list(dict.fromkeys(seen["asked"]))
     assert asked == wanted["asked"], "The objective should be asked of every minibatch of the memory, in order"
-    for (part, name), rate in zip({"base": "the transformer", "head": "the value head"}.items(), RATES.values(), strict=True):
+    for (part, name), rate in zip(
+        {"base": "the transformer", "head": "the value head"}.items(), RATES.values(), strict=True
+    ):
         # In units of the learning rate.
         expect(seen["moved"][part] / rate, wanted["moved"][part] / rate, f"{what} {name}", why, rtol=1e-3, atol=2e-3)
 
@@ -315,8 +370,20 @@ def test_the_schedule_moves_on_once_a_phase_after_learning(RLHFTrainer):
     for number, seen in enumerate(phases, start=1):
         wanted = torch.tensor(list(RATES.values())) * lr_factor(number, 0, 9, 0.1)
         what = f"The learning rate after {'one phase' if number == 1 else 'two phases'} of two minibatches each"
-        expect(torch.tensor(seen["rates"]), wanted, what, "the scheduler is stepped once a phase, after its last minibatch", atol=0)
-    expect_moved(RLHFTrainer, "phases", 1, "After two phases, the way of", "each phase learns at the rate that the schedule has for it")
+        expect(
+            torch.tensor(seen["rates"]),
+            wanted,
+            what,
+            "the scheduler is stepped once a phase, after its last minibatch",
+            atol=0,
+        )
+    expect_moved(
+        RLHFTrainer,
+        "phases",
+        1,
+        "After two phases, the way of",
+        "each phase learns at the rate that the schedule has for it",
+    )
 
 
 @pytest.mark.points(0.5)
@@ -334,5 +401,9 @@ def test_the_mean_objective_is_returned(RLHFTrainer):
     assert isinstance(got, int | float | torch.Tensor), f"learning_phase should return the mean objective; {came} came"
     got = got.reshape(-1) if isinstance(got, torch.Tensor) and got.numel() == 1 else torch.as_tensor(got).reshape(-1)
     expect(
-        got.float(), torch.tensor([wanted]), "What learning_phase returns", "it is the mean of the objectives of all minibatches", rtol=1e-3
+        got.float(),
+        torch.tensor([wanted]),
+        "What learning_phase returns",
+        "it is the mean of the objectives of all minibatches",
+        rtol=1e-3,
     )

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rlhf_course import RLHFArgs, load_model, use_code
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from rlhf_course import RLHFArgs, load_model, use_code
 
 TEXTS = ["This is a test. There is another one... Mr. Smith went to the U.S. in 1999.", "This movie was really good."]
 VOCABULARY = 307

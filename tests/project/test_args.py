@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+
 from rlhf_course import RLHFArgs
 from rlhf_course.errors import CourseError
 
@@ -101,7 +102,13 @@ def test_fields_that_do_not_go_together_are_refused(fields, message):
 
 
 @pytest.mark.parametrize(
-    ("profile", "model"), [("laptop", "embedded"), ("gpu", "gpt2-small"), ("gpu-fast", "gpt2-small+bf16+compile"), ("gpu-large", "gpt2-medium")]
+    ("profile", "model"),
+    [
+        ("laptop", "embedded"),
+        ("gpu", "gpt2-small"),
+        ("gpu-fast", "gpt2-small+bf16+compile"),
+        ("gpu-large", "gpt2-medium"),
+    ],
 )
 @pytest.mark.parametrize("run", ["collapse", "periods", "sentiment"])
 def test_each_profile_has_each_run(profile, model, run):
@@ -143,7 +150,9 @@ def test_an_unknown_profile_run_or_field_is_refused(call, message):
 
 def test_the_course_is_imported_without_torch():
     code = "import json, sys, rlhf_course; dir(rlhf_course); print(json.dumps([m for m in sys.modules]))"
-    modules = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    modules = json.loads(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    )
     assert not {"torch", "transformer_lens", "transformers", "matplotlib"} & set(modules)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from rich.console import Console
+
 from rlhf_course import RLHFArgs
 from rlhf_course.demo import run_demo, samples_of
 

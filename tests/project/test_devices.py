@@ -8,11 +8,12 @@ import part1_rlhf
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
 from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss, get_samples
 from rlhf_course.code import trainer_class
 from rlhf_course.rl.samples import sample_token
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 B, GEN, SEQ, VOCAB = 6, 4, 7, 11
 ARGS = RLHFArgs(batch_size=B, num_minibatches=3, gen_len=GEN)
@@ -29,7 +30,9 @@ def lean_terms(logits: Tensor) -> Tensor:
     parts = inspect.unwrap(trainer_class(lean=True).rollout_phase).__globals__
     hidden, unembedding = logits[0, :, :3].contiguous(), logits[1, :, :3].contiguous()
     chosen, ref = logits[0, :, 0].long(), logits[0, :, : len(unembedding)].log_softmax(-1)
-    terms = parts["token_terms"](hidden, unembedding, chosen, lambda some: ref[some], lambda logprobs, some: logprobs, 0.1, 0.2)
+    terms = parts["token_terms"](
+        hidden, unembedding, chosen, lambda some: ref[some], lambda logprobs, some: logprobs, 0.1, 0.2
+    )
     return terms.to_unembedding
 
 
@@ -40,7 +43,9 @@ def a_minibatch(logits: Tensor) -> Tensor:
 
 GIVEN = {
     "calc_value_function_loss": lambda x: calc_value_function_loss(x[:, :GEN, 0], x[:, :GEN, 1], 0.5, GEN),
-    "calc_clipped_surrogate_objective": lambda x: calc_clipped_surrogate_objective(x[:, :GEN, 0], x[:, :GEN, 1], x[:, :GEN, 2], 0.2, GEN),
+    "calc_clipped_surrogate_objective": lambda x: calc_clipped_surrogate_objective(
+        x[:, :GEN, 0], x[:, :GEN, 1], x[:, :GEN, 2], 0.2, GEN
+    ),
     "ReplayMemory": a_minibatch,
     "sample_token": lambda x: sample_token(x[:, -1], 0.7, top_k=3),
     "sample_token, nucleus": lambda x: sample_token(x[:, -1], 0.7, None, 0.9),
@@ -76,4 +81,6 @@ def test_a_phase_with_products_in_bfloat16_trains(small_args):
         objective = trainer.learning_phase(trainer.rollout_phase())
     assert len(ids) == len(texts) == 3
     assert math.isfinite(objective)
-    assert all(torch.isfinite(one).all() and not torch.equal(one, was) for one, was in zip(trained, before, strict=True))
+    assert all(
+        torch.isfinite(one).all() and not torch.equal(one, was) for one, was in zip(trained, before, strict=True)
+    )

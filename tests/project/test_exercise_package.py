@@ -7,11 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
+
 from rlhf_course import EXERCISES, use_code
 from rlhf_course.cli import app
 from rlhf_course.code import SOLUTIONS
 from rlhf_course.errors import CourseError
-from typer.testing import CliRunner
 
 NAMES = [exercise.name for exercise in EXERCISES]
 
@@ -77,7 +78,9 @@ def test_another_folder_takes_the_place_of_the_first(learner):
 def test_the_list_of_exercises_is_printed_as_json():
     listed = json.loads(CliRunner().invoke(app, ["exercises", "--json"]).stdout)
     assert [one["name"] for one in listed] == NAMES
-    assert all(set(one) == {"name", "file", "notebook", "points", "difficulty", "importance", "minutes"} for one in listed)
+    assert all(
+        set(one) == {"name", "file", "notebook", "points", "difficulty", "importance", "minutes"} for one in listed
+    )
     files = {one["name"]: one["file"] for one in listed}
     assert files["HookedTransformerWithValueHead"] == "value_head.py"
     assert files["RLHFTrainer"] == "trainer.py"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from doubles import TwoPartModel, normal
+
 from rlhf_course import (
     ReplayMemory,
     RLHFArgs,

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course import RLHFArgs, get_samples, load_model
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook.gate import estimate
@@ -26,7 +27,11 @@ def a_gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "plain", "words"),
-    [("gpt2-small", "gpt2-small", []), ("gpt2-small+bf16", "gpt2-small", ["bf16"]), ("a/b+compile+bf16", "a/b", ["compile", "bf16"])],
+    [
+        ("gpt2-small", "gpt2-small", []),
+        ("gpt2-small+bf16", "gpt2-small", ["bf16"]),
+        ("a/b+compile+bf16", "a/b", ["compile", "bf16"]),
+    ],
 )
 def test_words_are_told_from_the_models_name(name, plain, words):
     assert split_name(name) == (plain, words)
@@ -45,7 +50,9 @@ def test_an_unknown_word_is_named_with_those_that_are_known(name):
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(device):
-    with pytest.raises(CourseError, match=f"bf16 and compile help on a CUDA GPU alone, and this is {device}: take 'nobody/has-this'"):
+    with pytest.raises(
+        CourseError, match=f"bf16 and compile help on a CUDA GPU alone, and this is {device}: take 'nobody/has-this'"
+    ):
         load_model("nobody/has-this+bf16+compile", device=device)
 
 
@@ -116,7 +123,12 @@ def test_a_run_trains_and_its_first_ratios_are_near_1(small_args, tiny_folder, t
     with torch.no_grad():
         logits, values = trainer.model.forward_with_value_head(minibatch.sample_ids)
     assert values.dtype == torch.float32
-    chosen = logits[:, :-1].log_softmax(-1).gather(-1, minibatch.sample_ids[:, 1:, None]).squeeze(-1)[:, -minibatch.logprobs.shape[1] :]
+    chosen = (
+        logits[:, :-1]
+        .log_softmax(-1)
+        .gather(-1, minibatch.sample_ids[:, 1:, None])
+        .squeeze(-1)[:, -minibatch.logprobs.shape[1] :]
+    )
     assert (chosen - minibatch.logprobs).exp().sub(1).abs().max() < 0.02
     trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
     before = [one.detach().clone() for one in trained]

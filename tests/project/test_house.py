@@ -15,7 +15,11 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]*\])?==(\S+)$")
 
 def locked() -> dict[str, str]:
     """The lock's packages and versions."""
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.lstrip().startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if line and not line.lstrip().startswith("#")
+    ]
     pins = [PIN.match(line) for line in lines]
     assert all(pins), [line for line, pin in zip(lines, pins, strict=True) if not pin]
     return {pin[1].lower(): pin[3] for pin in pins}

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course.code import SOLUTIONS, trainer_class
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.run_folder import read_run
@@ -26,13 +27,20 @@ def test_the_gradients_that_are_written_down_are_those_that_torch_finds(parts, m
     monkeypatch.setitem(parts, "_TOKENS_AT_ONCE", at_once)
     source = torch.Generator().manual_seed(0)
     hidden, unembedding, ref_logits, weights = (
-        torch.randn(*shape, generator=source, dtype=torch.float64, requires_grad=True) for shape in ((15, 3), (11, 3), (15, 11), (15,))
+        torch.randn(*shape, generator=source, dtype=torch.float64, requires_grad=True)
+        for shape in ((15, 3), (11, 3), (15, 11), (15,))
     )
     chosen = torch.randint(0, 11, (15,), generator=source)
     ref_logprobs = ref_logits.detach().log_softmax(-1)
     # The objective asks of the log-probabilities their squares, with weights.
     made = parts["token_terms"](
-        hidden, unembedding, chosen, lambda some: ref_logprobs[some], lambda logprobs, some: weights[some] * 2 * logprobs, 0.3, 0.7
+        hidden,
+        unembedding,
+        chosen,
+        lambda some: ref_logprobs[some],
+        lambda logprobs, some: weights[some] * 2 * logprobs,
+        0.3,
+        0.7,
     )
     p = torch.distributions.Categorical(logits=hidden @ unembedding.T)
     kl = torch.distributions.kl_divergence(p, torch.distributions.Categorical(logits=ref_logprobs))
@@ -89,7 +97,9 @@ def test_a_phase_gives_the_plain_trainers_metrics_and_samples(small_args, lean_t
     assert runs[0].rows[0]["kl"] > 1e-4
     for mine, theirs in zip(runs[0].samples, runs[1].samples, strict=True):
         assert mine["text"] == theirs["text"]
-        assert (mine["reward"], mine["ref_logprob"]) == pytest.approx((theirs["reward"], theirs["ref_logprob"]), abs=1e-3)
+        assert (mine["reward"], mine["ref_logprob"]) == pytest.approx(
+            (theirs["reward"], theirs["ref_logprob"]), abs=1e-3
+        )
     assert [run.config["lean"] for run in runs] == [True, False]
 
 

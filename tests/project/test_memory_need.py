@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course import RLHFArgs
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.memory_need import advice_when_full, memory_note, needed_bytes
@@ -33,7 +34,10 @@ def test_advice_comes_with_a_run_that_will_not_fit_and_names_what_to_lower():
     assert "raise num_minibatches" in memory_note({"models": GB, "rollout": GB, "learning": 3 * GB}, 2 * GB)
 
 
-@pytest.mark.parametrize(("method", "advice"), [("rollout_phase", "lower batch_size or gen_len"), ("compute_rlhf_objective", "raise num_minibatches")])
+@pytest.mark.parametrize(
+    ("method", "advice"),
+    [("rollout_phase", "lower batch_size or gen_len"), ("compute_rlhf_objective", "raise num_minibatches")],
+)
 def test_a_lack_of_memory_becomes_advice(small_args, tmp_path, method, advice):
     trainer = RLHFTrainer(small_args())
     setattr(trainer, method, lambda *minibatch: torch.empty(2**50))

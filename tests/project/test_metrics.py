@@ -8,6 +8,7 @@ import part1_rlhf
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course import ReplayMemory
 from rlhf_course.rl.run_folder import METRICS, read_run
 
@@ -125,13 +126,17 @@ def test_a_trainer_without_a_value_head_trains(small_args, tmp_path):
         use_value_head = False
 
         def rollout_phase(self):
-            ids, samples = part1_rlhf.trainer.get_samples(self.model, self.args.prefix, self.args.batch_size, self.args.gen_len)
+            ids, samples = part1_rlhf.trainer.get_samples(
+                self.model, self.args.prefix, self.args.batch_size, self.args.gen_len
+            )
             rewards = part1_rlhf.normalize_reward(self.reward(samples))
             with torch.no_grad():
                 logits, values = self.model.forward_with_value_head(ids)
                 assert values is None
                 logprobs = part1_rlhf.get_logprobs(logits, ids, self.prefix_len)
-                return ReplayMemory(self.args, ids, logprobs, rewards[:, None].expand_as(logprobs), None, self.ref_model(ids))
+                return ReplayMemory(
+                    self.args, ids, logprobs, rewards[:, None].expand_as(logprobs), None, self.ref_model(ids)
+                )
 
         def compute_rlhf_objective(self, minibatch):
             assert minibatch.returns is None
@@ -170,7 +175,9 @@ def wandb_records(run: Path) -> list:
     return records
 
 
-def test_wandb_gets_each_phases_row_and_samples_at_its_step_and_a_resumed_run_keeps_its_id(small_args, tmp_path, monkeypatch):
+def test_wandb_gets_each_phases_row_and_samples_at_its_step_and_a_resumed_run_keeps_its_id(
+    small_args, tmp_path, monkeypatch
+):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     trainer = RLHFTrainer(small_args(use_wandb=True))

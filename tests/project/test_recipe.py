@@ -7,9 +7,19 @@ import random
 import numpy as np
 import pytest
 import torch
+
 from rlhf_course.models.recipe.prompts import NEUTRAL_OPENINGS, draw_review
 from rlhf_course.models.recipe.sentiment import (
-    FILM_WORDS, Settings, Teacher, as_probabilities, calibration, corrected, fit, read_film_openings, read_film_words, with_film_words,
+    FILM_WORDS,
+    Settings,
+    Teacher,
+    as_probabilities,
+    calibration,
+    corrected,
+    fit,
+    read_film_openings,
+    read_film_words,
+    with_film_words,
 )
 from rlhf_course.models.recipe.train import SECOND_PEAK, Run
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
@@ -20,8 +30,13 @@ from rlhf_course.rl.models import EMBEDDED
 def work(tmp_path_factory):
     """A folder as `corpus` and `tokenizer` leave it, with a few sentences."""
     folder = tmp_path_factory.mktemp("work")
-    texts = [f"This is the story of number {i}. There is a cat in it. The cat sees {i} dogs and goes home." for i in range(60)]
-    documents = [dict(source="written-prose", doc=str(i), held_out=i < 9, label=None, text=t) for i, t in enumerate(texts)]
+    texts = [
+        f"This is the story of number {i}. There is a cat in it. The cat sees {i} dogs and goes home."
+        for i in range(60)
+    ]
+    documents = [
+        dict(source="written-prose", doc=str(i), held_out=i < 9, label=None, text=t) for i, t in enumerate(texts)
+    ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
     (folder / "corpus.json").write_text(json.dumps([dict(source="written-prose", share=1.0)]))
     return folder
@@ -132,7 +147,13 @@ def test_openings_correct_what_was_learned_and_are_held_back_by_it(teacher):
     openings = [("weepie", 0), ("romp", 1)] * 20
     model = corrected(SentimentModel(before, 0.0, 4.0), settings, np.zeros((BUCKETS, 1), np.float32), teacher, openings)
     assert model.logit("weepie") < model.logit("") < model.logit("romp")
-    held = corrected(SentimentModel(before, 0.0, 4.0), Settings(steps=60, kept=1.0), np.zeros((BUCKETS, 1), np.float32), teacher, openings)
+    held = corrected(
+        SentimentModel(before, 0.0, 4.0),
+        Settings(steps=60, kept=1.0),
+        np.zeros((BUCKETS, 1), np.float32),
+        teacher,
+        openings,
+    )
     assert held.weights == pytest.approx(model.weights + before, abs=1e-5)
 
 

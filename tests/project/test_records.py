@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from rich.console import Console
+
 from rlhf_course import named_reward
 from rlhf_course.rl.rewards import describe_reward
 from rlhf_course.rl.show import has_table, sample_table
@@ -57,4 +58,6 @@ def test_equal_rewards_are_pointed_out():
     for rewards, pointed_out in (((2.0, 2.0), True), ((2.0, 2.5), False)):
         console = Console(record=True, width=120, file=io.StringIO())
         console.print(sample_table(*phase(0, rewards)))
-        assert ("Every text earned 2: in this phase the reward tells no text from another" in console.export_text()) is pointed_out
+        assert (
+            "Every text earned 2: in this phase the reward tells no text from another" in console.export_text()
+        ) is pointed_out

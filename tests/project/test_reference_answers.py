@@ -84,7 +84,9 @@ def test_kl_penalty_and_its_gradient():
     penalty = calc_kl_penalty(leaf, ref_logits, 2.5, GEN)
     assert math.isclose(penalty.item(), wanted, rel_tol=1e-12)
     penalty.backward()
-    assert torch.allclose(leaf.grad, numeric_gradient(lambda x: calc_kl_penalty(x, ref_logits, 2.5, GEN), logits), atol=1e-8)
+    assert torch.allclose(
+        leaf.grad, numeric_gradient(lambda x: calc_kl_penalty(x, ref_logits, 2.5, GEN), logits), atol=1e-8
+    )
     assert leaf.grad.abs().max() > 1e-3
 
 

@@ -6,10 +6,11 @@ import sys
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+from transformers import GPT2LMHeadModel
+
 from rlhf_course import ReplayMemory
 from rlhf_course.rl.ref_logits import KeptLogits, LastStates, Reading
 from rlhf_course.rl.reference import ReferenceModel
-from transformers import GPT2LMHeadModel
 
 BATCH, SEQ, GEN, VOCABULARY = 12, 10, 7, 307
 
@@ -39,7 +40,9 @@ def kept_by(memory) -> type:
     return type(memory._ref_logits)
 
 
-@pytest.mark.parametrize("passed_on", [lambda logits: logits, lambda logits: logits.detach(), lambda logits: logits.contiguous()])
+@pytest.mark.parametrize(
+    "passed_on", [lambda logits: logits, lambda logits: logits.detach(), lambda logits: logits.contiguous()]
+)
 def test_a_minibatchs_logits_are_made_again_from_the_states(ref_model, ids, remember, passed_on, monkeypatch):
     logits = ref_model(ids)
     memory = remember(ids, passed_on(logits))
@@ -121,7 +124,13 @@ def test_the_reference_is_frozen_in_eval_mode_and_without_a_head(ref_model):
 
 def test_the_memory_is_imported_without_the_library_of_language_models():
     seen = subprocess.run(
-        [sys.executable, "-c", "import sys, rlhf_course; rlhf_course.ReplayMemory; print('transformer_lens' in sys.modules)"],
-        capture_output=True, text=True, check=True,
+        [
+            sys.executable,
+            "-c",
+            "import sys, rlhf_course; rlhf_course.ReplayMemory; print('transformer_lens' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert seen.stdout.strip() == "False"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.run_folder import checkpoints, read_run
 
@@ -85,14 +86,26 @@ def cut(name: str, characters: int):
 DAMAGE = {
     "a cut last sample": (cut("samples.jsonl", 9), r"samples.jsonl holds 5 samples of the first 1 phases, which had 6"),
     "no samples": (lambda run: (run / "samples.jsonl").unlink(), "samples.jsonl holds 0 samples of the first 1 phases"),
-    "no metrics": (lambda run: (run / "metrics.csv").unlink(), "metrics.csv holds 0 phases, and the newest checkpoint is of phase 1"),
+    "no metrics": (
+        lambda run: (run / "metrics.csv").unlink(),
+        "metrics.csv holds 0 phases, and the newest checkpoint is of phase 1",
+    ),
     "metrics of nothing": (lambda run: (run / "metrics.csv").write_bytes(b"\xff\x00"), "metrics.csv is damaged"),
     "a cut config": (cut("config.json", 20), "config.json cannot be read"),
     "a config of something else": (lambda run: (run / "config.json").write_text("[]"), "config.json is not of a run"),
-    "an edited config": (with_another_setting, "config.json has been edited: its kl_coef is not what the run was trained with"),
+    "an edited config": (
+        with_another_setting,
+        "config.json has been edited: its kl_coef is not what the run was trained with",
+    ),
     "no checkpoint": (lambda run: [one.unlink() for one in checkpoints(run)], "holds no checkpoint"),
-    "a checkpoint without keys": (without_a_key, r"phase_00001.pt lacks optimizer, numpy_rng: delete it to go on from phase_00000.pt"),
-    "a checkpoint of nothing": (lambda run: torch.save([1], checkpoints(run)[-1]), "phase_00001.pt is damaged: delete it"),
+    "a checkpoint without keys": (
+        without_a_key,
+        r"phase_00001.pt lacks optimizer, numpy_rng: delete it to go on from phase_00000.pt",
+    ),
+    "a checkpoint of nothing": (
+        lambda run: torch.save([1], checkpoints(run)[-1]),
+        "phase_00001.pt is damaged: delete it",
+    ),
 }
 
 
@@ -129,7 +142,9 @@ def test_a_run_is_trained_by_one_at_a_time(small_args, tmp_path):
         go_on.wait(60)
 
     first = threading.Thread(
-        target=RLHFTrainer(small_args(total_phases=1)).train, args=(tmp_path / "run",), kwargs={"show": False, "watch": hold}
+        target=RLHFTrainer(small_args(total_phases=1)).train,
+        args=(tmp_path / "run",),
+        kwargs={"show": False, "watch": hold},
     )
     first.start()
     try:

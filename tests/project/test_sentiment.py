@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from part1_rlhf import reward_fn_sentiment_imdb
+from transformers import BertTokenizerFast, DistilBertConfig, DistilBertForSequenceClassification
+
 from rlhf_course import load_classifier, named_reward
 from rlhf_course.errors import CourseError
 from rlhf_course.rl import classifier
-from transformers import BertTokenizerFast, DistilBertConfig, DistilBertForSequenceClassification
 
 REVIEWS = ["this movie was great", "bad", "a bad film and a boring plot , not great at all", "great great great"]
 
@@ -124,4 +125,4 @@ def test_the_special_tokens_of_a_model_are_known_once_it_is_loaded(tiny_folder, 
 
     monkeypatch.setattr(special_tokens, "_KNOWN", set())
     load_model(str(tiny_folder))
-    assert special_tokens._KNOWN == {"<|endoftext|>"}
+    assert {"<|endoftext|>"} == special_tokens._KNOWN

@@ -3,19 +3,25 @@
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+from torch import nn
+from transformers import GPT2LMHeadModel
+
 from rlhf_course import get_samples, load_model
 from rlhf_course.code import REPOSITORY
 from rlhf_course.rl import fused, models, products, schedule
 from rlhf_course.rl.fused import FusedAttention, FusedNorm
 from rlhf_course.rl.models import bridge_parameters
 from rlhf_course.rl.products import quick_products
-from torch import nn
-from transformers import GPT2LMHeadModel
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
 
 
-HOOKS = ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_attn_scores", "blocks.1.ln1.hook_normalized", "ln_final.hook_scale"]
+HOOKS = [
+    "blocks.0.attn.hook_pattern",
+    "blocks.1.attn.hook_attn_scores",
+    "blocks.1.ln1.hook_normalized",
+    "ln_final.hook_scale",
+]
 
 
 @pytest.fixture
@@ -110,7 +116,9 @@ def test_the_fused_optimizer_takes_the_plain_ones_steps(maker):
     for fuse in (fused.fuse_optimizer, lambda optimizer: None):
         torch.manual_seed(0)
         layers = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3))
-        optimizer = maker([{"params": layers[0].parameters(), "lr": 1e-2}, {"params": layers[1].parameters()}], maximize=True)
+        optimizer = maker(
+            [{"params": layers[0].parameters(), "lr": 1e-2}, {"params": layers[1].parameters()}], maximize=True
+        )
         fuse(optimizer)
         for step in range(6):
             optimizer.zero_grad()
@@ -121,12 +129,17 @@ def test_the_fused_optimizer_takes_the_plain_ones_steps(maker):
     assert torch.allclose(*finals, atol=1e-6)
 
 
-@pytest.mark.parametrize("choice", [{"fused": True}, {"fused": False}, {"foreach": True}, {"capturable": False, "amsgrad": True}])
+@pytest.mark.parametrize(
+    "choice", [{"fused": True}, {"fused": False}, {"foreach": True}, {"capturable": False, "amsgrad": True}]
+)
 def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeypatch, choice):
     made = []
 
     def mine(model, base_lr, head_lr):
-        groups = [{"params": model.get_base_model_trainable_params(), "lr": base_lr}, {"params": model.get_value_head_params(), "lr": head_lr}]
+        groups = [
+            {"params": model.get_base_model_trainable_params(), "lr": base_lr},
+            {"params": model.get_value_head_params(), "lr": head_lr},
+        ]
         made.append(torch.optim.AdamW(groups, maximize=True, **choice))
         return made[-1]
 

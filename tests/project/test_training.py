@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+from typer.testing import CliRunner
+
 from rlhf_course import Trainer, calc_clipped_surrogate_objective
 from rlhf_course.cli import app, main
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.run_folder import METRICS, checkpoints
-from typer.testing import CliRunner
 
 COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
 
@@ -260,7 +261,10 @@ def test_a_run_is_not_resumed_with_other_settings(small_args, tmp_path):
 def test_ctrl_c_ends_after_the_phase_and_resume_completes_the_run(tiny_folder, tmp_path):
     flags = small_flags(tiny_folder, total_phases=200, batch_size=60)
     process = subprocess.Popen(
-        [*COMMAND, "train", *flags, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*COMMAND, "train", *flags, "--out", str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     metrics = tmp_path / "run" / "metrics.csv"
     while process.poll() is None and not metrics.is_file():
@@ -399,7 +403,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
         (["--reward", "math:nothing"], "reward 'math:nothing' cannot be imported"),
         (["--reward", "math:pi"], "reward 'math:pi' is no function"),
         (["--reward", "sentiment_reward:broken"], "reward 'sentiment_reward:broken' cannot be imported"),
-        (["--direction", "neg"], "--direction goes with --reward sentiment-embedded or sentiment-imdb; periods has none"),
+        (
+            ["--direction", "neg"],
+            "--direction goes with --reward sentiment-embedded or sentiment-imdb; periods has none",
+        ),
         (["--seed", str(2**64)], "seed takes a whole number from 0 to 2**64 - 1, got 18446744073709551616"),
         (["--prefix", "<|endoftext|>This"], "prefix takes a text without '<|endoftext|>' at its start"),
         (["--lean", "--code", "."], "--lean trains with the solutions' own trainer: leave out --code"),
@@ -438,10 +445,14 @@ def test_a_learners_code_and_a_reward_in_the_current_folder_are_trained_and_reco
     (desk / "part1_rlhf").mkdir(parents=True)
     for file in (SOLUTIONS / "part1_rlhf").glob("*.py"):
         (desk / "part1_rlhf" / file.name).write_text(file.read_text())
-    (desk / "part1_rlhf" / "normalize_reward.py").write_text("def normalize_reward(reward, eps=1e-5):\n    return 0 * reward\n")
+    (desk / "part1_rlhf" / "normalize_reward.py").write_text(
+        "def normalize_reward(reward, eps=1e-5):\n    return 0 * reward\n"
+    )
     beside = tmp_path / "beside"
     beside.mkdir()
-    (beside / "my_rewards.py").write_text("import torch\ndef long(texts):\n    return torch.tensor([len(t) / 1 for t in texts])\n")
+    (beside / "my_rewards.py").write_text(
+        "import torch\ndef long(texts):\n    return torch.tensor([len(t) / 1 for t in texts])\n"
+    )
     monkeypatch.chdir(beside)
     flags = small_flags(tiny_folder, reward="my_rewards:long", code=desk, out=tmp_path / "run")
     assert command_line("train", *flags, "--no-normalize-reward") == (0, "")
@@ -464,7 +475,9 @@ def test_a_lean_run_is_asked_for_by_a_flag_and_recorded(command_line, tiny_folde
     assert json.loads((tmp_path / "run" / "config.json").read_text())["lean"] is True
 
 
-def test_a_reward_beside_the_run_is_found_again_when_it_is_resumed_from_elsewhere(command_line, tiny_folder, tmp_path, monkeypatch):
+def test_a_reward_beside_the_run_is_found_again_when_it_is_resumed_from_elsewhere(
+    command_line, tiny_folder, tmp_path, monkeypatch
+):
     (tmp_path / "my_own_rewards.py").write_text("import torch\ndef one(texts):\n    return torch.ones(len(texts))\n")
     monkeypatch.chdir(tmp_path)
     flags = small_flags(tiny_folder, reward="my_own_rewards:one", out=tmp_path / "run")
@@ -488,20 +501,50 @@ def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
 
 
 NOTHING = {
-    "make_value_head": ("value_head.py", "return nn.Sequential", "nn.Sequential", "make_value_head returned None, should return the value head"),
-    "run_value_head": ("value_head.py", "self.value_head_output = self.value_head(resid)", "self.value_head(resid)", "gave None for 3 tokens"),
-    "forward_with_value_head": ("value_head.py", "return logits, self.value_head_output", "pass", "forward_with_value_head returned a NoneType"),
-    "get_optimizer": ("get_optimizer.py", "return torch.optim.AdamW", "torch.optim.AdamW", "get_optimizer returned None"),
+    "make_value_head": (
+        "value_head.py",
+        "return nn.Sequential",
+        "nn.Sequential",
+        "make_value_head returned None, should return the value head",
+    ),
+    "run_value_head": (
+        "value_head.py",
+        "self.value_head_output = self.value_head(resid)",
+        "self.value_head(resid)",
+        "gave None for 3 tokens",
+    ),
+    "forward_with_value_head": (
+        "value_head.py",
+        "return logits, self.value_head_output",
+        "pass",
+        "forward_with_value_head returned a NoneType",
+    ),
+    "get_optimizer": (
+        "get_optimizer.py",
+        "return torch.optim.AdamW",
+        "torch.optim.AdamW",
+        "get_optimizer returned None",
+    ),
     "normalize_reward": ("normalize_reward.py", "return ", "", "normalize_reward returned None"),
     "compute_advantages": ("compute_advantages.py", "return ", "", "compute_advantages returned None"),
     "get_logprobs": ("get_logprobs.py", "return ", "", "get_logprobs returned None"),
     "calc_kl_penalty": ("calc_kl_penalty.py", "return ", "", "calc_kl_penalty returned None"),
     "calc_entropy_bonus": ("calc_entropy_bonus.py", "return ", "", "calc_entropy_bonus returned None"),
     "reward_fn_char_count": ("reward_fn_char_count.py", "return ", "", "reward_fn returned None"),
-    "rollout_phase": ("trainer.py", "return ReplayMemory(", "ReplayMemory(", "rollout_phase returned a NoneType, should return a ReplayMemory"),
+    "rollout_phase": (
+        "trainer.py",
+        "return ReplayMemory(",
+        "ReplayMemory(",
+        "rollout_phase returned a NoneType, should return a ReplayMemory",
+    ),
     "compute_rlhf_objective": ("trainer.py", "return surrogate", "surrogate", "compute_rlhf_objective returned None"),
     "learning_phase": ("trainer.py", "return sum(objectives)", "sum(objectives)", "learning_phase returned a NoneType"),
-    "an unwritten trainer": ("trainer.py", "return ReplayMemory(", "raise NotImplementedError; ReplayMemory(", "rollout_phase is not written yet (trainer.py, line"),
+    "an unwritten trainer": (
+        "trainer.py",
+        "return ReplayMemory(",
+        "raise NotImplementedError; ReplayMemory(",
+        "rollout_phase is not written yet (trainer.py, line",
+    ),
 }
 
 
@@ -512,7 +555,9 @@ def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tin
     file, returning, instead, message = NOTHING[name]
     shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")
     text = (tmp_path / "part1_rlhf" / file).read_text()
-    docstring, code = text.rsplit("### BEGIN SOLUTION", 1) if file != "value_head.py" and file != "trainer.py" else ("", text)
+    docstring, code = (
+        text.rsplit("### BEGIN SOLUTION", 1) if file != "value_head.py" and file != "trainer.py" else ("", text)
+    )
     assert returning in code
     joint = "### BEGIN SOLUTION" if docstring else ""
     (tmp_path / "part1_rlhf" / file).write_text(docstring + joint + code.replace(returning, instead))

@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.run_folder import METRICS, read_run
 
@@ -19,7 +20,9 @@ def in_a_thread(trainer, folder, **options) -> threading.Thread:
 
 def test_a_watcher_gets_each_phases_metrics_and_samples_as_they_are_recorded(small_args, tmp_path):
     seen = []
-    RLHFTrainer(small_args()).train(tmp_path / "run", show=False, watch=lambda row, samples: seen.append((row, samples)))
+    RLHFTrainer(small_args()).train(
+        tmp_path / "run", show=False, watch=lambda row, samples: seen.append((row, samples))
+    )
     run = read_run(tmp_path / "run")
     assert [row["phase"] for row, _ in seen] == [0, 1, 2]
     assert [row for row, _ in seen] == run.rows and set(METRICS) <= set(run.rows[0])

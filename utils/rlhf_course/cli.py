@@ -19,6 +19,7 @@ from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+
 @app.command()
 def exercises(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """List the exercises."""
@@ -45,23 +46,33 @@ def doctor() -> None:
     print_report(Console())
 
 
-def demo(out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None) -> None:
+def demo(
+    out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
+) -> None:
     """See three submissions graded, then the embedded model learn to write dots: the run `collapse`, before and after."""
     from rlhf_course.demo import run_demo
     from rlhf_course.grading.commands import grade_examples
 
     console = Console()
-    console.print("Three submissions, graded by the hidden tests: one is finished, one is half-way, one holds typical mistakes.\n")
+    console.print(
+        "Three submissions, graded by the hidden tests: one is finished, one is half-way, one holds typical mistakes.\n"
+    )
     grade_examples(console)
     console.print()
     run_demo(out)
 
 
 def build(
-    check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
-    outputs: Annotated[str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")] = None,
-    runs: Annotated[Path | None, typer.Option(help="with --outputs: a folder of finished runs to show in place of training")] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="with --outputs: a folder of finished runs to show in place of training")
+    ] = None,
     root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
 ) -> None:
     """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes; --check makes all of it anew."""
@@ -102,7 +113,15 @@ def train(
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
         start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given, bool(lean))
         return
-    others = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean, **given}
+    others = {
+        "run": run,
+        "profile": profile,
+        "reward": reward,
+        "direction": direction,
+        "code": code,
+        "lean": lean,
+        **given,
+    }
     if named := [name for name, value in others.items() if value is not None]:
         flags = ", ".join("--" + name.replace("_", "-") for name in named)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
@@ -124,7 +143,11 @@ _TRAIN_FLAGS = {
 def _signature_with_every_setting() -> inspect.Signature:
     """The signature of `train` as Typer reads it: its own flags, and one for each field of `RLHFArgs`."""
     help_of = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(RLHFArgs) or "", flags=re.MULTILINE))
-    settings = {field.name: (_plain_type(field.type), help_of[field.name]) for field in fields(RLHFArgs) if field.name != "reward_fn"}
+    settings = {
+        field.name: (_plain_type(field.type), help_of[field.name])
+        for field in fields(RLHFArgs)
+        if field.name != "reward_fn"
+    }
     return inspect.Signature(
         [
             inspect.Parameter(

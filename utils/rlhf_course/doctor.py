@@ -126,7 +126,9 @@ def findings() -> Iterable[Finding]:
             yield look()
         except Exception as error:  # a broken installation fails in ways of its own, and is what doctor is asked about
             reason = (str(error).splitlines() or [""])[0]
-            yield Finding(look.__name__.strip("_").replace("_", " "), None, f"it is broken: {type(error).__name__}: {reason}")
+            yield Finding(
+                look.__name__.strip("_").replace("_", " "), None, f"it is broken: {type(error).__name__}: {reason}"
+            )
 
 
 def print_report(console: Console) -> None:

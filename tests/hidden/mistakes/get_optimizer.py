@@ -1,6 +1,5 @@
 """Known mistakes of `get_optimizer`."""
 
-import torch
 from torch.optim import SGD, Adam, AdamW
 
 

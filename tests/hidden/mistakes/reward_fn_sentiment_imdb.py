@@ -1,6 +1,7 @@
 """Known mistakes of `reward_fn_sentiment_imdb`."""
 
 import torch
+
 from rlhf_course import load_classifier
 
 

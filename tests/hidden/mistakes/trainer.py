@@ -2,6 +2,8 @@
 
 import part1_rlhf
 import torch
+from torch import nn
+
 from rlhf_course import (
     ReplayMemory,
     Trainer,
@@ -9,7 +11,6 @@ from rlhf_course import (
     calc_value_function_loss,
     get_samples,
 )
-from torch import nn
 
 
 class _Right(Trainer):
@@ -28,7 +29,9 @@ class _Right(Trainer):
         logprobs = part1_rlhf.get_logprobs(whole_logits, minibatch.sample_ids, self.prefix_len)
         logits, values = self.chosen(whole_logits), self.chosen(whole_values)
         return [
-            calc_clipped_surrogate_objective(logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen_len),
+            calc_clipped_surrogate_objective(
+                logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen_len
+            ),
             calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen_len),
             part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen_len),
             part1_rlhf.calc_kl_penalty(logits, self.chosen(minibatch.ref_logits), args.kl_coef, gen_len),
@@ -36,7 +39,12 @@ class _Right(Trainer):
 
     def sampling(self):
         args = self.args
-        return {"gen_len": args.gen_len, "temperature": args.temperature, "top_k": args.top_k, "prepend_bos": args.prepend_bos}
+        return {
+            "gen_len": args.gen_len,
+            "temperature": args.temperature,
+            "top_k": args.top_k,
+            "prepend_bos": args.prepend_bos,
+        }
 
     def used_reward(self, rewards):
         return part1_rlhf.normalize_reward(rewards) if self.args.normalize_reward else rewards
@@ -45,7 +53,9 @@ class _Right(Trainer):
     def rollout_phase(self):
         sample_ids, samples = get_samples(self.model, self.args.prefix, self.args.batch_size, **self.sampling())
         logits, values = self.model.forward_with_value_head(sample_ids)
-        return self.remember(sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples)))
+        return self.remember(
+            sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples))
+        )
 
     def remember(self, sample_ids, logits, values, ref_logits, rewards):
         return ReplayMemory(
@@ -179,7 +189,9 @@ class SamplesReference(_Right):
     def rollout_phase(self):
         sample_ids, samples = get_samples(self.ref_model, self.args.prefix, self.args.batch_size, **self.sampling())
         logits, values = self.model.forward_with_value_head(sample_ids)
-        return self.remember(sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples)))
+        return self.remember(
+            sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples))
+        )
 
 
 class DefaultTopK(_Right):

@@ -1,8 +1,9 @@
 """Known mistakes of `HookedTransformerWithValueHead`."""
 
 import torch
-from rlhf_course import BridgeModel
 from torch import nn
+
+from rlhf_course import BridgeModel
 
 
 class _Right(BridgeModel):
@@ -45,7 +46,9 @@ class NoBias(_Right):
     """The head's layers have no biases; both Linear layers should have one."""
 
     def make_value_head(self, d_model):
-        return nn.Sequential(nn.Linear(d_model, 4 * d_model, bias=False), nn.ReLU(), nn.Linear(4 * d_model, 1, bias=False))
+        return nn.Sequential(
+            nn.Linear(d_model, 4 * d_model, bias=False), nn.ReLU(), nn.Linear(4 * d_model, 1, bias=False)
+        )
 
 
 class BoundedValues(_Right):

@@ -20,7 +20,10 @@ def head_first(model, base_lr, head_lr):
 
 
 def default_rate_is_the_transformers(model, base_lr, head_lr):
-    groups = [{"params": model.get_base_model_trainable_params()}, {"params": model.get_value_head_params(), "lr": head_lr}]
+    groups = [
+        {"params": model.get_base_model_trainable_params()},
+        {"params": model.get_value_head_params(), "lr": head_lr},
+    ]
     return torch.optim.AdamW(groups, lr=base_lr, maximize=True)
 
 
@@ -40,4 +43,6 @@ def maximize_in_both_groups(model, base_lr, head_lr):
 
 def one_kernel_at_a_time(model, base_lr, head_lr):
     base, head = model.get_base_model_trainable_params(), model.get_value_head_params()
-    return torch.optim.AdamW([{"params": base, "lr": base_lr}, {"params": head, "lr": head_lr}], maximize=True, foreach=False)
+    return torch.optim.AdamW(
+        [{"params": base, "lr": base_lr}, {"params": head, "lr": head_lr}], maximize=True, foreach=False
+    )

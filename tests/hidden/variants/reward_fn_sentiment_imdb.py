@@ -1,6 +1,7 @@
 """Right answers to `reward_fn_sentiment_imdb`, in other words than the reference's."""
 
 import torch
+
 from rlhf_course import load_classifier
 
 END = "<|endoftext|>"
@@ -26,7 +27,9 @@ def one_text_at_a_time(gen_sample, direction="pos"):
 def everything_passed_on(gen_sample, direction="pos"):
     _refuse(direction)
     model, tokenizer = load_classifier()
-    inputs = tokenizer([text.replace(END, "") for text in gen_sample], padding="longest", return_tensors="pt").to(model.device)
+    inputs = tokenizer([text.replace(END, "") for text in gen_sample], padding="longest", return_tensors="pt").to(
+        model.device
+    )
     return torch.softmax(model(**inputs).logits, dim=1)[:, ["neg", "pos"].index(direction)]
 
 
@@ -44,7 +47,9 @@ def complement(gen_sample, direction="pos"):
     if sign is None:
         raise ValueError(direction)
     model, tokenizer = load_classifier()
-    inputs = tokenizer([" ".join(text.split(END)) for text in gen_sample], padding="max_length", max_length=40, return_tensors="pt")
+    inputs = tokenizer(
+        [" ".join(text.split(END)) for text in gen_sample], padding="max_length", max_length=40, return_tensors="pt"
+    )
     positive = model(**inputs.to(model.device)).logits.softmax(-1)[:, 1].detach()
     return positive if sign == 1 else 1 - positive
 

@@ -3,6 +3,8 @@
 import part1_rlhf
 import torch
 from part1_rlhf import calc_entropy_bonus, calc_kl_penalty, compute_advantages, get_logprobs, normalize_reward
+from torch import nn
+
 from rlhf_course import (
     ReplayMemory,
     Trainer,
@@ -10,10 +12,9 @@ from rlhf_course import (
     calc_value_function_loss,
     get_samples,
 )
-from torch import nn
+
 
 class _Whole(Trainer):
-
     def compute_rlhf_objective(self, minibatch):
         args = self.args
         logits, values = self.model.forward_with_value_head(minibatch.sample_ids)
@@ -155,7 +156,13 @@ class NothingButNoGrad(_Whole):
     def rollout_phase(self):
         args = self.args
         ids, texts = get_samples(
-            self.model, args.prefix, args.batch_size, args.gen_len, args.temperature, top_k=args.top_k, prepend_bos=args.prepend_bos
+            self.model,
+            args.prefix,
+            args.batch_size,
+            args.gen_len,
+            args.temperature,
+            top_k=args.top_k,
+            prepend_bos=args.prepend_bos,
         )
         logits, values = (one.detach() for one in self.model.forward_with_value_head(ids))
         reward = self.args.reward_fn(texts)
@@ -163,4 +170,6 @@ class NothingButNoGrad(_Whole):
             reward = normalize_reward(reward.clone())
         ref_logits = self.ref_model(ids).detach()
         logprobs = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0][:, -args.gen_len :]
-        return ReplayMemory(args, ids, logprobs, compute_advantages(values, reward, self.prefix_len), values, ref_logits)
+        return ReplayMemory(
+            args, ids, logprobs, compute_advantages(values, reward, self.prefix_len), values, ref_logits
+        )

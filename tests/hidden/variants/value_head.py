@@ -4,9 +4,10 @@ from collections import OrderedDict
 from functools import partial
 
 import torch
+from torch import nn
+
 from rlhf_course import BridgeModel
 from rlhf_course.rl.models import load_model
-from torch import nn
 
 
 class _Head(BridgeModel):
@@ -69,7 +70,9 @@ class WithoutTheBaseClass(nn.Module):
         super().__init__()
         self.base_model = base_model
         width = base_model.cfg.d_model
-        self.value_head = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1)) if use_value_head else None
+        self.value_head = (
+            nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1)) if use_value_head else None
+        )
         self.value_head_output = None
         self.value_head_hook = ("ln_final.hook_normalized", self.run_value_head)
 

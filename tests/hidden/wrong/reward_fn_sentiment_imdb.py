@@ -1,12 +1,15 @@
 """Wrong answers to `reward_fn_sentiment_imdb`."""
 
 import torch
+
 from rlhf_course import load_classifier
 
 
 def _probabilities(texts):
     model, tokenizer = load_classifier()
-    batch = tokenizer([text.replace("<|endoftext|>", " ") for text in texts], padding=True, return_tensors="pt").to(model.device)
+    batch = tokenizer([text.replace("<|endoftext|>", " ") for text in texts], padding=True, return_tensors="pt").to(
+        model.device
+    )
     with torch.no_grad():
         return model(**batch).logits.softmax(-1)
 

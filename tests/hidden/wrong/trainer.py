@@ -2,8 +2,9 @@
 
 import part1_rlhf
 import torch
-from rlhf_course import ReplayMemory, Trainer, calc_clipped_surrogate_objective, calc_value_function_loss, get_samples
 from torch import nn
+
+from rlhf_course import ReplayMemory, Trainer, calc_clipped_surrogate_objective, calc_value_function_loss, get_samples
 
 
 class _Parts(Trainer):
@@ -15,7 +16,9 @@ class _Parts(Trainer):
         logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
         logits, values, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, values, minibatch.ref_logits))
         return {
-            "surrogate": calc_clipped_surrogate_objective(logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen),
+            "surrogate": calc_clipped_surrogate_objective(
+                logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
+            ),
             "value_loss": calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen),
             "bonus": part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen),
             "penalty": part1_rlhf.calc_kl_penalty(logits, ref_logits, args.kl_coef, gen),
@@ -97,14 +100,21 @@ class PenaltyWithSwappedArguments(_Parts):
         gen = self.args.gen_len
         logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
         logits, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, minibatch.ref_logits))
-        return {**super().terms(minibatch), "penalty": part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, gen)}
+        return {
+            **super().terms(minibatch),
+            "penalty": part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, gen),
+        }
 
 
 class DefaultCoefficients(_Parts):
     """The coefficients are the settings' defaults, whatever the settings are."""
 
     def terms(self, minibatch):
-        scales = {"value_loss": 0.15 / self.args.vf_coef, "bonus": 0.001 / self.args.ent_coef, "penalty": 2.5 / self.args.kl_coef}
+        scales = {
+            "value_loss": 0.15 / self.args.vf_coef,
+            "bonus": 0.001 / self.args.ent_coef,
+            "penalty": 2.5 / self.args.kl_coef,
+        }
         return {name: scales.get(name, 1.0) * term for name, term in super().terms(minibatch).items()}
 
 
@@ -114,7 +124,9 @@ class FixedClip(_Parts):
     def terms(self, minibatch):
         logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
         logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
-        surrogate = calc_clipped_surrogate_objective(logprobs, minibatch.logprobs, minibatch.advantages, 0.2, self.args.gen_len)
+        surrogate = calc_clipped_surrogate_objective(
+            logprobs, minibatch.logprobs, minibatch.advantages, 0.2, self.args.gen_len
+        )
         return {**super().terms(minibatch), "surrogate": surrogate}
 
 
@@ -143,7 +155,9 @@ class FixedPrompt(_Parts):
 
     def sampled(self):
         args = self.args
-        return get_samples(self.model, "This is", args.batch_size, args.gen_len, args.temperature, args.top_k, args.prepend_bos)
+        return get_samples(
+            self.model, "This is", args.batch_size, args.gen_len, args.temperature, args.top_k, args.prepend_bos
+        )
 
 
 class RewardsCompletions(_Parts):

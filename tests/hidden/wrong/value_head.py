@@ -1,8 +1,9 @@
 """Wrong answers to `HookedTransformerWithValueHead`."""
 
 import torch
-from rlhf_course import BridgeModel
 from torch import nn
+
+from rlhf_course import BridgeModel
 
 
 class _Right(BridgeModel):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from lab import Notebook, Server, browser_path
+
 from rlhf_course.code import PACKAGE, REPOSITORY
 
 _HERE = Path(__file__).resolve().parent
@@ -15,9 +16,7 @@ _NO_BROWSER = (
     "no Chromium on this machine, in which the notebooks could be opened: on Debian or Ubuntu `apt-get install chromium`, or name "
     "one by RLHF_COURSE_BROWSER=/path/to/chrome"
 )
-_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

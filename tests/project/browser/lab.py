@@ -21,7 +21,10 @@ PATIENCE = 240.0
 _GLANCE = 90.0
 _SETTINGS = {
     # Every cell stays in the page, also those that are scrolled away.
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {
+        "windowingMode": "none",
+        "autoStartDefaultKernel": True,
+    },
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 _STATE = """() => {
@@ -56,7 +59,12 @@ class Server:
             self.port = probe.getsockname()[1]
         self.token = os.urandom(16).hex()
         self.log = home / "lab.log"
-        names = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+        names = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+        }
         environment = {
             **os.environ,
             **{variable: str(home / folder) for variable, folder in names.items()},
@@ -97,7 +105,9 @@ class Server:
 
     def api(self, method: str, path: str) -> Any:
         """Call its REST interface."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
@@ -148,7 +158,14 @@ class Notebook:
     def run_all(self) -> None:
         """Run all cells, to the end of the last."""
         self.start_all()
-        self._until(lambda state: state is not None and state["kernel"] == "idle" and not state["waiting"] and (state["run"] >= state["cells"] or self.errors()))
+        self._until(
+            lambda state: (
+                state is not None
+                and state["kernel"] == "idle"
+                and not state["waiting"]
+                and (state["run"] >= state["cells"] or self.errors())
+            )
+        )
 
     def save(self) -> Path:
         """Save the notebook; returns its file."""
@@ -162,13 +179,22 @@ class Notebook:
 
     def errors(self) -> list[str]:
         """The error outputs of all cells."""
-        return self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has-text("Traceback")').all_inner_texts() + [
-            text for text in self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+        return self.page.locator(
+            '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has-text("Traceback")'
+        ).all_inner_texts() + [
+            text
+            for text in self.page.locator(
+                '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
+            ).all_inner_texts()
         ]
 
     def cell(self, text: str) -> Locator:
         """The output area of the cell whose code contains a text."""
-        return self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea-editor", has_text=text)).locator(".jp-OutputArea").first
+        return (
+            self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea-editor", has_text=text))
+            .locator(".jp-OutputArea")
+            .first
+        )
 
     def _until(self, reached: Callable[[Any], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -180,7 +206,9 @@ class Notebook:
 
 def move(output: Locator, label: str, steps: int) -> None:
     """Move a slider by arrow keys: to the right, or to the left where the steps are negative."""
-    handle = output.locator(".widget-slider", has=output.page.get_by_text(label, exact=True)).locator(".noUi-handle").first
+    handle = (
+        output.locator(".widget-slider", has=output.page.get_by_text(label, exact=True)).locator(".noUi-handle").first
+    )
     handle.focus()
     for _ in range(abs(steps)):
         handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
@@ -200,5 +228,12 @@ def see(output: Locator, text: str | re.Pattern[str]) -> str:
 
 def browser_path() -> str | None:
     """The Chromium of this machine: `RLHF_COURSE_BROWSER`, else one of the usual names."""
-    names = (os.environ.get("RLHF_COURSE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    names = (
+        os.environ.get("RLHF_COURSE_BROWSER", ""),
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "chrome",
+    )
     return next((found for name in names if name and (found := shutil.which(name))), None)

@@ -4,11 +4,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from lab import Server, browser_path
+from lab import Server
+
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
-
-
 
 NOTEBOOKS = ("04_sampling_and_rewards", "07_optimizer")
 _PATIENCE = 180_000

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from rlhf_course.code import REPOSITORY
 from rlhf_course.exercises import EXERCISES
 
@@ -22,7 +23,11 @@ def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, artefacts, na
     saved = json.loads(page.save().read_text())
     shown = [output.get("data", {}) for cell in saved["cells"] for output in cell.get("outputs", [])]
     # The progress bar of a run without a dashboard is a widget too, of another library.
-    widgets = [data for data in shown if "application/vnd.jupyter.widget-view+json" in data and "".join(data["text/plain"]) != "Output()"]
+    widgets = [
+        data
+        for data in shown
+        if "application/vnd.jupyter.widget-view+json" in data and "".join(data["text/plain"]) != "Output()"
+    ]
     kept = [data for data in shown if "rlhf-kept" in "".join(data.get("text/html", ""))]
     assert len(kept) == len(widgets) > 0, "every widget leaves a picture or a table in the notebook"
     for data in kept:

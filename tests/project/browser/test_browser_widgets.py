@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 from lab import move, press, see
+
 from rlhf_course.code import REPOSITORY
 from rlhf_course.rl.run_folder import read_run
 from rlhf_course.widgets.numbers.kl import Gaussian, TwoPeaks, divergences
@@ -31,7 +32,10 @@ TRAIN = (
 
 def write(desk: Path, name: str, cells: tuple[str, ...]) -> str:
     kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel), desk / name)
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel),
+        desk / name,
+    )
     return name
 
 
@@ -136,7 +140,9 @@ def test_sliders_and_buttons_change_the_numbers_and_pictures_are_kept(notebook, 
     later = notebook("look.ipynb")
     later.page.locator(".rlhf-kept").first.wait_for()
     assert all(one.is_visible() for one in later.page.locator(".rlhf-kept").all())
-    assert not any(one.is_visible() for one in later.page.get_by_text(re.compile("Loading widget|Error displaying widget")).all())
+    assert not any(
+        one.is_visible() for one in later.page.get_by_text(re.compile("Loading widget|Error displaying widget")).all()
+    )
     alternative_texts = [image.get_attribute("alt") for image in later.page.locator(".rlhf-kept img").all()]
     assert len(alternative_texts) == 4 and all(len(text) > 60 for text in alternative_texts)
     later.page.screenshot(path=artefacts / "without_kernel.png", full_page=True)
@@ -174,6 +180,11 @@ def test_a_run_is_paused_resumed_seen_after_a_reload_and_stopped(notebook, desk,
     assert len(run.rows) == done
     page.await_kernel()
     saved = json.loads(page.save().read_text())
-    (kept,) = [data for cell in saved["cells"] for output in cell["outputs"] if "rlhf-kept" in "".join((data := output.get("data", {})).get("text/html", ""))]
+    (kept,) = [
+        data
+        for cell in saved["cells"]
+        for output in cell["outputs"]
+        if "rlhf-kept" in "".join((data := output.get("data", {})).get("text/html", ""))
+    ]
     assert "data:image/png" in "".join(kept["text/html"])
     picture(board, artefacts / "stopped.png")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from rlhf_course.grading.judge import IsolationUnavailable, Judge, Limits
 
 

@@ -43,8 +43,15 @@ class FakeJudge:
             text = submission.files.get(exercise.file)
             score = min(exercise.points, len(text or ""))
             status = "missing" if text is None else "passed" if score == exercise.points else "failed"
-            test = TestResult(name="is long", points=exercise.points, status=status, message="" if status == "passed" else "it is short")
-            exercises[exercise.name] = ExerciseResult(score=score, max_score=exercise.points, status=status, tests=[test])
+            test = TestResult(
+                name="is long",
+                points=exercise.points,
+                status=status,
+                message="" if status == "passed" else "it is short",
+            )
+            exercises[exercise.name] = ExerciseResult(
+                score=score, max_score=exercise.points, status=status, tests=[test]
+            )
         return SubmissionResult(
             name=submission.name,
             score=sum(one.score for one in exercises.values()),

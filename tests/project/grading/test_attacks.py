@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.exercises import BY_NAME
 from rlhf_course.grading.judge import Judge
@@ -64,7 +65,13 @@ def nothing_left(judge: Judge) -> Iterator[None]:
     """Asks that processes, mounts, open files, and files in temporary and course folders are as before."""
 
     def traces() -> dict[str, set]:
-        places = [Path(tempfile.gettempdir()), Path("/dev/shm"), REPOSITORY / "solutions", REPOSITORY / "tests", REPOSITORY]
+        places = [
+            Path(tempfile.gettempdir()),
+            Path("/dev/shm"),
+            REPOSITORY / "solutions",
+            REPOSITORY / "tests",
+            REPOSITORY,
+        ]
         listed = {path for place in places if place.is_dir() for path in place.iterdir() if path.name != "__pycache__"}
         return {
             "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),

@@ -6,12 +6,12 @@ import re
 import pytest
 import torch
 from bank import WRONG, answers_of, declared, failed, judged, wrong_answers
+
 from rlhf_course.checks.tiny import on_the_cpu
 from rlhf_course.exercises import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, surroundings
 from rlhf_course.grading.local import reference_answers, trusted_answers
 from rlhf_course.grading.suite import HIDDEN, UNUSABLE, collected, points, run_suite, sentence
-
 
 NAMES = [exercise.name for exercise in EXERCISES]
 ROOT = HIDDEN.parents[1]
@@ -32,7 +32,9 @@ def slow_where_many(exercise: str) -> list:
     needed = set(declared()[exercise]["only"].values())
     names = sorted(declared()[exercise]["refused"])
     marked = [pytest.mark.slow] if exercise == "RLHFTrainer" else []
-    return [pytest.param(exercise, name, id=f"{exercise}-{name}", marks=[] if name in needed else marked) for name in names]
+    return [
+        pytest.param(exercise, name, id=f"{exercise}-{name}", marks=[] if name in needed else marked) for name in names
+    ]
 
 
 def every_variant(exercise: str) -> list:
@@ -45,14 +47,18 @@ def every_variant(exercise: str) -> list:
 def test_a_wrong_answer_is_refused_with_words_that_fit_it(exercise, name):
     refusals = failed(judged(exercise, wrong_answers(exercise)[name]))
     assert refusals, f"{name} has full marks"
-    assert any(declared()[exercise]["refused"][name] in one.message for one in refusals), [one.message for one in refusals]
+    assert any(declared()[exercise]["refused"][name] in one.message for one in refusals), [
+        one.message for one in refusals
+    ]
     assert not any(UNUSABLE in one.message for one in refusals), "a test fell over in place of saying what is wrong"
 
 
 @pytest.mark.parametrize("exercise", NAMES)
 def test_without_any_one_hidden_test_some_wrong_answer_would_pass(exercise):
     only = declared()[exercise]["only"]
-    assert list(only) == [item.originalname for item in items_of(exercise)], "bank.toml names what each hidden test is for"
+    assert list(only) == [item.originalname for item in items_of(exercise)], (
+        "bank.toml names what each hidden test is for"
+    )
     for test, name in only.items():
         refusals = failed(judged(exercise, wrong_answers(exercise)[name]))
         assert [one.name for one in refusals] == [sentence(test)], f"{name} is to be refused by {test} alone"
@@ -120,9 +126,11 @@ def test_the_bank_holds_enough_answers_none_a_copy_of_another(exercise):
 
 @pytest.mark.parametrize("exercise", NAMES)
 def test_no_message_holds_a_hidden_number_or_more_than_a_learner_reads(exercise):
-    chosen = wrong_answers(exercise) if exercise != "RLHFTrainer" else {
-        name: wrong_answers(exercise)[name] for name in declared()[exercise]["only"].values()
-    }
+    chosen = (
+        wrong_answers(exercise)
+        if exercise != "RLHFTrainer"
+        else {name: wrong_answers(exercise)[name] for name in declared()[exercise]["only"].values()}
+    )
     for name, answer in chosen.items():
         for one in failed(judged(exercise, answer)):
             assert one.message and len(one.message) < 400 and "\n" not in one.message, name
@@ -132,7 +140,9 @@ def test_no_message_holds_a_hidden_number_or_more_than_a_learner_reads(exercise)
 def test_every_comparison_in_a_hidden_test_says_what_failed():
     for path in HIDDEN.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            assert not isinstance(node, ast.Assert) or node.msg is not None, f"{path.name}:{node.lineno} would fail without a word"
+            assert not isinstance(node, ast.Assert) or node.msg is not None, (
+                f"{path.name}:{node.lineno} would fail without a word"
+            )
 
 
 def test_a_hidden_test_takes_one_answer_that_of_its_own_exercise():

@@ -2,6 +2,7 @@
 
 import pytest
 from bank import answers_of, declared, judged, wrong_answers
+
 from rlhf_course.exercises import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import surroundings
 from rlhf_course.grading.submission import Submission
@@ -22,7 +23,9 @@ def submission(exercise: str, folder: str, name: str) -> Submission:
 def test_a_sandbox_changes_no_result(judge, exercise):
     wrong = set(declared()[exercise]["only"].values())
     chosen = [("variants", name) for name in answers_of(exercise, "variants")]
-    chosen += [(folder, name) for folder in ("mistakes", "wrong") for name in answers_of(exercise, folder) if name in wrong]
+    chosen += [
+        (folder, name) for folder in ("mistakes", "wrong") for name in answers_of(exercise, folder) if name in wrong
+    ]
     with surroundings("reward_fn_sentiment_imdb"):
         for folder, name in chosen:
             answer = answers_of(exercise, "variants")[name] if folder == "variants" else wrong_answers(exercise)[name]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
+
 from rlhf_course import use_code
 from rlhf_course.building.bank import answers_in
 from rlhf_course.code import REPOSITORY
@@ -53,7 +54,17 @@ def write_class(folder: Path, count: int) -> Path:
 
 
 def grade(folder: Path, out: Path, *options: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from rlhf_course.cli import main; main()", "grade", "--each", str(folder), "--json", str(out), *options]
+    command = [
+        sys.executable,
+        "-c",
+        "from rlhf_course.cli import main; main()",
+        "grade",
+        "--each",
+        str(folder),
+        "--json",
+        str(out),
+        *options,
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -103,7 +114,9 @@ def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(class_of_2
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is_killed_half_way(class_of_200, results_of_200):
+def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is_killed_half_way(
+    class_of_200, results_of_200
+):
     handed_in = list_submissions([class_of_200], each=True)[:100]
     done: list[str] = []
 
@@ -116,7 +129,10 @@ def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is
         with Client(dask.scheduler_address, set_as_default=False) as client:
             victim = next(iter(client.run(os.getpid).values()))
         with Cluster(partial(Judge, isolation="namespaces", limits=Limits()), dask.scheduler_address) as cluster:
-            found = [one.model_dump(exclude={"seconds"}) for one in grade_all(map(read_submission, handed_in), cluster, None, kill_half_way)]
+            found = [
+                one.model_dump(exclude={"seconds"})
+                for one in grade_all(map(read_submission, handed_in), cluster, None, kill_half_way)
+            ]
     assert not differing(found, results_of_200[:100])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_judge import FakeJudge
+
 from rlhf_course.errors import CourseError
 from rlhf_course.grading import cluster
 from rlhf_course.grading.cluster import Cluster, grade_here
@@ -20,7 +21,10 @@ MAKE = partial(FakeJudge)
 
 
 def submissions(count: int, seconds: float = 0.0) -> list[Submission]:
-    return [Submission(f"s{number}", {"get_logprobs.py": "#" * number, "order.py": f"sleep {seconds}"}) for number in range(count)]
+    return [
+        Submission(f"s{number}", {"get_logprobs.py": "#" * number, "order.py": f"sleep {seconds}"})
+        for number in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,10 @@ def test_a_submission_that_kills_every_worker_it_meets_is_an_error_and_the_other
 
 @pytest.mark.slow
 def test_a_judge_that_the_cluster_cannot_make_ends_the_grading_with_its_reason(dask):
-    with pytest.raises(CourseError, match="no isolation here"), Cluster(partial(FakeJudge, None, True), dask.scheduler_address) as grader:
+    with (
+        pytest.raises(CourseError, match="no isolation here"),
+        Cluster(partial(FakeJudge, None, True), dask.scheduler_address) as grader,
+    ):
         grade_all(submissions(3), grader, None)
 
 

@@ -5,6 +5,8 @@ import html
 import pytest
 from handed_in import read
 from rich.console import Console
+from typer.testing import CliRunner
+
 from rlhf_course.cli import app
 from rlhf_course.code import REPOSITORY, SOLUTIONS
 from rlhf_course.exercises import EXERCISES
@@ -12,7 +14,6 @@ from rlhf_course.grading import commands
 from rlhf_course.grading.isolation import IsolationUnavailable
 from rlhf_course.grading.pages import learner_page
 from rlhf_course.grading.submission import Submission
-from typer.testing import CliRunner
 
 FULL = sum(exercise.points for exercise in EXERCISES)
 FINISHED = commands.EXAMPLES / "finished"
@@ -41,7 +42,10 @@ def test_no_answer_of_the_examples_is_a_copy_of_the_solutions():
 def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
     result = judge.grade(read(commands.EXAMPLES / "half_finished"))
     found = statuses(result)
-    assert [name for name, status in found.items() if status == "missing"] == ["get_optimizer", "reward_fn_sentiment_imdb"]
+    assert [name for name, status in found.items() if status == "missing"] == [
+        "get_optimizer",
+        "reward_fn_sentiment_imdb",
+    ]
     assert [name for name, status in found.items() if status == "error"] == ["get_logprobs", "RLHFTrainer"]
     assert list(found.values()).count("passed") == 6, "two of them are in the notebook alone"
     assert 0 < result.exercises["RLHFTrainer"].score < 20, "one method of three is written"
@@ -67,7 +71,9 @@ def test_the_typical_mistakes_are_named(mistaken):
     assert "reference || policy" in named["calc_kl_penalty"] and "maximize=True" in named["get_optimizer"]
 
 
-@pytest.mark.parametrize("text", ["raise SystemExit", "def compute_advantages(values, rewards, prefix_len):\n    return values\n", "x = ("])
+@pytest.mark.parametrize(
+    "text", ["raise SystemExit", "def compute_advantages(values, rewards, prefix_len):\n    return values\n", "x = ("]
+)
 def test_one_exercises_mistake_costs_that_exercise_alone(judge, finished, text):
     files = {**read(FINISHED).files, "compute_advantages.py": text}
     result = judge.grade(Submission("ada", files))
@@ -96,7 +102,9 @@ def test_the_examples_are_graded_for_show(judge, capsys):
 
 def test_the_demo_grades_the_examples_and_then_trains(monkeypatch):
     done = []
-    monkeypatch.setattr(commands, "judged", lambda handed_in, way, kept, console: done.append([one.name for one in handed_in]) or [])
+    monkeypatch.setattr(
+        commands, "judged", lambda handed_in, way, kept, console: done.append([one.name for one in handed_in]) or []
+    )
     monkeypatch.setattr("rlhf_course.demo.run_demo", lambda out: done.append("trained"))
     result = CliRunner().invoke(app, ["demo"], catch_exceptions=False)
     assert result.exit_code == 0

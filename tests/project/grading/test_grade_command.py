@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from fake_judge import FakeJudge, FakeLimits
 from handed_in import PATH, WORK, folder, zipped
+
 from rlhf_course.cli import main
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading import commands
@@ -42,7 +43,17 @@ def handed_in(tmp_path):
 
 
 def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, handed_in, tmp_path):
-    code, shown, _ = run("grade", "--each", handed_in, "--json", tmp_path / "out/r.json", "--html", tmp_path / "html", "--csv", tmp_path / "r.csv")
+    code, shown, _ = run(
+        "grade",
+        "--each",
+        handed_in,
+        "--json",
+        tmp_path / "out/r.json",
+        "--html",
+        tmp_path / "html",
+        "--csv",
+        tmp_path / "r.csv",
+    )
     assert code == 0
     assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["ada", "bob", "cy"] and "8 / 86" in shown
     assert str(tmp_path / "html" / "index.html") in shown.replace("\n", "")
@@ -134,7 +145,17 @@ def test_ctrl_c_says_how_much_is_done_and_how_to_go_on(run, handed_in, monkeypat
 
 
 def test_a_report_is_made_from_the_results_alone(run, handed_in, tmp_path):
-    run("grade", "--each", handed_in, "--json", tmp_path / "r.json", "--html", tmp_path / "a", "--csv", tmp_path / "a.csv")
+    run(
+        "grade",
+        "--each",
+        handed_in,
+        "--json",
+        tmp_path / "r.json",
+        "--html",
+        tmp_path / "a",
+        "--csv",
+        tmp_path / "a.csv",
+    )
     assert run("report", tmp_path / "r.json", "--html", tmp_path / "b", "--csv", tmp_path / "b.csv")[0] == 0
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
     assert len(pages) == 4
@@ -157,4 +178,7 @@ def test_a_report_of_nothing_is_bad_usage(run, tmp_path):
 
 def test_the_process_that_reads_strangers_files_loads_no_torch():
     code = "import sys, rlhf_course.cli, rlhf_course.grading.limits; print('torch' in sys.modules, 'distributed' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False", "False"]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "False",
+        "False",
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading import confinement, isolation
 from rlhf_course.grading.isolation import IsolationUnavailable, require
@@ -47,7 +48,7 @@ is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 
 def without_namespaces(*words: str) -> list[str]:
     """The words of a command that runs others where the system allows no namespaces."""
-    refuse = "for kind in user mnt pid; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done; exec \"$@\""
+    refuse = 'for kind in user mnt pid; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done; exec "$@"'
     return ["unshare", "--user", "--map-root-user", "bash", "-euc", refuse, "bash", *words]
 
 
@@ -86,7 +87,16 @@ def test_grading_exits_with_3_where_the_asked_isolation_cannot_be_had(tmp_path: 
     answers = tmp_path / "part1_rlhf"
     answers.mkdir()
     (answers / "normalize_reward.py").write_text("def normalize_reward(reward, eps=1e-5):\n    return reward\n")
-    grade = [sys.executable, "-c", "from rlhf_course.cli import main; main()", "grade", str(tmp_path), "--no-cache", "--workers", "1"]
+    grade = [
+        sys.executable,
+        "-c",
+        "from rlhf_course.cli import main; main()",
+        "grade",
+        str(tmp_path),
+        "--no-cache",
+        "--workers",
+        "1",
+    ]
     done = run(*without_namespaces(*grade))
     assert done.returncode == 3, done.stdout + done.stderr
     assert "namespaces" in done.stderr and "Traceback" not in done.stderr
@@ -99,7 +109,9 @@ def test_the_uid_level_is_refused_to_whoever_is_not_root():
 
 
 @is_root
-def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_hidden_tests(monkeypatch: pytest.MonkeyPatch):
+def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_hidden_tests(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with tempfile.TemporaryDirectory() as folder:
         hidden = Path(folder) / "tests" / "hidden"
         hidden.mkdir(parents=True)
@@ -116,7 +128,9 @@ def test_an_unknown_level_is_named():
         require("prison")
 
 
-ATTACKS = "exit_without_goodbye fork_bomb read_other_memory look_for_answers_on_disk network kill_everyone daemon".split()
+ATTACKS = (
+    ["exit_without_goodbye", "fork_bomb", "read_other_memory", "look_for_answers_on_disk", "network", "kill_everyone", "daemon"]
+)
 LEVELS = {
     "namespaces": as_other_user(*NOBODYS),
     "uid": as_other_user(),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fake_judge import FakeJudge, FakeLimits, kept_in
+
 from rlhf_course.errors import CourseError
 from rlhf_course.grading import keeping
 from rlhf_course.grading.submission import Submission
@@ -30,7 +31,9 @@ def test_a_result_is_found_by_its_answers_and_bears_the_name_and_warnings_of_who
     assert kept.find(bob) == RESULT.model_copy(update={"name": "bob", "warnings": ["judged by a fake"]})
 
 
-@pytest.mark.parametrize("files", [{}, {"get_logprobs.py": "x = 1\n"}, {**ADA.files, "trainer.py": "y = 3\n"}, {**ADA.files, "more.py": ""}])
+@pytest.mark.parametrize(
+    "files", [{}, {"get_logprobs.py": "x = 1\n"}, {**ADA.files, "trainer.py": "y = 3\n"}, {**ADA.files, "more.py": ""}]
+)
 def test_other_answers_are_not_taken_for_the_same(kept, files):
     assert kept.find(replace(ADA, files=files)) is None
 
@@ -42,7 +45,10 @@ def test_other_limits_isolation_or_judge_make_every_result_anew(tmp_path, kept, 
     assert kept_in(tmp_path).find(ADA) is None
 
 
-@pytest.mark.parametrize("place", ["tests/hidden/test_get_logprobs.py", "solutions/part1_rlhf/trainer.py", "grading/judge.py", "rl/memory.py"])
+@pytest.mark.parametrize(
+    "place",
+    ["tests/hidden/test_get_logprobs.py", "solutions/part1_rlhf/trainer.py", "grading/judge.py", "rl/memory.py"],
+)
 def test_a_change_of_the_suite_the_reference_or_the_judge_is_noticed(tmp_path, monkeypatch, place):
     path = tmp_path / place
     path.parent.mkdir(parents=True)
@@ -56,7 +62,11 @@ def test_a_change_of_the_suite_the_reference_or_the_judge_is_noticed(tmp_path, m
 
 def test_the_version_covers_the_hidden_suite_the_solutions_and_the_judge():
     names = {str(path.relative_to(keeping.REPOSITORY)) for path in keeping._files()}
-    assert {"solutions/part1_rlhf/trainer.py", "utils/rlhf_course/rl/trainer.py", "utils/rlhf_course/exercises.py"} <= names
+    assert {
+        "solutions/part1_rlhf/trainer.py",
+        "utils/rlhf_course/rl/trainer.py",
+        "utils/rlhf_course/exercises.py",
+    } <= names
     assert any(name.startswith("tests/hidden/") for name in names) and "utils/rlhf_course/grading/run.py" in names
 
 
@@ -71,7 +81,11 @@ def test_a_damaged_result_is_made_anew(tmp_path, kept, damage):
 
 def test_many_may_keep_the_same_result_at_once(tmp_path, kept):
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: (kept.keep(ADA, RESULT), kept.find(ADA) == RESULT or pytest.fail("half a result")), range(200)))
+        list(
+            threads.map(
+                lambda _: (kept.keep(ADA, RESULT), kept.find(ADA) == RESULT or pytest.fail("half a result")), range(200)
+            )
+        )
     assert [path.suffix for path in (tmp_path / "kept").rglob("*") if path.is_file()] == [".json"]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_judge import CountedJudge, FakeJudge, kept_in
+
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.keeping import KeptResults
 from rlhf_course.grading.pool import Pool
@@ -20,7 +21,14 @@ def submission(name: str, order: str = "", length: int = 3) -> Submission:
     return Submission(name, files, (f"a warning of {name}",))
 
 
-def graded(submissions, log: Path | None = None, workers: int = 2, kept: KeptResults | None = None, patience: float = 60, done=lambda result: None):
+def graded(
+    submissions,
+    log: Path | None = None,
+    workers: int = 2,
+    kept: KeptResults | None = None,
+    patience: float = 60,
+    done=lambda result: None,
+):
     with Pool(partial(FakeJudge, log), workers, patience) as pool:
         return grade_all(submissions, pool, kept, done)
 
@@ -40,7 +48,10 @@ def test_a_worker_that_dies_once_costs_nobody_a_mark(tmp_path):
     assert (tmp_path / "log").read_text().split().count("b") == 2
 
 
-@pytest.mark.parametrize(("order", "words"), [("die", "ended the judge's process"), ("hang", "never came to an end"), ("fail", "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [("die", "ended the judge's process"), ("hang", "never came to an end"), ("fail", "ZeroDivisionError")],
+)
 def test_a_submission_that_brings_its_worker_down_twice_is_an_error_and_the_others_are_graded(order, words):
     results = graded([submission("a"), submission("b", order), submission("c")], patience=1)
     assert [result.score for result in results] == [3, 0, 3]

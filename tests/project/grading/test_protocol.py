@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
+
 from rlhf_course.grading.protocol import DTYPES, Caps, Garbled, Gone, Late, receive, send
 from rlhf_course.grading.values import Packer, unpack
 
@@ -39,7 +40,11 @@ def framed(message: object, data: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 def test_a_tensor_of_each_dtype_arrives_as_it_was_sent(wire, dtype: torch.dtype):
-    sent = [torch.tensor([[0, 1, 1], [1, 0, 1]]).to(dtype), torch.tensor(1).to(dtype), torch.zeros(3, 0, 2, dtype=dtype)]
+    sent = [
+        torch.tensor([[0, 1, 1], [1, 0, 1]]).to(dtype),
+        torch.tensor(1).to(dtype),
+        torch.zeros(3, 0, 2, dtype=dtype),
+    ]
     send(wire[0], {"a": 1}, sent)
     body, arrived = receive(wire[1], CAPS)
     assert body == {"a": 1}
@@ -107,8 +112,16 @@ def test_whoever_takes_nothing_is_late(wire):
 
 
 PLAIN = some.recursive(
-    some.none() | some.booleans() | some.integers(-(2**70), 2**70) | some.floats(allow_nan=False) | some.text(max_size=5),
-    lambda inner: some.lists(inner, max_size=3) | some.tuples(inner, inner) | some.dictionaries(some.text(max_size=3), inner, max_size=3),
+    some.none()
+    | some.booleans()
+    | some.integers(-(2**70), 2**70)
+    | some.floats(allow_nan=False)
+    | some.text(max_size=5),
+    lambda inner: (
+        some.lists(inner, max_size=3)
+        | some.tuples(inner, inner)
+        | some.dictionaries(some.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -134,7 +147,11 @@ def test_json_that_no_packer_made_becomes_data_or_is_refused(node):
         value = unpack(node, [torch.zeros(2)])
     except Garbled:
         return
-    assert value is None or isinstance(value, int | str | list | tuple | dict | torch.Tensor) or type(value).__mro__[1].__name__ == "Foreign"
+    assert (
+        value is None
+        or isinstance(value, int | str | list | tuple | dict | torch.Tensor)
+        or type(value).__mro__[1].__name__ == "Foreign"
+    )
 
 
 def test_a_tensor_that_occurs_twice_is_sent_once_and_stays_one():

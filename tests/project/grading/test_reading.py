@@ -12,6 +12,7 @@ import pytest
 from handed_in import FILE, OTHER, PATH, STUB, WORK, cell, folder, notebook, read, said, special, tarred, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import BY_NAME
 from rlhf_course.grading import reading, sources
@@ -55,12 +56,20 @@ def test_a_link_to_a_submission_is_followed(tmp_path):
 
 
 def test_a_notebook_alone_gives_its_cells(tmp_path):
-    path = folder(tmp_path, {"05.ipynb": notebook("x = 1", "\n" + cell(WORK), cell(stub_of(BY_NAME["get_logprobs"]), "get_logprobs"))}) / "05.ipynb"
+    path = (
+        folder(
+            tmp_path,
+            {"05.ipynb": notebook("x = 1", "\n" + cell(WORK), cell(stub_of(BY_NAME["get_logprobs"]), "get_logprobs"))},
+        )
+        / "05.ipynb"
+    )
     submission = read(path)
     assert submission.files == {FILE: WORK} and not submission.warnings
 
 
-@pytest.mark.parametrize("file", [None, STUB, STUB.replace("\n", "  \r\n"), ""], ids=["missing", "stub", "stub from Windows", "empty"])
+@pytest.mark.parametrize(
+    "file", [None, STUB, STUB.replace("\n", "  \r\n"), ""], ids=["missing", "stub", "stub from Windows", "empty"]
+)
 def test_a_cell_stands_in_for_a_file_without_work(tmp_path, file):
     files = {"05.ipynb": notebook(cell(WORK))} | ({} if file is None else {PATH: file})
     submission = read(folder(tmp_path, files))
@@ -71,11 +80,15 @@ def test_a_cell_stands_in_for_a_file_without_work(tmp_path, file):
 def test_a_file_with_work_wins_over_its_cell_and_the_difference_is_said(tmp_path):
     submission = read(folder(tmp_path, {PATH: WORK, "05.ipynb": notebook(cell(OTHER))}))
     assert submission.files == FILES_BELOW
-    assert said(submission) == "compute_advantages: compute_advantages.py and the cell in 05.ipynb differ; the file was graded"
+    assert (
+        said(submission)
+        == "compute_advantages: compute_advantages.py and the cell in 05.ipynb differ; the file was graded"
+    )
 
 
-
-@pytest.mark.parametrize("other", [STUB, WORK, WORK.replace("\n", " \n") + "\n\n"], ids=["stub", "same", "same but for blanks"])
+@pytest.mark.parametrize(
+    "other", [STUB, WORK, WORK.replace("\n", " \n") + "\n\n"], ids=["stub", "same", "same but for blanks"]
+)
 def test_a_cell_that_adds_nothing_to_the_file_is_no_matter(tmp_path, other):
     submission = read(folder(tmp_path, {PATH: WORK, "05.ipynb": notebook(cell(other))}))
     assert submission.files == FILES_BELOW and not submission.warnings
@@ -95,7 +108,9 @@ def test_the_last_of_several_cells_with_work_counts_and_is_named(tmp_path):
 
 def test_a_cell_in_the_notebook_that_teaches_the_exercise_comes_before_others(tmp_path):
     home, other = "05_advantages_and_memory.ipynb", "09_sentiment.ipynb"
-    submission = read(folder(tmp_path, {home: notebook(cell(WORK)), other: notebook(cell(OTHER)), "a.ipynb": notebook(cell(OTHER))}))
+    submission = read(
+        folder(tmp_path, {home: notebook(cell(WORK)), other: notebook(cell(OTHER)), "a.ipynb": notebook(cell(OTHER))})
+    )
     assert submission.files == FILES_BELOW and home in said(submission)
 
 
@@ -105,7 +120,11 @@ def test_a_cell_that_was_copied_unchanged_is_no_matter(tmp_path):
 
 
 def test_a_cell_that_lost_its_magic_is_known_by_its_metadata(tmp_path):
-    bare = {"cell_type": "code", "source": WORK.splitlines(keepends=True), "metadata": {"nbgrader": {"grade_id": "exercise-compute_advantages"}}}
+    bare = {
+        "cell_type": "code",
+        "source": WORK.splitlines(keepends=True),
+        "metadata": {"nbgrader": {"grade_id": "exercise-compute_advantages"}},
+    }
     submission = read(folder(tmp_path, {"05.ipynb": notebook(bare)}))
     assert submission.files == FILES_BELOW and "has lost its first line" in said(submission)
 
@@ -113,7 +132,10 @@ def test_a_cell_that_lost_its_magic_is_known_by_its_metadata(tmp_path):
 def test_of_several_folders_the_one_with_work_is_graded_and_the_others_are_named(tmp_path):
     submission = read(folder(tmp_path, {f"a/{PATH}": STUB, f"b/c/{PATH}": WORK, f"d/e/f/{PATH}": OTHER}))
     assert submission.files == FILES_BELOW
-    assert said(submission) == "several folders hold answers: b/c/part1_rlhf was graded, not a/part1_rlhf, d/e/f/part1_rlhf"
+    assert (
+        said(submission)
+        == "several folders hold answers: b/c/part1_rlhf was graded, not a/part1_rlhf, d/e/f/part1_rlhf"
+    )
 
 
 def test_in_a_clone_of_the_course_the_solutions_are_not_taken_for_the_learners_work(tmp_path):
@@ -128,8 +150,17 @@ def test_answers_beside_each_other_without_their_folder_are_found(tmp_path):
 
 @pytest.mark.parametrize("place", ["__MACOSX", ".ipynb_checkpoints", "part1_rlhf/.history", ".venv/lib", "__pycache__"])
 def test_what_programs_leave_behind_is_not_taken_for_work(tmp_path, place):
-    files = {PATH: WORK, f"{place}/{PATH}": OTHER, f"{place}/._{FILE}": b"\0", f"{place}/05.ipynb": notebook(cell(OTHER))}
-    for path in (folder(tmp_path / "ada", files), zipped(tmp_path / "ada.zip", files), tarred(tmp_path / "ada.tar", files)):
+    files = {
+        PATH: WORK,
+        f"{place}/{PATH}": OTHER,
+        f"{place}/._{FILE}": b"\0",
+        f"{place}/05.ipynb": notebook(cell(OTHER)),
+    }
+    for path in (
+        folder(tmp_path / "ada", files),
+        zipped(tmp_path / "ada.zip", files),
+        tarred(tmp_path / "ada.tar", files),
+    ):
         submission = read(path)
         assert submission.files == FILES_BELOW and not submission.warnings
 
@@ -152,7 +183,9 @@ def unreadable(path: Path, *words: str) -> None:
 
 def test_an_archive_in_an_archive_is_refused(tmp_path):
     inner = zipped(tmp_path / "inner.zip", FILES).read_bytes()
-    unreadable(zipped(tmp_path / "ada.zip", {"work/inner.zip": inner}), "an archive inside (work/inner.zip)", "unpack it")
+    unreadable(
+        zipped(tmp_path / "ada.zip", {"work/inner.zip": inner}), "an archive inside (work/inner.zip)", "unpack it"
+    )
     unreadable(tarred(tmp_path / "ada.tar.gz", {"inner.zip": inner}), "an archive inside")
     unreadable(folder(tmp_path / "two", {"a.zip": inner, "b.rar": b"Rar!"}), "an archive inside (a.zip)")
 
@@ -195,7 +228,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 # Hostile archives.
 
 
-@pytest.mark.parametrize("name", ["../" + PATH, "/" + PATH, "a/../../" + PATH, "..\\part1_rlhf\\" + FILE, "C:\\part1_rlhf\\" + FILE])
+@pytest.mark.parametrize(
+    "name", ["../" + PATH, "/" + PATH, "a/../../" + PATH, "..\\part1_rlhf\\" + FILE, "C:\\part1_rlhf\\" + FILE]
+)
 def test_paths_that_leave_the_archive_are_refused(tmp_path, name):
     (tmp_path / "box").mkdir()
     for path in (zipped(tmp_path / "box/ada.zip", {name: WORK}), tarred(tmp_path / "box/ada.tar", {name: WORK})):
@@ -226,7 +261,9 @@ def test_links_of_a_zip_are_passed_over(tmp_path):
 
 
 def test_links_in_a_folder_are_not_followed(tmp_path):
-    folder(tmp_path, {"secret/part1_rlhf/get_logprobs.py": WORK, "secret/key.py": "KEY = 1\n", "ada/part1_rlhf/a.py": WORK})
+    folder(
+        tmp_path, {"secret/part1_rlhf/get_logprobs.py": WORK, "secret/key.py": "KEY = 1\n", "ada/part1_rlhf/a.py": WORK}
+    )
     (tmp_path / "ada" / PATH).symlink_to(tmp_path / "secret" / "key.py")
     (tmp_path / "ada" / "more").symlink_to(tmp_path / "secret", target_is_directory=True)
     (tmp_path / "ada" / "round").symlink_to(tmp_path / "ada", target_is_directory=True)
@@ -250,7 +287,9 @@ def test_a_zip_that_lies_about_a_files_size_is_read_no_further_than_the_cap(tmp_
 
 def test_a_tar_that_unpacks_without_end_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "LARGEST_ARCHIVE", 3_000_000)
-    unreadable(tarred(tmp_path / "ada.tar.gz", {"weights.bin": bytes(9_000_000), PATH: WORK}), "unpacks to more than 3 MB")
+    unreadable(
+        tarred(tmp_path / "ada.tar.gz", {"weights.bin": bytes(9_000_000), PATH: WORK}), "unpacks to more than 3 MB"
+    )
 
 
 def test_a_sparse_file_is_not_filled_in(tmp_path, monkeypatch):
@@ -265,7 +304,11 @@ def test_a_sparse_file_is_not_filled_in(tmp_path, monkeypatch):
 def test_too_many_files_are_refused_in_a_folder_and_in_every_archive(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "MOST_FILES", 30)
     many = {f"{number}.txt": "" for number in range(40)} | FILES
-    for path in (folder(tmp_path / "ada", many), zipped(tmp_path / "ada.zip", many), tarred(tmp_path / "ada.tar", many)):
+    for path in (
+        folder(tmp_path / "ada", many),
+        zipped(tmp_path / "ada.zip", many),
+        tarred(tmp_path / "ada.tar", many),
+    ):
         unreadable(path, "more than 30 files")
 
 
@@ -286,7 +329,11 @@ def test_files_beside_the_answers_are_left_out_where_they_are_too_much_or_cannot
     monkeypatch.setattr(reading, "_MOST_BESIDE", 500)
     (tmp_path / "part1_rlhf").mkdir()
     (tmp_path / "part1_rlhf" / os.fsdecode(b"\xff.py")).write_text(WORK)
-    submission = read(folder(tmp_path, {PATH: WORK, "part1_rlhf/a\\b.py": WORK, "part1_rlhf/big.py": "#" * 450, "part1_rlhf/ok.py": WORK}))
+    submission = read(
+        folder(
+            tmp_path, {PATH: WORK, "part1_rlhf/a\\b.py": WORK, "part1_rlhf/big.py": "#" * 450, "part1_rlhf/ok.py": WORK}
+        )
+    )
     assert submission.files == {FILE: WORK, "ok.py": WORK} and len(submission.warnings) == 3
 
 
@@ -348,7 +395,17 @@ def test_half_characters_of_a_notebook_can_be_written_to_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[", "[]", "null", "[" * 100_000, '{"cells": 1}', '{"cells": [1, null, {}, {"cell_type": "code"}]}', '{"worksheets": [3]}', "\xff"],
+    [
+        "",
+        "[",
+        "[]",
+        "null",
+        "[" * 100_000,
+        '{"cells": 1}',
+        '{"cells": [1, null, {}, {"cell_type": "code"}]}',
+        '{"worksheets": [3]}',
+        "\xff",
+    ],
 )
 def test_a_broken_notebook_leaves_the_files_beside_it_graded(tmp_path, text):
     submission = read(folder(tmp_path, {PATH: WORK, "a.ipynb": text.encode("latin-1")}))
@@ -356,7 +413,10 @@ def test_a_broken_notebook_leaves_the_files_beside_it_graded(tmp_path, text):
 
 
 def test_a_notebook_of_an_old_format_is_read(tmp_path):
-    old = {"worksheets": [{"cells": [{"cell_type": "code", "input": cell(WORK).splitlines(keepends=True)}]}], "nbformat": 3}
+    old = {
+        "worksheets": [{"cells": [{"cell_type": "code", "input": cell(WORK).splitlines(keepends=True)}]}],
+        "nbformat": 3,
+    }
     assert read(folder(tmp_path, {"a.ipynb": json.dumps(old)})).files == FILES_BELOW
 
 
@@ -367,8 +427,12 @@ def test_a_cell_for_no_exercise_is_mentioned(tmp_path):
 
 anything = st.recursive(
     st.none() | st.integers() | st.text(max_size=20) | st.just(cell(WORK)) | st.just("code"),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["cells", "cell_type", "source", "metadata", "nbgrader", "grade_id", "worksheets"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["cells", "cell_type", "source", "metadata", "nbgrader", "grade_id", "worksheets"]), inner
+        )
+    ),
     max_leaves=15,
 )
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -392,7 +456,13 @@ def test_no_damage_stops_the_reading(tmp_path, noise, name, data):
         archive.writestr(PATH, WORK)
     whole = packed.getvalue()
     at = data.draw(st.integers(0, len(whole)))
-    path.write_bytes(data.draw(st.sampled_from([noise, whole[:at] + noise + whole[at:], whole[:at], b"\x1f\x8b" + noise, b"PK\x03\x04" + noise])))
+    path.write_bytes(
+        data.draw(
+            st.sampled_from(
+                [noise, whole[:at] + noise + whole[at:], whole[:at], b"\x1f\x8b" + noise, b"PK\x03\x04" + noise]
+            )
+        )
+    )
     submission = read(tmp_path if name == PATH else path)
     for text in (*submission.files.values(), *submission.warnings):
         text.encode("utf-8")
@@ -415,7 +485,10 @@ def test_submissions_of_one_name_are_told_apart(tmp_path):
     assert [one.name for one in list_submissions([tmp_path / "ada", tmp_path / "ada.zip"], False)] == ["ada", "ada.zip"]
     names = [one.name for one in list_submissions([tmp_path / "x/notebooks", tmp_path / "y/notebooks"], False)]
     assert names == [str(tmp_path / "x/notebooks"), str(tmp_path / "y/notebooks")]
-    assert [one.name for one in list_submissions([tmp_path / "ada"] * 3, False)][1:] == [f"{tmp_path / 'ada'} (2)", f"{tmp_path / 'ada'} (3)"]
+    assert [one.name for one in list_submissions([tmp_path / "ada"] * 3, False)][1:] == [
+        f"{tmp_path / 'ada'} (2)",
+        f"{tmp_path / 'ada'} (3)",
+    ]
 
 
 def test_a_name_cannot_command_a_terminal_or_turn_the_writing_round(tmp_path):

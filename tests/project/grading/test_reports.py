@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fake_judge import FakeJudge
 from rich.console import Console
+
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading.pages import class_page, learner_page, write_pages
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
@@ -16,7 +17,9 @@ from rlhf_course.grading.submission import Submission
 from rlhf_course.grading.summary import summarise
 from rlhf_course.grading.tables import terminal_table, write_csv
 
-HOSTILE = "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"
+HOSTILE = (
+    "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"
+)
 MESSAGE = 'got <img src=x onerror="alert(1)">\nwanted 3'
 
 
@@ -24,10 +27,17 @@ def result(name: str, **statuses: str) -> SubmissionResult:
     """A result in which each exercise is passed but for those that are named."""
     whole = FakeJudge().grade(Submission(name, {exercise.file: "#" * 50 for exercise in EXERCISES}))
     for exercise, status in statuses.items():
-        test = Outcome(name="the reward is the last token's", points=3, status=status, message=MESSAGE if status != "missing" else "")
+        test = Outcome(
+            name="the reward is the last token's",
+            points=3,
+            status=status,
+            message=MESSAGE if status != "missing" else "",
+        )
         best = whole.exercises[exercise].max_score
         mistake = "The sign is turned: <Q> - V." if status == "failed" else None
-        whole.exercises[exercise] = ExerciseResult(score=best - 3, max_score=best, status=status, tests=[test], mistake=mistake)
+        whole.exercises[exercise] = ExerciseResult(
+            score=best - 3, max_score=best, status=status, tests=[test], mistake=mistake
+        )
         whole.score -= 3
     whole.seconds = 0.5 + len(statuses)
     return whole
@@ -140,7 +150,9 @@ def test_the_class_page_counts_and_names():
 def test_the_summary_says_who_is_stuck_where_and_what_went_wrong_most_often():
     summary = summarise(REPORT)
     by_name = {one.name: one for one in summary.exercises}
-    assert by_name["compute_advantages"].stuck == ["bob", "cy"] and by_name["compute_advantages"].pass_rate == pytest.approx(0.6)
+    assert by_name["compute_advantages"].stuck == ["bob", "cy"] and by_name[
+        "compute_advantages"
+    ].pass_rate == pytest.approx(0.6)
     assert by_name["RLHFTrainer"].next == ["dee"] and by_name["RLHFTrainer"].minutes == "40-60"
     assert by_name["get_optimizer"].counts == {"passed": 4, "failed": 0, "error": 1, "timeout": 0, "missing": 0}
     assert summary.finished == ["ada"]
@@ -171,7 +183,11 @@ def test_the_csv_holds_a_row_a_submission_and_no_formula(tmp_path):
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["score"] for row in rows] == ["86", "80", "80", "80", "83", "86"]
-    assert rows[1]["compute_advantages"] == "5" and rows[1]["get_logprobs status"] == "timeout" and rows[1]["percent"] == "93.0"
+    assert (
+        rows[1]["compute_advantages"] == "5"
+        and rows[1]["get_logprobs status"] == "timeout"
+        and rows[1]["percent"] == "93.0"
+    )
     assert rows[5]["name"] == "'=HYPERLINK(1)" and rows[5]["warnings"] == "'@x | line\nbreak"
     assert list(rows[0])[:6] == ["name", "score", "max_score", "percent", "seconds", "warnings"]
 

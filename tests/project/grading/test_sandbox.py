@@ -3,6 +3,7 @@
 import pytest
 import torch
 from doubles import normal
+
 from rlhf_course.code import SOLUTIONS
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.grading.answers import AnswerError
@@ -76,9 +77,8 @@ def test_texts_numbers_and_nested_results_come_as_they_are(judge: Judge):
 
 def test_an_exception_is_told_by_its_class_and_the_learners_line_alone(judge: Judge):
     text = "SECRET = 5\n\n\ndef normalize_reward(reward, eps=1e-5):\n    raise KeyError(f'{SECRET} {reward}')\n"
-    with judge.answers(submission(normalize_reward=text)) as answers:
-        with pytest.raises(AnswerError) as caught:
-            answers.answer("normalize_reward")(torch.ones(3))
+    with judge.answers(submission(normalize_reward=text)) as answers, pytest.raises(AnswerError) as caught:
+        answers.answer("normalize_reward")(torch.ones(3))
     assert caught.value.message == "KeyError, at line 5 of normalize_reward.py"
     assert caught.value.exception == ("KeyError", "LookupError", "Exception") and caught.value.kind == "error"
 
@@ -91,9 +91,8 @@ def test_a_file_that_does_not_parse_is_told_by_its_line(judge: Judge):
 
 def test_a_stub_is_a_missing_answer(judge: Judge):
     text = "def normalize_reward(reward, eps=1e-5):\n    raise NotImplementedError('write this part')\n"
-    with judge.answers(submission(normalize_reward=text)) as answers:
-        with pytest.raises(AnswerError) as caught:
-            answers.answer("normalize_reward")(torch.ones(3))
+    with judge.answers(submission(normalize_reward=text)) as answers, pytest.raises(AnswerError) as caught:
+        answers.answer("normalize_reward")(torch.ones(3))
     assert caught.value.kind == "missing"
 
 
@@ -139,7 +138,9 @@ def normalize_reward(reward, eps=1e-5):
 """
 
 
-def test_a_sandbox_sees_its_own_files_processes_and_network_and_has_no_rights(judge: Judge, monkeypatch: pytest.MonkeyPatch):
+def test_a_sandbox_sees_its_own_files_processes_and_network_and_has_no_rights(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("SECRET_TOKEN", "secret")
     with judge.answers(submission(normalize_reward=VIEW)) as answers:
         seen = answers.answer("normalize_reward")(torch.ones(2))
@@ -154,7 +155,9 @@ def test_a_sandbox_sees_its_own_files_processes_and_network_and_has_no_rights(ju
 
 
 def test_an_answers_sandbox_holds_no_other_answer_but_the_trainers_holds_the_references(judge: Judge):
-    listing = "import os\n\n\nclass RLHFTrainer:\n    def __init__(self, args):\n        raise [ValueError, KeyError][{}]()\n"
+    listing = (
+        "import os\n\n\nclass RLHFTrainer:\n    def __init__(self, args):\n        raise [ValueError, KeyError][{}]()\n"
+    )
     condition = "open('part1_rlhf/normalize_reward.py').read().count('MINE') + os.path.exists('part1_rlhf/nothing.py')"
     files = submission(trainer=listing.format(condition), normalize_reward="MINE = 1\n").files
     with judge.answers(Submission("test", files)) as answers:

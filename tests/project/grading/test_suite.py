@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.answers import AnswerError, LocalAnswers
 from rlhf_course.grading.expect import expect
@@ -41,7 +42,9 @@ def raising(error):
 
 
 def test_the_same_answers_have_the_same_results_each_time():
-    wrong = LocalAnswers({"normalize_reward": lambda reward, eps=1e-5: (reward - reward.mean()) / (reward.std() + 1e-5)})
+    wrong = LocalAnswers(
+        {"normalize_reward": lambda reward, eps=1e-5: (reward - reward.mean()) / (reward.std() + 1e-5)}
+    )
     first, second = (run_suite(wrong, ["normalize_reward"]) for _ in range(2))
     assert first == second
     assert {one.status for one in first["normalize_reward"]} == {"passed", "failed"}
@@ -85,7 +88,15 @@ def test_a_driver_that_gives_anything_at_all_earns_nothing_and_stops_nothing(exe
         def __getattr__(self, name):
             return lambda **inputs: self.given
 
-    for given in (None, [], {}, 7, "passed", {"head": [], "calls": [], "phases": [], "kind": ["AdamW"]}, torch.zeros(3)):
+    for given in (
+        None,
+        [],
+        {},
+        7,
+        "passed",
+        {"head": [], "calls": [], "phases": [], "kind": ["AdamW"]},
+        torch.zeros(3),
+    ):
         results = results_of(Driven(given), exercise)
         assert not any(one.status == "passed" for one in results)
         assert all(one.message.startswith(UNUSABLE) if one.status == "error" else one.message for one in results)
@@ -106,7 +117,9 @@ def test_an_exception_is_told_by_its_type_and_the_learners_own_line(tmp_path):
     results = run_suite(answers, ["normalize_reward", "calc_kl_penalty", "get_logprobs"])
     assert {one.message for one in results["normalize_reward"]} == {"ValueError, at line 3 of normalize_reward.py"}
     assert {one.message for one in results["calc_kl_penalty"]} == {"SyntaxError, at line 1 of calc_kl_penalty.py"}
-    assert {(one.status, one.message) for one in results["get_logprobs"]} == {("missing", "there is no get_logprobs.py")}
+    assert {(one.status, one.message) for one in results["get_logprobs"]} == {
+        ("missing", "there is no get_logprobs.py")
+    }
 
 
 def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
@@ -130,7 +143,17 @@ def test_a_test_that_does_not_say_what_it_is_worth_is_refused(tmp_path):
 def test_an_instructor_can_run_the_tests_by_hand():
     chosen = [str(HIDDEN / "test_normalize_reward.py"), str(HIDDEN / "test_compute_advantages.py")]
     for folder, code in (("solutions", 0), ("notebooks", 1)):
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, "--answers", str(ROOT / folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *chosen,
+            "--answers",
+            str(ROOT / folder),
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == code, done.stdout + done.stderr
 

@@ -1,6 +1,6 @@
 """Answers to the tasks of the bonus notebook, right and wrong, as the text of their cells."""
 
-GAE = '''
+GAE = """
 @torch.no_grad()
 def gae(values, rewards, prefix_len, lam=0.95):
     q = torch.cat([values[:, prefix_len:-1], rewards[:, None]], 1)
@@ -11,8 +11,8 @@ def gae(values, rewards, prefix_len, lam=0.95):
         following = deltas[:, t] + lam * following
         advantages[:, t] = following
     return advantages
-'''
-GRPO = '''
+"""
+GRPO = """
 def group_advantages(rewards, gen_len, eps=1e-5):
     normalised = (rewards - rewards.mean()) / (rewards.std() + eps)
     return normalised[:, None].expand(-1, gen_len)
@@ -21,7 +21,7 @@ def group_advantages(rewards, gen_len, eps=1e-5):
 def k3_estimate(logprobs, ref_logprobs):
     d = ref_logprobs - logprobs
     return d.exp() - d - 1
-'''
+"""
 WRONG = {
     "gae": [
         GAE.replace("lam * following", "following"),

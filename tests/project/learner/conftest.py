@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from learners import NOTEBOOKS, SOLUTIONS, Kernel
+
 from rlhf_course import use_code
 from rlhf_course.code import PACKAGE
 

@@ -5,12 +5,20 @@ import pytest
 from bonus_answers import GAE, GRPO, WRONG
 from learners import NOTEBOOKS
 
-TASKS = {"gae": ("def test_gae", "gae_passed"), "group_advantages": ("def test_group", "groups_passed"), "k3_estimate": ("def test_group", "k3_passed")}
+TASKS = {
+    "gae": ("def test_gae", "gae_passed"),
+    "group_advantages": ("def test_group", "groups_passed"),
+    "k3_estimate": ("def test_group", "k3_passed"),
+}
 
 
 def attempted(task: str, answer: str | None, capsys) -> tuple[bool, str]:
     """Whether the notebook's test passed an answer (None: the notebook's own empty one), and what it printed of it."""
-    cells = [cell.source for cell in nbformat.read(NOTEBOOKS / "10_bonus.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    cells = [
+        cell.source
+        for cell in nbformat.read(NOTEBOOKS / "10_bonus.ipynb", as_version=4).cells
+        if cell.cell_type == "code"
+    ]
     test, verdict = TASKS[task]
     number = next(number for number, cell in enumerate(cells) if test in cell)
     names: dict = {}

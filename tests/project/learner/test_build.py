@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from learners import learner_environment
+
 from rlhf_course.building.build import assignment_files, fingerprint
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import with_runs
@@ -43,7 +44,9 @@ def only(root: Path, *names: str) -> None:
     """Cut the list of exercises down, so that a build takes seconds."""
     path = root / "utils/rlhf_course/exercises.py"
     lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("    Exercise(") or any(f'"{name}"' in line for name in names)]
+    kept = [
+        line for line in lines if not line.startswith("    Exercise(") or any(f'"{name}"' in line for name in names)
+    ]
     path.write_text("".join(kept))
 
 
@@ -62,7 +65,13 @@ def test_solutions_are_cut_at_the_marks_and_indentation_is_kept():
 
 
 @pytest.mark.parametrize(
-    "text", ["x = 1\n", "### BEGIN SOLUTION\n", "### END SOLUTION\n", "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION\n"]
+    "text",
+    [
+        "x = 1\n",
+        "### BEGIN SOLUTION\n",
+        "### END SOLUTION\n",
+        "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION\n",
+    ],
 )
 def test_marks_that_do_not_pair_up_are_refused(text):
     with pytest.raises(CourseError, match="a.py"):
@@ -121,8 +130,16 @@ def test_cells_are_filled_and_carry_nbgraders_metadata(tmp_path):
     assert exercise.metadata.nbgrader == {
         "grade": False, "grade_id": "exercise-calc_kl_penalty", "locked": False, "schema_version": 3, "solution": True, "task": False
     }  # fmt: skip
-    assert (check.metadata.nbgrader.grade, check.metadata.nbgrader.locked, check.metadata.nbgrader.points) == (True, True, 8)
-    assert (manual.cell_type, manual.metadata.nbgrader.solution, manual.metadata.nbgrader.points) == ("markdown", True, 2)
+    assert (check.metadata.nbgrader.grade, check.metadata.nbgrader.locked, check.metadata.nbgrader.points) == (
+        True,
+        True,
+        8,
+    )
+    assert (manual.cell_type, manual.metadata.nbgrader.solution, manual.metadata.nbgrader.points) == (
+        "markdown",
+        True,
+        2,
+    )
     assert manual.source == "Your ideas.\n\n*Your answer here.*"
     assert "Expected output" in table.outputs[0].data["text/plain"]
     assert table.outputs[1].data["text/plain"] == "1 2 3"
@@ -145,7 +162,9 @@ def test_an_output_that_spoils_a_prediction_is_folded_and_keeps_its_text_for_pap
 
 
 def test_a_cells_id_stays_when_another_cell_comes(tmp_path):
-    before = nbformat.reads(build_notebook(markdown(tmp_path, CELLS.replace(' alt="A curve that \\"rises\\"."', "")), STUBS), as_version=4)
+    before = nbformat.reads(
+        build_notebook(markdown(tmp_path, CELLS.replace(' alt="A curve that \\"rises\\"."', "")), STUBS), as_version=4
+    )
     text = "New words.\n\n```python\n0\n```\n\n" + CELLS.replace(' alt="A curve that \\"rises\\"."', "")
     after = nbformat.reads(build_notebook(markdown(tmp_path, text), STUBS), as_version=4)
     assert {cell.id for cell in before.cells[1:]} < {cell.id for cell in after.cells}
@@ -190,7 +209,9 @@ def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
     assert all("### BEGIN SOLUTION" in cell.source for cell in graded)
     cleared, _ = ClearSolutions(**CLEAR_SOLUTIONS).preprocess(solved, {})
     built = nbformat.read(REPOSITORY / "notebooks" / f"{source.stem}.ipynb", as_version=4)
-    assert [(cell.source, cell.metadata) for cell in cleared.cells] == [(cell.source, cell.metadata) for cell in built.cells]
+    assert [(cell.source, cell.metadata) for cell in cleared.cells] == [
+        (cell.source, cell.metadata) for cell in built.cells
+    ]
 
 
 def test_an_assignments_folder_holds_solutions_in_its_notebooks_alone():
@@ -224,7 +245,9 @@ def test_every_expected_output_is_there():
 
 def test_outputs_can_be_made_of_runs_that_are_finished(tmp_path):
     wanted = ["collapse", "periods", "sentiment", "sentiment-neg"]
-    cells = [cell.source for path in BUILT for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    cells = [
+        cell.source for path in BUILT for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    ]
     with pytest.raises(CourseError, match="rlhf-course train --run collapse"):
         [with_runs(cell, tmp_path) for cell in cells]
     for name in wanted:
@@ -270,7 +293,14 @@ def test_a_second_build_tries_nothing_again_and_a_check_tries_everything(small_t
     assert run_build(small_tree, "--check").returncode == 1
 
 
-@pytest.mark.parametrize("path", ["tests/hidden/mistakes/normalize_reward.py", "utils/rlhf_course/checks/core.py", "solutions/part1_rlhf/trainer.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tests/hidden/mistakes/normalize_reward.py",
+        "utils/rlhf_course/checks/core.py",
+        "solutions/part1_rlhf/trainer.py",
+    ],
+)
 def test_what_data_is_made_from_changes_its_fingerprint(small_tree, path):
     exercise = next(one for one in EXERCISES if one.name == "normalize_reward")
     before = fingerprint(small_tree, exercise)
@@ -281,7 +311,9 @@ def test_what_data_is_made_from_changes_its_fingerprint(small_tree, path):
 @pytest.mark.slow
 def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
     bank = small_tree / "tests/hidden/mistakes/normalize_reward.py"
-    bank.write_text(bank.read_text() + '\n\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n')
+    bank.write_text(
+        bank.read_text() + '\n\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n'
+    )
     done = run_build(small_tree, "--check")
     assert done.returncode == 2
     assert "again and softmax of normalize_reward do the same" in done.stderr
@@ -353,7 +385,9 @@ def test_a_new_exercise_is_its_files_and_one_line_in_the_list(small_tree):
 
 def run_in(root: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, **learner_environment(), "PYTHONPATH": str(root / "utils")}
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=root, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=root, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done
 

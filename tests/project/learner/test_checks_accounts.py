@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from learners import answer_text, stub_text
+
 from rlhf_course import check, reset
 from rlhf_course.code import PACKAGE
 from rlhf_course.exercises import EXERCISES
@@ -35,11 +36,17 @@ def test_the_file_of_the_desk_is_checked_by_name(desk, capsys):
 
 def test_an_error_is_told_with_the_line_of_the_learners_own_file(desk):
     text = stub_text("compute_advantages")
-    write(desk, "compute_advantages", text.replace('raise NotImplementedError("write this part")', "return values + missing"))
+    write(
+        desk,
+        "compute_advantages",
+        text.replace('raise NotImplementedError("write this part")', "return values + missing"),
+    )
     result = check("compute_advantages")
     assert result.status == "error"
     line = text.splitlines().index('    raise NotImplementedError("write this part")') + 1
-    assert any(f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in one for one in result.lines)
+    assert any(
+        f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in one for one in result.lines
+    )
     assert any("NameError" in one for one in result.lines)
     assert len(result.lines) < 12
 
@@ -182,7 +189,9 @@ def test_a_file_changed_by_hand_is_checked_as_it_is_now(desk, capsys):
 
 def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
     whole, stub = answer_text("HookedTransformerWithValueHead"), stub_text("HookedTransformerWithValueHead")
-    half = stub.replace('raise NotImplementedError("write this part")', whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1)
+    half = stub.replace(
+        'raise NotImplementedError("write this part")', whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1
+    )
     write(desk, "value_head", half + "\n")
     result = check("HookedTransformerWithValueHead")
     assert result.status == "not attempted"
@@ -190,7 +199,9 @@ def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
 
 
 @pytest.mark.parametrize("execution", ["autograde", "validate"])
-def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_means_full_marks(desk, monkeypatch, execution):
+def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_means_full_marks(
+    desk, monkeypatch, execution
+):
     monkeypatch.setenv("NBGRADER_EXECUTION", execution)
     with pytest.raises(AssertionError, match="calc_kl_penalty: not attempted"):
         check("calc_kl_penalty")

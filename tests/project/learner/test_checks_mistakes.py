@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from rlhf_course import use_code
 from rlhf_course.building.bank import answers_in
 from rlhf_course.checks.core import mistakes_of
@@ -84,12 +85,17 @@ def test_nothing_that_learners_receive_holds_code_of_an_answer_or_of_a_mistake()
     bank = [path for folder in ("mistakes", "variants", "wrong") for path in (HIDDEN / folder).glob("*.py")]
     secret = solution_lines().union(*(code_lines(path.read_text()) for path in bank))
     shipped = [path for path in (REPOSITORY / "utils/rlhf_course/checks").rglob("*") if path.suffix in (".py", ".json")]
-    shipped += [*(REPOSITORY / "utils/rlhf_course/notebook").rglob("*.py"), *(REPOSITORY / "notebooks" / PACKAGE).glob("*.py")]
+    shipped += [
+        *(REPOSITORY / "utils/rlhf_course/notebook").rglob("*.py"),
+        *(REPOSITORY / "notebooks" / PACKAGE).glob("*.py"),
+    ]
     shipped += (REPOSITORY / "notebooks").glob("*.ipynb")
     for path in shipped:
         text = path.read_text()
         if path.suffix == ".ipynb":
-            text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+            text = "\n".join(
+                "".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+            )
         elif path.suffix == ".json":
             text = "\n".join(strings_in(json.loads(text)))
         lines = {" ".join(line.split()) for line in text.splitlines()}
@@ -105,7 +111,11 @@ def strings_in(value) -> list[str]:
 
 
 def test_given_code_holds_no_solution_line_but_those_that_call_given_functions():
-    given = {" ".join(line.split()) for path in (REPOSITORY / "utils/rlhf_course/rl").glob("*.py") for line in path.read_text().splitlines()}
+    given = {
+        " ".join(line.split())
+        for path in (REPOSITORY / "utils/rlhf_course/rl").glob("*.py")
+        for line in path.read_text().splitlines()
+    }
     for exercise in EXERCISES:
         if exercise.name == "RLHFTrainer":
             continue  # its calls of given functions are written alike in the given loop

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from learners import answer_text, stub_text
+
 from rlhf_course import RLHFArgs, open_training, passed, train_run
-from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.notebook.gate import estimate
 from rlhf_course.rl import profiles
 
@@ -61,7 +62,9 @@ MEASURED = json.loads((REPOSITORY / "benchmarks/results/profiles.json").read_tex
 def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name):
     measured = MEASURED[name]
     profile = "laptop" if "embedded" in name else "gpu"
-    args = RLHFArgs.for_profile(profile, "sentiment" if "sentiment" in name else "periods", batch_size=measured["texts"])
+    args = RLHFArgs.for_profile(
+        profile, "sentiment" if "sentiment" in name else "periods", batch_size=measured["texts"]
+    )
     cost = estimate(args, threads=1)
     assert cost.gigabytes == pytest.approx(measured["peak_gigabytes"], rel=0.4)
     if "embedded" in name:  # of GPT-2 there are too few texts for its time to say anything

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from learners import answer_text, learner_environment
+
 from rlhf_course import check, compare, hint, predict, progress
 from rlhf_course.code import PACKAGE
 
@@ -108,5 +109,7 @@ def test_importing_the_course_loads_neither_torch_nor_ipython():
     import os
 
     program = "import sys, rlhf_course, rlhf_course.notebook; print([m for m in ('torch', 'IPython', 'transformer_lens') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **learner_environment()}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **learner_environment()}, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 import json
 
 from learners import answer_text, stub_text
+
 from rlhf_course.code import PACKAGE
 
 NAME = "calc_entropy_bonus"
@@ -77,7 +78,7 @@ def test_a_file_edited_outside_is_respected(desk, kernel):
     one.exercise(NAME, work(11))
     file(desk).write_text(work(99) + "\n")
     shown = one.exercise(NAME, work(12))
-    assert "not saved" in shown.output and f"--replace" in shown.output and "load(" in shown.output
+    assert "not saved" in shown.output and "--replace" in shown.output and "load(" in shown.output
     assert file(desk).read_text() == work(99) + "\n"
     assert one.value(f"{NAME}(0, 0, 0)") == "99"
 
@@ -129,7 +130,10 @@ def test_two_notebooks_open_at_once_do_not_clobber_each_other(desk, kernel):
     assert "not saved" in first.exercise(NAME, work(12)).output
     assert file(desk).read_text() == work(22) + "\n"
     # each may go on with its own exercise
-    assert "saved" in first.exercise("normalize_reward", "def normalize_reward(reward, eps=1e-5):\n    return reward").output
+    assert (
+        "saved"
+        in first.exercise("normalize_reward", "def normalize_reward(reward, eps=1e-5):\n    return reward").output
+    )
     state = json.loads((desk / PACKAGE / ".progress.json").read_text())
     assert {"calc_entropy_bonus", "normalize_reward"} <= state["exercises"].keys()
 
@@ -145,7 +149,9 @@ def test_other_names_and_other_arguments_are_refused_and_nothing_is_saved(desk, 
 
 def test_arguments_with_defaults_and_helpers_of_ones_own_are_welcome(desk, kernel):
     one = kernel()
-    text = f"def helper(x):\n    return x + 1\n\ndef {NAME}(logits, ent_coef, gen_len, base=2):\n    return helper(base)"
+    text = (
+        f"def helper(x):\n    return x + 1\n\ndef {NAME}(logits, ent_coef, gen_len, base=2):\n    return helper(base)"
+    )
     assert "saved" in one.exercise(NAME, text).output
     assert one.value(f"{NAME}(0, 0, 0)") == "3"
 
@@ -154,7 +160,7 @@ def test_a_cell_that_fails_when_it_loads_is_saved_and_says_where(desk, kernel):
     one = kernel()
     shown = one.exercise(NAME, work(1) + "\n\nmissing_name")
     assert shown.error is None
-    assert f"NameError" in shown.output and f"line 4 of part1_rlhf/{NAME}.py: missing_name" in shown.output
+    assert "NameError" in shown.output and f"line 4 of part1_rlhf/{NAME}.py: missing_name" in shown.output
     assert one.run(f"check({NAME})").error is None
 
 
@@ -216,6 +222,8 @@ def test_a_whole_exercise_from_stub_to_passed(desk, kernel):
     shown = one.run(f"check({NAME})")
     assert f"{NAME}: passed" in shown.output
     assert "2 hints not opened" in shown.output
-    assert "<check of calc_entropy_bonus: passed>" in shown.output  # a terminal shows the result; a notebook has it above
+    assert (
+        "<check of calc_entropy_bonus: passed>" in shown.output
+    )  # a terminal shows the result; a notebook has it above
     table = one.run("progress()").output
     assert "1 of 10 passed" in table

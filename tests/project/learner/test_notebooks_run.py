@@ -14,6 +14,7 @@ import pytest
 from bonus_answers import GAE, GRPO
 from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
 from nbclient import NotebookClient
+
 from rlhf_course.building.notebooks import build_notebook
 from rlhf_course.code import PACKAGE
 from rlhf_course.exercises import BY_NAME, EXERCISES
@@ -36,7 +37,9 @@ def handed_out(folder: Path) -> Path:
 def run(notebook: nbformat.NotebookNode, desk: Path) -> nbformat.NotebookNode:
     environment = {**os.environ, **learner_environment(), "RLHF_COURSE_SHORT": "1", "HF_HUB_OFFLINE": "1"}
     environment.pop("RLHF_COURSE_DESK", None)
-    NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(desk)}}).execute(env=environment)
+    NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(desk)}}).execute(
+        env=environment
+    )
     return notebook
 
 
@@ -108,14 +111,18 @@ class Executed(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, bool], Executed]]:
+def executed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path, bool], Executed]]:
     """Runs the notebooks that the chosen tests ask for, two at a time: each has a kernel of its own, which uses one core."""
     asked = [item.callspec.params for item in request.session.items if "executed" in getattr(item, "fixturenames", ())]
     runs: dict[tuple[Path, bool], Future] = {}
     with ThreadPoolExecutor(2) as pool:
         for params in asked:
             folder = tmp_path_factory.mktemp(params["path"].stem)
-            runs[params["path"], params["solved"]] = pool.submit(execute, params["path"], params["solved"], handed_out(folder))
+            runs[params["path"], params["solved"]] = pool.submit(
+                execute, params["path"], params["solved"], handed_out(folder)
+            )
         yield lambda path, solved: runs[path, solved].result()
         pool.shutdown(cancel_futures=True)
 
@@ -139,7 +146,7 @@ def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
             cell.source = GRPO
         assert "# run = GAETrainer" not in cell.source or cell.source.count("GAETrainer") == 2
         cell.source = cell.source.replace("train_grpo()", "train_grpo(phases=2, batch_size=8, gen_len=6)").replace(
-            "# run = GAETrainer(RLHFArgs.for_profile(run=\"periods\", total_phases=40)).train()",
+            '# run = GAETrainer(RLHFArgs.for_profile(run="periods", total_phases=40)).train()',
             "settings = dict(total_phases=2, warmup_steps=0, batch_size=8, gen_len=6)\n"
             "    print('trained', len(GAETrainer(RLHFArgs.for_profile(run='periods', **settings)).train(show=False).rows), 'phases with GAE')",
         )

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.exercises import EXERCISES
 from rlhf_course.releasing.archive import write_zip
@@ -40,10 +41,14 @@ def files():
 def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
-    assert {f"notebooks/{PACKAGE}/{one.file}" for one in EXERCISES} | {f"utils/rlhf_course/checks/{one.file}" for one in EXERCISES} <= below
+    assert {f"notebooks/{PACKAGE}/{one.file}" for one in EXERCISES} | {
+        f"utils/rlhf_course/checks/{one.file}" for one in EXERCISES
+    } <= below
     assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
     assert "utils/rlhf_course/models/embedded/model.safetensors" in below
-    assert not [path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path]
+    assert not [
+        path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,11 @@ def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
 )
 def test_the_search_finds_an_answer_a_known_mistake_and_a_hidden_test_wherever_they_hide(secret):
     text = (REPOSITORY / secret).read_text()
-    for path, content in ((Path("a.py"), text), (Path("b.ipynb"), nbformat_of(text)), (Path("c.md"), "```\n" + text.replace("\n", "\n    "))):
+    for path, content in (
+        (Path("a.py"), text),
+        (Path("b.ipynb"), nbformat_of(text)),
+        (Path("c.md"), "```\n" + text.replace("\n", "\n    ")),
+    ):
         assert leaks({path: content.encode()}, REPOSITORY), path
 
 
@@ -90,17 +99,42 @@ def test_it_installs_in_a_fresh_folder_and_a_right_answer_passes_its_check_there
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         archive.extractall(tmp_path)
     desk, site = tmp_path / TOP, tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", site, desk]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--target",
+        site,
+        desk,
+    ]
     subprocess.run(install, check=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RLHF_COURSE")} | {"PYTHONPATH": str(site)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RLHF_COURSE")} | {
+        "PYTHONPATH": str(site)
+    }
 
     def run(*command) -> str:
-        done = subprocess.run([sys.executable, *command], cwd=desk / "notebooks", env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=desk / "notebooks",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     assert run("-c", "import rlhf_course; print(rlhf_course.__file__)").startswith(str(site))
-    commands = set(re.findall(r"^│ ([a-z][\w-]*)  ", run("-c", "from rlhf_course.cli import main; main()", "--help"), flags=re.MULTILINE))
+    commands = set(
+        re.findall(
+            r"^│ ([a-z][\w-]*)  ", run("-c", "from rlhf_course.cli import main; main()", "--help"), flags=re.MULTILINE
+        )
+    )
     assert commands == {"exercises", "doctor", "train"}
     (tmp_path / "nothing.py").write_text("")
     assert "not attempted" in run("-c", NOTEBOOK_3, tmp_path / "nothing.py")

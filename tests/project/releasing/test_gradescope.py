@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.exercises import BY_NAME, EXERCISES
 from rlhf_course.grading import results
@@ -34,15 +35,23 @@ def test_results_have_gradescopes_form_and_say_what_was_not_right():
         results.TestResult(name="it is stable", points=3, status="failed", message="came nan,\nwanted a number"),
     ]
     exercises = {
-        "calc_kl_penalty": results.ExerciseResult(score=5, max_score=8, status="failed", tests=tests, mistake="you took softmax and then log"),
+        "calc_kl_penalty": results.ExerciseResult(
+            score=5, max_score=8, status="failed", tests=tests, mistake="you took softmax and then log"
+        ),
         "get_optimizer": results.ExerciseResult(score=0, max_score=8, status="missing", tests=tests),
     }
-    result = results.SubmissionResult(name="x", score=5, max_score=16, seconds=3.2, warnings=["trainer.py is a link"], exercises=exercises)
+    result = results.SubmissionResult(
+        name="x", score=5, max_score=16, seconds=3.2, warnings=["trainer.py is a link"], exercises=exercises
+    )
     made = as_gradescope(result)
     assert (made["score"], made["output"], made["stdout_visibility"]) == (5, "trainer.py is a link", "hidden")
     kl, optimizer = made["tests"]
     assert (kl["name"], kl["score"], kl["max_score"], kl["status"]) == ("calc_kl_penalty", 5, 8, "failed")
-    assert "+ it is summed (5)" in kl["output"] and "    wanted a number" in kl["output"] and "softmax and then log" in kl["output"]
+    assert (
+        "+ it is summed (5)" in kl["output"]
+        and "    wanted a number" in kl["output"]
+        and "softmax and then log" in kl["output"]
+    )
     assert optimizer["output"] == "nothing was handed in for this exercise"
 
 
@@ -66,7 +75,11 @@ def test_scripts_may_be_run_and_the_archive_holds_what_the_judge_needs(tmp_path)
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
     assert modes["setup.sh"] & 0o111 and modes["run_autograder"] & 0o111
-    assert {f"course/solutions/{PACKAGE}/trainer.py", "course/tests/hidden/test_trainer.py", "course/requirements.lock"} <= set(modes)
+    assert {
+        f"course/solutions/{PACKAGE}/trainer.py",
+        "course/tests/hidden/test_trainer.py",
+        "course/requirements.lock",
+    } <= set(modes)
 
 
 def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_the_tests(platform):
@@ -88,16 +101,22 @@ def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="Gradescope runs autograders as root, which this test has to be for users of their own")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="Gradescope runs autograders as root, which this test has to be for users of their own"
+)
 def test_a_submission_is_graded_as_on_the_platform(platform):
     (platform / "venv").symlink_to(Path(sys.prefix))
     handed_in = platform / "submission" / PACKAGE
     shutil.copytree(REPOSITORY / "solutions" / PACKAGE, handed_in)
     (handed_in / "trainer.py").unlink()
-    wrong = (REPOSITORY / "tests/hidden/mistakes/calc_kl_penalty.py").read_text() + "\n\ncalc_kl_penalty = sums_over_positions\n"
+    wrong = (
+        REPOSITORY / "tests/hidden/mistakes/calc_kl_penalty.py"
+    ).read_text() + "\n\ncalc_kl_penalty = sums_over_positions\n"
     (handed_in / "calc_kl_penalty.py").write_text(wrong)
     look = "import os\n\n\ndef get_optimizer(model, base_lr, head_lr):\n    raise ValueError(open({!r}).read()[:9])\n"
-    (handed_in / "get_optimizer.py").write_text(look.format(str(platform / "source/course/tests/hidden/test_get_optimizer.py")))
+    (handed_in / "get_optimizer.py").write_text(
+        look.format(str(platform / "source/course/tests/hidden/test_get_optimizer.py"))
+    )
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RLHF_COURSE_DESK")}
     as_there = ["unshare", "--mount", "--propagation", "private", "bash", "-euc", OPEN_PYTHON, sys.base_prefix]
     subprocess.run([*as_there, platform / "run_autograder"], cwd="/", env=environment, check=True, timeout=600)

@@ -4,6 +4,7 @@ import csv
 import io
 
 import pytest
+
 from rlhf_course.errors import CourseError
 from rlhf_course.releasing.marks import Mark, canvas_csv, moodle_csv
 
@@ -35,14 +36,18 @@ def test_a_roster_from_canvas_is_filled_in_and_who_handed_in_nothing_stays_blank
 
 def test_moodles_worksheet_is_filled_in_by_the_number_that_moodle_gave_the_submission(tmp_path):
     worksheet = tmp_path / "worksheet.csv"
-    worksheet.write_text("Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\nParticipant 4711,Ben Yu,b@x.org,,86,\n")
+    worksheet.write_text(
+        "Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\nParticipant 4711,Ben Yu,b@x.org,,86,\n"
+    )
     text, unknown = moodle_csv(MARKS, worksheet)
     (ben,) = rows(text)
     assert (ben["Grade"], ben["Feedback comments"]) == ("40.5", "RLHFTrainer 0/20") and unknown == ["ada"]
 
 
 def test_without_a_worksheet_moodle_gets_usernames():
-    assert [(row["Username"], row["Grade"]) for row in rows(moodle_csv(MARKS)[0])] == [(mark.learner, f"{mark.score:g}") for mark in MARKS]
+    assert [(row["Username"], row["Grade"]) for row in rows(moodle_csv(MARKS)[0])] == [
+        (mark.learner, f"{mark.score:g}") for mark in MARKS
+    ]
 
 
 def test_a_learners_name_is_no_formula_in_a_spreadsheet():

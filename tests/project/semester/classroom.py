@@ -32,7 +32,10 @@ def found(share: float = 1.0, warnings: tuple[str, ...] = (), message: str = "ca
         ]
         status = "passed" if share == 1 else "failed"
         exercises[exercise.name] = ExerciseResult(
-            score=exercise.points * share, max_score=exercise.points, status=status, tests=tests[: 1 if share == 1 else 2]
+            score=exercise.points * share,
+            max_score=exercise.points,
+            status=status,
+            tests=tests[: 1 if share == 1 else 2],
         )
     score = sum(one.score for one in exercises.values())
     return SubmissionResult(name="", score=score, max_score=86, seconds=1, warnings=list(warnings), exercises=exercises)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
+
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.nbgrader_course.judging import Judgement
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:

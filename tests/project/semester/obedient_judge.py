@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 from classroom import found
+
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.grading.submission import Submission

@@ -9,6 +9,7 @@ import pytest
 from classroom import found, run_nbgrader
 from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, GenerateFeedbackApp
+
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
 
 POINTS = 16
@@ -49,7 +50,9 @@ def notes(course, learner, notebook) -> str:
     return first.source if "Notes from grading" in first.source else ""
 
 
-def test_scores_partial_credit_and_messages_reach_gradebook_notebook_and_feedback(course, hand_in, judge_finds, autograde):
+def test_scores_partial_credit_and_messages_reach_gradebook_notebook_and_feedback(
+    course, hand_in, judge_finds, autograde
+):
     hand_in("ada"), hand_in("ben")
     judge_finds(ada=found(), ben=found(0.25, message="came <b>3</b> & wanted 4"))
     autograde()
@@ -66,19 +69,28 @@ def test_a_learners_own_outputs_earn_nothing_and_other_outputs_stay(course, hand
     def fake(notebook):
         check = cell_of(notebook, "check-get_optimizer")
         check.outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": "8.0"})]
-        notebook.cells[1].outputs = [plot, nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n")]
+        notebook.cells[1].outputs = [
+            plot,
+            nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n"),
+        ]
 
     change(hand_in("eve") / "07_optimizer.ipynb", fake)
     judge_finds(eve=found(0.5))
     autograde()
     assert grades(course, "eve", "07_optimizer")["check-get_optimizer"] == (4, False)
     graded = autograded(course, "eve", "07_optimizer")
-    assert [output.get("text", output.get("data")) for output in graded.cells[1].outputs] == [plot.data, "UserWarning: careful\n"]
+    assert [output.get("text", output.get("data")) for output in graded.cells[1].outputs] == [
+        plot.data,
+        "UserWarning: careful\n",
+    ]
 
 
 def test_a_warning_that_a_learner_printed_under_a_check_costs_nothing(course, hand_in, judge_finds, autograde):
     warn = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n")
-    change(hand_in("ada") / "07_optimizer.ipynb", lambda notebook: cell_of(notebook, "check-get_optimizer").update(outputs=[warn]))
+    change(
+        hand_in("ada") / "07_optimizer.ipynb",
+        lambda notebook: cell_of(notebook, "check-get_optimizer").update(outputs=[warn]),
+    )
     judge_finds(ada=found())
     autograde()
     assert grades(course, "ada", "07_optimizer")["check-get_optimizer"] == (8, False)
@@ -95,7 +107,9 @@ def test_what_was_not_judged_is_zero_and_flagged_for_a_person(course, hand_in, j
 
 
 def _copy_cells(notebook):
-    notebook.cells += [nbformat.from_dict({**cell, "id": f"copy-{number}"}) for number, cell in enumerate(notebook.cells)]
+    notebook.cells += [
+        nbformat.from_dict({**cell, "id": f"copy-{number}"}) for number, cell in enumerate(notebook.cells)
+    ]
 
 
 def _delete_graded_cells(notebook):
@@ -119,13 +133,27 @@ def _change_points(notebook):
 
 
 def _mangle_metadata(notebook):
-    values = ["not an object", {}, {"grade": True}, {"grade_id": 7, "grade": 1}, {"schema_version": 99, "grade_id": "check-get_optimizer"}]
+    values = [
+        "not an object",
+        {},
+        {"grade": True},
+        {"grade_id": 7, "grade": 1},
+        {"schema_version": 99, "grade_id": "check-get_optimizer"},
+    ]
     for number, cell in enumerate(notebook.cells):
         cell.metadata["nbgrader"] = values[number % len(values)]
 
 
 def _claim_a_cell_of_points(notebook):
-    marks = {"grade": True, "grade_id": "mine", "locked": True, "solution": False, "points": 50, "schema_version": 3, "task": False}
+    marks = {
+        "grade": True,
+        "grade_id": "mine",
+        "locked": True,
+        "solution": False,
+        "points": 50,
+        "schema_version": 3,
+        "task": False,
+    }
     notebook.cells.append(nbformat.v4.new_code_cell("1", metadata={"nbgrader": marks}))
 
 
@@ -171,7 +199,9 @@ def test_whatever_was_done_to_a_notebooks_cells_it_is_a_note_and_no_false_zero(c
     assert notes(course, "whole", "07_optimizer") == ""
 
 
-def test_a_notebook_that_is_missing_or_cannot_be_read_is_a_note_and_no_false_zero(course, hand_in, judge_finds, autograde):
+def test_a_notebook_that_is_missing_or_cannot_be_read_is_a_note_and_no_false_zero(
+    course, hand_in, judge_finds, autograde
+):
     for learner, content in BROKEN.items():
         path = hand_in(learner) / "04_sampling_and_rewards.ipynb"
         path.unlink()
@@ -205,24 +235,41 @@ def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, han
     (folder / "part1_rlhf/get_optimizer.py").write_text("mine = 1\n")
     judge_finds(ada=found())
     autograde()
-    assert "my_07.ipynb is no notebook of this assignment" in notes(course, "ada", "01_environment").replace("&#95;", "_")
+    assert "my_07.ipynb is no notebook of this assignment" in notes(course, "ada", "01_environment").replace(
+        "&#95;", "_"
+    )
     assert (course / "autograded/ada" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"
     assert scores(course)["ada"] == POINTS
 
 
-def test_the_notebook_shows_the_text_that_was_judged_also_where_it_was_written_in_a_file(course, hand_in, judge_finds, autograde):
-    (hand_in("ada") / "part1_rlhf/get_optimizer.py").write_text("def get_optimizer(model, base_lr, head_lr):\n    return mine\n")
-    change(hand_in("ben") / "07_optimizer.ipynb", lambda notebook: cell_of(notebook, "exercise-get_optimizer").update(source="%%exercise get_optimizer\nx = 1"))
+def test_the_notebook_shows_the_text_that_was_judged_also_where_it_was_written_in_a_file(
+    course, hand_in, judge_finds, autograde
+):
+    (hand_in("ada") / "part1_rlhf/get_optimizer.py").write_text(
+        "def get_optimizer(model, base_lr, head_lr):\n    return mine\n"
+    )
+    change(
+        hand_in("ben") / "07_optimizer.ipynb",
+        lambda notebook: cell_of(notebook, "exercise-get_optimizer").update(source="%%exercise get_optimizer\nx = 1"),
+    )
     judge_finds(ada=found(), ben=found())
     autograde()
     assert "return mine" in cell_of(autograded(course, "ada", "07_optimizer"), "exercise-get_optimizer").source
-    assert cell_of(autograded(course, "ben", "07_optimizer"), "exercise-get_optimizer").source == "%%exercise get_optimizer\nx = 1"
+    assert (
+        cell_of(autograded(course, "ben", "07_optimizer"), "exercise-get_optimizer").source
+        == "%%exercise get_optimizer\nx = 1"
+    )
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        said = [gradebook.find_comment("exercise-get_optimizer", "07_optimizer", ASSIGNMENT, learner).comment for learner in ("ada", "ben")]
+        said = [
+            gradebook.find_comment("exercise-get_optimizer", "07_optimizer", ASSIGNMENT, learner).comment
+            for learner in ("ada", "ben")
+        ]
     assert said == [None, None], "nobody is told that there was no response"
 
 
-def test_what_the_reader_and_the_judge_noted_stands_on_the_first_notebook_and_does_nothing_there(course, hand_in, judge_finds, autograde):
+def test_what_the_reader_and_the_judge_noted_stands_on_the_first_notebook_and_does_nothing_there(
+    course, hand_in, judge_finds, autograde
+):
     hand_in("ada")
     judge_finds(ada=found(warnings=("trainer.py: <script>alert(1)</script> `x` $y$",)))
     autograde()
@@ -231,7 +278,9 @@ def test_what_the_reader_and_the_judge_noted_stands_on_the_first_notebook_and_do
     assert not notes(course, "ada", "07_optimizer")
 
 
-def test_grading_again_changes_nothing_and_asks_the_judge_for_what_is_new_alone(course, hand_in, judge_finds, autograde):
+def test_grading_again_changes_nothing_and_asks_the_judge_for_what_is_new_alone(
+    course, hand_in, judge_finds, autograde
+):
     hand_in("ada")
     judge_finds(ada=found(0.5), ben=found())
     autograde()
@@ -246,7 +295,10 @@ def test_grading_again_changes_nothing_and_asks_the_judge_for_what_is_new_alone(
 
 
 def test_a_score_given_by_hand_stays_when_grading_again(course, hand_in, judge_finds, autograde):
-    change(hand_in("ada") / "04_sampling_and_rewards.ipynb", lambda notebook: cell_of(notebook, "brainstorm_periods").update(source="Many ways."))
+    change(
+        hand_in("ada") / "04_sampling_and_rewards.ipynb",
+        lambda notebook: cell_of(notebook, "brainstorm_periods").update(source="Many ways."),
+    )
     judge_finds(ada=found())
     autograde()
     assert grades(course, "ada", "04_sampling_and_rewards")["brainstorm_periods"] == (None, True)

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from obedient_judge import ObedientJudge
+
 from rlhf_course.errors import CourseError
 from rlhf_course.nbgrader_course.judging import Settings, judge_folders
 
@@ -29,7 +30,10 @@ def hand_in_files(tmp_path):
 
 
 def test_a_submission_that_ends_the_judge_is_named_and_the_others_are_judged(tmp_path, hand_in_files):
-    folders = {name: hand_in_files(name, get_optimizer=f"x = '{name}'", order=order) for name, order in (("ada", "go"), ("eve", "die"), ("ben", "go"))}
+    folders = {
+        name: hand_in_files(name, get_optimizer=f"x = '{name}'", order=order)
+        for name, order in (("ada", "go"), ("eve", "die"), ("ben", "go"))
+    }
     judged = judge_folders(folders, Settings(tmp_path / "kept", "unsafe", workers=2), LOG)
     assert {name: one.result is not None for name, one in judged.items()} == {"ada": True, "eve": False, "ben": True}
     assert "ended the judge's process" in judged["eve"].reason and judged["eve"].notes == [judged["eve"].reason]
@@ -39,13 +43,18 @@ def test_results_are_kept_for_the_next_time(tmp_path, hand_in_files, monkeypatch
     folders = {"ada": hand_in_files("ada", get_optimizer="x = 1")}
     settings = Settings(tmp_path / "kept", "unsafe", workers=1)
     first = judge_folders(folders, settings, LOG)
-    monkeypatch.setattr("rlhf_course.grading.pool.Pool.results", lambda self, tasks: pytest.fail("judged again") if list(tasks) else iter(()))
+    monkeypatch.setattr(
+        "rlhf_course.grading.pool.Pool.results",
+        lambda self, tasks: pytest.fail("judged again") if list(tasks) else iter(()),
+    )
     assert judge_folders(folders, settings, LOG) == first
 
 
 def test_an_isolation_that_cannot_be_had_is_an_error_and_no_result(tmp_path, hand_in_files):
     with pytest.raises(CourseError, match="no such isolation"):
-        judge_folders({"ada": hand_in_files("ada", get_optimizer="x = 1")}, Settings(tmp_path / "kept", "uid", workers=1), LOG)
+        judge_folders(
+            {"ada": hand_in_files("ada", get_optimizer="x = 1")}, Settings(tmp_path / "kept", "uid", workers=1), LOG
+        )
 
 
 def test_nobody_to_judge_starts_nothing(tmp_path):

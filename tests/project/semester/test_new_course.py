@@ -7,6 +7,7 @@ import zipfile
 import nbformat
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
+
 from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
 from rlhf_course.exercises import EXERCISES
@@ -47,7 +48,9 @@ def test_the_release_is_what_learners_get_in_the_repository(generated):
 
 
 def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generated):
-    released = {path.relative_to(generated): path.read_bytes() for path in (generated / "release").rglob("*") if path.is_file()}
+    released = {
+        path.relative_to(generated): path.read_bytes() for path in (generated / "release").rglob("*") if path.is_file()
+    }
     assert len(released) > len(EXERCISES)
     assert not leaks(released, REPOSITORY)
 
@@ -55,7 +58,10 @@ def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generat
 def test_outputs_that_an_instructor_left_in_the_source_are_not_released(tmp_path):
     from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 
-    outputs = [nbformat.v4.new_output("display_data", data={"text/plain": "x"}, metadata={"expected": kept}) for kept in (True, False)]
+    outputs = [
+        nbformat.v4.new_output("display_data", data={"text/plain": "x"}, metadata={"expected": kept})
+        for kept in (True, False)
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)])
     cleared, _ = ClearOutputButExpected().preprocess(notebook, {})
     assert cleared.cells[0].outputs == outputs[:1]
@@ -116,7 +122,11 @@ def test_zips_of_a_platform_are_collected_with_the_files_beside_the_notebooks(co
     (archive / "Cy Li_4711_assignsubmission_file").mkdir()
     (archive / "Cy Li_4711_assignsubmission_file/trainer.py").write_text("mine = 2\n")
     run_nbgrader(ZipCollectApp, course, ASSIGNMENT)
-    collected = {path.relative_to(course / "submitted").as_posix() for path in (course / "submitted").rglob("*") if path.is_file()}
+    collected = {
+        path.relative_to(course / "submitted").as_posix()
+        for path in (course / "submitted").rglob("*")
+        if path.is_file()
+    }
     assert collected == {
         "ada/part1_rlhf/07_optimizer.ipynb",
         "ada/part1_rlhf/part1_rlhf/get_optimizer.py",

@@ -5,6 +5,7 @@ import re
 import runpy
 
 import pytest
+
 from rlhf_course.code import REPOSITORY
 
 PAGES = [REPOSITORY / "docs" / name for name in ("instructors_guide.md", "at_scale.md")]
@@ -21,7 +22,11 @@ def test_the_tables_of_the_page_on_large_classes_are_made_from_the_figures_that_
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_to_files_and_headings_that_are_there(page):
     text = page.read_text()
-    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
+    headings = {
+        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
         path, _, heading = link.partition("#")
         assert not path or (page.parent / path).exists(), link

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.exercises import BY_NAME, EXERCISES
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
@@ -27,11 +28,17 @@ GUIDE = REPOSITORY / "docs/instructors_guide.md"
 ANSWERS = REPOSITORY / "solutions" / PACKAGE
 LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
 ALL = sum(one.points for one in EXERCISES)
-HALF = ("HookedTransformerWithValueHead", "reward_fn_char_count", "normalize_reward", "compute_advantages", "calc_kl_penalty")
+HALF = (
+    "HookedTransformerWithValueHead",
+    "reward_fn_char_count",
+    "normalize_reward",
+    "compute_advantages",
+    "calc_kl_penalty",
+)
 BRAINSTORM = 2
 
 # What an attacker's file says of an exercise: it lies about the score, fails the others, and looks for what is hidden.
-HOSTILE = '''
+HOSTILE = """
 import os, sys, atexit
 
 def get_optimizer(model, base_lr, head_lr):
@@ -43,12 +50,15 @@ def get_optimizer(model, base_lr, head_lr):
                     open(os.path.join(root, name), "w").write("pwned")
             break
     os._exit(0)
-'''
+"""
 
 
 def blocks() -> list[tuple[str, str]]:
     """The guide's commands, block by block, each with who runs it."""
-    return [(who.strip() or "instructor", text) for who, text in re.findall(r"^```sh([ \w]*)\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)]
+    return [
+        (who.strip() or "instructor", text)
+        for who, text in re.findall(r"^```sh([ \w]*)\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    ]
 
 
 class Semester:
@@ -58,7 +68,12 @@ class Semester:
         self.home, self.course = home, home / "rlhf-2027"
         self.blocks = blocks()
         programs = Path(sys.executable).parent
-        self.environment = {**os.environ, "HOME": str(home), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY / "utils")}
+        self.environment = {
+            **os.environ,
+            "HOME": str(home),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY / "utils"),
+        }
         for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", "RLHF_COURSE_DESK"):
             self.environment.pop(name, None)
 
@@ -66,7 +81,9 @@ class Semester:
         """Run commands in a shell, in the instructor's or a learner's home; returns what they print."""
         home = self.home / learner
         shell = ["bash", "-euo", "pipefail", "-c", commands]
-        done = subprocess.run(shell, cwd=home, env={**self.environment, "HOME": str(home)}, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            shell, cwd=home, env={**self.environment, "HOME": str(home)}, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout + done.stderr
 
@@ -144,7 +161,9 @@ def _write_ideas(notebook):
 
 
 def _claim_full_points(notebook):
-    cell_of(notebook, "check-get_optimizer").outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": "8.0"})]
+    cell_of(notebook, "check-get_optimizer").outputs = [
+        nbformat.v4.new_output("execute_result", data={"text/plain": "8.0"})
+    ]
 
 
 def _mangle(path: Path, number: int) -> None:
@@ -155,9 +174,19 @@ def _mangle(path: Path, number: int) -> None:
     elif kind == 1:
         path.write_text(path.read_text()[:-400])
     elif kind == 2:
-        edit(path, lambda notebook: notebook.cells.extend(nbformat.from_dict([{**cell, "id": f"c{n}"} for n, cell in enumerate(notebook.cells)])))
+        edit(
+            path,
+            lambda notebook: notebook.cells.extend(
+                nbformat.from_dict([{**cell, "id": f"c{n}"} for n, cell in enumerate(notebook.cells)])
+            ),
+        )
     elif kind == 3:
-        edit(path, lambda notebook: notebook.update(cells=[cell for cell in notebook.cells if "nbgrader" not in cell.metadata]))
+        edit(
+            path,
+            lambda notebook: notebook.update(
+                cells=[cell for cell in notebook.cells if "nbgrader" not in cell.metadata]
+            ),
+        )
     else:
         edit(path, lambda notebook: notebook.update(cells=[_richer(cell) for cell in notebook.cells[::-1]]))
 
@@ -193,7 +222,11 @@ def semester(tmp_path_factory):
 def test_the_semester(semester):
     """One story, so one test: each step stands on the one before."""
     course, home = semester.course, semester.home
-    released = {path.relative_to(home): path.read_bytes() for path in (home / "exchange").rglob("*") if path.is_file() and "outbound" in path.parts}
+    released = {
+        path.relative_to(home): path.read_bytes()
+        for path in (home / "exchange").rglob("*")
+        if path.is_file() and "outbound" in path.parts
+    }
     assert released and not leaks(released, REPOSITORY)
 
     semester.play("nbgrader collect")
@@ -202,12 +235,23 @@ def test_the_semester(semester):
     by_exercise = sum(BY_NAME[name].points for name in HALF)
     assert scores["ada"] == scores["mangled"] == ALL
     assert scores["half"] == by_exercise
-    assert BY_NAME["compute_advantages"].points <= scores["slips"] < BY_NAME["compute_advantages"].points + BY_NAME["calc_kl_penalty"].points
+    assert (
+        BY_NAME["compute_advantages"].points
+        <= scores["slips"]
+        < BY_NAME["compute_advantages"].points + BY_NAME["calc_kl_penalty"].points
+    )
     assert scores["hostile"] == ALL - BY_NAME["get_optimizer"].points
     assert all(float(row["max_score"]) == ALL + BRAINSTORM for row in semester.grades().values())
     notes = "".join(path.read_text() for path in (course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))
     assert len(list((course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))) == 10
-    for note in ("was not handed in", "could not be read", "is there 2 times", "was missing", "another order", "points of the cell"):
+    for note in (
+        "was not handed in",
+        "could not be read",
+        "is there 2 times",
+        "was missing",
+        "another order",
+        "points of the cell",
+    ):
         assert note in notes
 
     grade_by_hand(course, "ada", 2)
@@ -222,8 +266,13 @@ def test_the_semester(semester):
     assert len(fetched) == 10 and "known mistake" in fetched["06_objective"].decode()
     pages = {path.relative_to(course): path.read_bytes() for path in (course / "feedback").rglob("*.html")}
     assert len(pages) == 10 * len(LEARNERS) and not _sources(pages)
-    of = {learner: b"".join(content for path, content in pages.items() if learner in path.parts).decode() for learner in LEARNERS}
-    assert "a plot of mine" in of["ada"] and "raised an error" in of["hostile"] and "Notes from grading" in of["mangled"]
+    of = {
+        learner: b"".join(content for path, content in pages.items() if learner in path.parts).decode()
+        for learner in LEARNERS
+    }
+    assert (
+        "a plot of mine" in of["ada"] and "raised an error" in of["hostile"] and "Notes from grading" in of["mangled"]
+    )
     assert f"ada,,,ada,,{ALL + BRAINSTORM}" in (course / "canvas.csv").read_text().replace(" ", "")
     assert f"half,{by_exercise:g}" in (course / "moodle.csv").read_text()
 
@@ -268,7 +317,9 @@ def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(s
     shutil.copy(semester.course / "nbgrader_config.py", course)
     (course / ".rlhf_course").mkdir()
     for learner in ("half", "hostile", "mangled"):
-        shutil.copytree(next((semester.home / "exchange").rglob(f"{learner}+*")), course / "submitted" / learner / ASSIGNMENT)
+        shutil.copytree(
+            next((semester.home / "exchange").rglob(f"{learner}+*")), course / "submitted" / learner / ASSIGNMENT
+        )
     if (semester.course / ".rlhf_course/results").exists():
         shutil.copytree(semester.course / ".rlhf_course/results", course / ".rlhf_course/results")
     semester.run(f"cd {course}\nnbgrader generate_assignment {ASSIGNMENT}")
@@ -288,4 +339,8 @@ def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(s
     semester.run(f"cd {course}\nnbgrader export")
     with (course / "grades.csv").open() as table:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(table)}
-    assert scores == {"half": sum(BY_NAME[name].points for name in HALF), "hostile": ALL - BY_NAME["get_optimizer"].points, "mangled": ALL}
+    assert scores == {
+        "half": sum(BY_NAME[name].points for name in HALF),
+        "hostile": ALL - BY_NAME["get_optimizer"].points,
+        "mangled": ALL,
+    }

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from rlhf_course.code import REPOSITORY
 from rlhf_course.grading.submission import Submission
 from rlhf_course.similarity.normal import normal_lines
@@ -90,7 +91,14 @@ def test_answers_written_as_the_reference_or_a_known_variant_make_no_pair(file):
 
 def test_untouched_stubs_and_empty_submissions_make_no_pair():
     stub = (REPOSITORY / "notebooks/part1_rlhf/trainer.py").read_text()
-    assert not similar_pairs([handed_in("ada", stub, "trainer.py"), handed_in("ben", stub, "trainer.py"), Submission("cy", {}), Submission("di", {})])
+    assert not similar_pairs(
+        [
+            handed_in("ada", stub, "trainer.py"),
+            handed_in("ben", stub, "trainer.py"),
+            Submission("cy", {}),
+            Submission("di", {}),
+        ]
+    )
 
 
 def test_what_a_whole_class_writes_makes_no_pair_and_two_copies_in_it_do():
@@ -104,7 +112,9 @@ def test_what_a_whole_class_writes_makes_no_pair_and_two_copies_in_it_do():
 
 def test_texts_that_are_no_python_are_compared_line_by_line():
     broken = ROUNDABOUT.replace("rows = []", "rows = [")
-    assert names(similar_pairs([handed_in("ada", broken), handed_in("ben", broken.replace("    # One row", "    # Each row"))])) == [("ada", "ben")]
+    assert names(
+        similar_pairs([handed_in("ada", broken), handed_in("ben", broken.replace("    # One row", "    # Each row"))])
+    ) == [("ada", "ben")]
 
 
 @pytest.mark.parametrize("text", ["(" * 5000, "\0", "x = " + "1 + " * 30_000 + "1", "def f(:\n", "'''", "\ud800"])
@@ -128,7 +138,10 @@ def test_two_copies_are_found_among_hundreds_of_unlike_answers():
     statement = "    x{} = values[{}] {} rewards[{}]"
     many = []
     for number in range(600):
-        lines = [statement.format(chance.randrange(9), chance.randrange(99), chance.choice("+-*/"), chance.randrange(99)) for _ in range(12)]
+        lines = [
+            statement.format(chance.randrange(9), chance.randrange(99), chance.choice("+-*/"), chance.randrange(99))
+            for _ in range(12)
+        ]
         many.append(handed_in(str(number), "def compute_advantages(values, rewards, prefix_len):\n" + "\n".join(lines)))
     pairs = similar_pairs([many[0], handed_in("ada", ROUNDABOUT), *many[1:], handed_in("ben", DISGUISED)])
     assert names(pairs)[0] == ("ada", "ben")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from part1_rlhf import RLHFTrainer
+
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.run_folder import read_run
 from rlhf_course.widgets import training
@@ -42,7 +43,9 @@ def finished_run(tmp_path_factory, tiny_folder):
 
     path = tmp_path_factory.mktemp("runs") / "short"
     settings = {"total_phases": 3, "warmup_steps": 0, "batch_size": 12, "num_minibatches": 3, "gen_len": 7}
-    RLHFTrainer(RLHFArgs(base_model=str(tiny_folder), reward_fn=named_reward("periods"), **settings)).train(path, show=False)
+    RLHFTrainer(RLHFArgs(base_model=str(tiny_folder), reward_fn=named_reward("periods"), **settings)).train(
+        path, show=False
+    )
     return path
 
 
@@ -170,7 +173,9 @@ def test_tokens_are_scored_by_the_runs_own_reference_and_reward(finished_run):
     scorer = Scorer.of_config(run.config)
     texts = scorer.score(run.samples[:5])
     for text, sample in zip(texts, run.samples, strict=False):
-        assert text.prompt + "".join(token.text for token in text.tokens) == sample["text"].removeprefix("<|endoftext|>")
+        assert text.prompt + "".join(token.text for token in text.tokens) == sample["text"].removeprefix(
+            "<|endoftext|>"
+        )
         assert text.prompt == run.config["args"]["prefix"]
         assert sum(token.gain for token in text.tokens) == pytest.approx(sample["reward"])
         canonical = len(scorer.tokenizer.encode(sample["text"])) == 1 + 7 + len(scorer.tokenizer.encode("This is"))

@@ -10,6 +10,7 @@ import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
+
 from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
 
 RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
@@ -34,12 +35,27 @@ def environment() -> dict[str, str]:
 def test_a_notebook_that_has_run_reads_whole_on_a_page_that_shows_no_widgets(solved, environment):
     from nbconvert import HTMLExporter, MarkdownExporter
 
-    cells = ["from rlhf_course import *", "kl_explorer()", "advantage_picture()", 'dashboard(folder="runs/collapse")', 'gallery("runs/periods")', "progress()"]
+    cells = [
+        "from rlhf_course import *",
+        "kl_explorer()",
+        "advantage_picture()",
+        'dashboard(folder="runs/collapse")',
+        'gallery("runs/periods")',
+        "progress()",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(solved)}}).execute(env=environment)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(solved)}}).execute(
+        env=environment
+    )
     notebook.metadata.pop("widgets", None)  # what nbclient keeps of live widgets, and JupyterLab does not
     page, _ = HTMLExporter().from_notebook_node(notebook)
-    for shown in ('alt="Three plots. Left: the target', "Their advantages add up to +0.80", 'alt="Six plots of collapse', 'alt="Two plots of periods', "0 of 10 passed"):
+    for shown in (
+        'alt="Three plots. Left: the target',
+        "Their advantages add up to +0.80",
+        'alt="Six plots of collapse',
+        'alt="Two plots of periods',
+        "0 of 10 passed",
+    ):
         assert shown in page
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     assert "Six plots of collapse against the phase, first to last of 30 phases" in text
@@ -73,9 +89,14 @@ def kernel(solved: Path, environment: dict[str, str]) -> Iterator[tuple]:
 
 def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(kernel):
     manager, client = kernel
-    run(client, 'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")')
+    run(
+        client,
+        'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")',
+    )
     run(client, FIRST_PHASE)
-    waiting = client.execute('print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)')
+    waiting = client.execute(
+        'print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)'
+    )
     while client.get_iopub_msg(timeout=300)["content"].get("text", "").strip() != "waiting":
         pass
     manager.interrupt_kernel()
@@ -88,7 +109,9 @@ def test_a_second_run_and_a_check_wait_for_the_first(kernel):
     _, client = kernel
     settings = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
     run(client, f'from rlhf_course import *\nboard = dashboard("periods", {settings}, out="runs/mine")')
-    refused = run(client, f'second = dashboard("collapse", {settings})\nprint(second.training, await second.finished())')
+    refused = run(
+        client, f'second = dashboard("collapse", {settings})\nprint(second.training, await second.finished())'
+    )
     assert refused.strip() == "None None"
     checking = 'result = check("compute_advantages")\nprint(result.lines, bool(result))'
     assert "runs/mine is being trained" in run(client, checking)

@@ -8,8 +8,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rlhf_course import RLHFArgs, ReplayMemory, calc_clipped_surrogate_objective
-from rlhf_course.widgets.numbers import advantages, budget, clipping, curves, diversity, kl, standing, story, strategies, tokens
+
+from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective
+from rlhf_course.widgets.numbers import (
+    advantages,
+    budget,
+    clipping,
+    curves,
+    diversity,
+    kl,
+    standing,
+    story,
+    strategies,
+    tokens,
+)
 
 PEAKS = kl.TwoPeaks()
 
@@ -34,7 +46,9 @@ def test_the_divergences_of_one_gaussian_from_another_are_those_of_the_formula()
 def test_the_integrands_add_up_to_the_divergences():
     fit = kl.Gaussian(0.5, 1.0)
     covering, seeking = kl.integrands(PEAKS, fit)
-    assert kl.divergences(PEAKS, fit) == pytest.approx((np.trapezoid(covering, kl.GRID), np.trapezoid(seeking, kl.GRID)))
+    assert kl.divergences(PEAKS, fit) == pytest.approx(
+        (np.trapezoid(covering, kl.GRID), np.trapezoid(seeking, kl.GRID))
+    )
 
 
 def test_the_covering_fit_lies_between_the_peaks_and_no_neighbour_is_better():
@@ -66,11 +80,15 @@ def test_the_clipped_terms_gradient_is_that_of_the_given_objective(advantage):
     """Two tokens with opposite advantages, whose normalised values are known; the first is looked at."""
     for ratio in (0.5, 0.79, 0.9, 1.0, 1.1, 1.21, 1.7):
         new = torch.tensor([[math.log(ratio), 0.0]], requires_grad=True)
-        calc_clipped_surrogate_objective(new, torch.zeros(1, 2), torch.tensor([[advantage, -advantage]]), 0.2, 2).backward()
+        calc_clipped_surrogate_objective(
+            new, torch.zeros(1, 2), torch.tensor([[advantage, -advantage]]), 0.2, 2
+        ).backward()
         term = clipping.clipped_term(ratio, advantage, 0.2)
         normalised = math.copysign(1 / math.sqrt(2), advantage)
         # The mean of two halves the gradient; the logarithm's derivative multiplies it by the ratio.
-        assert new.grad[0, 0].item() == pytest.approx(float(term.gradient) / abs(advantage) * abs(normalised) * ratio / 2, abs=1e-5)
+        assert new.grad[0, 0].item() == pytest.approx(
+            float(term.gradient) / abs(advantage) * abs(normalised) * ratio / 2, abs=1e-5
+        )
 
 
 def test_the_gradient_is_zero_only_where_the_policy_has_gone_far_in_the_wanted_direction():
@@ -120,7 +138,17 @@ def test_a_rollouts_columns_are_what_its_memory_holds():
 
 
 def row(phase, **numbers):
-    return {"phase": phase, "mean_reward": 1.0, "kl": 0.1, "value_loss": 0.01, "entropy": 2.0, "clipfrac": 0.1, "lr": 1e-4, "seconds": 2.0, **numbers}
+    return {
+        "phase": phase,
+        "mean_reward": 1.0,
+        "kl": 0.1,
+        "value_loss": 0.01,
+        "entropy": 2.0,
+        "clipfrac": 0.1,
+        "lr": 1e-4,
+        "seconds": 2.0,
+        **numbers,
+    }
 
 
 def test_curves_hold_every_panel_of_every_phase_and_mark_what_is_missing():
@@ -146,7 +174,11 @@ def test_the_time_left_is_that_of_the_latest_phases():
 
 
 def test_runs_to_compare_with_are_those_with_a_finished_phase(tmp_path):
-    for name, files in {"whole": ["config.json", "metrics.csv"], "begun": ["config.json"], "other": ["metrics.csv"]}.items():
+    for name, files in {
+        "whole": ["config.json", "metrics.csv"],
+        "begun": ["config.json"],
+        "other": ["metrics.csv"],
+    }.items():
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text("{}")
@@ -170,7 +202,9 @@ def test_each_token_earns_what_it_adds_to_the_reward():
 
 def test_the_shade_grows_with_surprise_up_to_its_deepest():
     assert [tokens.shade(nats) for nats in (-0.0, 4.0, 8.0, 80.0)] == [0.0, 0.5, 1.0, 1.0]
-    text = tokens.ScoredText("p", [tokens.ScoredToken("a", 0, 1.0), tokens.ScoredToken("b", 0, 3.0), tokens.ScoredToken("c")], 0, 0)
+    text = tokens.ScoredText(
+        "p", [tokens.ScoredToken("a", 0, 1.0), tokens.ScoredToken("b", 0, 3.0), tokens.ScoredToken("c")], 0, 0
+    )
     assert text.strangest.text == "b"
 
 
@@ -210,7 +244,10 @@ def test_showing_waits_until_it_has_earned_its_time():
         ("1. Eggs 2. Milk", {"numbered lists": ["1.", "2."]}),
         ("see www.example.com/a or b.org now", {"addresses": ["www.example.com/a", "b.org"]}),
         ("with Mr. Smith, Dr. Who", {"abbreviations": ["Mr.", "Dr."]}),
-        ("a very long sentence that ends here. It is good. So it is.", {"short sentences": ["It is good.", "So it is."]}),
+        (
+            "a very long sentence that ends here. It is good. So it is.",
+            {"short sentences": ["It is good.", "So it is."]},
+        ),
         ("the film was good and the film was bad", {"repetition": ["was"]}),
         ("Nothing to be found in a plain sentence of some length that ends.", {}),
     ],
@@ -221,7 +258,11 @@ def test_each_detector_finds_its_strategy_and_no_other(text, found):
 
 
 def samples_of(*phases):
-    return [{"phase": phase, "reward": 0.0, "text": f"<|endoftext|>This is{text}"} for phase, texts in enumerate(phases) for text in texts]
+    return [
+        {"phase": phase, "reward": 0.0, "text": f"<|endoftext|>This is{text}"}
+        for phase, texts in enumerate(phases)
+        for text in texts
+    ]
 
 
 def test_a_strategy_that_grows_is_said_to_have_risen_when_half_of_it_had_come():
@@ -256,6 +297,11 @@ def test_the_next_step_is_the_first_exercise_that_has_not_passed():
     def one(name, status):
         return standing.Standing("06_objective", name, status, 0, 3, "10")
 
-    assert standing.next_step([one("a", "passed"), one("b", "not checked")]) == "1 of 2 passed. Next: check('b'), in 06_objective.ipynb"
-    assert standing.next_step([one("a", "wrong"), one("b", "passed")]) == "1 of 2 passed. Next: a, in 06_objective.ipynb"
+    assert (
+        standing.next_step([one("a", "passed"), one("b", "not checked")])
+        == "1 of 2 passed. Next: check('b'), in 06_objective.ipynb"
+    )
+    assert (
+        standing.next_step([one("a", "wrong"), one("b", "passed")]) == "1 of 2 passed. Next: a, in 06_objective.ipynb"
+    )
     assert standing.next_step([one("a", "passed")]) == "All 1 passed."

@@ -66,7 +66,9 @@ def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _sentence(exercise: Exercise, name: str, answer: Any) -> str:
     if not answer.__doc__:
-        raise CourseError(f"mistake {name} of {exercise.name} has no docstring: it is the sentence that the learner reads")
+        raise CourseError(
+            f"mistake {name} of {exercise.name} has no docstring: it is the sentence that the learner reads"
+        )
     return " ".join(answer.__doc__.split())
 
 
@@ -75,7 +77,9 @@ def _refuse_twins(exercise: Exercise, check: Any, wanted: dict[str, list[Any]], 
     for position, name in enumerate(names):
         observed = mistakes[name]["observed"]
         if all(any(check.same(observed[case], one) for one in wanted[case]) for case in check.cases):
-            raise CourseError(f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it")
+            raise CourseError(
+                f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it"
+            )
         for other in names[:position]:
             if check.same(observed, mistakes[other]["observed"]):
                 raise CourseError(f"mistakes {name} and {other} of {exercise.name} do the same on every visible case")

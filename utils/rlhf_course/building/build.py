@@ -33,7 +33,10 @@ def built_files(root: Path, anew: bool = True) -> dict[Path, bytes]:
     _ask_for(root, (answers / exercise.file for exercise in EXERCISES))
     _ask_for(root, (root / "utils/rlhf_course/checks" / exercise.file for exercise in EXERCISES))
     _ask_for(root, (root / "tests/hidden/mistakes" / exercise.file for exercise in EXERCISES))
-    stubs = {one.name: cut_solutions((answers / one.file).read_text(), f"solutions/{PACKAGE}/{one.file}") for one in EXERCISES}
+    stubs = {
+        one.name: cut_solutions((answers / one.file).read_text(), f"solutions/{PACKAGE}/{one.file}")
+        for one in EXERCISES
+    }
     files = {_DATA / "stubs.json": json.dumps(stubs, indent=1) + "\n"}
     files[_DESK / PACKAGE / "__init__.py"] = (answers / "__init__.py").read_text()
     files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
@@ -52,7 +55,9 @@ def assignment_files(root: Path) -> dict[Path, bytes]:
     files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in _sources(root)}
     files[Path(PACKAGE) / "__init__.py"] = (answers / "__init__.py").read_bytes()
     for one in EXERCISES:
-        files[Path(PACKAGE) / one.file] = cut_solutions(solved[one.name], f"solutions/{PACKAGE}/{one.file}").encode("utf-8")
+        files[Path(PACKAGE) / one.file] = cut_solutions(solved[one.name], f"solutions/{PACKAGE}/{one.file}").encode(
+            "utf-8"
+        )
     return files | {path.relative_to(_DESK): content for path, content in _figures(root).items()}
 
 
@@ -78,7 +83,10 @@ def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Pat
 
 def differing(root: Path, files: dict[Path, bytes]) -> list[Path]:
     """The files that are not as built: missing, different, or without a source."""
-    made = [*(root / _DESK).glob("[0-9][0-9]_*.ipynb"), *(path for path in (root / _DESK / "figures").glob("*") if path.suffix in _PICTURES)]
+    made = [
+        *(root / _DESK).glob("[0-9][0-9]_*.ipynb"),
+        *(path for path in (root / _DESK / "figures").glob("*") if path.suffix in _PICTURES),
+    ]
     stale = sorted(path.relative_to(root) for path in made if path.relative_to(root) not in files)
     return [path for path, content in files.items() if not _is_built(root / path, content)] + stale
 
@@ -103,7 +111,9 @@ def _notebooks(root: Path, stubs: dict[str, str]) -> dict[Path, str]:
     taught = {source.stem: exercises_in(source) for source in sources}
     for exercise in EXERCISES:
         if exercise.notebook in taught and taught[exercise.notebook].count(exercise.name) != 1:
-            raise CourseError(f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it')
+            raise CourseError(
+                f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it'
+            )
     return {_DESK / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
 
 
@@ -113,7 +123,9 @@ def _sources(root: Path) -> list[Path]:
 
 def _figures(root: Path) -> dict[Path, bytes]:
     home = root / "solutions/notebooks/figures"
-    return {_DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES}
+    return {
+        _DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES
+    }
 
 
 def _data(root: Path, anew: bool) -> dict[Path, str]:
@@ -137,7 +149,11 @@ def fingerprint(root: Path, exercise: Exercise) -> str:
     package = root / "utils/rlhf_course"
     made_from = [package / "checks" / name for name in ("core.py", "tiny.py", exercise.file)]
     made_from += [root / "tests/hidden" / bank / exercise.file for bank in ("mistakes", "variants")]
-    made_from += [*sorted((package / "rl").glob("*.py")), *sorted((root / "solutions" / PACKAGE).glob("*.py")), package / "building/bank.py"]
+    made_from += [
+        *sorted((package / "rl").glob("*.py")),
+        *sorted((root / "solutions" / PACKAGE).glob("*.py")),
+        package / "building/bank.py",
+    ]
     digest = hashlib.sha256(f"{version('torch')} {version('transformer-lens')}".encode())
     for path in made_from:
         digest.update(b"\0" + path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))

@@ -106,7 +106,9 @@ def _exercise(name: str, source: Path) -> str:
     return name
 
 
-def _nbgrader(grade_id: str, grade: bool = False, solution: bool = False, locked: bool = False, points: int | None = None) -> dict[str, Any]:
+def _nbgrader(
+    grade_id: str, grade: bool = False, solution: bool = False, locked: bool = False, points: int | None = None
+) -> dict[str, Any]:
     metadata = {
         "grade": grade,
         "grade_id": grade_id,
@@ -141,7 +143,11 @@ def _expected(source: Path, name: str, alt: str) -> list[Any]:
         if not alt:
             raise CourseError(f'{source.name}: the cell with expected="{name}" shows a picture and needs alt="…"')
         data = base64.b64encode(picture.read_bytes()).decode()
-        outputs.append(_output({"text/html": f'<img alt="{_attribute(alt)}" src="data:image/png;base64,{data}"/>', "text/plain": alt}))
+        outputs.append(
+            _output(
+                {"text/html": f'<img alt="{_attribute(alt)}" src="data:image/png;base64,{data}"/>', "text/plain": alt}
+            )
+        )
         found = True
     return outputs if found else []
 

@@ -39,12 +39,16 @@ def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int =
         raise CourseError(f"{source.relative_to(root)} does not exist")
     answers = {path.stem: path for path in (root / "solutions" / PACKAGE).glob("*.py")}
     with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(root / "solutions" / PACKAGE, Path(desk) / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            root / "solutions" / PACKAGE, Path(desk) / PACKAGE, ignore=shutil.ignore_patterns("__pycache__")
+        )
         notebook = nbformat.reads(build_notebook(source, _texts(answers)), as_version=4)
         if runs is not None:
             for cell in notebook.cells:
                 cell.source = with_runs(cell.source, runs.resolve())
-        NotebookClient(notebook, timeout=timeout, startup_timeout=600, resources={"metadata": {"path": desk}}).execute(env=dict(os.environ))
+        NotebookClient(notebook, timeout=timeout, startup_timeout=600, resources={"metadata": {"path": desk}}).execute(
+            env=dict(os.environ)
+        )
     home = source.parent / "outputs"
     home.mkdir(exist_ok=True)
     ran = [cell for cell in notebook.cells if cell.cell_type != "raw"]
@@ -70,7 +74,9 @@ def _of_a_folder(call: re.Match, runs: Path) -> str:
     if not (path / "metrics.csv").is_file():
         raise CourseError(f"{path} is not a run: make it with `rlhf-course train --run {call['run']} --out {path}`")
     board = f"dashboard(folder={str(path)!r})"
-    return call["before"] + (board if call["how"] == "dashboard" else f"await __import__('rlhf_course').{board}.finished()")
+    return call["before"] + (
+        board if call["how"] == "dashboard" else f"await __import__('rlhf_course').{board}.finished()"
+    )
 
 
 def _texts(answers: dict[str, Path]) -> dict[str, str]:

@@ -19,11 +19,16 @@ CASES = {
         {"logits": normal(2, 3, 5, seed=1) * 0 + 4, "ent_coef": 1.0, "gen_len": 3},
     ),
     "one text": Case(
-        "logits of shape [1, 5, 3], ent_coef = 2, gen_len = 5", {"logits": normal(1, 5, 3, seed=63), "ent_coef": 2.0, "gen_len": 5}
+        "logits of shape [1, 5, 3], ent_coef = 2, gen_len = 5",
+        {"logits": normal(1, 5, 3, seed=63), "ent_coef": 2.0, "gen_len": 5},
     ),
     "extreme logits": Case(
         "logits near 10000 and -10000, of shape [2, 3, 5], ent_coef = 1",
-        {"logits": normal(2, 3, 5, seed=64).sign() * 1e4 + quarters(normal(2, 3, 5, seed=65)), "ent_coef": 1.0, "gen_len": 3},
+        {
+            "logits": normal(2, 3, 5, seed=64).sign() * 1e4 + quarters(normal(2, 3, 5, seed=65)),
+            "ent_coef": 1.0,
+            "gen_len": 3,
+        },
     ),
 }
 

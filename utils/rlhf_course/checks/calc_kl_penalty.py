@@ -12,7 +12,12 @@ HINTS = (
     "dimension, take the mean, multiply by `kl_coef`.",
 )
 
-_BATCH = {"logits": normal(3, 4, 7, seed=51), "ref_logits": normal(3, 4, 7, seed=52, scale=1.5), "kl_coef": 2.5, "gen_len": 4}
+_BATCH = {
+    "logits": normal(3, 4, 7, seed=51),
+    "ref_logits": normal(3, 4, 7, seed=52, scale=1.5),
+    "kl_coef": 2.5,
+    "gen_len": 4,
+}
 _ONE = {"logits": normal(1, 5, 3, seed=53), "ref_logits": normal(1, 5, 3, seed=54), "kl_coef": 0.7, "gen_len": 5}
 _EXTREME = {
     "logits": normal(2, 3, 5, seed=55).sign() * 1e4 + quarters(normal(2, 3, 5, seed=56)),

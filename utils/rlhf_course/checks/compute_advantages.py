@@ -14,7 +14,11 @@ HINTS = (
 
 
 def _case(batch: int, seq: int, prefix_len: int, seed: int) -> Case:
-    inputs = {"values": normal(batch, seq, seed=seed), "rewards": 3 + normal(batch, seed=seed + 1), "prefix_len": prefix_len}
+    inputs = {
+        "values": normal(batch, seq, seed=seed),
+        "rewards": 3 + normal(batch, seed=seed + 1),
+        "prefix_len": prefix_len,
+    }
     says = f"values of shape [{batch}, {seq}], rewards of shape [{batch}], prefix_len = {prefix_len}"
     return Case(says, inputs)
 

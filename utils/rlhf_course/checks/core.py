@@ -260,7 +260,12 @@ def encode(value: Any) -> Any:
 
 def same(one: Any, other: Any, rtol: float, atol: float) -> bool:
     """Whether two encoded values are equal, numbers up to a tolerance."""
-    if isinstance(one, float) and isinstance(other, int | float) or isinstance(other, float) and isinstance(one, int | float):
+    if (
+        (isinstance(one, float)
+        and isinstance(other, int | float))
+        or (isinstance(other, float)
+        and isinstance(one, int | float))
+    ):
         return abs(one - other) <= atol + rtol * abs(other)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(same(a, b, rtol, atol) for a, b in zip(one, other, strict=True))

@@ -19,7 +19,10 @@ def _case(batch: int, seq: int, vocab: int, prefix_len: int | None, seed: int, s
         "tokens": integers(0, vocab, batch, seq, seed=seed + 1),
         "prefix_len": prefix_len,
     }
-    return Case(f"logits of shape [{batch}, {seq}, {vocab}], tokens of shape [{batch}, {seq}], prefix_len = {prefix_len}", inputs)
+    return Case(
+        f"logits of shape [{batch}, {seq}, {vocab}], tokens of shape [{batch}, {seq}], prefix_len = {prefix_len}",
+        inputs,
+    )
 
 
 _EXTREME = _case(2, 4, 5, 2, seed=75)
@@ -30,7 +33,8 @@ CASES = {
     "prefix of one": _case(2, 6, 4, 1, seed=73),
     "one text": _case(1, 4, 5, 2, seed=74),
     "extreme logits": Case(
-        "logits near 10000 and -10000, of shape [2, 4, 5], prefix_len = 2", {**_EXTREME.inputs, "logits": _EXTREME_LOGITS}
+        "logits near 10000 and -10000, of shape [2, 4, 5], prefix_len = 2",
+        {**_EXTREME.inputs, "logits": _EXTREME_LOGITS},
     ),
 }
 

@@ -50,7 +50,9 @@ def _groups(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observation
     kind = "AdamW" if isinstance(optimizer, torch.optim.AdamW) else type(optimizer).__name__
     seen: Observation = {"type": kind, "number of groups": len(optimizer.param_groups)}
     for part, parameters in parts.items():
-        groups = [group for group in optimizer.param_groups if any(part_of.get(id(one)) == part for one in group["params"])]
+        groups = [
+            group for group in optimizer.param_groups if any(part_of.get(id(one)) == part for one in group["params"])
+        ]
         held = [id(one) for group in groups for one in group["params"] if part_of.get(id(one)) == part]
         seen[f"parameters of the {part} in it"] = f"{len(held)} of {len(parameters)}"
         seen[f"lr of the {part}"] = [float(group["lr"]) for group in groups]
@@ -69,7 +71,9 @@ def _two_steps(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observat
             parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     optimizer.step()
-    moved = {part: torch.cat([one.detach().flatten() for one in parameters]).mean() for part, parameters in parts.items()}
+    moved = {
+        part: torch.cat([one.detach().flatten() for one in parameters]).mean() for part, parameters in parts.items()
+    }
     return {f"steps that the {part} goes up its gradient, times 1000": 1000 * one for part, one in moved.items()}
 
 

@@ -27,7 +27,9 @@ def _observe(reward_fn_sentiment_imdb: Any, inputs: dict[str, Any]) -> Observati
 
 CASES = {
     "default": Case(f"{_TEXTS}", {"gen_sample": _TEXTS}),
-    "positive": Case("['this story', 'bad film'], direction='pos'", {"gen_sample": ["this story", "bad film"], "direction": "pos"}),
+    "positive": Case(
+        "['this story', 'bad film'], direction='pos'", {"gen_sample": ["this story", "bad film"], "direction": "pos"}
+    ),
     "negative": Case(f"{_TEXTS[:3]}, direction='neg'", {"gen_sample": _TEXTS[:3], "direction": "neg"}),
     "one text": Case("['was this good']", {"gen_sample": ["was this good"]}),
     "end of text": Case(

@@ -22,7 +22,13 @@ BOS = "<|endoftext|>"
 PROMPT = "This is"
 _WORDS = ["This", " is", " a", " film", " good", " bad", ".", "..", " the", " U", " and", " not", " story", " dull"]
 VOCABULARY = [BOS, *_WORDS, *(f" w{number}" for number in range(22))]
-_REVIEW_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"this film was good bad a dull story and never the end of text < | >".split()]
+_REVIEW_WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    *["this", "film", "was", "good", "bad", "a", "dull", "story", "and", "never", "the", "end", "of", "text", "<", "|", ">"],
+]
 
 # Folders of the tiny models, where another process has made them: "gpt2", "classifier".
 MADE: dict[str, str] = {}
@@ -72,13 +78,24 @@ def classifier_folder() -> str:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     )
     config = DistilBertConfig(
-        vocab_size=len(vocabulary), max_position_embeddings=64, dim=20, hidden_dim=36, n_layers=1, n_heads=2, num_labels=2
+        vocab_size=len(vocabulary),
+        max_position_embeddings=64,
+        dim=20,
+        hidden_dim=36,
+        n_layers=1,
+        n_heads=2,
+        num_labels=2,
     )
     model = DistilBertForSequenceClassification(config)
     fill(model.parameters(), seed=3, scale=0.5)
     folder = _saved(model)
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", model_max_length=64
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=64,
     ).save_pretrained(folder)
     return folder
 
@@ -138,7 +155,9 @@ class _Lent:
 
     def _made_of(self) -> list[Any]:
         parameters = [(id(one), one.dtype, one.device) for one in nn.Module.parameters(self.bridge)]
-        return parameters + [(id(one), sorted(vars(one)), len(one._forward_pre_hooks)) for one in nn.Module.modules(self.bridge)]
+        return parameters + [
+            (id(one), sorted(vars(one)), len(one._forward_pre_hooks)) for one in nn.Module.modules(self.bridge)
+        ]
 
     def is_whole(self) -> bool:
         """Whether nobody has exchanged or cast a part of it, which cannot be undone here."""

@@ -120,7 +120,12 @@ def _rollout(trainer_class: Any, settings: dict[str, Any]) -> Observation:
     seen["ref_logits of the first text, of token 7"] = memory.ref_logits[0, :, 7]
     seen["advantages before the last"] = memory.advantages[:, :-1]
     seen["rewards in the last advantages"] = _scale(memory.advantages[:, -1] + memory.values[:, -2])
-    tensors = {"logprobs": memory.logprobs, "advantages": memory.advantages, "values": memory.values, "ref_logits": memory.ref_logits}
+    tensors = {
+        "logprobs": memory.logprobs,
+        "advantages": memory.advantages,
+        "values": memory.values,
+        "ref_logits": memory.ref_logits,
+    }
     seen["carries a gradient"] = [name for name, tensor in tensors.items() if tensor.requires_grad]
     return seen
 
@@ -171,7 +176,9 @@ def _learning(trainer_class: Any, settings: dict[str, Any]) -> Observation:
         "growth of self.step": trainer.step - counted,
         "steps of the scheduler": len(seen["rates"]),
         "optimizer steps before the scheduler's": seen["rates"],
-        "result": float(result) if isinstance(result, int | float) or getattr(result, "numel", lambda: 0)() == 1 else str(type(result)),
+        "result": float(result)
+        if isinstance(result, int | float) or getattr(result, "numel", lambda: 0)() == 1
+        else str(type(result)),
         "result carries a gradient": bool(getattr(result, "requires_grad", False)),
     }
 
@@ -214,8 +221,12 @@ CASES = {
     "rollout": _case("rollout", "rollout_phase of 6 texts, normalize_reward=True", normalize_reward=True),
     "raw rewards": _case("rollout", "rollout_phase of 6 texts, normalize_reward=False", normalize_reward=False),
     "top_k": _case("rollout", "rollout_phase of 48 texts, top_k=2", batch_size=48, top_k=2),
-    "temperature": _case("rollout", "rollout_phase of 48 texts, top_k=9, temperature=0.0001", batch_size=48, top_k=9, temperature=1e-4),
-    "objective": _case("objective", "compute_rlhf_objective of 2 texts, kl_coef=0.9, ent_coef=0.31, vf_coef=0.6", **_MIXED),
+    "temperature": _case(
+        "rollout", "rollout_phase of 48 texts, top_k=9, temperature=0.0001", batch_size=48, top_k=9, temperature=1e-4
+    ),
+    "objective": _case(
+        "objective", "compute_rlhf_objective of 2 texts, kl_coef=0.9, ent_coef=0.31, vf_coef=0.6", **_MIXED
+    ),
     "learning": _case("learning", "learning_phase over 4 minibatches, max_grad_norm=0.5", max_grad_norm=0.5),
 }
 CHECK = Check("RLHFTrainer", CASES, _observe)

@@ -39,7 +39,10 @@ def _observe(model_class: Any, inputs: dict[str, Any]) -> Observation:
     fill(model.get_value_head_params(), seed=9, scale=0.5)
     for batch, input_ids in inputs.items():
         if batch != "use_value_head":
-            seen |= {f"{key}, input_ids of shape {list(input_ids.shape)}": one for key, one in _forward(model, input_ids).items()}
+            seen |= {
+                f"{key}, input_ids of shape {list(input_ids.shape)}": one
+                for key, one in _forward(model, input_ids).items()
+            }
     return {**seen, **_leftovers(model, inputs["input_ids"]), **_gradients(model, inputs["input_ids"])}
 
 
@@ -66,7 +69,9 @@ def _forward(model: Any, input_ids: Tensor) -> Observation:
         plain = model.base_model(input_ids)
     seen["logits equal those of the plain forward pass"] = isinstance(logits, Tensor) and _equal(logits, plain)
     if values is not None:
-        seen["value_head_output holds the values"] = isinstance(values, Tensor) and _equal(model.value_head_output, values)
+        seen["value_head_output holds the values"] = isinstance(values, Tensor) and _equal(
+            model.value_head_output, values
+        )
     return seen
 
 
@@ -79,7 +84,9 @@ def _leftovers(model: Any, input_ids: Tensor) -> Observation:
     model.forward_with_value_head(input_ids)
     model.value_head_output = None
     model.base_model(input_ids)
-    seen: Observation = {"a plain forward pass afterwards runs the head (a hook was left)": model.value_head_output is not None}
+    seen: Observation = {
+        "a plain forward pass afterwards runs the head (a hook was left)": model.value_head_output is not None
+    }
     model.value_head_output = torch.zeros(1)
     whole, model.value_head = model.value_head, _FailingHead()
     try:

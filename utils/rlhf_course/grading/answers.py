@@ -112,7 +112,11 @@ def account(error: BaseException, path: str, shown: str) -> AnswerError:
     if isinstance(error, NotImplementedError) and str(error) == "write this part":
         return AnswerError("missing", NOT_WRITTEN, names)
     own = Path(path).resolve()
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and Path(frame.filename).resolve() == own]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if path and Path(frame.filename).resolve() == own
+    ]
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == own:
         lines.append(error.lineno)
     where = f", at line {lines[-1]} of {shown}" if lines else f", outside {shown}"

@@ -101,7 +101,9 @@ def grade_here(version: str, make_judge: MakeJudge, submission: Submission) -> S
         CourseError: this worker's course is another than the one that asks, so that its marks could differ.
     """
     if version != version_of_judging():
-        raise CourseError("a worker of the cluster has another version of the course or its libraries: install the same one there")
+        raise CourseError(
+            "a worker of the cluster has another version of the course or its libraries: install the same one there"
+        )
     with _alone:
         return _judge(make_judge).grade(submission)
 

@@ -38,19 +38,30 @@ def register(app: typer.Typer) -> None:
 
 
 def grade(
-    submissions: Annotated[list[Path], typer.Argument(metavar="SUBMISSION", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks")],
+    submissions: Annotated[
+        list[Path],
+        typer.Argument(metavar="SUBMISSION", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks"),
+    ],
     each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
-    html: Annotated[Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="how many are graded at once; by default one for each core")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="how many are graded at once; by default one for each core")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
     timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one call of an answer may take")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="threads that an answer may start")] = None,
-    output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may give back")] = None,
-    cache: Annotated[Path | None, typer.Option(help="folder where results are kept; by default the user's cache")] = None,
+    output: Annotated[
+        int | None, typer.Option(min=1, help="kilobytes that one call of an answer may give back")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder where results are kept; by default the user's cache")
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither use nor keep results")] = False,
 ) -> None:
     """Grade submissions. Results are kept: after an interruption the same command grades what is missing."""
@@ -71,7 +82,9 @@ def grade(
 
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
-    html: Annotated[Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
 ) -> None:
     """Write pages and tables from results, without grading again."""
@@ -84,7 +97,9 @@ def report(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise CourseError(f"{results} holds no results of `rlhf-course grade --json`: {where or 'the file'}: {first['msg']}") from error
+        raise CourseError(
+            f"{results} holds no results of `rlhf-course grade --json`: {where or 'the file'}: {first['msg']}"
+        ) from error
     write_reports(found, None, html, csv)
 
 
@@ -136,7 +151,9 @@ class _Way:
             yield pool
 
 
-def judged(handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, console: Console) -> list[SubmissionResult]:
+def judged(
+    handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, console: Console
+) -> list[SubmissionResult]:
     """Grade submissions behind a progress bar; Ctrl-C says how to go on.
 
     Raises:
@@ -152,7 +169,9 @@ def judged(handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, c
         except KeyboardInterrupt:
             progress.stop()
             done = f"interrupted: {progress.tasks[0].completed:g} of {len(handed_in)} graded"
-            advice = "nothing was kept" if kept is None else f"kept in {kept.folder}; the same command goes on from there"
+            advice = (
+                "nothing was kept" if kept is None else f"kept in {kept.folder}; the same command goes on from there"
+            )
             console.print(f"{done}, {advice}", style="red", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(_INTERRUPTED) from None
 
@@ -172,7 +191,11 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
         _require(isolation)
     except IsolationUnavailable as error:
         isolation = "unsafe"
-        console.print(f"{error}\nThe examples are the course's own, so they are graded without isolation.\n", markup=False, highlight=False)
+        console.print(
+            f"{error}\nThe examples are the course's own, so they are graded without isolation.\n",
+            markup=False,
+            highlight=False,
+        )
     try:
         results = judged(list_submissions([EXAMPLES], each=True), _Way(isolation, Limits()), None, console)
     except IsolationUnavailable as error:

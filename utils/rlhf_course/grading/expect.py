@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 
-def expect(got: Any, wanted: Tensor | Sequence[Tensor], what: str, why: str = "", rtol: float = 1e-4, atol: float = 1e-5) -> None:
+def expect(
+    got: Any, wanted: Tensor | Sequence[Tensor], what: str, why: str = "", rtol: float = 1e-4, atol: float = 1e-5
+) -> None:
     """Ask that a result is a float tensor of the wanted shape and numbers.
 
     Args:
@@ -26,7 +28,9 @@ def expect(got: Any, wanted: Tensor | Sequence[Tensor], what: str, why: str = ""
         assert one == other, f"{what} has another size than wanted along dimension {dimension}"
     assert bool(torch.isfinite(got).all()), f"{what} is not finite (nan or inf)"
     if not any(torch.allclose(got, one.detach().double(), rtol=rtol, atol=atol) for one in right):
-        raise AssertionError(f"{what} {_nature(got, right[0].detach().double(), rtol, atol)}{f': {why}' if why else ''}")
+        raise AssertionError(
+            f"{what} {_nature(got, right[0].detach().double(), rtol, atol)}{f': {why}' if why else ''}"
+        )
 
 
 def expect_floats(got: Any, dimensions: int, what: str) -> Tensor:
@@ -38,7 +42,9 @@ def expect_floats(got: Any, dimensions: int, what: str) -> Tensor:
     assert isinstance(got, Tensor), f"{what} should be a tensor; {_named(got)} came"
     assert got.is_floating_point(), f"{what} should hold floats; {str(got.dtype).removeprefix('torch.')} came"
     assert got.device.type == "cpu", f"{what} should be on the device of its input; it is on another"
-    wanted = f"{dimensions} dimension{'s' if dimensions > 1 else ''}" if dimensions else "no dimension: it is one number"
+    wanted = (
+        f"{dimensions} dimension{'s' if dimensions > 1 else ''}" if dimensions else "no dimension: it is one number"
+    )
     assert got.dim() == dimensions, f"{what} should have {wanted}; {got.dim()} came"
     return got.detach().double()
 

@@ -43,7 +43,11 @@ def require(level: Level) -> None:
         raise CourseError(f"isolation takes {', '.join(LEVELS)}, got {level!r}")
     code = "import sys; sys.path.insert(0, sys.argv[1]); from rlhf_course.grading.confinement import attempt; attempt(sys.argv[2])"
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(PACKAGE.parent), level], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-c", code, str(PACKAGE.parent), level],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if done.returncode != 0:
         raise IsolationUnavailable(level, reason_in(done.stderr))

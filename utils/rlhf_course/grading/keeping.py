@@ -19,7 +19,14 @@ from rlhf_course.grading.submission import Submission
 
 HIDDEN = REPOSITORY / "tests" / "hidden"
 _COURSE = Path(__file__).resolve().parents[1]
-_JUDGING = (HIDDEN, SOLUTIONS / PACKAGE, _COURSE / "grading", _COURSE / "checks", _COURSE / "rl", _COURSE / "exercises.py")
+_JUDGING = (
+    HIDDEN,
+    SOLUTIONS / PACKAGE,
+    _COURSE / "grading",
+    _COURSE / "checks",
+    _COURSE / "rl",
+    _COURSE / "exercises.py",
+)
 
 
 @cache
@@ -29,7 +36,11 @@ def version_of_judging() -> str:
     for path in _files():
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
-    digest.update(repr([platform.python_version_tuple()[:2], *map(version, ("torch", "transformer-lens", "transformers"))]).encode())
+    digest.update(
+        repr(
+            [platform.python_version_tuple()[:2], *map(version, ("torch", "transformer-lens", "transformers"))]
+        ).encode()
+    )
     return digest.hexdigest()
 
 
@@ -66,7 +77,9 @@ class KeptResults:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CourseError(f"no results can be kept in {folder} ({error.strerror}): name another folder by --cache, or use --no-cache") from error
+            raise CourseError(
+                f"no results can be kept in {folder} ({error.strerror}): name another folder by --cache, or use --no-cache"
+            ) from error
 
     def find(self, submission: Submission) -> SubmissionResult | None:
         """The result of the same answers; None where there is none, or it is damaged."""
@@ -92,7 +105,9 @@ class KeptResults:
                 file.write(text)
             os.replace(part, path)
         except OSError as error:
-            raise CourseError(f"the result of {submission.name} cannot be kept in {self.folder}: {error.strerror}") from error
+            raise CourseError(
+                f"the result of {submission.name} cannot be kept in {self.folder}: {error.strerror}"
+            ) from error
 
     def _path(self, submission: Submission) -> Path:
         content = json.dumps([self._under, sorted(submission.files.items())])

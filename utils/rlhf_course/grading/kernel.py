@@ -69,7 +69,9 @@ def require_known_processor() -> None:
         OSError: it is not.
     """
     if platform.system() != "Linux" or platform.machine() not in _NUMBERS:
-        raise OSError(f"sandboxes are known for Linux on x86_64 and aarch64, this is {platform.system()} on {platform.machine()}")
+        raise OSError(
+            f"sandboxes are known for Linux on x86_64 and aarch64, this is {platform.system()} on {platform.machine()}"
+        )
 
 
 def _syscall(number: int, *args: object, what: str) -> int:

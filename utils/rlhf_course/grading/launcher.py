@@ -110,7 +110,9 @@ class Zygote:
         try:
             said = self._hear(_READY_WITHIN)
         except ZygoteLost as error:
-            raise IsolationUnavailable(level, f"the process that would make sandboxes ended: {self._last_words()}") from error
+            raise IsolationUnavailable(
+                level, f"the process that would make sandboxes ended: {self._last_words()}"
+            ) from error
         if "unavailable" in said:
             raise IsolationUnavailable(level, said["unavailable"])
 

@@ -91,7 +91,9 @@ def visible(value: Any) -> Any:
     """Text without the characters that have no look of their own, which could turn the writing round them."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(char if char == "\n" or unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in value)
+    return "".join(
+        char if char == "\n" or unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in value
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,9 @@ from rlhf_course.grading.summary import STATUSES, ExerciseSummary
 # Colours that matplotlib draws with, and what the page has in their place.
 _INK, _ACCENT = "#010203", "#010204"
 _STATUS_COLOURS = dict(zip(STATUSES, ("#010205", "#010206", "#010207", "#010208", "#010209"), strict=True))
-_PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)"} | {colour: f"var(--{status})" for status, colour in _STATUS_COLOURS.items()}
+_PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)"} | {
+    colour: f"var(--{status})" for status, colour in _STATUS_COLOURS.items()
+}
 _BINS = 10
 
 

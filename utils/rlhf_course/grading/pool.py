@@ -47,7 +47,9 @@ def lost(submission: Submission, reason: str) -> SubmissionResult:
         exercises[exercise.name] = ExerciseResult(score=0, max_score=exercise.points, status="error", tests=[test])
     most = sum(exercise.points for exercise in EXERCISES)
     warnings = [*submission.warnings, f"not judged: {reason}"]
-    return SubmissionResult(name=submission.name, score=0, max_score=most, seconds=0, warnings=warnings, exercises=exercises)
+    return SubmissionResult(
+        name=submission.name, score=0, max_score=most, seconds=0, warnings=warnings, exercises=exercises
+    )
 
 
 class Pool:
@@ -138,9 +140,15 @@ class _Worker:
         try:
             if self.pipe.poll():
                 return self._heard(*self.pipe.recv())
-            if self.process.is_alive() and time.monotonic() - self._began < (self._patience if self._is_ready else _STARTS_WITHIN):
+            if self.process.is_alive() and time.monotonic() - self._began < (
+                self._patience if self._is_ready else _STARTS_WITHIN
+            ):
                 return None
-            reason = "grading it ended the judge's process" if not self.process.is_alive() else "grading it never came to an end"
+            reason = (
+                "grading it ended the judge's process"
+                if not self.process.is_alive()
+                else "grading it never came to an end"
+            )
         except (EOFError, OSError):
             reason = "grading it ended the judge's process"
         if not self._is_ready:

@@ -119,7 +119,7 @@ def _checked(kinds: Any, caps: Caps) -> list[tuple[torch.dtype, list[int]]]:
         if not (isinstance(kind, list) and len(kind) == 2 and isinstance(kind[0], str) and isinstance(kind[1], list)):
             raise Garbled("an array without dtype and shape")
         dtype, shape = DTYPES.get(kind[0]), kind[1]
-        if dtype is None or len(shape) > _DIMENSIONS or not all(type(size) is int and 0 <= size for size in shape):
+        if dtype is None or len(shape) > _DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
             raise Garbled("an array of an unknown dtype or an impossible shape")
         if math.prod(max(1, size) for size in shape) > _ENTRIES:
             raise Garbled("an array of an impossible shape")

@@ -73,7 +73,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _short_name(path: Path) -> str:
     name = path.name if path.name not in ("", "..") else path.resolve().name
-    ending = next((ending for ending in (*ARCHIVES, NOTEBOOK) if name.lower().endswith(ending) and not path.is_dir()), "")
+    ending = next(
+        (ending for ending in (*ARCHIVES, NOTEBOOK) if name.lower().endswith(ending) and not path.is_dir()), ""
+    )
     return printable(name[: len(name) - len(ending)] or name)[:_LONGEST_NAME]
 
 
@@ -111,7 +113,9 @@ def _answers(source: Source) -> tuple[dict[str, str], list[str]]:
 def _say_what_is_missing(source: Source, warnings: list[str]) -> None:
     wanted = f"no {PACKAGE}/ and no %%exercise cell with work in it"
     if source.archives:
-        raise Unreadable(f"holds {wanted}, but an archive inside ({source.archives[0]}): unpack it, or hand it in alone")
+        raise Unreadable(
+            f"holds {wanted}, but an archive inside ({source.archives[0]}): unpack it, or hand it in alone"
+        )
     warnings.append(f"the submission holds {wanted}")
 
 
@@ -129,7 +133,9 @@ def _chosen(exercise: Exercise, file: str | None, cell: _Cell | None, warnings: 
         return None if is_stub(exercise, file) else file
     if is_stub(exercise, file):
         if file is not None:
-            warnings.append(f"{exercise.name}: {exercise.file} is the untouched stub; the cell in {cell.notebook} was graded")
+            warnings.append(
+                f"{exercise.name}: {exercise.file} is the untouched stub; the cell in {cell.notebook} was graded"
+            )
         return cell.text
     if _lines(file) != _lines(cell.text):
         warnings.append(f"{exercise.name}: {exercise.file} and the cell in {cell.notebook} differ; the file was graded")
@@ -153,7 +159,9 @@ def _files(source: Source, warnings: list[str]) -> dict[str, str]:
         others = ", ".join(str(folder) for folder in sorted(packages) if folder != chosen)
         warnings.append(f"several folders hold answers: {chosen} was graded, not {others}")
     if chosen.name != PACKAGE:
-        warnings.append(f"there is no {PACKAGE}/; the answers were taken from {'the top folder' if chosen == PurePosixPath() else chosen}")
+        warnings.append(
+            f"there is no {PACKAGE}/; the answers were taken from {'the top folder' if chosen == PurePosixPath() else chosen}"
+        )
     files = _portable(packages[chosen], warnings)
     return {name: _decoded(content, f"{chosen / name}", warnings) for name, content in files.items()}
 
@@ -227,7 +235,9 @@ _MAGIC = re.compile(r"\s*%%exercise[ \t]+([^\s#]+)[^\n]*\n?")
 def _cells(source: Source, warnings: list[str]) -> dict[str, _Cell]:
     """The cell of each exercise that holds work."""
     found: dict[str, list[_Cell]] = {}
-    for path in sorted((path for path in source.files if path.suffix == NOTEBOOK), key=lambda path: (len(path.parts), path)):
+    for path in sorted(
+        (path for path in source.files if path.suffix == NOTEBOOK), key=lambda path: (len(path.parts), path)
+    ):
         for name, text in _exercise_cells(source.files[path], path, warnings):
             if not is_stub(BY_NAME[name], text):
                 found.setdefault(name, []).append(_Cell(text, path))
@@ -257,7 +267,9 @@ def _exercise_cells(content: bytes, path: PurePosixPath, warnings: list[str]) ->
         elif magic is not None:
             yield magic[1], text[magic.end() :].rstrip("\n") + "\n"
         elif (name := _named_by(metadata)) and name in text:
-            warnings.append(f"{name}: its cell in {path} has lost its first line, %%exercise {name}; it was read without")
+            warnings.append(
+                f"{name}: its cell in {path} has lost its first line, %%exercise {name}; it was read without"
+            )
             yield name, text.rstrip("\n") + "\n"
 
 

@@ -130,7 +130,9 @@ class Session:
 
     def _exchange(self, what: str, details: Mapping[str, Any], tensors: Sequence[Tensor]) -> tuple[Any, list[Tensor]]:
         if self._seconds_left <= 0:
-            self._final = AnswerError("timeout", f"all calls together took over {self._limits.exercise_timeout:g} seconds")
+            self._final = AnswerError(
+                "timeout", f"all calls together took over {self._limits.exercise_timeout:g} seconds"
+            )
             raise self._final
         began = time.monotonic()
         deadline = began + min(self._limits.timeout, self._seconds_left)
@@ -269,7 +271,9 @@ class _Function(_Driven):
         with torch.enable_grad():
             attached = _Remote.apply(backward, [tensors[place] for place in call.attached], *sources)
         hanging = dict(zip(call.attached, attached, strict=True))
-        return self._believed(lambda: unpack(call.result, [hanging.get(place, one) for place, one in enumerate(tensors)]))
+        return self._believed(
+            lambda: unpack(call.result, [hanging.get(place, one) for place, one in enumerate(tensors)])
+        )
 
     def _backward(self, sandbox: Sandbox, number: int, wanted: int, weights: Sequence[Tensor]) -> list[Tensor | None]:
         if self._session.sandbox is not sandbox:
@@ -303,7 +307,9 @@ class _Call:
         Raises:
             Garbled: it is not of that form.
         """
-        if not (isinstance(body, dict) and isinstance(body.get("attached"), list) and isinstance(body.get("changed"), list)):
+        if not (
+            isinstance(body, dict) and isinstance(body.get("attached"), list) and isinstance(body.get("changed"), list)
+        ):
             raise Garbled("no result of a call")
         attached = body["attached"]
         if not all(is_place(one, len(tensors)) and tensors[one].is_floating_point() for one in attached):
@@ -320,12 +326,18 @@ class _Call:
 def _pairs(said: Any, length: int) -> list[tuple[int, Any]]:
     """Pairs of a place below a length and of something."""
     pairs = said if isinstance(said, list) else []
-    return [(pair[0], pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], length)]
+    return [
+        (pair[0], pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and is_place(pair[0], length)
+    ]
 
 
 def _gradients(body: Any, tensors: Sequence[Tensor], wanted: int) -> list[Tensor | None]:
     found = unpack(body, tensors)
-    if not (isinstance(found, list) and len(found) == wanted and all(one is None or isinstance(one, Tensor) for one in found)):
+    if not (
+        isinstance(found, list)
+        and len(found) == wanted
+        and all(one is None or isinstance(one, Tensor) for one in found)
+    ):
         raise Garbled("no gradients")
     return found
 

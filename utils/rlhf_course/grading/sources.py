@@ -147,7 +147,9 @@ def _walk(folder: Path, below: PurePosixPath, source: Source) -> Iterator[tuple[
         elif not entry.is_dir():
             yield path, entry
         elif len(path.parts) > DEEPEST:
-            source.warnings.append(f"{'/'.join(path.parts[:3])}/... is nested deeper than {DEEPEST} folders; what lies below was not read")
+            source.warnings.append(
+                f"{'/'.join(path.parts[:3])}/... is nested deeper than {DEEPEST} folders; what lies below was not read"
+            )
         else:
             yield from _walk(Path(entry.path), path, source)
 
@@ -209,7 +211,11 @@ def _read_zip(file: IO[bytes]) -> Source:
             raise Unreadable(f"holds more than {MOST_FILES} files: hand in {PACKAGE}/ and the notebooks alone")
         for member in members:
             path = _path_inside(member.filename, source)
-            if path is not None and not member.is_dir() and _is_wanted(path, stat.S_ISLNK(member.external_attr >> 16), source):
+            if (
+                path is not None
+                and not member.is_dir()
+                and _is_wanted(path, stat.S_ISLNK(member.external_attr >> 16), source)
+            ):
                 _add_member(source, path, archive, member)
     return source
 
@@ -267,7 +273,9 @@ def _copy_capped(file: IO[bytes], to: IO[bytes]) -> None:
     while block := file.read(MEGABYTE):
         copied += to.write(block)
         if copied > LARGEST_ARCHIVE:
-            raise Unreadable(f"unpacks to more than {LARGEST_ARCHIVE // MEGABYTE} MB: hand in {PACKAGE}/ and the notebooks alone")
+            raise Unreadable(
+                f"unpacks to more than {LARGEST_ARCHIVE // MEGABYTE} MB: hand in {PACKAGE}/ and the notebooks alone"
+            )
     to.seek(0)
 
 

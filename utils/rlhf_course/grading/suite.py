@@ -57,12 +57,16 @@ def run_suite(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return {exercise: [_run(item) for item in _items(session, exercise, hidden, tests)] for exercise in exercises}
+            return {
+                exercise: [_run(item) for item in _items(session, exercise, hidden, tests)] for exercise in exercises
+            }
     finally:
         del session.config.stash[ANSWERS]
 
 
-def _items(session: pytest.Session, exercise: str, hidden: Path, tests: Collection[str] | None) -> list[pytest.Function]:
+def _items(
+    session: pytest.Session, exercise: str, hidden: Path, tests: Collection[str] | None
+) -> list[pytest.Function]:
     items = [item for item in session.items if item.path.stem == f"test_{BY_NAME[exercise].module}"]
     if not items:
         raise CourseError(f"{hidden} holds no test_{BY_NAME[exercise].file}: {exercise} cannot be graded")

@@ -14,7 +14,9 @@ from rlhf_course.notebook.state import write_text
 
 SYMBOLS = {"passed": "✓", "failed": "✗", "error": "!", "timeout": "…", "missing": "·"}
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "timeout": "yellow", "missing": "dim"}
-LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(f"{symbol} {status}" for status, symbol in SYMBOLS.items())
+LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(
+    f"{symbol} {status}" for status, symbol in SYMBOLS.items()
+)
 
 
 def terminal_table(results: Sequence[SubmissionResult]) -> Table:
@@ -44,13 +46,28 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
     then for each exercise its score, under its name, and its status, under its name and " status".
     """
 
-
     names = list(dict.fromkeys(name for result in results for name in result.exercises))
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["name", "score", "max_score", "percent", "seconds", "warnings", *(f"{name}{what}" for name in names for what in ("", " status"))])
+    writer.writerow(
+        [
+            "name",
+            "score",
+            "max_score",
+            "percent",
+            "seconds",
+            "warnings",
+            *(f"{name}{what}" for name in names for what in ("", " status")),
+        ]
+    )
     for result in results:
-        row = [_harmless(result.name), f"{result.score:g}", f"{result.max_score:g}", f"{percent(result):.1f}", f"{result.seconds:.2f}"]
+        row = [
+            _harmless(result.name),
+            f"{result.score:g}",
+            f"{result.max_score:g}",
+            f"{percent(result):.1f}",
+            f"{result.seconds:.2f}",
+        ]
         row.append(_harmless(" | ".join(result.warnings)))
         for name in names:
             one = result.exercises.get(name)

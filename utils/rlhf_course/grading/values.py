@@ -14,15 +14,7 @@ _DEPTH = 32
 _NODES = 10_000
 # Names of classes that a report may show. Others could carry anything out of a sandbox, the reference's code included.
 _KNOWN = {name for name, one in vars(builtins).items() if isinstance(one, type)} | set(
-    """
-    NoneType function builtin_function_or_method method module generator partial ellipsis
-    Tensor Parameter Size dtype device SparseTensor QuantizedTensor MetaTensor ComplexTensor UnusualTensor TensorTooLargeToSend
-    Module Sequential Linear ModuleList ModuleDict TransformerBridge BridgeModel HookedTransformerWithValueHead RLHFTrainer Trainer
-    Optimizer Adam AdamW SGD Adagrad Adamax NAdam RAdam RMSprop Rprop Adadelta ASGD SparseAdam Muon LBFGS LambdaLR
-    ndarray float16 float32 float64 int32 int64 bool_ DataFrame Series Counter OrderedDict defaultdict deque
-    ReplayMemory ReplayMinibatch RLHFArgs BatchEncoding ModelOutput SequenceClassifierOutput CausalLMOutputWithCrossAttentions
-    CourseError OutOfMemoryError AcceleratorError LinAlgError AxisError EinopsError TypeCheckError JSONDecodeError PicklingError
-    """.split()
+    ["NoneType", "function", "builtin_function_or_method", "method", "module", "generator", "partial", "ellipsis", "Tensor", "Parameter", "Size", "dtype", "device", "SparseTensor", "QuantizedTensor", "MetaTensor", "ComplexTensor", "UnusualTensor", "TensorTooLargeToSend", "Module", "Sequential", "Linear", "ModuleList", "ModuleDict", "TransformerBridge", "BridgeModel", "HookedTransformerWithValueHead", "RLHFTrainer", "Trainer", "Optimizer", "Adam", "AdamW", "SGD", "Adagrad", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adadelta", "ASGD", "SparseAdam", "Muon", "LBFGS", "LambdaLR", "ndarray", "float16", "float32", "float64", "int32", "int64", "bool_", "DataFrame", "Series", "Counter", "OrderedDict", "defaultdict", "deque", "ReplayMemory", "ReplayMinibatch", "RLHFArgs", "BatchEncoding", "ModelOutput", "SequenceClassifierOutput", "CausalLMOutputWithCrossAttentions", "CourseError", "OutOfMemoryError", "AcceleratorError", "LinAlgError", "AxisError", "EinopsError", "TypeCheckError", "JSONDecodeError", "PicklingError"]
 )
 OTHER = "object"
 
@@ -76,8 +68,17 @@ class Packer:
         """Why a tensor cannot be sent, as a type's name; empty where it can be."""
         if tensor.layout != torch.strided:
             return "SparseTensor"
-        if tensor.is_quantized or tensor.is_meta or tensor.is_complex() or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
-            kinds = {"QuantizedTensor": tensor.is_quantized, "MetaTensor": tensor.is_meta, "ComplexTensor": tensor.is_complex()}
+        if (
+            tensor.is_quantized
+            or tensor.is_meta
+            or tensor.is_complex()
+            or str(tensor.dtype).removeprefix("torch.") not in DTYPES
+        ):
+            kinds = {
+                "QuantizedTensor": tensor.is_quantized,
+                "MetaTensor": tensor.is_meta,
+                "ComplexTensor": tensor.is_complex(),
+            }
             return next((name for name, applies in kinds.items() if applies), "UnusualTensor")
         return "TensorTooLargeToSend" if tensor.numel() * tensor.element_size() > self._most else ""
 

@@ -83,7 +83,9 @@ class Worker:
 
         return getattr(part1_rlhf, self._exercise)
 
-    def call(self, tensors: list[Tensor], number: int, arguments: Any, gradients: dict[str, str]) -> tuple[Any, list[Tensor]]:
+    def call(
+        self, tensors: list[Tensor], number: int, arguments: Any, gradients: dict[str, str]
+    ) -> tuple[Any, list[Tensor]]:
         """Call the answer as a function.
 
         Args:
@@ -104,7 +106,9 @@ class Worker:
         if body["attached"]:
             self._keep(number, [packer.tensors[place] for place in body["attached"]], leaves)
         compared = enumerate(zip(passed, tensors, strict=True))
-        body["changed"] = [[place, packer.pack(now.detach())] for place, (now, was) in compared if _differ(now.detach(), was)]
+        body["changed"] = [
+            [place, packer.pack(now.detach())] for place, (now, was) in compared if _differ(now.detach(), was)
+        ]
         compared = enumerate(zip(lists, before, strict=True))
         body["rewritten"] = [[place, packer.pack(now)] for place, (now, was) in compared if now != was]
         return body, packer.tensors

@@ -17,7 +17,13 @@ from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
-from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, LimitOutput, OverwriteKernelspec, SaveAutoGrades
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    LimitOutput,
+    OverwriteKernelspec,
+    SaveAutoGrades,
+)
 from traitlets import Enum, Float, Integer, List, Type, Unicode
 
 from rlhf_course.code import PACKAGE
@@ -40,7 +46,11 @@ class TolerantExporter(NotebookExporter):
         notebook, problem = read_notebook(filename)
         resources = {} if resources is None else resources
         where = Path(filename)
-        resources["metadata"] = {"name": where.stem, "path": str(where.parent), "modified_date": f"{datetime.now(UTC):%B %d, %Y}"}
+        resources["metadata"] = {
+            "name": where.stem,
+            "path": str(where.parent),
+            "modified_date": f"{datetime.now(UTC):%B %d, %Y}",
+        }
         if problem is not None:
             resources["nbgrader"]["problem"] = problem
         return self.from_notebook_node(notebook, resources=resources, **kw)
@@ -55,15 +65,27 @@ class JudgedAutograde(Autograde):
     submission, and what a process that was killed left half done is done anew.
     """
 
-    isolation = Enum(["namespaces", "uid", "unsafe"], default_value="namespaces", help="How the judge locks learners' code in.").tag(config=True)
+    isolation = Enum(
+        ["namespaces", "uid", "unsafe"], default_value="namespaces", help="How the judge locks learners' code in."
+    ).tag(config=True)
     workers = Integer(0, help="Submissions judged at once; 0: one for each core.").tag(config=True)
     timeout = Float(0.0, help="Seconds that an exercise may take; 0: the judge's own limit.").tag(config=True)
-    scheduler = Unicode("", help="Address of a Dask scheduler whose workers judge; empty: this machine.").tag(config=True)
+    scheduler = Unicode("", help="Address of a Dask scheduler whose workers judge; empty: this machine.").tag(
+        config=True
+    )
 
     exporter_class = Type(TolerantExporter, klass=NotebookExporter).tag(config=True)
     sanitize_preprocessors = List([OverwriteKernelspec, RestoreCells, CheckCellMetadata]).tag(config=True)
     autograde_preprocessors = List(
-        [JudgeAnswers, ClearMetadataPreprocessor, LimitOutput, SaveAutoGrades, FlagForAPerson, AssignLatePenalties, CheckCellMetadata]
+        [
+            JudgeAnswers,
+            ClearMetadataPreprocessor,
+            LimitOutput,
+            SaveAutoGrades,
+            FlagForAPerson,
+            AssignLatePenalties,
+            CheckCellMetadata,
+        ]
     ).tag(config=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,8 +100,13 @@ class JudgedAutograde(Autograde):
 
     def init_notebooks(self) -> None:
         """Find the submissions, those without any notebook included: their answers may be in files."""
-        folders = filter(os.path.isdir, glob.glob(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id)))
-        found = {folder: glob.glob(os.path.join(glob.escape(folder), f"{self.coursedir.notebook_id}.ipynb")) for folder in folders}
+        folders = filter(
+            os.path.isdir, glob.glob(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
+        )
+        found = {
+            folder: glob.glob(os.path.join(glob.escape(folder), f"{self.coursedir.notebook_id}.ipynb"))
+            for folder in folders
+        }
         if any(found.values()) or not found:
             super().init_notebooks()
         self.assignments = found
@@ -93,7 +120,9 @@ class JudgedAutograde(Autograde):
         submissions, failed = dict(sorted(self.assignments.items())), []
         self._forget_unfinished(submissions)
         try:
-            self.judgements = judge_folders({folder: Path(folder) for folder in submissions if self._is_pending(folder)}, self._settings(), self.log)
+            self.judgements = judge_folders(
+                {folder: Path(folder) for folder in submissions if self._is_pending(folder)}, self._settings(), self.log
+            )
         except CourseError as error:
             self.log.error(str(error))
             raise NbGraderException(str(error)) from error
@@ -109,7 +138,13 @@ class JudgedAutograde(Autograde):
             raise NbGraderException(f"nbgrader failed on {', '.join(failed)}")
 
     def _settings(self) -> Settings:
-        return Settings(Path(self.coursedir.root) / DESK / "results", self.isolation, self.workers or None, self.timeout or None, self.scheduler or None)
+        return Settings(
+            Path(self.coursedir.root) / DESK / "results",
+            self.isolation,
+            self.workers or None,
+            self.timeout or None,
+            self.scheduler or None,
+        )
 
     def _ids(self, folder: str) -> tuple[str, str]:
         """Assignment and learner of a submission's folder."""
@@ -131,13 +166,18 @@ class JudgedAutograde(Autograde):
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Start a submission: every notebook of the assignment is gone through, handed in or not, and the learner's own files stay."""
         folder = self._format_source(assignment_id, student_id)
-        self.judgement = self.judgements.get(folder) or Judgement(None, "It came while others were judged: autograde it again.")
+        self.judgement = self.judgements.get(folder) or Judgement(
+            None, "It came while others were judged: autograde it again."
+        )
         self.answers = read_submission(HandedIn(student_id, Path(folder))).files
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
         handed_in = {Path(path).stem: path for path in self.notebooks}
         strangers = sorted(set(handed_in) - set(known))
-        self.notes = [*self.judgement.notes, *(f"{name}.ipynb is no notebook of this assignment." for name in strangers)]
+        self.notes = [
+            *self.judgement.notes,
+            *(f"{name}.ipynb is no notebook of this assignment." for name in strangers),
+        ]
         chosen = [name for name in known if fnmatch.fnmatch(name, self.coursedir.notebook_id)]
         self.notebooks = [os.path.join(folder, f"{name}.ipynb") for name in sorted(chosen)]
         for note in self.notes:
@@ -146,7 +186,10 @@ class JudgedAutograde(Autograde):
 
     def _files_of_learners(self, assignment_id: str) -> list[str]:
         """Files that learners write: nbgrader would put the release's in their place."""
-        return [*self.exclude_overwriting.get(assignment_id, []), *(f"{PACKAGE}/{exercise.file}" for exercise in EXERCISES)]
+        return [
+            *self.exclude_overwriting.get(assignment_id, []),
+            *(f"{PACKAGE}/{exercise.file}" for exercise in EXERCISES),
+        ]
 
     def _known_notebooks(self, assignment_id: str) -> list[str]:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:

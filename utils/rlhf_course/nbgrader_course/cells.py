@@ -71,7 +71,16 @@ def known_cells(notebook: Any) -> list[KnownCell]:
     points = {cell.name: float(cell.max_score) for cell in (*notebook.grade_cells, *notebook.task_cells)}
     solutions, tasks = ({cell.name for cell in cells} for cells in (notebook.solution_cells, notebook.task_cells))
     return [
-        KnownCell(one.name, one.cell_type, one.source, one.locked, one.name in solutions, points.get(one.name), one.checksum, one.name in tasks)
+        KnownCell(
+            one.name,
+            one.cell_type,
+            one.source,
+            one.locked,
+            one.name in solutions,
+            points.get(one.name),
+            one.checksum,
+            one.name in tasks,
+        )
         for one in notebook.source_cells
     ]
 
@@ -87,7 +96,10 @@ def read_notebook(path: str) -> tuple[Any, str | None]:
     except FileNotFoundError:
         return nbformat.v4.new_notebook(), "This notebook was not handed in."
     except (Exception, RecursionError) as error:  # a learner's file can break a parser in any way
-        return nbformat.v4.new_notebook(), f"This notebook could not be read ({type(error).__name__}); the file as handed in is in submitted/."
+        return (
+            nbformat.v4.new_notebook(),
+            f"This notebook could not be read ({type(error).__name__}); the file as handed in is in submitted/.",
+        )
     return (read if _is_sound(read) else _mended(read)), None
 
 
@@ -164,7 +176,9 @@ def _reset(cell: Any, known: KnownCell, done: Restored) -> None:
     """Give a cell the type, metadata and, where it is locked, the text that it was released with."""
     given = cell.metadata.get("nbgrader", {})
     if cell.cell_type != known.cell_type:
-        done.notes.append(f"The cell {known.name} was made a {cell.cell_type} cell; it is a {known.cell_type} cell again.")
+        done.notes.append(
+            f"The cell {known.name} was made a {cell.cell_type} cell; it is a {known.cell_type} cell again."
+        )
         _change_type(cell, known.cell_type)
     if known.points is not None and given.get("points") != known.points:
         done.notes.append(f"The points of the cell {known.name} were changed; they are {known.points:g} again.")

@@ -39,4 +39,7 @@ class StubbedAssignment(GenerateAssignment):
         files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         if found := leaks(files, REPOSITORY):
             shutil.rmtree(folder)
-            raise NbGraderException("the release would give away what learners are to find out, and is removed:\n  " + "\n  ".join(found[:10]))
+            raise NbGraderException(
+                "the release would give away what learners are to find out, and is removed:\n  "
+                + "\n  ".join(found[:10])
+            )

@@ -68,7 +68,10 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
     submissions = (read_submission(HandedIn(str(folder), folder)) for folder in folders.values())
     log.info("Judging %d submissions", len(folders))
     # One thread each: the cores are for the judges, and sums come out the same whatever their number.
-    with setenv(OMP_NUM_THREADS="1"), _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader:
+    with (
+        setenv(OMP_NUM_THREADS="1"),
+        _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader,
+    ):
         noting = _Noting(grader)
         results = grade_all(submissions, noting, KeptResults(settings.kept, settings.isolation, limits))
     return {

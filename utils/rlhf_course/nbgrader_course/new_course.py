@@ -43,7 +43,9 @@ c.Execute.iopub_timeout = 120
 '''
 
 
-def new_course(folder: Path, course_id: str = "rlhf", exchange: Path | None = None, root: Path = REPOSITORY) -> list[Path]:
+def new_course(
+    folder: Path, course_id: str = "rlhf", exchange: Path | None = None, root: Path = REPOSITORY
+) -> list[Path]:
     """Write a course's folder: settings, the assignment's source, and settings for learners.
 
     Args:

@@ -18,7 +18,11 @@ _WORDS = {
     "missing": "nothing was handed in",
 }
 _CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0"
-_HEAD = "<tr>" + "".join(f'<th style="{_CELL}">{text}</th>' for text in ("", "hidden test", "points", "what came of it")) + "</tr>"
+_HEAD = (
+    "<tr>"
+    + "".join(f'<th style="{_CELL}">{text}</th>' for text in ("", "hidden test", "points", "what came of it"))
+    + "</tr>"
+)
 _SPECIAL = "\\`*_{}[]()#!|$~&<>\"'"
 
 
@@ -71,12 +75,19 @@ def notes_cell(notes: Sequence[str]) -> str:
 def _row(test: TestResult) -> str:
     message = html.escape(test.message).replace("\n", "<br/>")
     gained = test.points if test.status == "passed" else 0.0
-    cells = (_SIGNS[test.status], html.escape(test.name), f"{_number(gained)} / {_number(test.points)}", message or _WORDS[test.status])
+    cells = (
+        _SIGNS[test.status],
+        html.escape(test.name),
+        f"{_number(gained)} / {_number(test.points)}",
+        message or _WORDS[test.status],
+    )
     return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def _score_output(score: float, text: str) -> Any:
-    return new_output("execute_result", data={"text/plain": f"{score:g}" if score == int(score) else repr(score), "text/html": text})
+    return new_output(
+        "execute_result", data={"text/plain": f"{score:g}" if score == int(score) else repr(score), "text/html": text}
+    )
 
 
 def _number(value: float) -> str:

@@ -89,6 +89,8 @@ class FlagForAPerson(_Step):
         if self.converter.to_review:
             with Gradebook(place["db_url"]) as gradebook:
                 for name in sorted(self.converter.to_review):
-                    gradebook.find_grade(name, place["notebook"], place["assignment"], place["student"]).needs_manual_grade = True
+                    gradebook.find_grade(
+                        name, place["notebook"], place["assignment"], place["student"]
+                    ).needs_manual_grade = True
                 gradebook.db.commit()
         return notebook, resources

@@ -42,7 +42,16 @@ def configure(config: Any, course: str) -> None:
         CourseError: this nbgrader takes its converters from elsewhere.
     """
     config.CourseDirectory.root = course
-    config.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
+    config.CourseDirectory.ignore = [
+        ".ipynb_checkpoints",
+        "*.pyc",
+        "__pycache__",
+        "feedback",
+        "runs",
+        "wandb",
+        ".history",
+        ".progress.json*",
+    ]
     config.CourseDirectory.max_dir_size = 100_000_000
     # For `nbgrader validate`, which runs cells: torch takes its time on a slow machine, and a training takes longer.
     config.Execute.timeout = 3600
@@ -55,7 +64,9 @@ def configure(config: Any, course: str) -> None:
     for name, (ours, modules) in _USERS.items():
         for module in modules:
             if not issubclass(getattr(module, name, type(None)), ours.__base__):
-                raise CourseError(f"{module.__name__} of this nbgrader has no {name} to replace: install the version of requirements.lock")
+                raise CourseError(
+                    f"{module.__name__} of this nbgrader has no {name} to replace: install the version of requirements.lock"
+                )
             setattr(module, name, ours)
     _find_programs()
     # nbgrader's own queries make the SQLAlchemy of the lock warn, three times in each process.

@@ -49,7 +49,11 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
     missing = [name for name, status in statuses.items() if status != PASSED]
     lines = [f"  {exercise.name}: {statuses.get(exercise.name, 'the reference answers')}" for exercise in needed]
     if missing:
-        say(f"The gate is closed: {listed(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.", *lines, status="error")
+        say(
+            f"The gate is closed: {listed(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
+            *lines,
+            status="error",
+        )
         return None
     say("The gate is open.", *lines, *_hidden_suite(), status="passed")
     import part1_rlhf
@@ -65,7 +69,12 @@ class Prepared(NamedTuple):
 
 
 def train_run(
-    run: str = "periods", *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
+    run: str = "periods",
+    *,
+    use_reference: Iterable[str] = (),
+    profile: str = "auto",
+    out: str | Path | None = None,
+    **overrides: Any,
 ) -> "RunFolder | None":
     """Train with the learner's trainer, if the gate is open.
 
@@ -91,7 +100,12 @@ def train_run(
 
 
 def prepare_run(
-    run: str, *, use_reference: Iterable[str] = (), profile: str = "auto", out: str | Path | None = None, **overrides: Any
+    run: str,
+    *,
+    use_reference: Iterable[str] = (),
+    profile: str = "auto",
+    out: str | Path | None = None,
+    **overrides: Any,
 ) -> Prepared | None:
     """Open the gate and make the trainer of a run; `release_run` is called when it has been trained.
 
@@ -174,7 +188,9 @@ def _cost(args: Any) -> str:
 
     on_cpu, threads = pick_device().type == "cpu", torch.get_num_threads()
     cost = estimate(args, threads if on_cpu else None)
-    where = f"on {threads} CPU core{'s' if threads > 1 else ''}" if on_cpu else "on a recent GPU (computed, not measured)"
+    where = (
+        f"on {threads} CPU core{'s' if threads > 1 else ''}" if on_cpu else "on a recent GPU (computed, not measured)"
+    )
     size = "" if split_name(args.base_model)[0] in _SIZES else " (if the model is about as large as GPT-2 small)"
     return (
         f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "

@@ -92,10 +92,15 @@ def _as_table(standings: list[Standing]) -> "Table":
         table.add_column(heading, no_wrap=True)
     for one in standings:
         colour = {"passed": "green", "wrong": "red", "error": "red"}.get(one.status, "yellow")
-        table.add_row(one.notebook, one.exercise, f"[{colour}]{one.status}[/]", f"{one.hints_open} of {one.hints}", one.minutes)
+        table.add_row(
+            one.notebook, one.exercise, f"[{colour}]{one.status}[/]", f"{one.hints_open} of {one.hints}", one.minutes
+        )
     return table
 
 
 def _as_text(standings: list[Standing]) -> str:
-    lines = [f"{one.notebook:<28}{one.exercise:<32}{one.status:<15}hints {one.hints_open} of {one.hints}" for one in standings]
+    lines = [
+        f"{one.notebook:<28}{one.exercise:<32}{one.status:<15}hints {one.hints_open} of {one.hints}"
+        for one in standings
+    ]
     return "\n".join([*lines, next_step(standings)])

@@ -114,7 +114,9 @@ def check_all(exercises: Iterable[Exercise]) -> dict[str, str]:
     return {exercise.name: known(exercise).status for exercise in exercises}
 
 
-def _judged(exercise: Exercise, answer: Any, by_name: bool, needs: Callable[[Exercise], Result] | None = None) -> Result:
+def _judged(
+    exercise: Exercise, answer: Any, by_name: bool, needs: Callable[[Exercise], Result] | None = None
+) -> Result:
     if busy := desk.busy():
         return Result(exercise.name, ERROR, lines=[f"{exercise.name} is not checked now: {busy}"])
     note: list[str] = []
@@ -191,7 +193,11 @@ def _rejected(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Re
     if isinstance(error, NotImplementedError):
         where = _where(exercise, error, answer)
         at = f" ({where})" if where else ""
-        lines = _not_attempted(exercise) if not where else [f"{exercise.name}: not attempted. Something is still to be written{at}."]
+        lines = (
+            _not_attempted(exercise)
+            if not where
+            else [f"{exercise.name}: not attempted. Something is still to be written{at}."]
+        )
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
     diagnosis = module.CHECK.diagnose(answer)
     if error is not None:
@@ -203,7 +209,9 @@ def _rejected(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Re
         lines.append(f"likely: {likely}")
     if module.CHECK.output:
         count = len(module.CHECK.output.splitlines())
-        lines.append(f"(Your code printed {count} line{'s' if count > 1 else ''} while it was tried; they are not shown.)")
+        lines.append(
+            f"(Your code printed {count} line{'s' if count > 1 else ''} while it was tried; they are not shown.)"
+        )
     if not likely:
         lines.append(f"A hint: hint({exercise.name!r})")
     name = diagnosis.name if diagnosis else None
@@ -223,7 +231,9 @@ _RETURNED = {
 def _commonplace(mismatch: Any) -> str | None:
     """The likely reason of a slip that can be made in any exercise."""
     if isinstance(mismatch.error, NameError) and (name := mismatch.error.name):
-        return f"{name} is known in the notebook at most: an exercise's cell is a file of its own, with its own imports."
+        return (
+            f"{name} is known in the notebook at most: an exercise's cell is a file of its own, with its own imports."
+        )
     if mismatch.key.startswith("type") and isinstance(mismatch.got, str):
         return _RETURNED.get(mismatch.got)
     return None
@@ -233,7 +243,9 @@ def _not_attempted(exercise: Exercise) -> list[str]:
     lines = [f"{exercise.name}: not attempted."]
     elsewhere = getattr(sys.modules.get("__main__"), exercise.name, None)
     if getattr(elsewhere, "__module__", None) == "__main__":
-        lines.append(f"This notebook defines one that was not saved: its cell has to begin with %%exercise {exercise.name}")
+        lines.append(
+            f"This notebook defines one that was not saved: its cell has to begin with %%exercise {exercise.name}"
+        )
     return [*lines, f"Write it in the cell above, or in {PACKAGE}/{exercise.file}. A hint: hint({exercise.name!r})"]
 
 

@@ -164,7 +164,9 @@ def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
             written = (getattr(error, "text", None) or "").strip()
             lines.append(shortened(f"at: line {line + 1} of the cell: {written}"))
             if written.startswith(("%", "!")):
-                lines.append("An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own.")
+                lines.append(
+                    "An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own."
+                )
         return lines
     defined = _definition(tree, exercise.name)
     if defined is None:

@@ -19,7 +19,10 @@ def predict(key: str, question: str, value: Any = None) -> None:
     if value is None:
         earlier = _predictions().get(key, {}).get("value")
         if earlier is None:
-            say(f"{question}", f"No prediction yet: put yours in place of None in predict({key!r}, …), and run this cell again.")
+            say(
+                f"{question}",
+                f"No prediction yet: put yours in place of None in predict({key!r}, …), and run this cell again.",
+            )
         else:
             say(f"{question}", f"Your prediction is still {_text(earlier)}.")
         return

@@ -34,6 +34,8 @@ def files_below(root: Path, *places: str) -> dict[Path, bytes]:
         chosen = [root / place] if (root / place).is_file() else sorted((root / place).rglob("*"))
         for path in chosen:
             below = path.relative_to(root)
-            if path.is_file() and not any(part == "__pycache__" or part.startswith(".") or part.endswith(".egg-info") for part in below.parts):
+            if path.is_file() and not any(
+                part == "__pycache__" or part.startswith(".") or part.endswith(".egg-info") for part in below.parts
+            ):
                 found[below] = path.read_bytes()
     return found

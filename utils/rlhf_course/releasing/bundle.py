@@ -23,7 +23,11 @@ def bundle_files(root: Path = REPOSITORY) -> dict[Path, bytes]:
     """
     package = Path("utils/rlhf_course")
     files = files_below(root, *_ENVIRONMENT, str(package))
-    files = {path: content for path, content in files.items() if not any(path.is_relative_to(package / name) for name in INSTRUCTORS)}
+    files = {
+        path: content
+        for path, content in files.items()
+        if not any(path.is_relative_to(package / name) for name in INSTRUCTORS)
+    }
     files |= built_files(root, anew=False)
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
     if found := leaks(files, root):

@@ -15,8 +15,12 @@ def register(app: typer.Typer) -> None:
 
 
 def release(
-    bundle: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="what a learner needs outside nbgrader")] = None,
-    gradescope: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="an autograder for Gradescope; it holds the hidden tests")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FILE.zip", help="what a learner needs outside nbgrader")
+    ] = None,
+    gradescope: Annotated[
+        Path | None, typer.Option(metavar="FILE.zip", help="an autograder for Gradescope; it holds the hidden tests")
+    ] = None,
 ) -> None:
     """Make a learner's bundle or an autograder for Gradescope."""
     from rlhf_course.releasing.bundle import write_bundle
@@ -25,7 +29,9 @@ def release(
     if bundle is None and gradescope is None:
         raise CourseError("name what to make: --bundle FILE.zip or --gradescope FILE.zip")
     if bundle is not None:
-        print(f"{bundle}: {write_bundle(bundle)} files for learners, searched for answers, known mistakes and hidden tests: none")
+        print(
+            f"{bundle}: {write_bundle(bundle)} files for learners, searched for answers, known mistakes and hidden tests: none"
+        )
     if gradescope is not None:
         print(f"{gradescope}: {write_autograder(gradescope)} files for Gradescope; not for learners")
 
@@ -34,7 +40,9 @@ def marks(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
     canvas: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="write marks for Canvas")] = None,
     moodle: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="write marks for Moodle")] = None,
-    roster: Annotated[Path | None, typer.Option(help="grades exported from Canvas, or Moodle's grading worksheet, to be filled in")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="grades exported from Canvas, or Moodle's grading worksheet, to be filled in")
+    ] = None,
     title: Annotated[str, typer.Option(help="the assignment's name in Canvas")] = "part1_rlhf",
 ) -> None:
     """Write marks in the form that Canvas or Moodle imports."""

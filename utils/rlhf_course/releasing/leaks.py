@@ -31,15 +31,27 @@ def secrets(root: Path) -> dict[str, str]:
     tests = sorted(hidden.glob("test_*.py"))
     # Variants and mistakes repeat what is given, where a class does without the base class.
     given = {one for place in (package / "rl").glob("*.py") for one in _statements(_text(place))}
-    found = {one: str(place.relative_to(root)) for place in sorted(hidden.glob("*s/*.py")) for one in _statements(_text(place)) - given}
+    found = {
+        one: str(place.relative_to(root))
+        for place in sorted(hidden.glob("*s/*.py"))
+        for one in _statements(_text(place)) - given
+    }
     for place in [*(answers / one.file for one in EXERCISES), *tests]:
         found |= {statement: str(place.relative_to(root)) for statement in _statements(_text(place))}
     visible = "\n".join(_text(place) for place in (package / "checks").glob("*.py"))
     for place in tests:
-        found |= {name: str(place.relative_to(root)) for name in re.findall(r"def (test_\w+)", _text(place)) if name not in visible}
+        found |= {
+            name: str(place.relative_to(root))
+            for name in re.findall(r"def (test_\w+)", _text(place))
+            if name not in visible
+        }
     for place in sorted((root / "solutions/notebooks").glob("*.md")):
         found |= {_bare(line): str(place.relative_to(root)) for line in _solution_lines(_text(place))}
-    stubs = {one for exercise in EXERCISES for one in _statements(cut_solutions(_text(answers / exercise.file), exercise.file))}
+    stubs = {
+        one
+        for exercise in EXERCISES
+        for one in _statements(cut_solutions(_text(answers / exercise.file), exercise.file))
+    }
     return {text: place for text, place in found.items() if len(text) >= _SHORTEST and text not in stubs}
 
 
@@ -69,7 +81,11 @@ def _statements(text: str) -> set[str]:
     """The simple statements of a module's functions and classes, without white space."""
     tree = ast.parse(text)
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.Assert)
-    docstrings = {id(node.body[0]) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None}
+    docstrings = {
+        id(node.body[0])
+        for node in ast.walk(tree)
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None
+    }
     nodes = (node for node in ast.walk(tree) if isinstance(node, simple) and id(node) not in docstrings)
     return {_bare(ast.get_source_segment(text, node) or "") for node in nodes}
 

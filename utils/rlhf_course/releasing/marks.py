@@ -43,7 +43,9 @@ class Mark:
 
 def mark_of(result: SubmissionResult) -> Mark:
     """The mark of a judge's result; the feedback says what is not passed."""
-    missed = [f"{name} {one.score:g}/{one.max_score:g}" for name, one in result.exercises.items() if one.status != "passed"]
+    missed = [
+        f"{name} {one.score:g}/{one.max_score:g}" for name, one in result.exercises.items() if one.status != "passed"
+    ]
     return Mark(result.name, result.score, result.max_score, "; ".join(missed))
 
 
@@ -91,7 +93,12 @@ def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, 
         return _table(_MOODLE, rows), []
     columns, rows = _read_table(roster, _MOODLE_KEYS)
     columns = [*columns, *(name for name in _MOODLE[1:] if name not in columns)]
-    unknown = _fill(rows, marks, _MOODLE_KEYS, lambda row, mark: row.update({"Grade": f"{mark.score:g}", "Feedback comments": mark.feedback}))
+    unknown = _fill(
+        rows,
+        marks,
+        _MOODLE_KEYS,
+        lambda row, mark: row.update({"Grade": f"{mark.score:g}", "Feedback comments": mark.feedback}),
+    )
     return _table(columns, rows), unknown
 
 
@@ -108,12 +115,19 @@ def _read_table(path: Path, keys: Sequence[str]) -> tuple[list[str], list[dict[s
     return columns, rows
 
 
-def _fill(rows: Iterable[dict[str, str]], marks: Sequence[Mark], keys: Sequence[str], put: Callable[[dict[str, str], Mark], None]) -> list[str]:
+def _fill(
+    rows: Iterable[dict[str, str]],
+    marks: Sequence[Mark],
+    keys: Sequence[str],
+    put: Callable[[dict[str, str], Mark], None],
+) -> list[str]:
     """Give each row its learner's mark; returns the learners that no row names."""
     by_key = {key: mark for mark in marks for key in mark.keys}
     used = set()
     for row in rows:
-        mark = next((by_key[row[key].strip().lower()] for key in keys if row.get(key, "").strip().lower() in by_key), None)
+        mark = next(
+            (by_key[row[key].strip().lower()] for key in keys if row.get(key, "").strip().lower() in by_key), None
+        )
         if mark is not None:
             put(row, mark)
             used.add(mark.learner)

@@ -40,7 +40,10 @@ def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
 
 
 def _test(number: int, name: str, result: ExerciseResult) -> dict[str, Any]:
-    lines = [f"{'+' if test.status == 'passed' else '-'} {test.name} ({test.points:g})" + _message(test.message) for test in result.tests]
+    lines = [
+        f"{'+' if test.status == 'passed' else '-'} {test.name} ({test.points:g})" + _message(test.message)
+        for test in result.tests
+    ]
     if result.status == "missing":
         lines = [_HANDED_IN_NOTHING]
     if result.mistake:

@@ -135,7 +135,10 @@ class RLHFArgs:
 
 
 def _whole(least: int) -> tuple[str, Callable[[Any], bool]]:
-    return f"a whole number of at least {least}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
+    return (
+        f"a whole number of at least {least}",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least,
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -37,7 +37,9 @@ class AttentionOnTheCPU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
         with usual_products():
-            output, scale = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, is_causal, attn_mask=mask)
+            output, scale = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                q, k, v, 0.0, is_causal, attn_mask=mask
+            )
         ctx.save_for_backward(q, k, v, output, scale)
         ctx.how = {"dropout_p": 0.0, "is_causal": is_causal, "attn_mask": mask}
         return output
@@ -97,7 +99,11 @@ def fuse_kernels(bridge: TransformerBridge) -> None:
     """
     last = getattr(bridge, "ln_final", None)
     for module in bridge.modules():
-        if type(module) is NormalizationBridge and module is not last and type(module.original_component) is nn.LayerNorm:
+        if (
+            type(module) is NormalizationBridge
+            and module is not last
+            and type(module.original_component) is nn.LayerNorm
+        ):
             module.__class__ = FusedNorm
     attentions = [module for module in bridge.modules() if type(module) is JointQKVAttentionBridge]
     for module in attentions:

@@ -26,7 +26,9 @@ def split_name(name: str) -> tuple[str, list[str]]:
         return name, []
     plain, *words = name.split("+")
     if unknown := [word for word in words if word not in OPTIONS]:
-        raise CourseError(f"base_model {name!r}: what follows a + takes {' or '.join(OPTIONS)}, got {', '.join(map(repr, unknown))}")
+        raise CourseError(
+            f"base_model {name!r}: what follows a + takes {' or '.join(OPTIONS)}, got {', '.join(map(repr, unknown))}"
+        )
     return plain, words
 
 
@@ -38,7 +40,9 @@ def refuse_where_useless(name: str, words: list[str], device: torch.device) -> N
     """
     plain = name.split("+")[0]
     if words and device.type != "cuda":
-        raise CourseError(f"base_model {name!r}: {' and '.join(words)} help on a CUDA GPU alone, and this is {device.type}: take {plain!r}")
+        raise CourseError(
+            f"base_model {name!r}: {' and '.join(words)} help on a CUDA GPU alone, and this is {device.type}: take {plain!r}"
+        )
     if "bf16" in words and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise CourseError(f"base_model {name!r}: this GPU has no bfloat16: take {plain!r}")
 

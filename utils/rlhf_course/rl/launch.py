@@ -68,7 +68,9 @@ def _trained(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False)
         return trainer_class(lean)(args).train(out, resume=resume)
     except NotImplementedError as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise CourseError(f"{frame.name} is not written yet ({Path(frame.filename).name}, line {frame.lineno})") from error
+        raise CourseError(
+            f"{frame.name} is not written yet ({Path(frame.filename).name}, line {frame.lineno})"
+        ) from error
 
 
 def resume_run(path: Path, out: Path | None = None) -> RunFolder:

@@ -82,10 +82,14 @@ def advice_when_full(stage: str, args: RLHFArgs) -> Iterator[None]:
         if not _is_lack_of_memory(error):
             raise
         sizes = f"batch_size {args.batch_size}, num_minibatches {args.num_minibatches}, gen_len {args.gen_len}"
-        raise CourseError(f"out of memory in the {stage} phase with {sizes}: {_ADVICE[stage]}; then start a new run") from error
+        raise CourseError(
+            f"out of memory in the {stage} phase with {sizes}: {_ADVICE[stage]}; then start a new run"
+        ) from error
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:
     """CUDA has an error of its own; the CPU's and MPS's are known by what they say."""
     said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said
+    )

@@ -96,7 +96,9 @@ def _boot_folder(folder: Path, name: str, device: torch.device) -> TransformerBr
             str(folder), device=device, hf_config_overrides=_overrides(AutoConfig.from_pretrained(folder))
         )
     except (OSError, ValueError, KeyError) as error:
-        raise CourseError(f"base_model {name!r}: {folder} does not load as a Hugging Face language model: {error}") from error
+        raise CourseError(
+            f"base_model {name!r}: {folder} does not load as a Hugging Face language model: {error}"
+        ) from error
 
 
 def _overrides(config: Any) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def _folder_of(name: str) -> Path:
         return folder
     if name.startswith((".", "/", "~")):
         raise CourseError(f"base_model {name!r}: no such folder")
-    return hub_folder(HUB_NAMES.get(name, name), f"base_model {name!r}", "base_model='embedded' works without a network")
+    return hub_folder(
+        HUB_NAMES.get(name, name), f"base_model {name!r}", "base_model='embedded' works without a network"
+    )
 
 
 def _boot_smollm2(device: torch.device) -> TransformerBridge:
@@ -129,7 +133,9 @@ def _boot_smollm2(device: torch.device) -> TransformerBridge:
     source = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, attn_implementation="eager").to(device)
     tokenizer = AutoTokenizer.from_pretrained(**source)
-    return TransformerBridge.boot_transformers("HuggingFaceTB/SmolLM2-135M", hf_model=model, tokenizer=tokenizer, device=device)
+    return TransformerBridge.boot_transformers(
+        "HuggingFaceTB/SmolLM2-135M", hf_model=model, tokenizer=tokenizer, device=device
+    )
 
 
 class BridgeModel(nn.Module):
@@ -152,7 +158,9 @@ class BridgeModel(nn.Module):
             head = self.make_value_head(base_model.cfg.d_model)
             if not isinstance(head, nn.Module):
                 got = "None" if head is None else f"a {type(head).__name__}"
-                raise CourseError(f"make_value_head returned {got}, should return the value head: a torch.nn.Sequential")
+                raise CourseError(
+                    f"make_value_head returned {got}, should return the value head: a torch.nn.Sequential"
+                )
             self.value_head = head.to(base_model.cfg.device)
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
         self.value_head_hook: tuple[str, Callable] = (self.HOOK_POINT, self.run_value_head)

@@ -78,4 +78,6 @@ def _check_columns(name: str, tensor: Tensor, gen_len: int) -> None:
 
 def _check_same(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     if tensor.shape != other.shape:
-        raise CourseError(f"{name} has shape {list(tensor.shape)}, and {other_name} {list(other.shape)}: they must agree")
+        raise CourseError(
+            f"{name} has shape {list(tensor.shape)}, and {other_name} {list(other.shape)}: they must agree"
+        )

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.rewards import named_reward
-from rlhf_course.errors import CourseError
 
 RUNS = ("collapse", "periods", "sentiment")
 SENTIMENT_PREFIX = "This movie was really"

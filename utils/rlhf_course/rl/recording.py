@@ -85,7 +85,9 @@ def must_return(name: str, function: Callable) -> Callable:
     def checked(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         if result is None:
-            raise CourseError(f"{name} returned None, and should return a result: is it written to its end, with a `return`?")
+            raise CourseError(
+                f"{name} returned None, and should return a result: is it written to its end, with a `return`?"
+            )
         return result
 
     return checked

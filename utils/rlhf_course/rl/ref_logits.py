@@ -48,7 +48,9 @@ class Reading:
     def gave(self, logits: Float[Tensor, "batch seq vocab"]) -> bool:
         """Whether these are those logits, whole and as they came."""
         same_memory = StorageWeakRef(logits.untyped_storage()).cdata == self.place.cdata and not self.place.expired()
-        whole = logits.is_contiguous() and logits.shape[:2] == self.states.states.shape[:2] and logits.storage_offset() == 0
+        whole = (
+            logits.is_contiguous() and logits.shape[:2] == self.states.states.shape[:2] and logits.storage_offset() == 0
+        )
         return same_memory and whole and logits._version == self.version
 
 

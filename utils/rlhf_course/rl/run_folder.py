@@ -30,7 +30,18 @@ METRICS = (
 )
 _CHECKPOINTS_KEPT = 2
 # What a checkpoint holds.
-_STATE = ("args", "phase", "step", "model", "optimizer", "scheduler", "torch_rng", "cuda_rng", "python_rng", "numpy_rng")
+_STATE = (
+    "args",
+    "phase",
+    "step",
+    "model",
+    "optimizer",
+    "scheduler",
+    "torch_rng",
+    "cuda_rng",
+    "python_rng",
+    "numpy_rng",
+)
 
 
 class Run(NamedTuple):
@@ -220,7 +231,9 @@ def owned(path: Path) -> Iterator[None]:
         with FileLock(path / "run.lock", blocking=False):
             yield
     except Timeout as error:
-        raise CourseError(f"{path} is being trained already: wait for its end, or name a copy's folder with --out") from error
+        raise CourseError(
+            f"{path} is being trained already: wait for its end, or name a copy's folder with --out"
+        ) from error
 
 
 def checkpoints(path: Path) -> list[Path]:
@@ -240,8 +253,14 @@ def load_config(path: Path) -> dict[str, Any]:
         raise CourseError(f"{path} holds no config.json, so no run can be resumed there") from error
     except (OSError, ValueError) as error:
         raise CourseError(f"{path / 'config.json'} cannot be read: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("args"), dict) or not {"run_name", "code", "wandb_id"} <= set(config):
-        raise CourseError(f"{path / 'config.json'} is not of a run of this version: put the file back, or start a new run")
+    if (
+        not isinstance(config, dict)
+        or not isinstance(config.get("args"), dict)
+        or not {"run_name", "code", "wandb_id"} <= set(config)
+    ):
+        raise CourseError(
+            f"{path / 'config.json'} is not of a run of this version: put the file back, or start a new run"
+        )
     return config
 
 
@@ -262,7 +281,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         settings, trained = load_config(path)["args"], state.get("args")
     except CourseError:
         raise
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
         raise CourseError(f"checkpoint {newest} is damaged: {advice}") from error
     if missing:
         raise CourseError(f"checkpoint {newest} lacks {', '.join(missing)}: {advice}")

@@ -50,7 +50,11 @@ def get_samples(
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
     with quick_products():
         sample_ids = generate(
-            bridge, prompt_ids, batch_size, gen_len, lambda logits: sample_token(logits, temperature, top_k, top_p, generator)
+            bridge,
+            prompt_ids,
+            batch_size,
+            gen_len,
+            lambda logits: sample_token(logits, temperature, top_k, top_p, generator),
         )
     return sample_ids, bridge.tokenizer.batch_decode(sample_ids)
 
@@ -119,7 +123,9 @@ def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> 
     if prepend_bos and bos is None:
         raise CourseError("prepend_bos takes False here: this model's tokenizer has no beginning-of-sequence token")
     if prepend_bos and prompt.startswith(bos):
-        raise CourseError(f"prefix takes a text without {bos!r} at its start, which prepend_bos puts there: got {prompt!r}")
+        raise CourseError(
+            f"prefix takes a text without {bos!r} at its start, which prepend_bos puts there: got {prompt!r}"
+        )
     ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
     if ids.shape[1] == 0:
         raise CourseError("prefix takes some text when prepend_bos is False, got '': the first token needs a state")

@@ -23,7 +23,13 @@ class Display:
 
     def __init__(self, show: bool, total: int, done: int) -> None:
         self.console = Console(quiet=not show)
-        columns = (TextColumn("phase"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("phase"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         # In a notebook even a quiet progress bar would leave an empty widget behind.
         self._progress = Progress(*columns, console=self.console, disable=not show)
         self._task = self._progress.add_task("", total=total, completed=done, note="")
@@ -74,4 +80,6 @@ def sample_table(row: dict[str, Any], samples: list[dict[str, Any]]) -> Table:
 def _caption(samples: list[dict[str, Any]]) -> str | None:
     if len({sample["reward"] for sample in samples}) > 1:
         return None
-    return f"Every text earned {format_reward(samples[0]['reward'])}: in this phase the reward tells no text from another."
+    return (
+        f"Every text earned {format_reward(samples[0]['reward'])}: in this phase the reward tells no text from another."
+    )

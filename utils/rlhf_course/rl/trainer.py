@@ -76,7 +76,7 @@ class Trainer:
         # Exercises that the reference answers in this run, for its record.
         self.reference: list[str] = []
         self._wandb_id = uuid.uuid4().hex[:12]
-        self._raw_reward: Float[Tensor, "batch"] | None = None
+        self._raw_reward: Float[Tensor, batch] | None = None
         self._logged = Record()
         self._stop_asked = False
         self._unpaused = threading.Event()
@@ -194,7 +194,13 @@ class Trainer:
             self.reward(texts)
         objective, terms = self._checked_learning(memory)
         row: dict[str, Any] = dict.fromkeys(METRICS, math.nan)
-        row |= {"phase": self.phase, "mean_reward": self._raw_reward.mean().item(), "objective": objective, **terms, "lr": lr}
+        row |= {
+            "phase": self.phase,
+            "mean_reward": self._raw_reward.mean().item(),
+            "objective": objective,
+            **terms,
+            "lr": lr,
+        }
         row["seconds"] = time.perf_counter() - began - self._paused_seconds
         row |= {name: mean for name, mean in self._logged.means().items() if name not in row}
         samples = [
@@ -203,7 +209,9 @@ class Trainer:
         ]
         missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
         if missing and self.phase == 0:
-            display.say(f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it")
+            display.say(
+                f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it"
+            )
         folder.add_phase(row, samples)
         self.phase += 1
         if self.phase % _CHECKPOINT_EVERY == 0:
@@ -234,7 +242,9 @@ class Trainer:
         with recording(type(self)) as terms, watched, quick_products(), advice_when_full("learning", self.args):
             objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
-            raise CourseError(f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number")
+            raise CourseError(
+                f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number"
+            )
         return _finite(float(objective), self.phase), terms.means()
 
     def _memory_note(self) -> str:

@@ -41,7 +41,9 @@ class WandbLog:
         import wandb
 
         columns = ["reward", "ref_logprob", "text"]
-        table = wandb.Table(columns=columns, data=[[sample[name] for name in columns] for sample in samples[:_SAMPLES_KEPT]])
+        table = wandb.Table(
+            columns=columns, data=[[sample[name] for name in columns] for sample in samples[:_SAMPLES_KEPT]]
+        )
         self._run.log({**row, "samples": table}, step=row["phase"])
 
 

@@ -13,7 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def similarity(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="folders of submissions, such as nbgrader's submitted/")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="folders of submissions, such as nbgrader's submitted/")
+    ],
     html: Annotated[Path, typer.Option(help="write the report to this folder")],
 ) -> None:
     """Show near-copies among submissions side by side: a hint to look, never a mark."""

@@ -84,7 +84,9 @@ class _Renamed(ast.NodeTransformer):
         return self._body(node)
 
     def _body(self, node: ast.AST) -> ast.AST:
-        node.body = [one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+        node.body = [
+            one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        ]
         node = self.generic_visit(node)
         node.body = node.body or ([] if isinstance(node, ast.Module) else [ast.Pass()])
         return node
@@ -96,7 +98,9 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Import):
             yield from ((one.asname, one.name) for one in node.names if one.asname)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((one.asname or one.name, f"{node.module}.{one.name}" if node.module else one.name) for one in node.names)
+            yield from (
+                (one.asname or one.name, f"{node.module}.{one.name}" if node.module else one.name) for one in node.names
+            )
 
 
 def _bound(tree: ast.AST) -> set[str]:

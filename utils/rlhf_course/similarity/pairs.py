@@ -72,7 +72,11 @@ def similar_pairs(submissions: Sequence[Submission], root: Path = REPOSITORY) ->
         for left, right, match in _matches(exercise, submissions, root):
             matches[left, right].append(match)
     pairs = [
-        Pair(submissions[left].name, submissions[right].name, tuple(sorted(found, key=lambda match: -match.alike * match.own)))
+        Pair(
+            submissions[left].name,
+            submissions[right].name,
+            tuple(sorted(found, key=lambda match: -match.alike * match.own)),
+        )
         for (left, right), found in matches.items()
     ]
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.left, pair.right))
@@ -110,14 +114,19 @@ def _common(lines: Iterable[list[str]]) -> set[str]:
 def _as_letters(answers: Sequence[Sequence[str]]) -> list[str]:
     """Each answer as a string with a letter for each token, which is what rapidfuzz compares fastest."""
     letters: dict[str, str] = {}
-    return ["".join(letters.setdefault(token, chr(_FIRST + len(letters) % _LETTERS)) for token in answer) for answer in answers]
+    return [
+        "".join(letters.setdefault(token, chr(_FIRST + len(letters) % _LETTERS)) for token in answer)
+        for answer in answers
+    ]
 
 
 def _near(answers: Sequence[str]) -> Iterator[tuple[int, int, float]]:
     """Numbers of the answers that are alike, each pair once; the table of all pairs is made block by block."""
     for start in range(0, len(answers), _BLOCK):
         block = answers[start : start + _BLOCK]
-        table = cdist(block, answers[start:], scorer=Indel.normalized_similarity, score_cutoff=ALIKE, dtype=np.float32, workers=-1)
+        table = cdist(
+            block, answers[start:], scorer=Indel.normalized_similarity, score_cutoff=ALIKE, dtype=np.float32, workers=-1
+        )
         for row, column in zip(*np.nonzero(table), strict=True):
             if column > row:
                 yield start + int(row), start + int(column), float(table[row, column])

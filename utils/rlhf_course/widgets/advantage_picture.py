@@ -19,7 +19,9 @@ _ROWS = {
 }
 
 
-def advantage_picture(memory: "ReplayMemory | None" = None, tokenizer: Any = None, row: int = 0, prefix_len: int | None = None) -> None:
+def advantage_picture(
+    memory: "ReplayMemory | None" = None, tokenizer: Any = None, row: int = 0, prefix_len: int | None = None
+) -> None:
     """Show the advantages of a text, with a slider for the length of its prefix.
 
     Args:
@@ -43,7 +45,9 @@ def advantage_picture(memory: "ReplayMemory | None" = None, tokenizer: Any = Non
 
 def _from_rollout(memory: "ReplayMemory", tokenizer: Any, row: int) -> Episode:
     if tokenizer is None:
-        raise CourseError("advantage_picture takes the tokenizer of the model that wrote the rollout: tokenizer=trainer.model.tokenizer")
+        raise CourseError(
+            "advantage_picture takes the tokenizer of the model that wrote the rollout: tokenizer=trainer.model.tokenizer"
+        )
     if not 0 <= row < len(memory.sample_ids):
         raise CourseError(f"row takes 0 to {len(memory.sample_ids) - 1} in this rollout, got {row}")
     return episode_of(memory, [tokenizer.decode([token]) for token in memory.sample_ids[row].tolist()], row)
@@ -76,7 +80,9 @@ def _in_words(made: Sequence[Column], prefix_len: int) -> str:
 
 def _table(made: Sequence[Column]) -> str:
     largest = max(abs(column.advantage or 0.0) for column in made) or 1.0
-    head = "".join(f'<th scope="col" style="{_cell(column)}">{escaped(repr(column.token)[1:-1])}</th>' for column in made)
+    head = "".join(
+        f'<th scope="col" style="{_cell(column)}">{escaped(repr(column.token)[1:-1])}</th>' for column in made
+    )
     body = ""
     for name, show_one in _ROWS.items():
         cells = "".join(f'<td style="{_cell(column, name, largest)}">{show_one(column)}</td>' for column in made)

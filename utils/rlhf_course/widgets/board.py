@@ -163,7 +163,10 @@ class Board:
             self.keep()
 
     def _kept(self, picture: Picture) -> Kept:
-        lines = standing(self.status, len(self.rows), self.total_phases, self.path, self._error()), latest(self.rows, self.spreads)
+        lines = (
+            standing(self.status, len(self.rows), self.total_phases, self.path, self._error()),
+            latest(self.rows, self.spreads),
+        )
         table, text = self._table
         page = words("<br>".join(map(escaped, lines))) + picture.kept() + table
         return Kept(page, "\n".join([*lines, picture.alt, text]).strip())
@@ -189,8 +192,14 @@ class Board:
             if self._scorer is None:
                 self._scorer = self._make_scorer()
             return self._scorer.score(samples), LEGEND
-        except Exception as error:  # a model that is not at hand, or the learner's own code, which may be anything by now
-            reason = str(error) if isinstance(error, CourseError) else f"{type(error).__name__} in get_logprobs or in the reward function"
+        except (
+            Exception
+        ) as error:  # a model that is not at hand, or the learner's own code, which may be anything by now
+            reason = (
+                str(error)
+                if isinstance(error, CourseError)
+                else f"{type(error).__name__} in get_logprobs or in the reward function"
+            )
             return [unscored(sample) for sample in samples], f"Without colours: {escaped(reason)}."
 
     def _error(self) -> BaseException | None:

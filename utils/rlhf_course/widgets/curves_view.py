@@ -28,7 +28,9 @@ def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: i
         for number, (other, theirs) in enumerate(earlier.items()):
             colour = _EARLIER_COLOURS[number % len(_EARLIER_COLOURS)]
             for panel, axes in panels.items():
-                axes.plot(theirs.phases, theirs.panels[panel], DASHES[1 + number % 3], color=colour, lw=1.3, label=other)
+                axes.plot(
+                    theirs.phases, theirs.panels[panel], DASHES[1 + number % 3], color=colour, lw=1.3, label=other
+                )
         for panel, axes in panels.items():
             axes.plot(run.phases, run.panels[panel], color=BLUE, marker="o" if len(run.phases) < 2 else "", label=name)
             axes.set(title=PANELS[panel], xlim=(0, max(length - 1, 1)))
@@ -54,5 +56,7 @@ def _in_words(name: str, run: Curves, earlier: Mapping[str, Curves]) -> str:
     beside = f" Beside it, {', '.join(earlier)}." if earlier else ""
     if not run.phases:
         return f"Six plots against the phase: {', '.join(PANELS.values())}. No phase of {name} has ended yet.{beside}"
-    last = ", ".join(f"{label} {run.panels[panel][0]:.3g} to {run.panels[panel][-1]:.3g}" for panel, label in PANELS.items())
+    last = ", ".join(
+        f"{label} {run.panels[panel][0]:.3g} to {run.panels[panel][-1]:.3g}" for panel, label in PANELS.items()
+    )
     return f"Six plots of {name} against the phase, first to last of {len(run.phases)} phases: {last}.{beside}"

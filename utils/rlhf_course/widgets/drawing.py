@@ -114,4 +114,6 @@ def _themed(svg: str) -> str:
     width = re.search(r'width="([\d.]+)pt"', svg)[1]
     svg = re.sub(r'(<svg[^>]*?)\swidth="[\d.]+pt"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?)\sheight="[\d.]+pt"', r"\1", svg, count=1)
-    return svg.replace("<svg", f'<svg aria-hidden="true" style="width: 100%; max-width: {float(width) * 4 / 3:.0f}px; height: auto"', 1)
+    return svg.replace(
+        "<svg", f'<svg aria-hidden="true" style="width: 100%; max-width: {float(width) * 4 / 3:.0f}px; height: auto"', 1
+    )

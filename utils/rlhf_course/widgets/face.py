@@ -33,7 +33,11 @@ class Face:
         self.phase.disabled = True
         self.phase.observe(self._on_phase, "value")
         self.earlier = ipw.SelectMultiple(
-            options=board.others(), rows=4, description="compare with", style={"description_width": "120px"}, layout=ipw.Layout(width="420px")
+            options=board.others(),
+            rows=4,
+            description="compare with",
+            style={"description_width": "120px"},
+            layout=ipw.Layout(width="420px"),
         )
         self.earlier.observe(self._on_earlier, "value")
         buttons = [self.again] if board.training is None else [self.pause, self.resume, self.stop]

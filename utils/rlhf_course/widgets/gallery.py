@@ -115,7 +115,11 @@ def _most_used(findings: Findings) -> list[Rise]:
 
 
 def _in_words(findings: Findings) -> str:
-    grown = [f"{rise.name} {rise.before:.2f} to {rise.after:.2f} a text, mostly since phase {rise.phase}" for rise in findings.rises if rise.phase is not None]
+    grown = [
+        f"{rise.name} {rise.before:.2f} to {rise.after:.2f} a text, mostly since phase {rise.phase}"
+        for rise in findings.rises
+        if rise.phase is not None
+    ]
     three = findings.diversity[3]
     return (
         f"Two plots of {findings.name} against the phase. Left, strategies; risen: {'; '.join(grown[:5]) or 'none'}. Right, the share of distinct "
@@ -131,7 +135,10 @@ def _table(findings: Findings) -> str:
         f"<td {cell}>{rise.after:.2f}</td><td {cell}>{'' if rise.phase is None else rise.phase}</td></tr>"
         for rise in findings.rises
     )
-    head = "".join(f'<th scope="col" {cell}>{name}</th>' for name in ("strategy", "looks like", "first phases", "last phases", "risen since phase"))
+    head = "".join(
+        f'<th scope="col" {cell}>{name}</th>'
+        for name in ("strategy", "looks like", "first phases", "last phases", "risen since phase")
+    )
     caption = "Uses a text, in the first and in the last tenth of the phases"
     return f'<table style="color: inherit; border-collapse: collapse; line-height: 1.5"><caption style="text-align: left; white-space: nowrap">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
@@ -148,7 +155,10 @@ def _marked(text: str, spans: Sequence[Span]) -> str:
     """A text with some parts of it marked."""
     parts, end = [], 0
     for start, stop in spans:
-        parts += [escaped(text[end:start]), f'<mark style="background: rgba(0, 114, 178, 0.35); color: inherit">{escaped(text[start:stop])}</mark>']
+        parts += [
+            escaped(text[end:start]),
+            f'<mark style="background: rgba(0, 114, 178, 0.35); color: inherit">{escaped(text[start:stop])}</mark>',
+        ]
         end = stop
     return "".join(parts) + escaped(text[end:])
 
@@ -157,5 +167,7 @@ def _text(findings: Findings, picture: Picture) -> str:
     """The gallery in plain text."""
     lines = [f"{'strategy':<18}{'first':>8}{'last':>8}{'since phase':>13}"]
     for rise in findings.rises:
-        lines.append(f"{rise.name:<18}{rise.before:>8.2f}{rise.after:>8.2f}{'' if rise.phase is None else rise.phase:>13}")
+        lines.append(
+            f"{rise.name:<18}{rise.before:>8.2f}{rise.after:>8.2f}{'' if rise.phase is None else rise.phase:>13}"
+        )
     return "\n".join([picture.alt, *lines])

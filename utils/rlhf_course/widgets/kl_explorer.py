@@ -6,7 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlhf_course.widgets.drawing import BLUE, INK, VERMILION, Picture, draw
-from rlhf_course.widgets.numbers.kl import Divergences, Gaussian, TwoPeaks, best_cover, best_seek, divergences, integrands
+from rlhf_course.widgets.numbers.kl import (
+    Divergences,
+    Gaussian,
+    TwoPeaks,
+    best_cover,
+    best_seek,
+    divergences,
+    integrands,
+)
 from rlhf_course.widgets.showing import Kept, show, words
 
 _X = np.linspace(-8.0, 8.0, 201)

@@ -70,7 +70,9 @@ def _drawn(ratio: float, advantage: float, clip_coef: float, keep: bool = True) 
         for axes, title in ((value, "the term"), (gradient, "its gradient")):
             axes.set(title=title, xlabel="ratio", xlim=(0, 2))
             axes.axvline(1, color=INK, lw=0.8, alpha=0.5)
-            axes.fill_between(_RATIOS, 0, 1, where=flat, transform=axes.get_xaxis_transform(), color=VERMILION, alpha=0.12, lw=0)
+            axes.fill_between(
+                _RATIOS, 0, 1, where=flat, transform=axes.get_xaxis_transform(), color=VERMILION, alpha=0.12, lw=0
+            )
         gradient.set_ylim(-2.1, 2.1)
         value.legend(loc="best")
         return (

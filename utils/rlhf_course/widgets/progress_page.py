@@ -36,7 +36,9 @@ def _widget(read: Callable[[], Sequence[Standing]]) -> Any:
 
 def _page(standings: Sequence[Standing], links: bool = False) -> str:
     cell = 'style="padding: 2px 10px; text-align: left"'
-    head = "".join(f'<th scope="col" {cell}>{name}</th>' for name in ("notebook", "exercise", "status", "hints open", "minutes"))
+    head = "".join(
+        f'<th scope="col" {cell}>{name}</th>' for name in ("notebook", "exercise", "status", "hints open", "minutes")
+    )
     rows = "".join(_row(one, cell, links) for one in standings)
     bar = f'<progress max="{len(standings)}" value="{passed(standings)}" aria-label="exercises passed"></progress>'
     return (

@@ -14,7 +14,10 @@ LEGEND = (
 def samples_table(texts: Sequence[ScoredText], title: str) -> str:
     """The samples as an HTML table."""
     rows = "".join(_row(text) for text in texts)
-    head = "".join(f'<th scope="col" style="text-align: left; padding: 2px 8px">{name}</th>' for name in ("reward", "ref logprob", "text"))
+    head = "".join(
+        f'<th scope="col" style="text-align: left; padding: 2px 8px">{name}</th>'
+        for name in ("reward", "ref logprob", "text")
+    )
     return (
         f'<div style="overflow-x: auto"><table style="color: inherit; border-collapse: collapse; line-height: 1.5"><caption style="text-align: left; white-space: nowrap">{escaped(title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"

@@ -22,7 +22,9 @@ class Scorer:
         reward_fn: the run's reward; None when it is not at hand.
     """
 
-    def __init__(self, reference: Any, tokenizer: Any, prefix: str, reward_fn: Callable[[list[str]], Any] | None) -> None:
+    def __init__(
+        self, reference: Any, tokenizer: Any, prefix: str, reward_fn: Callable[[list[str]], Any] | None
+    ) -> None:
         self.reference = reference
         self.tokenizer = tokenizer
         self.prefix = prefix

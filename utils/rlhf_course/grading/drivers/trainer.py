@@ -13,7 +13,9 @@ NOISE = 0.05
 Settings = Mapping[str, Any]
 
 
-def objective(answer: Any, settings: Settings, minibatch: Mapping[str, Tensor], head: Sequence[Tensor]) -> dict[str, Any]:
+def objective(
+    answer: Any, settings: Settings, minibatch: Mapping[str, Tensor], head: Sequence[Tensor]
+) -> dict[str, Any]:
     """`compute_rlhf_objective` of a minibatch: its value, and its gradients at the transformer and at the head."""
     from rlhf_course.rl.memory import ReplayMinibatch
 
@@ -44,7 +46,12 @@ def rollout(answer: Any, settings: Settings, rewards: Tensor, head: Sequence[Ten
 
 
 def learning(
-    answer: Any, settings: Settings, slopes: Sequence[float], offsets: Sequence[float], head: Sequence[Tensor], phases: int = 1
+    answer: Any,
+    settings: Settings,
+    slopes: Sequence[float],
+    offsets: Sequence[float],
+    head: Sequence[Tensor],
+    phases: int = 1,
 ) -> dict[str, Any]:
     """`learning_phase`, a number of times, on a memory of as many minibatches as there are slopes.
 
@@ -93,7 +100,9 @@ def _objective(trainer: Any, slopes: Sequence[float], offsets: Sequence[float], 
     def objective(minibatch: Any) -> Tensor:
         number = int(minibatch.sample_ids[0, 0])
         asked.append(number)
-        gone = sum(((one - was) * _direction(one, 3 * number + 1)).sum() for one, was in zip(parameters, start, strict=True))
+        gone = sum(
+            ((one - was) * _direction(one, 3 * number + 1)).sum() for one, was in zip(parameters, start, strict=True)
+        )
         return offsets[number] + slopes[number] * gone
 
     return objective

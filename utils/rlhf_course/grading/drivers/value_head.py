@@ -37,7 +37,14 @@ def without_head(answer: Any, input_ids: Tensor) -> dict[str, Any]:
     """The same on one batch, without a value head."""
     model = _model(answer, use_value_head=False)
     called = _pair(model.forward_with_value_head(input_ids))
-    return plain({**called, "value_head": model.value_head, "parameters": len(model.get_value_head_params()), "plain": model(input_ids)})
+    return plain(
+        {
+            **called,
+            "value_head": model.value_head,
+            "parameters": len(model.get_value_head_params()),
+            "plain": model(input_ids),
+        }
+    )
 
 
 def leftovers(answer: Any, input_ids: Tensor, other_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:

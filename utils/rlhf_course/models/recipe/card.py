@@ -29,15 +29,20 @@ def markdown_table(rows: list[dict[str, str]]) -> str:
 
 def data_table(sources: list[dict], bits: dict[str, float]) -> str:
     """Sources with package, version, licence, size, share and held-out bits a character."""
-    return markdown_table([
-        {
-            "source": s["source"], "package": f"{s['manager']} `{s['package']}` {s['version']}", "licence": s["licence"],
-            "training MB": f"{s['train_mb']:.2f}", "held-out MB": f"{s['held_out_mb']:.2f}",
-            "share of windows": f"{s['share']:.0%}",
-            "held-out bits/character": f"{bits[s['source']]:.2f}" if s["source"] in bits else "-",
-        }
-        for s in sources
-    ])
+    return markdown_table(
+        [
+            {
+                "source": s["source"],
+                "package": f"{s['manager']} `{s['package']}` {s['version']}",
+                "licence": s["licence"],
+                "training MB": f"{s['train_mb']:.2f}",
+                "held-out MB": f"{s['held_out_mb']:.2f}",
+                "share of windows": f"{s['share']:.0%}",
+                "held-out bits/character": f"{bits[s['source']]:.2f}" if s["source"] in bits else "-",
+            }
+            for s in sources
+        ]
+    )
 
 
 def weighted(bits: dict[str, float], sources: list[dict]) -> float:
@@ -73,7 +78,9 @@ def samples(folder: Path) -> str:
             best, index = model(ids).logits[:, -1].topk(TOP_K)
             ids = torch.cat([ids, index.gather(-1, best.softmax(-1).multinomial(1))], dim=-1)
         texts = tokenizer.batch_decode(ids[:, 1:])
-        blocks.append(f"After \"{prompt}\":\n\n" + "\n".join(f"{i}. `{json.dumps(t)[1:-1]}`" for i, t in enumerate(texts, 1)))
+        blocks.append(
+            f'After "{prompt}":\n\n' + "\n".join(f"{i}. `{json.dumps(t)[1:-1]}`" for i, t in enumerate(texts, 1))
+        )
     return "\n\n".join(blocks)
 
 
@@ -103,7 +110,9 @@ def stage(run: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run / "model", folder)
     settings = folder / "tokenizer_config.json"
-    named = json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}  # known to every transformers
+    named = json.loads(settings.read_text()) | {
+        "tokenizer_class": "PreTrainedTokenizerFast"
+    }  # known to every transformers
     settings.write_text(json.dumps(named, indent=2) + "\n")
     special = {k: named[k] for k in ("bos_token", "eos_token", "unk_token", "pad_token")}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n")
@@ -121,16 +130,28 @@ def card(work: Path, run: Path, folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text())
     written = sum(s["train_mb"] for s in sources if s["source"].startswith("written"))
     return Template((HERE / "card_template.md").read_text()).substitute(
-        parameters=f"{facts['parameters'] / 1e6:.2f}", layers=config["n_layer"], width=config["n_embd"], heads=config["n_head"],
-        positions=config["n_positions"], vocabulary=config["vocab_size"],
-        size=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.1f}", steps=f"{facts['steps']:,}",
-        tokens=f"{facts['tokens'] / 1e6:.1f}", minutes=f"{facts['minutes']:.0f}",
+        parameters=f"{facts['parameters'] / 1e6:.2f}",
+        layers=config["n_layer"],
+        width=config["n_embd"],
+        heads=config["n_head"],
+        positions=config["n_positions"],
+        vocabulary=config["vocab_size"],
+        size=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.1f}",
+        steps=f"{facts['steps']:,}",
+        tokens=f"{facts['tokens'] / 1e6:.1f}",
+        minutes=f"{facts['minutes']:.0f}",
         speed=f"{facts['tokens'] / facts['minutes'] / 60:,.0f}",
         first_bits=losses[0]["held_out_bits_per_character"],
-        last_bits=losses[-1]["held_out_bits_per_character"], last_loss=losses[-1]["train_loss"],
-        total_mb=f"{sum(s['train_mb'] for s in sources):.1f}", written_mb=f"{written:.1f}",
-        cycles=cycles(facts, losses, sources), threads=facts["threads"],
-        data=data_table(sources, facts["bits"]), samples=samples(folder), top_k=TOP_K, seed=SEED,
+        last_bits=losses[-1]["held_out_bits_per_character"],
+        last_loss=losses[-1]["train_loss"],
+        total_mb=f"{sum(s['train_mb'] for s in sources):.1f}",
+        written_mb=f"{written:.1f}",
+        cycles=cycles(facts, losses, sources),
+        threads=facts["threads"],
+        data=data_table(sources, facts["bits"]),
+        samples=samples(folder),
+        top_k=TOP_K,
+        seed=SEED,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,20 @@ import torch
 
 from rlhf_course.models.recipe.clean import normalise
 from rlhf_course.models.recipe.sentiment import (
-    PACKAGES, TESTED_ON, TUNED_ON, Rows, Settings, Teacher, adam, first_words, fit, human_reviews, learned, read_embeddings, read_film_words, read_prior,
+    PACKAGES,
+    TESTED_ON,
+    TUNED_ON,
+    Rows,
+    Settings,
+    Teacher,
+    adam,
+    first_words,
+    fit,
+    human_reviews,
+    learned,
+    read_embeddings,
+    read_film_words,
+    read_prior,
 )
 from rlhf_course.models.recipe.verdicts import passages, states
 from rlhf_course.models.recipe.writer import Writer
@@ -28,7 +40,11 @@ from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, featur
 READ = 3000  # reviews by people, others than those of the card's figures
 LABELLED = 16_000  # reviews by people, others again
 PLAIN = 2**15  # weights of a plain classifier of 64 KB
-PENALTIES = 1e-6, 1e-5, 1e-4  # of the classifiers that learn from these; the one that suits the reviews for tuning is taken
+PENALTIES = (
+    1e-6,
+    1e-5,
+    1e-4,
+)  # of the classifiers that learn from these; the one that suits the reviews for tuning is taken
 BESIDE = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # weights of the teacher beside the classifier, likewise
 LONGEST = 300  # words of a review that are read
 CERTAIN = 3.0  # log-odds that a true label stands for
@@ -67,13 +83,20 @@ def openings_of(reviews: list[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def labelled_only(
-    reviews: list[tuple[str, int]], penalty: float, settings: Settings, allowed: np.ndarray | float = 1.0, size: int = BUCKETS
+    reviews: list[tuple[str, int]],
+    penalty: float,
+    settings: Settings,
+    allowed: np.ndarray | float = 1.0,
+    size: int = BUCKETS,
 ) -> SentimentModel:
     """Logistic regression on true labels alone, without prior or teacher.
 
     Only the features in `allowed`, of 0 and 1, count; with a smaller `size`, a power of 2, features share that many weights.
     """
-    data, labels = Rows([[bucket(f) for f in features(text)] or [0] for text, _ in reviews], settings.steadiness), labels_of(reviews)
+    data, labels = (
+        Rows([[bucket(f) for f in features(text)] or [0] for text, _ in reviews], settings.steadiness),
+        labels_of(reviews),
+    )
 
     def spread(weights: np.ndarray) -> np.ndarray:
         return allowed * np.tile(weights, BUCKETS // size)
@@ -118,7 +141,10 @@ def main() -> None:
     labelled = human_reviews(people, TUNED_ON + TESTED_ON + READ, LABELLED)
     settings, writer = Settings(), Writer(max_len=200)
     teacher, film = Teacher(args.work / "verdicts.npz", settings), read_film_words(settings)
-    start, meanings = read_prior(args.packages, args.work, settings), read_embeddings(args.work / "embeddings.npz", settings)
+    start, meanings = (
+        read_prior(args.packages, args.work, settings),
+        read_embeddings(args.work / "embeddings.npz", settings),
+    )
     shipped = learned(settings, start, meanings, teacher)
 
     def verdicts(texts: list[str]) -> np.ndarray:
@@ -131,7 +157,10 @@ def main() -> None:
         return fit(replace(settings, trust=0.0), start, meanings, read)  # no label that was asked for is there to trust
 
     def best_of(reviews: list[tuple[str, int]], **how: Any) -> SentimentModel:
-        return max((labelled_only(reviews, penalty, settings, **how) for penalty in PENALTIES), key=lambda model: accuracy(model, short_tune))
+        return max(
+            (labelled_only(reviews, penalty, settings, **how) for penalty in PENALTIES),
+            key=lambda model: accuracy(model, short_tune),
+        )
 
     def scores(reviews: list[tuple[str, int]]) -> Scores:
         texts = [text for text, _ in reviews]
@@ -147,10 +176,16 @@ def main() -> None:
     read.verdicts = np.repeat(np.where(read.labels > 0, CERTAIN, -CERTAIN), read.each)
     found[f"read {READ:,} people's reviews with their true labels, no list"] = row(reader())
     short = openings_of(labelled)
-    found[f"the listed words alone, with weights from the openings of {LABELLED:,} labelled reviews by people"] = row(best_of(short, allowed=(film != 0) * 1.0))
+    found[f"the listed words alone, with weights from the openings of {LABELLED:,} labelled reviews by people"] = row(
+        best_of(short, allowed=(film != 0) * 1.0)
+    )
     found["all words and pairs, with weights from the same openings"] = row(best_of(short))
-    found[f"{PLAIN:,} weights for all words and pairs, from openings and wholes of the same"] = row(best_of(short + labelled, size=PLAIN))
-    (args.work / "ceiling.json").write_text(json.dumps({"read": READ, "labelled": LABELLED, "tested": len(test), "accuracy": found}, indent=1))
+    found[f"{PLAIN:,} weights for all words and pairs, from openings and wholes of the same"] = row(
+        best_of(short + labelled, size=PLAIN)
+    )
+    (args.work / "ceiling.json").write_text(
+        json.dumps({"read": READ, "labelled": LABELLED, "tested": len(test), "accuracy": found}, indent=1)
+    )
     print(json.dumps(found, indent=1))
 
 

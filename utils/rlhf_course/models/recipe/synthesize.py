@@ -19,7 +19,9 @@ import torch
 from rlhf_course.models.recipe.prompts import Request, draw_request
 from rlhf_course.models.recipe.writer import Sampling, Writer
 
-SYSTEM = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"  # its own
+SYSTEM = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"  # its own
+)
 CHAT = "<|im_start|>user\n{ask}<|im_end|>\n<|im_start|>assistant\n"
 POOL = 400  # requests drawn for a batch; those of the commonest length are taken
 
@@ -46,8 +48,16 @@ def write_batch(seed: int, writer: Writer, args: argparse.Namespace) -> list[dic
     sampling = Sampling(temperature=args.temperature)
     texts = writer.write(prompts, openings, args.max_new, sampling, generator)
     return [
-        dict(batch=seed, kind=r.kind, label=r.label, ask=r.ask, opening=o, text=writer.tokenizer.decode(ids),
-             ended=len(ids) < args.max_new, tokens=len(ids))
+        dict(
+            batch=seed,
+            kind=r.kind,
+            label=r.label,
+            ask=r.ask,
+            opening=o,
+            text=writer.tokenizer.decode(ids),
+            ended=len(ids) < args.max_new,
+            tokens=len(ids),
+        )
         for (r, o), ids in zip(rows, texts)
     ]
 
@@ -68,7 +78,9 @@ def main() -> None:
     parser.add_argument("--max-new", type=int, default=140, help="tokens of a text at most")
     parser.add_argument("--temperature", type=float, default=Sampling.temperature)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--plain", action="store_true", help="without the model's own system prompt: looser, less obedient texts")
+    parser.add_argument(
+        "--plain", action="store_true", help="without the model's own system prompt: looser, less obedient texts"
+    )
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
@@ -85,7 +97,10 @@ def main() -> None:
         tokens += sum(record["tokens"] for record in records)
         characters += sum(len(record["text"]) for record in records)
         seconds = time.monotonic() - start
-        print(f"batch {batch}: {tokens / seconds:.0f} tokens/s, {characters / 1e6:.2f} MB, {seconds / 60:.1f} min", flush=True)
+        print(
+            f"batch {batch}: {tokens / seconds:.0f} tokens/s, {characters / 1e6:.2f} MB, {seconds / 60:.1f} min",
+            flush=True,
+        )
         batch += args.workers
 
 

@@ -38,8 +38,13 @@ def train_tokenizer(texts: Iterator[str], folder: Path) -> None:
     )
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, pad_token=END,
-        model_max_length=256, clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+        model_max_length=256,
+        clean_up_tokenization_spaces=False,
     )
     fast.save_pretrained(folder)
 

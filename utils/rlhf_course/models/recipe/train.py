@@ -37,8 +37,17 @@ def new_model(tokenizer: PreTrainedTokenizerBase, activation: str = "gelu_new") 
     """A fresh model: 4 layers of width 192, tied embeddings, no dropout."""
     end = tokenizer.eos_token_id
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=LONG, n_embd=192, n_layer=4, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0,
-        attn_pdrop=0.0, bos_token_id=end, eos_token_id=end, tie_word_embeddings=True,
+        vocab_size=len(tokenizer),
+        n_positions=LONG,
+        n_embd=192,
+        n_layer=4,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=end,
+        eos_token_id=end,
+        tie_word_embeddings=True,
         activation_function=activation,
     )
     model = GPT2LMHeadModel(config)
@@ -66,7 +75,9 @@ def token_losses(model: GPT2LMHeadModel, window: Int[Tensor, "rows seq"]) -> Flo
 
 
 @torch.no_grad()
-def bits_per_character(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, source: SourceTexts, chars: int) -> float:
+def bits_per_character(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, source: SourceTexts, chars: int
+) -> float:
     """Held-out bits a character, in windows of `SHORT` tokens that each begin with <|endoftext|>."""
     text = " ".join(source.texts)[:chars]
     ids = tokenizer.encode(text)
@@ -135,8 +146,13 @@ class Run:
         bits = self.measure(HELD_OUT_CHARS // 8)
         mean = float(np.average([bits[k] for k in bits], weights=[weights[k] for k in bits]))
         minutes = self.earlier_minutes + self.seconds / 60
-        row = dict(step=self.step, minutes=round(minutes, 2), tokens=self.step * TOKENS_A_STEP,
-                   train_loss=round(float(np.mean(recent)), 4), held_out_bits_per_character=round(mean, 4))
+        row = dict(
+            step=self.step,
+            minutes=round(minutes, 2),
+            tokens=self.step * TOKENS_A_STEP,
+            train_loss=round(float(np.mean(recent)), 4),
+            held_out_bits_per_character=round(mean, 4),
+        )
         self.losses.append(row)
         with (self.folder / "losses.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(row))
@@ -146,9 +162,15 @@ class Run:
 
     def save(self) -> None:
         """A checkpoint that `resume` reads, written whole or not at all."""
-        state = dict(model=self.model.state_dict(), optimizers=[o.state_dict() for o in self.optimizers],
-                     step=self.step, seconds=self.seconds, losses=self.losses,
-                     earlier_minutes=self.earlier_minutes, earlier_bits=self.earlier_bits)
+        state = dict(
+            model=self.model.state_dict(),
+            optimizers=[o.state_dict() for o in self.optimizers],
+            step=self.step,
+            seconds=self.seconds,
+            losses=self.losses,
+            earlier_minutes=self.earlier_minutes,
+            earlier_bits=self.earlier_bits,
+        )
         torch.save(state, self.folder / "checkpoint.tmp")
         os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
 
@@ -163,9 +185,16 @@ class Run:
 
     def finish(self) -> None:
         """Measure on more text, and save the model in fp16 with the facts of the run."""
-        facts = dict(steps=self.step, minutes=self.earlier_minutes + self.seconds / 60, tokens=self.step * TOKENS_A_STEP,
-                     parameters=sum(p.numel() for p in self.model.parameters()), bits=self.measure(HELD_OUT_CHARS),
-                     threads=self.threads, own_minutes=self.seconds / 60, earlier_bits=self.earlier_bits)
+        facts = dict(
+            steps=self.step,
+            minutes=self.earlier_minutes + self.seconds / 60,
+            tokens=self.step * TOKENS_A_STEP,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            bits=self.measure(HELD_OUT_CHARS),
+            threads=self.threads,
+            own_minutes=self.seconds / 60,
+            earlier_bits=self.earlier_bits,
+        )
         (self.folder / "facts.json").write_text(json.dumps(facts, indent=1))
         half = new_model(self.tokenizer)
         half.load_state_dict(self.model.state_dict())
@@ -199,7 +228,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True, help="training time in all, earlier parts included")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start", type=Path, help="folder of a trained model to begin with; `losses.csv` beside or above it")
+    parser.add_argument(
+        "--start", type=Path, help="folder of a trained model to begin with; `losses.csv` beside or above it"
+    )
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

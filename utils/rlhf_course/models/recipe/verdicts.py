@@ -27,7 +27,10 @@ def passages(text: str, rng: random.Random) -> list[str]:
     """The first words of a review, and fragments that begin with one of its sentences."""
     parts = sentences(text)
     rests = [" ".join(parts[rng.randrange(len(parts)) :]) for _ in range(FRAGMENTS)]
-    return [" ".join(text.split()[:FIRST]), *(" ".join(rest.split()[: rng.randint(SHORTEST, LONGEST)]) for rest in rests)]
+    return [
+        " ".join(text.split()[:FIRST]),
+        *(" ".join(rest.split()[: rng.randint(SHORTEST, LONGEST)]) for rest in rests),
+    ]
 
 
 @torch.inference_mode()
@@ -39,7 +42,9 @@ def states(writer: Writer, texts: list[str], rows: int = 64) -> Float[np.ndarray
     for i in range(0, len(order), rows):
         chosen = order[i : i + rows]
         lengths = [len(encoded[j]) for j in chosen]
-        ids = torch.tensor([encoded[j] + [0] * (max(lengths) - len(encoded[j])) for j in chosen])  # what follows is not seen
+        ids = torch.tensor(
+            [encoded[j] + [0] * (max(lengths) - len(encoded[j])) for j in chosen]
+        )  # what follows is not seen
         read = writer(ids, writer.empty_cache(len(ids)), 0, last=ids.shape[1])
         found[chosen] = read[torch.arange(len(ids)), torch.tensor(lengths) - 1].numpy()
     return found
@@ -56,8 +61,11 @@ def main() -> None:
     rng = random.Random(0)
     read = [passage for d in reviews for passage in passages(d["text"], rng)]
     np.savez(
-        args.work / "verdicts.npz", reviews=np.array([d["text"] for d in reviews]), labels=np.array([d["label"] for d in reviews]),
-        passages=np.array(read), states=states(Writer(max_len=160), read),
+        args.work / "verdicts.npz",
+        reviews=np.array([d["text"] for d in reviews]),
+        labels=np.array([d["label"] for d in reviews]),
+        passages=np.array(read),
+        states=states(Writer(max_len=160), read),
     )
     print(f"{len(read)} passages of {len(reviews)} reviews")
 

@@ -124,7 +124,7 @@ class Writer(nn.Module):
             warnings.simplefilter("ignore")
             scheme = torch.ao.quantization.per_channel_dynamic_qconfig
             names = [f"blocks.{i}.gate_up" for i in range(len(self.blocks))]
-            torch.ao.quantization.quantize_dynamic(self, {name: scheme for name in [*names, "head"]}, inplace=True)
+            torch.ao.quantization.quantize_dynamic(self, dict.fromkeys([*names, "head"], scheme), inplace=True)
 
     def shorten(self) -> None:
         """Turn the remaining products into bfloat16."""
@@ -164,7 +164,7 @@ class Writer(nn.Module):
         weights = (grouped @ keys.transpose(-1, -2)).softmax(dim=-1)
         return (weights @ values).view(rows, heads, 1, dim)
 
-    def draw(self, state: Tensor, sampling: Sampling, generator: torch.Generator) -> Int[Tensor, "rows"]:
+    def draw(self, state: Tensor, sampling: Sampling, generator: torch.Generator) -> Int[Tensor, rows]:
         """Sample the next token of every row."""
         best, index = (self.head(state) / sampling.temperature).topk(sampling.top_k, dim=-1)
         probs = best.softmax(dim=-1)

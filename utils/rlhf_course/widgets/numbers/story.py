@@ -34,7 +34,9 @@ def latest(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread]) -> str:
     if not rows:
         return "No phase has ended yet."
     row = rows[-1]
-    around = f" (four texts in five: {spreads[-1].low:.3g} to {spreads[-1].high:.3g})" if len(spreads) == len(rows) else ""
+    around = (
+        f" (four texts in five: {spreads[-1].low:.3g} to {spreads[-1].high:.3g})" if len(spreads) == len(rows) else ""
+    )
     return (
         f"Phase {row['phase']}: reward {row['mean_reward']:.3f}{around}, KL {row['kl']:.4f}, value loss {row['value_loss']:.4f}, "
         f"entropy {row['entropy']:.3f}, clip fraction {row['clipfrac']:.3f}, learning rate {row['lr']:.2g}."

@@ -64,7 +64,9 @@ DETECTORS = (
     Detector("decimals", "3.5", _pattern(r"(?<![\w.])\d+\.\d+(?!\.?\d)")),
     Detector("versions", "v1.0.2", _pattern(r"\bv\d+(?:\.\d+)+|(?<![\w.])\d+(?:\.\d+){2,}")),
     Detector("numbered lists", "1. First", _pattern(r"(?:(?<=\s)|^)\d{1,2}\.(?=\s)")),
-    Detector("addresses", "www.example.com", _pattern(r"(?:https?://|www\.)[\w./-]+|\b[\w-]+\.(?:com|org|net|edu|gov)\b")),
+    Detector(
+        "addresses", "www.example.com", _pattern(r"(?:https?://|www\.)[\w./-]+|\b[\w-]+\.(?:com|org|net|edu|gov)\b")
+    ),
     Detector("repetition", "the film is the film is", _repetition),
 )
 
@@ -92,7 +94,9 @@ def generated(text: str, prefix: str) -> str:
 def rates(samples: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, list[float]]:
     """Uses of each strategy, a text, for every phase."""
     phases = [[generated(sample["text"], prefix) for sample in some] for some in by_phase(samples)]
-    return {one.name: [sum(len(one.find(text)) for text in texts) / len(texts) for texts in phases] for one in DETECTORS}
+    return {
+        one.name: [sum(len(one.find(text)) for text in texts) / len(texts) for texts in phases] for one in DETECTORS
+    }
 
 
 def rises(rate_of: Mapping[str, Sequence[float]]) -> list[Rise]:
@@ -111,7 +115,9 @@ def _rise(name: str, rate: Sequence[float]) -> Rise:
     return Rise(name, before, after, max(below, default=-1) + 1)
 
 
-def examples(samples: Sequence[Mapping[str, Any]], name: str, prefix: str, phase: int, most: int = 3) -> list[tuple[str, list[Span]]]:
+def examples(
+    samples: Sequence[Mapping[str, Any]], name: str, prefix: str, phase: int, most: int = 3
+) -> list[tuple[str, list[Span]]]:
     """Texts of a phase in which a strategy is used, most used first, each with where it is used."""
     (detector,) = [one for one in DETECTORS if one.name == name]
     texts = dict.fromkeys(generated(sample["text"], prefix) for sample in samples if sample["phase"] == phase)
