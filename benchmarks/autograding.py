@@ -26,9 +26,10 @@ from pathlib import Path
 
 import psutil
 
-from rlhf_course.code import PACKAGE, SOLUTIONS
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.paths import SOLUTIONS
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results/autograding.json", HERE.parent / "docs/at_scale.md"

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from rlhf_course import check
 from rlhf_course.building.bank import answers_in
-from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
 RESULTS = Path(__file__).parent / "results" / "check_speed.json"

@@ -17,7 +17,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from rlhf_course.code import exercise, use_code
+from rlhf_course.learner_package import imported_answer, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.rewards import DIRECTIONS, named_reward
 from rlhf_course.rl.run_folder import read_run
@@ -46,7 +46,7 @@ def run(name: str) -> None:
     args = RLHFArgs.for_profile("laptop", named, **settings)
     folder = RUNS / name
     if not folder.exists() or len(read_run(folder).rows) < args.total_phases:
-        exercise("RLHFTrainer")(args).train(folder, resume=folder.exists())
+        imported_answer("RLHFTrainer")(args).train(folder, resume=folder.exists())
     RESULTS.mkdir(exist_ok=True)
     shutil.copy(folder / "metrics.csv", RESULTS / f"{name}.csv")
     samples = read_run(folder).samples

@@ -27,15 +27,16 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.building.bank import answers_in
-from rlhf_course.code import PACKAGE, REPOSITORY, use_code
-from rlhf_course.exercises import EXERCISES, Exercise
+from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
-from rlhf_course.grading.reading import HandedIn, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.learner_package import PACKAGE, use_code
+from rlhf_course.paths import REPOSITORY
 
 RESULTS = Path(__file__).parent / "results" / "grading.json"
 ASSIGNMENT = "part1"
-TEST = """from rlhf_course.grading.answers import LocalAnswers
-from rlhf_course.grading.suite import run_suite
+TEST = """from rlhf_course.grading.judge.answers import LocalAnswers
+from rlhf_course.grading.judge.suite import run_suite
 
 results = run_suite(LocalAnswers({{"{name}": {name}}}), ["{name}"])["{name}"]
 assert all(result.status == "passed" for result in results), [result.message for result in results]"""
@@ -49,7 +50,7 @@ c.ExecutePreprocessor.timeout = 300
 
 def answer_sets() -> list[dict[str, str]]:
     """Six sets of answers, as the text of a file by its name: the examples, and three mixed from the bank."""
-    sets = [dict(read_submission(HandedIn(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
+    sets = [dict(read_submission(SubmissionPath(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
     use_code()  # the bank looks answers up in the reference's package
     chance = random.Random(0)
     for _ in range(3):

@@ -12,7 +12,7 @@ from harness import keep, machine, shaped, take_turns
 from phase import phase_of
 
 from rlhf_course import RLHFArgs, named_reward
-from rlhf_course.code import trainer_class
+from rlhf_course.learner_package import trainer_class
 
 SETTINGS = {"batch_size": 32, "gen_len": 15}
 SHAPE = {"vocab": 3072, "layers": 4, "width": 96}

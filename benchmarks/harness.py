@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from rlhf_course import use_code
+from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import EMBEDDED
-from rlhf_course.rl.products import quick_products
 
 use_code()
 
@@ -106,7 +106,7 @@ GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context"
 
 
 def matmul_rate(
-    size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = quick_products
+    size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = onednn_matmul
 ) -> float:
     """Floating-point operations a second of CPU time in a large float32 matrix product, by the quicker library: the machine's roof."""
     one, other = torch.randn(size, size), torch.randn(size, size)

@@ -16,7 +16,7 @@ from phase import phase_of
 from plain_loop import PlainLoop
 
 from rlhf_course import RLHFArgs, named_reward
-from rlhf_course.code import trainer_class
+from rlhf_course.learner_package import trainer_class
 
 VARIANTS = ("plain loop", "answers", "lean")
 # A vocabulary of GPT-2's size takes gigabytes and, on a CPU, minutes: it is measured fewer times.

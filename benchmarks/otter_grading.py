@@ -20,7 +20,7 @@ import nbformat
 from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, ours
 from nbformat.v4 import new_code_cell, new_notebook
 
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
 
 HERE = Path(__file__).resolve().parent
 PEER, RESULTS = HERE.parent / ".venv-otter" / "bin", HERE / "results" / "otter_grading.json"

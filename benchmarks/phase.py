@@ -16,8 +16,8 @@ from plain_loop import PlainLoop
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlhf_course import RLHFArgs, named_reward
-from rlhf_course.code import trainer_class
-from rlhf_course.rl.products import usual_products
+from rlhf_course.learner_package import trainer_class
+from rlhf_course.rl.matmul import usual_products
 
 BATCH = {"embedded": 128, "gpt2-shape": 8}  # a whole batch of GPT-2 would take minutes a phase
 

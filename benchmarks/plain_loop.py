@@ -17,7 +17,7 @@ from rlhf_course import (
     calc_clipped_surrogate_objective,
     calc_value_function_loss,
 )
-from rlhf_course.code import exercise
+from rlhf_course.learner_package import imported_answer
 from rlhf_course.rl.models import EMBEDDED, freeze_unused_parameters
 
 
@@ -63,23 +63,25 @@ class PlainLoop:
         ref_logits = self.reference(ids)
         rewards = args.reward_fn(self.policy.tokenizer.batch_decode(ids))
         if args.normalize_reward:
-            rewards = exercise("normalize_reward")(rewards)
-        logprobs = exercise("get_logprobs")(logits, ids, self.prefix_len)
-        advantages = exercise("compute_advantages")(values, rewards, self.prefix_len)
+            rewards = imported_answer("normalize_reward")(rewards)
+        logprobs = imported_answer("get_logprobs")(logits, ids, self.prefix_len)
+        advantages = imported_answer("compute_advantages")(values, rewards, self.prefix_len)
         return ReplayMemory(args, ids, logprobs, advantages, values, ref_logits)
 
     def objective(self, minibatch: ReplayMinibatch) -> Tensor:
         """The four terms."""
         args, gen = self.args, self.args.gen_len
         logits, values = self.forward(minibatch.sample_ids)
-        logprobs = exercise("get_logprobs")(logits, minibatch.sample_ids, self.prefix_len)
+        logprobs = imported_answer("get_logprobs")(logits, minibatch.sample_ids, self.prefix_len)
         chosen = slice(-gen - 1, -1)
         surrogate = calc_clipped_surrogate_objective(
             logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
         )
         value_loss = calc_value_function_loss(values[:, chosen], minibatch.returns, args.vf_coef, gen)
-        bonus = exercise("calc_entropy_bonus")(logits[:, chosen], args.ent_coef, gen)
-        penalty = exercise("calc_kl_penalty")(logits[:, chosen], minibatch.ref_logits[:, chosen], args.kl_coef, gen)
+        bonus = imported_answer("calc_entropy_bonus")(logits[:, chosen], args.ent_coef, gen)
+        penalty = imported_answer("calc_kl_penalty")(
+            logits[:, chosen], minibatch.ref_logits[:, chosen], args.kl_coef, gen
+        )
         return surrogate - value_loss + bonus - penalty
 
     def learning_phase(self, memory: ReplayMemory) -> float:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from harness import REPEATS, RESULTS, keep, machine, spread
 
-from rlhf_course.code import PACKAGE, SOLUTIONS
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import SOLUTIONS
 
 SNIPPETS = {
     "python itself": "pass",

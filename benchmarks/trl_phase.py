@@ -84,7 +84,7 @@ def main() -> None:
     from phase import phase_of
 
     from rlhf_course import RLHFArgs, named_reward
-    from rlhf_course.code import trainer_class
+    from rlhf_course.learner_package import trainer_class
 
     args = RLHFArgs(base_model="embedded", kl_coef=0.5, warmup_steps=0, base_lr=1e-6, reward_fn=named_reward("periods"))
     phases = {"answers": phase_of(trainer_class()(args)), "lean": phase_of(trainer_class(lean=True)(args))}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rlhf_course.exercises import EXERCISES, Exercise
-from rlhf_course.grading.local import trusted_answers
-from rlhf_course.grading.suite import ANSWERS
+from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.grading.judge.local_answers import trusted_answers
+from rlhf_course.grading.judge.suite import ANSWERS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

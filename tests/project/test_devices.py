@@ -12,7 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss, get_samples
-from rlhf_course.code import trainer_class
+from rlhf_course.learner_package import trainer_class
 from rlhf_course.rl.samples import sample_token
 
 B, GEN, SEQ, VOCAB = 6, 4, 7, 11

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from rlhf_course import EXERCISES, use_code
 from rlhf_course.cli import app
-from rlhf_course.code import SOLUTIONS
 from rlhf_course.errors import CourseError
+from rlhf_course.paths import SOLUTIONS
 
 NAMES = [exercise.name for exercise in EXERCISES]
 

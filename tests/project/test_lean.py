@@ -6,8 +6,9 @@ import pytest
 import torch
 from part1_rlhf import RLHFTrainer
 
-from rlhf_course.code import SOLUTIONS, trainer_class
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import trainer_class
+from rlhf_course.paths import SOLUTIONS
 from rlhf_course.rl.run_folder import read_run
 
 
@@ -125,7 +126,7 @@ def test_a_lean_run_is_resumed_as_one(small_args, lean_trainer, tiny_folder, tmp
 
 
 def test_without_the_solutions_there_is_no_lean_trainer(monkeypatch, tmp_path):
-    monkeypatch.setattr("rlhf_course.code.SOLUTIONS", tmp_path)
+    monkeypatch.setattr("rlhf_course.learner_package.SOLUTIONS", tmp_path)
     with pytest.raises(CourseError, match="the lean trainer is part of the solutions"):
         trainer_class(lean=True)
     assert (SOLUTIONS / "lean.py").is_file()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlhf_course.models.recipe.prompts import NEUTRAL_OPENINGS, draw_review
-from rlhf_course.models.recipe.sentiment import (
+from recipes.prompts import NEUTRAL_OPENINGS, draw_review
+from recipes.sentiment import (
     FILM_WORDS,
     Settings,
     Teacher,
@@ -21,7 +21,7 @@ from rlhf_course.models.recipe.sentiment import (
     read_film_words,
     with_film_words,
 )
-from rlhf_course.models.recipe.train import SECOND_PEAK, Run
+from recipes.train import SECOND_PEAK, Run
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 from rlhf_course.rl.models import EMBEDDED
 

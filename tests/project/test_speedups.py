@@ -7,11 +7,11 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from rlhf_course import get_samples, load_model
-from rlhf_course.code import REPOSITORY
-from rlhf_course.rl import fused, models, products, schedule
+from rlhf_course.paths import REPOSITORY
+from rlhf_course.rl import fused, matmul, models, schedule
 from rlhf_course.rl.fused import FusedAttention, FusedNorm
+from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import bridge_parameters
-from rlhf_course.rl.products import quick_products
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
 
@@ -33,7 +33,7 @@ def plain(monkeypatch):
             patch.setattr(models, "fuse_kernels", lambda bridge: None)
             patch.setattr(models, "fused_activation", lambda config: {})
             patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
-            patch.setattr(products, "_onednn_is_exact_and_quicker", lambda: False)
+            patch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: False)
             return maker()
 
     return make
@@ -205,21 +205,21 @@ def test_the_quick_model_still_agrees_with_transformers(tiny_folder, pair):
 def test_quick_products_are_as_exact_as_float32_is(shape):
     rows, inner, columns = shape
     one, other = torch.randn(rows, inner), torch.randn(inner, columns)
-    with quick_products():
+    with onednn_matmul():
         error = (one @ other).double() - one.double() @ other.double()
     assert error.norm() < 1e-6 * (one.double() @ other.double()).norm()
 
 
 def test_a_library_whose_products_round_is_left_alone(monkeypatch):
-    monkeypatch.setattr(products, "_LARGEST_ERROR", 0.0)
-    assert not products._onednn_is_exact_and_quicker.__wrapped__()
+    monkeypatch.setattr(matmul, "_LARGEST_ERROR", 0.0)
+    assert not matmul._onednn_is_exact_and_quicker.__wrapped__()
 
 
 def test_the_setting_for_products_is_put_back(monkeypatch):
-    monkeypatch.setattr(products, "_onednn_is_exact_and_quicker", lambda: True)
+    monkeypatch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: True)
     setting = torch.backends.mkldnn.matmul
     before = setting.fp32_precision
-    with pytest.raises(RuntimeError, match="from within"), quick_products():
+    with pytest.raises(RuntimeError, match="from within"), onednn_matmul():
         assert setting.fp32_precision == "bf16"
         raise RuntimeError("from within")
     assert setting.fp32_precision == before

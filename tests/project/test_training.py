@@ -439,7 +439,7 @@ def test_every_setting_has_a_flag():
 def test_a_learners_code_and_a_reward_in_the_current_folder_are_trained_and_recorded(
     command_line, tiny_folder, tmp_path, monkeypatch
 ):
-    from rlhf_course.code import SOLUTIONS
+    from rlhf_course.paths import SOLUTIONS
 
     desk = tmp_path / "desk"
     (desk / "part1_rlhf").mkdir(parents=True)
@@ -550,7 +550,7 @@ NOTHING = {
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tiny_folder, tmp_path, name):
-    from rlhf_course.code import SOLUTIONS
+    from rlhf_course.paths import SOLUTIONS
 
     file, returning, instead, message = NOTHING[name]
     shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")

@@ -11,7 +11,7 @@ from typing import Any
 # does something else too (a browser is enough), spinning threads make training tens of times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_HOME = {
+_LAZY_EXPORTS = {
     "RLHFArgs": "rl.args",
     "BridgeModel": "rl.models",
     "load_model": "rl.models",
@@ -24,12 +24,12 @@ _HOME = {
     "Trainer": "rl.trainer",
     "load_classifier": "rl.classifier",
     "named_reward": "rl.rewards",
-    "EXERCISES": "exercises",
-    "use_code": "code",
-    "check": "notebook.judging",
-    "passed": "notebook.judging",
+    "EXERCISES": "course",
+    "use_code": "learner_package",
+    "check": "notebook.checking",
+    "passed": "notebook.checking",
     "hint": "notebook.guide",
-    "progress": "notebook.guide",
+    "progress": "widgets.progress_page",
     "reset": "notebook.magic",
     "load": "notebook.magic",
     "predict": "notebook.predictions",
@@ -42,14 +42,14 @@ _HOME = {
     "dashboard": "widgets.dashboard",
     "gallery": "widgets.gallery",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _LAZY_EXPORTS:
         raise AttributeError(f"module 'rlhf_course' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"rlhf_course.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"rlhf_course.{_LAZY_EXPORTS[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
-from rlhf_course.code import REPOSITORY, SOLUTIONS
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

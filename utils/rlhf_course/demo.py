@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from rlhf_course.code import SOLUTIONS, exercise, use_code
+from rlhf_course.learner_package import imported_answer, use_code
+from rlhf_course.paths import SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.run_folder import RunFolder, read_run
 from rlhf_course.rl.special_tokens import without_special_tokens
@@ -26,7 +27,7 @@ def run_demo(out: Path | None, console: Console | None = None) -> RunFolder:
         f"A small language model continues {args.prefix!r} with {args.gen_len} tokens. Each period it writes is a "
         f"reward of 1, and nothing holds it to its English (kl_coef 0). It has {args.total_phases} phases to learn.\n"
     )
-    folder = exercise("RLHFTrainer")(args).train(out)
+    folder = imported_answer("RLHFTrainer")(args).train(out)
     first, last = folder.rows[0], folder.rows[-1]
     for title, row in (("Before", first), ("After", last)):
         console.print(f"\n[bold]{title}[/] ({row['mean_reward']:.1f} periods a text)")

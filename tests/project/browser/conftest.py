@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from lab import Notebook, Server, browser_path
 
-from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 
 _HERE = Path(__file__).resolve().parent
 ARTEFACTS = REPOSITORY / "artefacts" / "browser"
@@ -16,7 +17,15 @@ _NO_BROWSER = (
     "no Chromium on this machine, in which the notebooks could be opened: on Debian or Ubuntu `apt-get install chromium`, or name "
     "one by RLHF_COURSE_BROWSER=/path/to/chrome"
 )
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

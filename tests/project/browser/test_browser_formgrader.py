@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 from lab import Server
 
-from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.paths import REPOSITORY
 
 NOTEBOOKS = ("04_sampling_and_rewards", "07_optimizer")
 _PATIENCE = 180_000

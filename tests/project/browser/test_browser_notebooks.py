@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rlhf_course.code import REPOSITORY
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
+from rlhf_course.paths import REPOSITORY
 
 BUILT = sorted(path.name for path in (REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 

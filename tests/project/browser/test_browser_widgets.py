@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from lab import move, press, see
 
-from rlhf_course.code import REPOSITORY
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl.run_folder import read_run
 from rlhf_course.widgets.numbers.kl import Gaussian, TwoPeaks, divergences
 

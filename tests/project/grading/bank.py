@@ -4,11 +4,11 @@ import tomllib
 from functools import cache
 
 from rlhf_course.building.bank import answers_in
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.answers import LocalAnswers
-from rlhf_course.grading.local import reference_answers
+from rlhf_course.course import BY_NAME
+from rlhf_course.grading.judge.answers import LocalAnswers
+from rlhf_course.grading.judge.local_answers import reference_answers
+from rlhf_course.grading.judge.suite import HIDDEN, run_suite
 from rlhf_course.grading.results import TestResult
-from rlhf_course.grading.suite import HIDDEN, run_suite
 
 WRONG = ("mistakes", "wrong")
 

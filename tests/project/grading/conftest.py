@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlhf_course.grading.judge import IsolationUnavailable, Judge, Limits
+from rlhf_course.grading.judge.judge import IsolationUnavailable, Judge, ResourceLimits
 
 
 @pytest.fixture(scope="session")
 def judge() -> Iterator[Judge]:
     """A judge whose sandboxes are namespaces, where this machine gives them."""
     try:
-        with Judge("namespaces", Limits(timeout=4, exercise_timeout=30, memory=768, output=8192, disk=4096)) as judge:
+        with Judge(
+            "namespaces", ResourceLimits(timeout=4, exercise_timeout=30, memory=768, output=8192, disk=4096)
+        ) as judge:
             yield judge
     except IsolationUnavailable as error:
         pytest.skip(str(error))

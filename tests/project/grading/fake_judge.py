@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.keeping import KeptResults
+from rlhf_course.grading.batch.cache import ResultCache
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.submissions.submission import Submission
 
 
 class FakeJudge:
@@ -98,5 +98,5 @@ class FakeLimits:
     seconds: float = 1.0
 
 
-def kept_in(folder: Path, limits: FakeLimits = FakeLimits(), isolation: str = "unsafe") -> KeptResults:
-    return KeptResults(folder / "kept", isolation, limits)
+def kept_in(folder: Path, limits: FakeLimits = FakeLimits(), isolation: str = "unsafe") -> ResultCache:
+    return ResultCache(folder / "kept", isolation, limits)

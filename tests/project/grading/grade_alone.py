@@ -7,10 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from rlhf_course.code import SOLUTIONS
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.judge import Judge, Limits
-from rlhf_course.grading.submission import Submission
+from rlhf_course.course import EXERCISES
+from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import SOLUTIONS
 
 
 def main(level: str, attacks: list[str]) -> None:
@@ -18,7 +18,7 @@ def main(level: str, attacks: list[str]) -> None:
     reference = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
     texts = {attack: (Path(__file__).parent / "attacks" / f"{attack}.py").read_text() for attack in attacks}
     submissions = [Submission(name, {"compute_advantages.py": text}) for name, text in texts.items()]
-    with Judge(level, Limits(memory=768, timeout=4)) as judge:
+    with Judge(level, ResourceLimits(memory=768, timeout=4)) as judge:
         results = [judge.grade(one) for one in [*submissions, Submission("reference", reference)]]
     print(json.dumps([one.model_dump() for one in results]))
 

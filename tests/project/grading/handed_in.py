@@ -7,10 +7,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.reading import HandedIn, read_submission
-from rlhf_course.grading.submission import Submission
-from rlhf_course.notebook.desk import stub_of
+from rlhf_course.course import BY_NAME
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.stubs import stub_of
 
 WORK = "def compute_advantages(values, rewards, prefix_len):\n    return values\n"
 OTHER = "def compute_advantages(values, rewards, prefix_len):\n    return rewards\n"
@@ -21,7 +21,7 @@ PATH = f"part1_rlhf/{FILE}"
 
 def read(path: Path) -> Submission:
     """A submission as grading reads it."""
-    return read_submission(HandedIn("ada", path))
+    return read_submission(SubmissionPath("ada", path))
 
 
 def said(submission: Submission) -> str:

@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rlhf_course.code import REPOSITORY, SOLUTIONS
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.judge import Judge
+from rlhf_course.course import BY_NAME
+from rlhf_course.grading.judge.judge import Judge
 from rlhf_course.grading.results import ExerciseResult
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.py"))
 # Seconds that a busy machine may take on top of what an answer is allowed.

@@ -8,10 +8,10 @@ import torch
 from bank import WRONG, answers_of, declared, failed, judged, wrong_answers
 
 from rlhf_course.checks.tiny import on_the_cpu
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, surroundings
-from rlhf_course.grading.local import reference_answers, trusted_answers
-from rlhf_course.grading.suite import HIDDEN, UNUSABLE, collected, points, run_suite, sentence
+from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
+from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, points, run_suite, sentence
 
 NAMES = [exercise.name for exercise in EXERCISES]
 ROOT = HIDDEN.parents[1]

@@ -3,10 +3,10 @@
 import pytest
 from bank import answers_of, declared, judged, wrong_answers
 
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import surroundings
-from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.suite import HIDDEN, run_suite
+from rlhf_course.grading.judge.suite import HIDDEN, run_suite
+from rlhf_course.grading.submissions.submission import Submission
 
 QUICK = ("reward_fn_char_count", "compute_advantages")
 

@@ -15,13 +15,13 @@ from distributed import Client, LocalCluster
 
 from rlhf_course import use_code
 from rlhf_course.building.bank import answers_in
-from rlhf_course.code import REPOSITORY
-from rlhf_course.exercises import EXERCISES, Exercise
-from rlhf_course.grading.cluster import Cluster
-from rlhf_course.grading.isolation import IsolationUnavailable, require
-from rlhf_course.grading.judge import Judge, Limits
-from rlhf_course.grading.reading import list_submissions, read_submission
-from rlhf_course.grading.run import grade_all
+from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.grading.batch.cluster import Cluster
+from rlhf_course.grading.batch.grade_all import grade_all
+from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
+from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
+from rlhf_course.paths import REPOSITORY
 
 BANK = REPOSITORY / "tests" / "hidden"
 OFTEN, SELDOM = 2, 20
@@ -128,7 +128,9 @@ def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp") as dask:
         with Client(dask.scheduler_address, set_as_default=False) as client:
             victim = next(iter(client.run(os.getpid).values()))
-        with Cluster(partial(Judge, isolation="namespaces", limits=Limits()), dask.scheduler_address) as cluster:
+        with Cluster(
+            partial(Judge, isolation="namespaces", limits=ResourceLimits()), dask.scheduler_address
+        ) as cluster:
             found = [
                 one.model_dump(exclude={"seconds"})
                 for one in grade_all(map(read_submission, handed_in), cluster, None, kill_half_way)

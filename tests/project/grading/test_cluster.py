@@ -10,12 +10,12 @@ import pytest
 from fake_judge import FakeJudge
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading import cluster
-from rlhf_course.grading.cluster import Cluster, grade_here
-from rlhf_course.grading.keeping import version_of_judging
-from rlhf_course.grading.pool import Pool
-from rlhf_course.grading.run import grade_all
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.batch import cluster
+from rlhf_course.grading.batch.cache import grading_version
+from rlhf_course.grading.batch.cluster import Cluster, grade_here
+from rlhf_course.grading.batch.grade_all import grade_all
+from rlhf_course.grading.batch.pool import Pool
+from rlhf_course.grading.submissions.submission import Submission
 
 MAKE = partial(FakeJudge)
 
@@ -96,6 +96,6 @@ def test_a_worker_with_another_version_of_the_course_grades_nothing():
 def test_a_worker_makes_one_judge_for_all_that_it_is_given_and_a_new_one_for_other_limits(tmp_path):
     one, other = partial(FakeJudge, tmp_path / "one"), partial(FakeJudge, tmp_path / "other")
     for make in (one, one, other):
-        grade_here(version_of_judging(), make, submissions(1)[0])
+        grade_here(grading_version(), make, submissions(1)[0])
     assert (tmp_path / "one").read_text().split() == ["s0", "s0", "end"]
     assert (tmp_path / "other").read_text().split() == ["s0"]

@@ -8,12 +8,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rlhf_course.cli import app
-from rlhf_course.code import REPOSITORY, SOLUTIONS
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
 from rlhf_course.grading import commands
-from rlhf_course.grading.isolation import IsolationUnavailable
-from rlhf_course.grading.pages import learner_page
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.reports.pages import learner_page
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 FULL = sum(exercise.points for exercise in EXERCISES)
 FINISHED = commands.EXAMPLES / "finished"

@@ -10,9 +10,9 @@ from fake_judge import FakeJudge, FakeLimits
 from handed_in import PATH, WORK, folder, zipped
 
 from rlhf_course.cli import main
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
 from rlhf_course.grading import commands
-from rlhf_course.grading.isolation import IsolationUnavailable
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading import confinement, isolation
-from rlhf_course.grading.isolation import IsolationUnavailable, require
+from rlhf_course.course import EXERCISES
+from rlhf_course.grading.sandbox import backends, isolation
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
 
 GRADE = Path(__file__).with_name("grade_alone.py")
 NOBODY = 65534
@@ -53,7 +53,7 @@ def without_namespaces(*words: str) -> list[str]:
 
 
 def ask(level: str) -> list[str]:
-    return [sys.executable, "-c", f"from rlhf_course.grading.isolation import require; require({level!r})"]
+    return [sys.executable, "-c", f"from rlhf_course.grading.sandbox.isolation import require; require({level!r})"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,11 +116,11 @@ def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_h
         hidden = Path(folder) / "tests" / "hidden"
         hidden.mkdir(parents=True)
         Path(folder).chmod(0o755)
-        monkeypatch.setattr(confinement, "REPOSITORY", Path(folder))
-        monkeypatch.setattr(confinement.kernel, "has_landlock", lambda: False)
-        monkeypatch.setattr(confinement, "_closed_to_others", lambda paths: "")
+        monkeypatch.setattr(backends, "REPOSITORY", Path(folder))
+        monkeypatch.setattr(backends.kernel, "has_landlock", lambda: False)
+        monkeypatch.setattr(backends, "_closed_to_others", lambda paths: "")
         with pytest.raises(PermissionError, match="every user can read .*hidden"):
-            confinement.Uid(confinement.Bounds()).prepare()
+            backends.UidSandbox(backends.Bounds()).prepare()
 
 
 def test_an_unknown_level_is_named():
@@ -128,9 +128,15 @@ def test_an_unknown_level_is_named():
         require("prison")
 
 
-ATTACKS = (
-    ["exit_without_goodbye", "fork_bomb", "read_other_memory", "look_for_answers_on_disk", "network", "kill_everyone", "daemon"]
-)
+ATTACKS = [
+    "exit_without_goodbye",
+    "fork_bomb",
+    "read_other_memory",
+    "look_for_answers_on_disk",
+    "network",
+    "kill_everyone",
+    "daemon",
+]
 LEVELS = {
     "namespaces": as_other_user(*NOBODYS),
     "uid": as_other_user(),

@@ -8,8 +8,8 @@ import pytest
 from fake_judge import FakeJudge, FakeLimits, kept_in
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading import keeping
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.batch import cache
+from rlhf_course.grading.submissions.submission import Submission
 
 ADA = Submission("ada", {"get_logprobs.py": "x = 1\n", "trainer.py": "y = 2\n"}, ("a note on ada",))
 RESULT = FakeJudge().grade(ADA)
@@ -41,7 +41,7 @@ def test_other_answers_are_not_taken_for_the_same(kept, files):
 def test_other_limits_isolation_or_judge_make_every_result_anew(tmp_path, kept, monkeypatch):
     assert kept_in(tmp_path, FakeLimits(2.0)).find(ADA) is None
     assert kept_in(tmp_path, isolation="uid").find(ADA) is None
-    monkeypatch.setattr(keeping, "version_of_judging", lambda: "another")
+    monkeypatch.setattr(cache, "grading_version", lambda: "another")
     assert kept_in(tmp_path).find(ADA) is None
 
 
@@ -53,21 +53,24 @@ def test_a_change_of_the_suite_the_reference_or_the_judge_is_noticed(tmp_path, m
     path = tmp_path / place
     path.parent.mkdir(parents=True)
     path.write_text("x = 1\n")
-    monkeypatch.setattr(keeping, "_JUDGING", (tmp_path,))
-    before = keeping.version_of_judging.__wrapped__()
-    assert before == keeping.version_of_judging.__wrapped__()
+    monkeypatch.setattr(cache, "_JUDGING", (tmp_path,))
+    before = cache.grading_version.__wrapped__()
+    assert before == cache.grading_version.__wrapped__()
     path.write_text("x = 2\n")
-    assert keeping.version_of_judging.__wrapped__() != before
+    assert cache.grading_version.__wrapped__() != before
 
 
 def test_the_version_covers_the_hidden_suite_the_solutions_and_the_judge():
-    names = {str(path.relative_to(keeping.REPOSITORY)) for path in keeping._files()}
+    names = {str(path.relative_to(cache.REPOSITORY)) for path in cache._files()}
     assert {
         "solutions/part1_rlhf/trainer.py",
         "utils/rlhf_course/rl/trainer.py",
         "utils/rlhf_course/exercises.py",
     } <= names
-    assert any(name.startswith("tests/hidden/") for name in names) and "utils/rlhf_course/grading/run.py" in names
+    assert (
+        any(name.startswith("tests/hidden/") for name in names)
+        and "utils/rlhf_course/grading/batch/grade_all.py" in names
+    )
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"name": 1}', b"\xff\xfe"])

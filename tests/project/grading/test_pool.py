@@ -10,10 +10,10 @@ import pytest
 from fake_judge import CountedJudge, FakeJudge, kept_in
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.keeping import KeptResults
-from rlhf_course.grading.pool import Pool
-from rlhf_course.grading.run import grade_all
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.batch.cache import ResultCache
+from rlhf_course.grading.batch.grade_all import grade_all
+from rlhf_course.grading.batch.pool import Pool
+from rlhf_course.grading.submissions.submission import Submission
 
 
 def submission(name: str, order: str = "", length: int = 3) -> Submission:
@@ -25,7 +25,7 @@ def graded(
     submissions,
     log: Path | None = None,
     workers: int = 2,
-    kept: KeptResults | None = None,
+    kept: ResultCache | None = None,
     patience: float = 60,
     done=lambda result: None,
 ):

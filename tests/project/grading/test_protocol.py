@@ -12,8 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from rlhf_course.grading.protocol import DTYPES, Caps, Garbled, Gone, Late, receive, send
-from rlhf_course.grading.values import Packer, unpack
+from rlhf_course.grading.sandbox.protocol import (
+    DTYPES,
+    Caps,
+    ConnectionClosed,
+    DeadlineExceeded,
+    ProtocolError,
+    receive,
+    send,
+)
+from rlhf_course.grading.sandbox.serialization import Packer, unpack
 
 CAPS = Caps(body_bytes=10_000, array_bytes=10_000, arrays=5)
 
@@ -84,30 +92,30 @@ def test_bytes_that_are_no_bool_become_one():
     ],
 )
 def test_arrays_that_cannot_be_or_are_too_large_are_refused_unread(kinds):
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         received(framed([None, kinds], bytes(10)))
 
 
 def test_a_body_that_is_too_large_is_refused_unread():
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         received(struct.pack("!I", 2**32 - 1))
 
 
 @settings(max_examples=200, deadline=None)
 @given(some.binary(max_size=200) | some.binary(max_size=200).map(lambda data: struct.pack("!I", len(data)) + data))
 def test_noise_is_refused(data: bytes):
-    with pytest.raises((Garbled, Gone)):
+    with pytest.raises((ProtocolError, ConnectionClosed)):
         received(data)
 
 
 def test_a_message_that_does_not_end_is_late_however_it_drips(wire):
     wire[0].sendall(framed([None, [["uint8", [9]]]], bytes(8)))
-    with pytest.raises(Late):
+    with pytest.raises(DeadlineExceeded):
         receive(wire[1], CAPS, time.monotonic() + 0.05)
 
 
 def test_whoever_takes_nothing_is_late(wire):
-    with pytest.raises(Late):
+    with pytest.raises(DeadlineExceeded):
         send(wire[0], None, [torch.zeros(2**22)], time.monotonic() + 0.05)
 
 
@@ -145,12 +153,12 @@ JSON = some.recursive(
 def test_json_that_no_packer_made_becomes_data_or_is_refused(node):
     try:
         value = unpack(node, [torch.zeros(2)])
-    except Garbled:
+    except ProtocolError:
         return
     assert (
         value is None
         or isinstance(value, int | str | list | tuple | dict | torch.Tensor)
-        or type(value).__mro__[1].__name__ == "Foreign"
+        or type(value).__mro__[1].__name__ == "OpaqueObject"
     )
 
 

@@ -13,11 +13,11 @@ from handed_in import FILE, OTHER, PATH, STUB, WORK, cell, folder, notebook, rea
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading import reading, sources
-from rlhf_course.grading.reading import HandedIn, list_submissions, read_submission
-from rlhf_course.notebook.desk import stub_of
+from rlhf_course.grading.submissions import archives, parse_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
+from rlhf_course.stubs import stub_of
 
 FILES = {PATH: WORK}
 FILES_BELOW = {FILE: WORK}
@@ -277,7 +277,7 @@ def test_a_file_that_unpacks_to_far_more_than_its_size_is_not_read(tmp_path):
 
 
 def test_a_zip_that_lies_about_a_files_size_is_read_no_further_than_the_cap(tmp_path, monkeypatch):
-    monkeypatch.setitem(sources.LARGEST, ".py", 1000)
+    monkeypatch.setitem(archives.LARGEST, ".py", 1000)
     path = zipped(tmp_path / "ada.zip", {PATH: "#" * 100_000})
     size, small = (100_000).to_bytes(4, "little"), (900).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, small))
@@ -286,14 +286,14 @@ def test_a_zip_that_lies_about_a_files_size_is_read_no_further_than_the_cap(tmp_
 
 
 def test_a_tar_that_unpacks_without_end_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "LARGEST_ARCHIVE", 3_000_000)
+    monkeypatch.setattr(archives, "LARGEST_ARCHIVE", 3_000_000)
     unreadable(
         tarred(tmp_path / "ada.tar.gz", {"weights.bin": bytes(9_000_000), PATH: WORK}), "unpacks to more than 3 MB"
     )
 
 
 def test_a_sparse_file_is_not_filled_in(tmp_path, monkeypatch):
-    monkeypatch.setitem(sources.LARGEST, ".py", 1000)
+    monkeypatch.setitem(archives.LARGEST, ".py", 1000)
     folder(tmp_path, {"part1_rlhf/a.py": WORK})
     with open(tmp_path / PATH, "wb") as file:
         file.truncate(10**12)
@@ -302,7 +302,7 @@ def test_a_sparse_file_is_not_filled_in(tmp_path, monkeypatch):
 
 
 def test_too_many_files_are_refused_in_a_folder_and_in_every_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MOST_FILES", 30)
+    monkeypatch.setattr(archives, "MOST_FILES", 30)
     many = {f"{number}.txt": "" for number in range(40)} | FILES
     for path in (
         folder(tmp_path / "ada", many),
@@ -314,19 +314,19 @@ def test_too_many_files_are_refused_in_a_folder_and_in_every_archive(tmp_path, m
 
 def test_a_zips_listing_is_not_read_where_it_is_as_long_as_only_an_attacks(tmp_path, monkeypatch):
     path = zipped(tmp_path / "ada.zip", {f"{number}.txt": "" for number in range(200)})
-    monkeypatch.setattr(sources, "LARGEST_LISTING", 5_000)
+    monkeypatch.setattr(archives, "LARGEST_LISTING", 5_000)
     unreadable(path, "lists too many files")
     path.write_bytes(path.read_bytes()[:-2] + b"\x05\x00about")  # with a comment at the end
     unreadable(path, "lists too many files")
 
 
 def test_the_whole_of_a_submission_is_capped(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "LARGEST_TOTAL", 2_000)
+    monkeypatch.setattr(archives, "LARGEST_TOTAL", 2_000)
     unreadable(folder(tmp_path, {f"part1_rlhf/{number}.py": "#" * 900 for number in range(5)}), "more than")
 
 
 def test_files_beside_the_answers_are_left_out_where_they_are_too_much_or_cannot_be_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_MOST_BESIDE", 500)
+    monkeypatch.setattr(parse_submission, "_MOST_BESIDE", 500)
     (tmp_path / "part1_rlhf").mkdir()
     (tmp_path / "part1_rlhf" / os.fsdecode(b"\xff.py")).write_text(WORK)
     submission = read(
@@ -509,5 +509,5 @@ def test_a_path_that_does_not_exist_is_bad_usage(tmp_path):
 
 
 def test_a_submission_that_vanishes_is_said_to_be_unreadable(tmp_path):
-    submission = read_submission(HandedIn("ada", tmp_path / "gone"))
+    submission = read_submission(SubmissionPath("ada", tmp_path / "gone"))
     assert not submission.files and "cannot be read: No such file" in said(submission)

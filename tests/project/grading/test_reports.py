@@ -9,13 +9,13 @@ import pytest
 from fake_judge import FakeJudge
 from rich.console import Console
 
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.pages import class_page, learner_page, write_pages
+from rlhf_course.course import EXERCISES
+from rlhf_course.grading.reports.pages import class_page, learner_page, write_pages
+from rlhf_course.grading.reports.summary import summarise
+from rlhf_course.grading.reports.tables import terminal_table, write_csv
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
 from rlhf_course.grading.results import TestResult as Outcome
-from rlhf_course.grading.submission import Submission
-from rlhf_course.grading.summary import summarise
-from rlhf_course.grading.tables import terminal_table, write_csv
+from rlhf_course.grading.submissions.submission import Submission
 
 HOSTILE = (
     "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"

@@ -4,11 +4,11 @@ import pytest
 import torch
 from doubles import normal
 
-from rlhf_course.code import SOLUTIONS
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.answers import AnswerError
-from rlhf_course.grading.judge import Judge
-from rlhf_course.grading.submission import Submission
+from rlhf_course.course import EXERCISES
+from rlhf_course.grading.judge.answers import AnswerError
+from rlhf_course.grading.judge.judge import Judge
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import SOLUTIONS
 
 REFERENCE = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.answers import AnswerError, LocalAnswers
-from rlhf_course.grading.expect import expect
-from rlhf_course.grading.local import reference_answers, trusted_answers
-from rlhf_course.grading.suite import HIDDEN, UNUSABLE, collected, run_suite
+from rlhf_course.grading.judge.answers import AnswerError, LocalAnswers
+from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
+from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, run_suite
 
 ROOT = HIDDEN.parents[1]
 
@@ -189,6 +189,6 @@ def test_each_of_several_right_results_will_do():
 
 
 def test_hidden_tests_hold_a_test_for_every_exercise_and_nothing_else():
-    from rlhf_course.exercises import EXERCISES
+    from rlhf_course.course import EXERCISES
 
     assert {item.path.name for item in collected()} == {f"test_{one.file}" for one in EXERCISES}

@@ -8,7 +8,7 @@ import pytest
 from learners import NOTEBOOKS, SOLUTIONS, Kernel
 
 from rlhf_course import use_code
-from rlhf_course.code import PACKAGE
+from rlhf_course.learner_package import PACKAGE
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import rlhf_course
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import BY_NAME
+from rlhf_course.course import BY_NAME
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 
 SOLUTIONS = REPOSITORY / "solutions"
 NOTEBOOKS = REPOSITORY / "notebooks"

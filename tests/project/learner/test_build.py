@@ -16,9 +16,10 @@ from rlhf_course.building.build import assignment_files, fingerprint
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import with_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 
 STUBS = {exercise.name: f"def {exercise.name}():\n    raise NotImplementedError\n" for exercise in EXERCISES}
 SOURCES = sorted((REPOSITORY / "solutions/notebooks").glob("[0-9][0-9]_*.md"))

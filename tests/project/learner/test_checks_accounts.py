@@ -8,9 +8,9 @@ import torch
 from learners import answer_text, stub_text
 
 from rlhf_course import check, reset
-from rlhf_course.code import PACKAGE
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.notebook.state import read_state
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.notebook.progress_file import read_state
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
@@ -177,8 +177,8 @@ def test_a_trainer_that_spoils_the_models_it_is_tried_on_spoils_no_later_check(s
 
 def test_a_file_changed_by_hand_is_checked_as_it_is_now(desk, capsys):
     write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
-    from rlhf_course.exercises import BY_NAME
-    from rlhf_course.notebook.desk import load_answer
+    from rlhf_course.course import BY_NAME
+    from rlhf_course.notebook.workspace import load_answer
 
     bound = load_answer(BY_NAME["calc_kl_penalty"])
     write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()"))

@@ -7,10 +7,11 @@ import pytest
 
 from rlhf_course import use_code
 from rlhf_course.building.bank import answers_in
-from rlhf_course.checks.core import mistakes_of
-from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
-from rlhf_course.exercises import BY_NAME, EXERCISES, Exercise
-from rlhf_course.notebook.judging import PASSED, Result, checks_of, judge
+from rlhf_course.checks.core import known_mistakes
+from rlhf_course.course import BY_NAME, EXERCISES, Exercise
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.notebook.checking import PASSED, Result, checks_of, judge
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 HIDDEN = REPOSITORY / "tests/hidden"
 
@@ -45,7 +46,7 @@ def test_a_known_mistake_is_rejected_and_named(exercise, mistake):
     result = judged("mistakes", exercise, mistake)
     assert result.status in ("wrong", "error")
     assert result.mistake == mistake
-    assert mistakes_of(exercise)[mistake]["says"] in "\n".join(result.lines)
+    assert known_mistakes(exercise)[mistake]["says"] in "\n".join(result.lines)
     assert len(result.lines) < 12
 
 
@@ -60,7 +61,7 @@ def test_the_bank_holds_eight_mistakes_four_variants_and_three_hints_for_each_ex
     assert len(names_in("mistakes", exercise)) >= 8
     assert len(names_in("variants", exercise)) >= 4
     assert len(checks_of(exercise).HINTS) >= 3
-    assert list(mistakes_of(exercise.name)) == names_in("mistakes", exercise)
+    assert list(known_mistakes(exercise.name)) == names_in("mistakes", exercise)
 
 
 def code_lines(text: str) -> set[str]:

@@ -7,8 +7,9 @@ from learners import answer_text, stub_text
 
 from rlhf_course import RLHFArgs, open_training, passed, train_run
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.code import PACKAGE, REPOSITORY
+from rlhf_course.learner_package import PACKAGE
 from rlhf_course.notebook.gate import estimate
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import profiles
 
 

@@ -8,7 +8,7 @@ import pytest
 from learners import answer_text, learner_environment
 
 from rlhf_course import check, compare, hint, predict, progress
-from rlhf_course.code import PACKAGE
+from rlhf_course.learner_package import PACKAGE
 
 
 def test_hints_open_one_by_one_and_then_stay_open(desk, capsys):

@@ -4,7 +4,7 @@ import json
 
 from learners import answer_text, stub_text
 
-from rlhf_course.code import PACKAGE
+from rlhf_course.learner_package import PACKAGE
 
 NAME = "calc_entropy_bonus"
 

@@ -16,8 +16,8 @@ from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
-from rlhf_course.code import PACKAGE
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.learner_package import PACKAGE
 
 BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 

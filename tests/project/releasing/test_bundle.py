@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import write_zip
 from rlhf_course.releasing.bundle import TOP, bundle_files
 from rlhf_course.releasing.leaks import leaks

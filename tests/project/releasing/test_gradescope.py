@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading import results
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.gradescope import write_autograder
 from rlhf_course.releasing.on_gradescope import as_gradescope
 

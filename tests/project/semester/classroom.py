@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
 
 NOTEBOOKS = ("01_environment", "04_sampling_and_rewards", "07_optimizer")

@@ -8,7 +8,7 @@ from classroom import found
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import SubmissionResult
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.submissions.submission import Submission
 
 
 class ObedientJudge:

@@ -13,8 +13,8 @@ LOG = logging.getLogger("test")
 
 @pytest.fixture(autouse=True)
 def obedient(monkeypatch):
-    monkeypatch.setattr("rlhf_course.grading.judge.Judge", ObedientJudge)
-    monkeypatch.setattr("rlhf_course.grading.isolation.require", lambda level: None)
+    monkeypatch.setattr("rlhf_course.grading.judge.judge.Judge", ObedientJudge)
+    monkeypatch.setattr("rlhf_course.grading.sandbox.isolation.require", lambda level: None)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_results_are_kept_for_the_next_time(tmp_path, hand_in_files, monkeypatch
     settings = Settings(tmp_path / "kept", "unsafe", workers=1)
     first = judge_folders(folders, settings, LOG)
     monkeypatch.setattr(
-        "rlhf_course.grading.pool.Pool.results",
+        "rlhf_course.grading.batch.pool.Pool.results",
         lambda self, tasks: pytest.fail("judged again") if list(tasks) else iter(()),
     )
     assert judge_folders(folders, settings, LOG) == first
@@ -79,7 +79,7 @@ def test_a_scheduler_judges_in_place_of_this_machine(tmp_path, hand_in_files, mo
             for task in tasks:
                 yield task, self.judge.grade(task[1]), True
 
-    monkeypatch.setattr("rlhf_course.grading.cluster.Cluster", FakeCluster)
+    monkeypatch.setattr("rlhf_course.grading.batch.cluster.Cluster", FakeCluster)
     settings = Settings(tmp_path / "kept", "namespaces", scheduler="tcp://10.0.0.1:8786")
     judged = judge_folders({"ada": hand_in_files("ada", get_optimizer="x = 1")}, settings, LOG)
     assert asked == ["tcp://10.0.0.1:8786"] and judged["ada"].result is not None

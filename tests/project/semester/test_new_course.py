@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
 
-from rlhf_course.code import REPOSITORY
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
 

@@ -6,7 +6,7 @@ import runpy
 
 import pytest
 
-from rlhf_course.code import REPOSITORY
+from rlhf_course.paths import REPOSITORY
 
 PAGES = [REPOSITORY / "docs" / name for name in ("instructors_guide.md", "at_scale.md")]
 

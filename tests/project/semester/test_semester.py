@@ -17,9 +17,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
 pytestmark = pytest.mark.slow

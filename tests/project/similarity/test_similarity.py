@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from rlhf_course.code import REPOSITORY
-from rlhf_course.grading.submission import Submission
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.similarity.normal import normal_lines
 from rlhf_course.similarity.pages import write_report
 from rlhf_course.similarity.pairs import similar_pairs

@@ -4,7 +4,7 @@ import json
 import re
 
 import rlhf_course
-from rlhf_course.code import REPOSITORY
+from rlhf_course.paths import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "widgets.md").read_text()
 

@@ -11,7 +11,8 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
-from rlhf_course.code import PACKAGE, REPOSITORY, SOLUTIONS
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
 FIRST_PHASE = "import time\nwhile board.training.trainer.phase == 0:\n    time.sleep(0.1)"  # a stop may come before it, and keep no row

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective
+from rlhf_course.notebook import exercise_progress
 from rlhf_course.widgets.numbers import (
     advantages,
     budget,
@@ -17,7 +18,6 @@ from rlhf_course.widgets.numbers import (
     curves,
     diversity,
     kl,
-    standing,
     story,
     strategies,
     tokens,
@@ -295,13 +295,13 @@ def test_distinct_n_grams_fall_as_texts_become_alike():
 
 def test_the_next_step_is_the_first_exercise_that_has_not_passed():
     def one(name, status):
-        return standing.Standing("06_objective", name, status, 0, 3, "10")
+        return exercise_progress.ExerciseProgress("06_objective", name, status, 0, 3, "10")
 
     assert (
-        standing.next_step([one("a", "passed"), one("b", "not checked")])
+        exercise_progress.next_step([one("a", "passed"), one("b", "not checked")])
         == "1 of 2 passed. Next: check('b'), in 06_objective.ipynb"
     )
     assert (
-        standing.next_step([one("a", "wrong"), one("b", "passed")]) == "1 of 2 passed. Next: a, in 06_objective.ipynb"
+        exercise_progress.next_step([one("a", "wrong"), one("b", "passed")]) == "1 of 2 passed. Next: a, in 06_objective.ipynb"
     )
-    assert standing.next_step([one("a", "passed")]) == "All 1 passed."
+    assert exercise_progress.next_step([one("a", "passed")]) == "All 1 passed."

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.code import use_code
+from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import Exercise
+from rlhf_course.learner_package import use_code
 
 
 def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
     Raises:
         CourseError: a mistake is right on every visible case, two mistakes cannot be told apart, or a variant is rejected.
     """
-    check = importlib.import_module(f"rlhf_course.checks.{exercise.module}").CHECK
+    check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     use_code(root / "solutions")
     reference = getattr(importlib.import_module("part1_rlhf"), exercise.name)
     variants = answers_in(root / "tests/hidden/variants" / exercise.file)

@@ -9,12 +9,13 @@ from pathlib import Path
 from rlhf_course.building.bank import as_text, build_data, same_data
 from rlhf_course.building.notebooks import build_notebook, exercises_in, source_notebook
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.code import PACKAGE
+from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES, Exercise
+from rlhf_course.learner_package import PACKAGE
 
 _CACHE = Path(".cache/rlhf-course-build")
-_DATA = Path("utils/rlhf_course/checks/data")
+_DATA = Path(f"utils/rlhf_course/checks/{PACKAGE}/data")
+_STUBS = Path("utils/rlhf_course/stubs.json")
 _DESK = Path("notebooks")
 _PICTURES = (".svg", ".png")
 
@@ -31,13 +32,13 @@ def built_files(root: Path, anew: bool = True) -> dict[Path, bytes]:
     """
     answers = root / "solutions" / PACKAGE
     _ask_for(root, (answers / exercise.file for exercise in EXERCISES))
-    _ask_for(root, (root / "utils/rlhf_course/checks" / exercise.file for exercise in EXERCISES))
+    _ask_for(root, (root / "utils/rlhf_course/checks" / exercise.path for exercise in EXERCISES))
     _ask_for(root, (root / "tests/hidden/mistakes" / exercise.file for exercise in EXERCISES))
     stubs = {
         one.name: cut_solutions((answers / one.file).read_text(), f"solutions/{PACKAGE}/{one.file}")
         for one in EXERCISES
     }
-    files = {_DATA / "stubs.json": json.dumps(stubs, indent=1) + "\n"}
+    files = {_STUBS: json.dumps(stubs, indent=1) + "\n"}
     files[_DESK / PACKAGE / "__init__.py"] = (answers / "__init__.py").read_text()
     files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
     files |= _notebooks(root, stubs)
@@ -98,7 +99,7 @@ def _is_built(path: Path, content: bytes) -> bool:
     if found == content:
         return True
     # Numbers that another machine rounds differently are no difference.
-    if path.parent.name == "data" and path.name != "stubs.json":
+    if path.parent.name == "data":
         try:
             return same_data(found.decode("utf-8"), content.decode("utf-8"))
         except ValueError:
@@ -147,7 +148,7 @@ def _data_of(root: Path, exercise: Exercise, anew: bool) -> str:
 def fingerprint(root: Path, exercise: Exercise) -> str:
     """Of everything that an exercise's data is made from."""
     package = root / "utils/rlhf_course"
-    made_from = [package / "checks" / name for name in ("core.py", "tiny.py", exercise.file)]
+    made_from = [package / "checks" / name for name in ("core.py", "tiny.py", exercise.path)]
     made_from += [root / "tests/hidden" / bank / exercise.file for bank in ("mistakes", "variants")]
     made_from += [
         *sorted((package / "rl").glob("*.py")),
@@ -168,7 +169,7 @@ def _ask_for(root: Path, paths: Iterable[Path]) -> None:
 
 def _work_at(root: Path) -> list[Path]:
     """Files of the learner's desk that somebody has worked in since they were built."""
-    known = root / _DATA / "stubs.json"
+    known = root / _STUBS
     if not known.is_file():
         return []
     stubs = json.loads(known.read_text())

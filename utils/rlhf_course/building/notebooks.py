@@ -10,8 +10,8 @@ import nbformat
 from nbformat.v4 import new_output
 
 from rlhf_course.building.stubs import CODE_STUB, TEXT_STUB, cut_solutions
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import BY_NAME
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

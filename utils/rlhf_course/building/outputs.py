@@ -13,8 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
-from rlhf_course.code import PACKAGE
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import PACKAGE
 
 _CALL = re.compile(r"""^(?P<before>[^#\n]*)(?P<how>dashboard|train_run)\("(?P<run>\w+)"[^\n]*\)$""", re.MULTILINE)
 
@@ -80,7 +80,7 @@ def _of_a_folder(call: re.Match, runs: Path) -> str:
 
 
 def _texts(answers: dict[str, Path]) -> dict[str, str]:
-    from rlhf_course.exercises import EXERCISES
+    from rlhf_course.course import EXERCISES
 
     return {exercise.name: answers[exercise.module].read_text() for exercise in EXERCISES}
 

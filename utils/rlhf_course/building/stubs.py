@@ -1,9 +1,9 @@
 """From an answer to its stub, code or prose: what stands between the marks is cut."""
 
 from rlhf_course.errors import CourseError
+from rlhf_course.stubs import CODE_STUB
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-CODE_STUB = 'raise NotImplementedError("write this part")'
 TEXT_STUB = "*Your answer here.*"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.notebook import desk
+from rlhf_course.course import EXERCISES
+from rlhf_course.notebook import workspace
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -20,8 +20,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 def _fixture(exercise: Any) -> Any:
     @pytest.fixture(name=exercise.name)
     def answer() -> Any:
-        desk.load_all()
-        return desk.load_answer(exercise)
+        workspace.load_all()
+        return workspace.load_answer(exercise)
 
     return answer
 

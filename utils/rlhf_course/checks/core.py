@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_course.exercises import BY_NAME
+from rlhf_course.course import BY_NAME
+from rlhf_course.paths import CHECKS
 
-DATA = Path(__file__).parent / "data"
 RAISED = "raised"
 Observation = dict[str, Any]
 
@@ -101,7 +100,7 @@ class Check:
             return self._seen[case]
         printed = io.StringIO()
         error = None
-        with undisturbed(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with preserved_state(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
                 observation = encode(self._observe(answer, self.cases[case].inputs))
             except (Exception, SystemExit) as raised:
@@ -127,7 +126,7 @@ class Check:
             Mismatch: it does something else.
         """
         got, error = self.observed(answer, case)
-        right = wanted_of(self.exercise)[case]
+        right = expected_results(self.exercise)[case]
         if any(self.same(got, one) for one in right):
             return
         nearest = max(right, key=lambda one: sum(self.same(got.get(key), one[key]) for key in one))
@@ -141,8 +140,8 @@ class Check:
 
     def diagnose_observed(self, seen: Mapping[str, Observation]) -> Diagnosis | None:
         """The known mistake whose observations on every case are those that were seen; None where there is none."""
-        wanted = wanted_of(self.exercise)
-        for name, mistake in mistakes_of(self.exercise).items():
+        wanted = expected_results(self.exercise)
+        for name, mistake in known_mistakes(self.exercise).items():
             if all(self._alike(seen[case], mistake["observed"][case], wanted[case]) for case in self.cases):
                 return Diagnosis(name, mistake["says"])
         return None
@@ -160,15 +159,15 @@ class Check:
 
 @cache
 def _data(exercise: str) -> dict[str, Any]:
-    return json.loads((DATA / f"{BY_NAME[exercise].module}.json").read_text())
+    return json.loads((CHECKS / BY_NAME[exercise].part / "data" / f"{BY_NAME[exercise].module}.json").read_text())
 
 
-def wanted_of(exercise: str) -> dict[str, list[Observation]]:
+def expected_results(exercise: str) -> dict[str, list[Observation]]:
     """What is right on each case; several observations where there are several ways to be right."""
     return _data(exercise)["wanted"]
 
 
-def mistakes_of(exercise: str) -> dict[str, dict[str, Any]]:
+def known_mistakes(exercise: str) -> dict[str, dict[str, Any]]:
     """The known mistakes by name: the sentence that explains each (`says`), and what it does on each case (`observed`)."""
     return _data(exercise)["mistakes"]
 
@@ -179,7 +178,7 @@ def forget_data() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def preserved_state() -> Iterator[None]:
     """Try an answer without leaving a trace in the random states, and without its warnings."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
@@ -260,11 +259,8 @@ def encode(value: Any) -> Any:
 
 def same(one: Any, other: Any, rtol: float, atol: float) -> bool:
     """Whether two encoded values are equal, numbers up to a tolerance."""
-    if (
-        (isinstance(one, float)
-        and isinstance(other, int | float))
-        or (isinstance(other, float)
-        and isinstance(one, int | float))
+    if (isinstance(one, float) and isinstance(other, int | float)) or (
+        isinstance(other, float) and isinstance(one, int | float)
     ):
         return abs(one - other) <= atol + rtol * abs(other)
     if isinstance(one, list) and isinstance(other, list):

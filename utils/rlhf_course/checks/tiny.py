@@ -27,7 +27,25 @@ _REVIEW_WORDS = [
     "[UNK]",
     "[CLS]",
     "[SEP]",
-    *["this", "film", "was", "good", "bad", "a", "dull", "story", "and", "never", "the", "end", "of", "text", "<", "|", ">"],
+    *[
+        "this",
+        "film",
+        "was",
+        "good",
+        "bad",
+        "a",
+        "dull",
+        "story",
+        "and",
+        "never",
+        "the",
+        "end",
+        "of",
+        "text",
+        "<",
+        "|",
+        ">",
+    ],
 ]
 
 # Folders of the tiny models, where another process has made them: "gpt2", "classifier".
@@ -132,11 +150,11 @@ def reused_models() -> Iterator[None]:
         while free:
             if (one := free.pop()).is_whole():
                 return one.restored()
-            _fleet.remove(one)
-        _fleet.append(_Lent(load(name)))
-        return _fleet[-1].bridge
+            _pool.remove(one)
+        _pool.append(PooledModel(load(name)))
+        return _pool[-1].bridge
 
-    free = _fleet[:]
+    free = _pool[:]
     load, models.load_model = models.load_model, lend
     try:
         yield
@@ -144,7 +162,7 @@ def reused_models() -> Iterator[None]:
         models.load_model = load
 
 
-class _Lent:
+class PooledModel:
     """A bridge that is handed out again and again, with what it is reset to."""
 
     def __init__(self, bridge: Any) -> None:
@@ -175,7 +193,7 @@ class _Lent:
         return self.bridge
 
 
-_fleet: list[_Lent] = []
+_pool: list[PooledModel] = []
 
 
 @contextmanager

@@ -12,20 +12,20 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.keeping import KeptResults, default_folder
-from rlhf_course.grading.pool import MakeJudge, Pool, available_cores
-from rlhf_course.grading.reading import HandedIn, list_submissions, read_submission
+from rlhf_course.files import write_text
+from rlhf_course.grading.batch.cache import ResultCache, default_folder
+from rlhf_course.grading.batch.grade_all import grade_all
+from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
-from rlhf_course.grading.run import grade_all
-from rlhf_course.grading.tables import LEGEND, terminal_table, write_csv
-from rlhf_course.notebook.state import write_text
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
+from rlhf_course.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from rlhf_course.grading.cluster import Cluster
-    from rlhf_course.grading.judge import Judge
-    from rlhf_course.grading.limits import Limits
+    from rlhf_course.grading.batch.cluster import Cluster
+    from rlhf_course.grading.judge.judge import Judge
+    from rlhf_course.grading.limits import ResourceLimits
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
 _UNAVAILABLE, _INTERRUPTED = 3, 130
@@ -65,11 +65,11 @@ def grade(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither use nor keep results")] = False,
 ) -> None:
     """Grade submissions. Results are kept: after an interruption the same command grades what is missing."""
-    from rlhf_course.grading.isolation import IsolationUnavailable
+    from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
     limits = _limits(timeout=timeout, memory=memory, processes=processes, output=output)
     handed_in = list_submissions(submissions, each)
-    kept = None if no_cache else KeptResults(cache or default_folder(), isolation, limits)
+    kept = None if no_cache else ResultCache(cache or default_folder(), isolation, limits)
     console = Console(stderr=True)
     try:
         results = judged(handed_in, _Way(isolation, limits, workers, scheduler), kept, console)
@@ -103,27 +103,26 @@ def report(
     write_reports(found, None, html, csv)
 
 
-def _limits(**given: float | None) -> "Limits":
+def _limits(**given: float | None) -> "ResourceLimits":
     """The limits, with those of the command line in their place."""
-    from rlhf_course.grading.limits import Limits
 
-    return Limits(**{name: value for name, value in given.items() if value is not None})
+    return ResourceLimits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _judge_maker(isolation: str, limits: "Limits") -> MakeJudge:
+def _judge_maker(isolation: str, limits: "ResourceLimits") -> JudgeFactory:
     return partial(_make_judge, isolation, limits)
 
 
-def _make_judge(isolation: str, limits: "Limits") -> "Judge":
+def _make_judge(isolation: str, limits: "ResourceLimits") -> "Judge":
     """Called in a worker, so that torch loads there and not here."""
-    from rlhf_course.grading.judge import Judge
+    from rlhf_course.grading.judge.judge import Judge
 
     return Judge(isolation, limits)
 
 
 def _require(isolation: str) -> None:
     """Ask that this machine has an isolation, before any worker starts."""
-    from rlhf_course.grading.isolation import require
+    from rlhf_course.grading.sandbox.isolation import require
 
     require(isolation)
 
@@ -133,7 +132,7 @@ class _Way:
     """How to grade: under what, and where."""
 
     isolation: str
-    limits: "Limits"
+    limits: "ResourceLimits"
     workers: int | None = None
     scheduler: str | None = None
 
@@ -141,7 +140,7 @@ class _Way:
     def grader(self, most: int) -> Iterator["Pool | Cluster"]:
         """A pool of this machine's processes or a cluster, for at most so many submissions."""
         if self.scheduler is not None:
-            from rlhf_course.grading.cluster import Cluster
+            from rlhf_course.grading.batch.cluster import Cluster
 
             with Cluster(_judge_maker(self.isolation, self.limits), self.scheduler) as cluster:
                 yield cluster
@@ -152,7 +151,7 @@ class _Way:
 
 
 def judged(
-    handed_in: Sequence[HandedIn], way: _Way, kept: KeptResults | None, console: Console
+    handed_in: Sequence[SubmissionPath], way: _Way, kept: ResultCache | None, console: Console
 ) -> list[SubmissionResult]:
     """Grade submissions behind a progress bar; Ctrl-C says how to go on.
 
@@ -183,8 +182,8 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
     """
     if not EXAMPLES.is_dir():
         return []
-    from rlhf_course.grading.isolation import IsolationUnavailable
-    from rlhf_course.grading.limits import Limits
+    from rlhf_course.grading.limits import ResourceLimits
+    from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
     isolation = "namespaces"
     try:
@@ -197,7 +196,7 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
             highlight=False,
         )
     try:
-        results = judged(list_submissions([EXAMPLES], each=True), _Way(isolation, Limits()), None, console)
+        results = judged(list_submissions([EXAMPLES], each=True), _Way(isolation, ResourceLimits()), None, console)
     except IsolationUnavailable as error:
         console.print(str(error), markup=False, highlight=False)
         return []
@@ -225,7 +224,7 @@ def write_reports(found: GradeReport, json_file: Path | None, html: Path | None,
             csv.parent.mkdir(parents=True, exist_ok=True)
             write_csv(csv, found.submissions)
         if html is not None:
-            from rlhf_course.grading.pages import write_pages
+            from rlhf_course.grading.reports.pages import write_pages
 
             print(f"class report: {write_pages(html, found)}")
     except OSError as error:

@@ -6,7 +6,7 @@ from rlhf_course.errors import CourseError
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What each answer of a submission may take; where it takes more, its sandbox ends.
 
     Attributes:

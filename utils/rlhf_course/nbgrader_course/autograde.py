@@ -26,10 +26,10 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Enum, Float, Integer, List, Type, Unicode
 
-from rlhf_course.code import PACKAGE
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.grading.reading import HandedIn, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.cells import read_notebook
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
 from rlhf_course.nbgrader_course.preprocessors import FlagForAPerson, JudgeAnswers, RestoreCells
@@ -169,7 +169,7 @@ class JudgedAutograde(Autograde):
         self.judgement = self.judgements.get(folder) or Judgement(
             None, "It came while others were judged: autograde it again."
         )
-        self.answers = read_submission(HandedIn(student_id, Path(folder))).files
+        self.answers = read_submission(SubmissionPath(student_id, Path(folder))).files
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
         handed_in = {Path(path).stem: path for path in self.notebooks}

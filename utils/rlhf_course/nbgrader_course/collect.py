@@ -4,9 +4,9 @@ from pathlib import Path
 
 from nbgrader.plugins.zipcollect import ExtractorPlugin, FileNameCollectorPlugin
 
-from rlhf_course.code import PACKAGE
-from rlhf_course.grading.reading import list_submissions
-from rlhf_course.grading.sources import Unreadable, read_source
+from rlhf_course.grading.submissions.archives import UnreadableSubmission, read_source
+from rlhf_course.grading.submissions.parse_submission import list_submissions
+from rlhf_course.learner_package import PACKAGE
 
 _EXTRACTED = "extracted"
 
@@ -19,7 +19,7 @@ class SafeExtractor(ExtractorPlugin):
         for handed_in in list_submissions([Path(archive_path)], each=True):
             try:
                 source = read_source(handed_in.path)
-            except Unreadable as error:
+            except UnreadableSubmission as error:
                 self.log.error("%s: the submission %s", handed_in.name, error)
                 continue
             for warning in source.warnings:

@@ -6,10 +6,11 @@ from pathlib import Path
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import EXERCISES
-from rlhf_course.notebook.desk import stub_of
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
+from rlhf_course.stubs import stub_of
 
 
 class StubbedAssignment(GenerateAssignment):

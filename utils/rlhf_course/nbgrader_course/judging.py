@@ -57,15 +57,15 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
     Raises:
         CourseError: the judge cannot work on this machine.
     """
-    from rlhf_course.grading.judge import Judge, Limits
-    from rlhf_course.grading.keeping import KeptResults
-    from rlhf_course.grading.reading import HandedIn, read_submission
-    from rlhf_course.grading.run import grade_all
+    from rlhf_course.grading.batch.cache import ResultCache
+    from rlhf_course.grading.batch.grade_all import grade_all
+    from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+    from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
 
     if not folders:
         return {}
-    limits = Limits() if settings.timeout is None else Limits(timeout=settings.timeout)
-    submissions = (read_submission(HandedIn(str(folder), folder)) for folder in folders.values())
+    limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
+    submissions = (read_submission(SubmissionPath(str(folder), folder)) for folder in folders.values())
     log.info("Judging %d submissions", len(folders))
     # One thread each: the cores are for the judges, and sums come out the same whatever their number.
     with (
@@ -73,7 +73,7 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
         _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader,
     ):
         noting = _Noting(grader)
-        results = grade_all(submissions, noting, KeptResults(settings.kept, settings.isolation, limits))
+        results = grade_all(submissions, noting, ResultCache(settings.kept, settings.isolation, limits))
     return {
         key: Judgement(None, noting.lost[number]) if number in noting.lost else Judgement(result)
         for number, (key, result) in enumerate(zip(folders, results, strict=True))
@@ -82,9 +82,9 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
 
 def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
     """What judges: a Dask cluster, or processes of this machine."""
-    from rlhf_course.grading.cluster import Cluster
-    from rlhf_course.grading.isolation import require
-    from rlhf_course.grading.pool import Pool, available_cores
+    from rlhf_course.grading.batch.cluster import Cluster
+    from rlhf_course.grading.batch.pool import Pool, available_cores
+    from rlhf_course.grading.sandbox.isolation import require
 
     if settings.scheduler is not None:
         return Cluster(make_judge, settings.scheduler)
@@ -100,7 +100,7 @@ class _Noting:
         self.lost: dict[int, str] = {}
 
     def results(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, SubmissionResult, bool]]:
-        """See `rlhf_course.grading.run.Grader`."""
+        """See `rlhf_course.grading.batch.grade_all.Grader`."""
         for task, result, is_judged in self._grader.results(tasks):
             if not is_judged:
                 self.lost[task[0]] = result.warnings[-1]

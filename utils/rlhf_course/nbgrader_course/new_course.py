@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from rlhf_course.building.build import assignment_files
-from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 
 ASSIGNMENT = PACKAGE
 _INSTRUCTOR = '''"""nbgrader's settings of this course; every nbgrader command that is run in this folder reads them."""

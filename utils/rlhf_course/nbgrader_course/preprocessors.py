@@ -7,7 +7,7 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
 
-from rlhf_course.exercises import BY_NAME, Exercise
+from rlhf_course.course import BY_NAME, Exercise
 from rlhf_course.nbgrader_course.cells import known_cells, restore
 from rlhf_course.nbgrader_course.outputs import judged_output, notes_cell, unjudged_output
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf_course.code import PACKAGE, SOLUTIONS
+from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import BY_NAME, EXERCISES
-from rlhf_course.notebook import desk
-from rlhf_course.notebook.judging import PASSED, check_all
-from rlhf_course.notebook.show import listed, say
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.notebook import workspace
+from rlhf_course.notebook.checking import PASSED, check_all
+from rlhf_course.notebook.messages import join_names, show_message
+from rlhf_course.paths import SOLUTIONS
 
 if TYPE_CHECKING:  # torch loads when a run starts
     from rlhf_course.rl.run_folder import RunFolder
@@ -31,31 +32,31 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
 
     Returns: the learner's `RLHFTrainer`, or None while something is missing; what is missing is said.
     """
-    if busy := desk.busy():
-        say(f"The gate is closed: {busy}", status="error")
+    if busy := workspace.busy():
+        show_message(f"The gate is closed: {busy}", status="error")
         return None
     try:
         filled = _known(use_reference)
         needed = [*EXERCISES[: EXERCISES.index(BY_NAME[_TRAINER]) + 1], *(BY_NAME[name] for name in also)]
         if filled and not (SOLUTIONS / PACKAGE).is_dir():
             raise CourseError("use_reference needs the folder solutions/ of the course, which is not here")
-        desk.substitute(filled)
+        workspace.substitute(filled)
         statuses = check_all([exercise for exercise in needed if exercise.name not in filled])
-        desk.load_all()
+        workspace.load_all()
     except CourseError as error:
-        desk.substitute(())
-        say(f"The gate is closed: {error}", status="error")
+        workspace.substitute(())
+        show_message(f"The gate is closed: {error}", status="error")
         return None
     missing = [name for name, status in statuses.items() if status != PASSED]
     lines = [f"  {exercise.name}: {statuses.get(exercise.name, 'the reference answers')}" for exercise in needed]
     if missing:
-        say(
-            f"The gate is closed: {listed(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
+        show_message(
+            f"The gate is closed: {join_names(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
             *lines,
             status="error",
         )
         return None
-    say("The gate is open.", *lines, *_hidden_suite(), status="passed")
+    show_message("The gate is open.", *lines, *_hidden_suite(), status="passed")
     import part1_rlhf
 
     return part1_rlhf.RLHFTrainer
@@ -93,7 +94,7 @@ def train_run(
     try:
         return prepared.trainer.train(prepared.path)
     except CourseError as error:
-        say(f"The run {run!r} was not made: {error}", status="error")
+        show_message(f"The run {run!r} was not made: {error}", status="error")
         return None
     finally:
         release_run()
@@ -113,8 +114,8 @@ def prepare_run(
 
     Returns: None where the gate is closed or there can be no such run, which is said.
     """
-    if busy := desk.busy():
-        say(f"The run {run!r} was not made: {busy}", status="error")
+    if busy := workspace.busy():
+        show_message(f"The run {run!r} was not made: {busy}", status="error")
         return None
     use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
     prepared = None
@@ -127,26 +128,26 @@ def prepare_run(
         also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
         trainer_class = open_training(use_reference, also)
         if trainer_class is not None:
-            say(_cost(args))
+            show_message(_cost(args))
             trainer = trainer_class(args)
-            trainer.reference = sorted(desk.substituted())
+            trainer.reference = sorted(workspace.substituted())
             prepared = Prepared(trainer, _free_folder(run) if out is None else Path(out))
     except CourseError as error:
-        say(f"The run {run!r} was not made: {error}", status="error")
+        show_message(f"The run {run!r} was not made: {error}", status="error")
     finally:
         if prepared is None:
             release_run()
         else:
-            desk.in_training = prepared.path
+            workspace.in_training = prepared.path
     return prepared
 
 
 def release_run() -> None:
     """Open the desk again: to checks, to another run, and with the learner's answers where the reference's stood in."""
-    desk.in_training = None
+    workspace.in_training = None
     with _quiet():
-        desk.substitute(())
-        desk.load_all()
+        workspace.substitute(())
+        workspace.load_all()
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf_course.code import PACKAGE
+from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import Exercise
-from rlhf_course.notebook import desk
-from rlhf_course.notebook.judging import error_lines, shortened
-from rlhf_course.notebook.show import say
-from rlhf_course.notebook.state import changed_state, part, read_state
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.notebook import workspace
+from rlhf_course.notebook.checking import error_lines, shortened
+from rlhf_course.notebook.messages import show_message
+from rlhf_course.notebook.progress_file import changed_state, part, read_state
+from rlhf_course.stubs import is_stub, stub_of
 
 
 @dataclass
@@ -45,9 +46,9 @@ def exercise_magic(line: str, cell: str) -> None:
     try:
         if len(names) != 1:
             raise CourseError("%%exercise takes the name of one exercise")
-        run_cell(desk.exercise_of(names[0]), cell, shell.user_ns, replace)
+        run_cell(workspace.exercise_of(names[0]), cell, shell.user_ns, replace)
     except CourseError as error:
-        say(f"%%exercise: {error}", status="error")
+        show_message(f"%%exercise: {error}", status="error")
 
 
 def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: bool = False) -> None:
@@ -58,24 +59,24 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: 
         namespace: where the exercise's name is bound.
         replace: whether the file may be overwritten although it is not what a cell last saved.
     """
-    text = desk.plain(cell if cell.endswith("\n") else cell + "\n")
-    on_disk = desk.read_answer(exercise)
-    desk.unsaved.discard(exercise.name)
+    text = workspace.plain(cell if cell.endswith("\n") else cell + "\n")
+    on_disk = workspace.read_answer(exercise)
+    workspace.unsaved.discard(exercise.name)
     if problem := _problem_of(exercise, text):
-        desk.unsaved.add(exercise.name)
-        say(*problem, f"Nothing was saved; {_place(exercise)} is as it was.", status="error")
-    elif desk.is_stub(exercise, text):
+        workspace.unsaved.add(exercise.name)
+        show_message(*problem, f"Nothing was saved; {_place(exercise)} is as it was.", status="error")
+    elif is_stub(exercise, text):
         if on_disk is None:
             _save(exercise, text)
-        elif not desk.is_stub(exercise, on_disk):
-            say(
+        elif not is_stub(exercise, on_disk):
+            show_message(
                 f"{exercise.name}: this cell holds the untouched stub, {_place(exercise)} holds work. The file is used.",
                 f"load({exercise.name!r}) puts its text into a cell.",
             )
-            _memory.known[exercise.name] = desk.digest(on_disk)
+            _memory.known[exercise.name] = workspace.digest(on_disk)
     elif not replace and _changed_elsewhere(exercise, text, on_disk):
-        desk.unsaved.add(exercise.name)
-        say(
+        workspace.unsaved.add(exercise.name)
+        show_message(
             f"{exercise.name}: not saved. {_place(exercise)} was changed since a cell here last saved it:",
             "by hand, or in another notebook that is open. The file is used as it is.",
             f"  to work on the file's text:  load({exercise.name!r})",
@@ -88,23 +89,26 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: 
 
 
 def _save(exercise: Exercise, text: str) -> None:
-    kept = desk.save_answer(exercise, text)
-    _memory.known[exercise.name] = desk.digest(text)
-    with changed_state(desk.find_desk()) as state:
+    kept = workspace.save_answer(exercise, text)
+    _memory.known[exercise.name] = workspace.digest(text)
+    with changed_state(workspace.find_workspace()) as state:
         record = part(state, "exercises", exercise.name)
-        record["saved"] = desk.digest(text)
+        record["saved"] = workspace.digest(text)
         record["kernel"] = _this_kernel()
-    say(f"{exercise.name}: saved to {_place(exercise)}" + (f" (before: {desk.HISTORY}/{kept.name})" if kept else ""))
+    show_message(
+        f"{exercise.name}: saved to {_place(exercise)}"
+        + (f" (before: {workspace.HISTORY}/{kept.name})" if kept else "")
+    )
 
 
 def _changed_elsewhere(exercise: Exercise, text: str, on_disk: str | None) -> bool:
     """Whether the file holds work that neither this kernel saved or loaded, nor a kernel that has ended."""
-    if desk.is_stub(exercise, on_disk) or on_disk == text:
+    if is_stub(exercise, on_disk) or on_disk == text:
         return False
-    found = desk.digest(on_disk)
+    found = workspace.digest(on_disk)
     if exercise.name in _memory.known:
         return found != _memory.known[exercise.name]
-    record = part(read_state(desk.find_desk()), "exercises", exercise.name)
+    record = part(read_state(workspace.find_workspace()), "exercises", exercise.name)
     return found != record.get("saved") or _runs(record.get("kernel"))
 
 
@@ -138,9 +142,9 @@ class Unloaded:
 
 def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
-        namespace[exercise.name] = desk.load_answer(exercise)
+        namespace[exercise.name] = workspace.load_answer(exercise)
     except BaseException as error:  # whatever a learner raises, and the stop button
-        say(*error_lines(exercise, error, None), status="error")
+        show_message(*error_lines(exercise, error, None), status="error")
         namespace[exercise.name] = Unloaded(exercise)
 
 
@@ -171,7 +175,7 @@ def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
     defined = _definition(tree, exercise.name)
     if defined is None:
         return [f"{exercise.name}: this cell does not define {exercise.name}; the exercise keeps its name."]
-    wanted = _definition(ast.parse(desk.stub_of(exercise)), exercise.name)
+    wanted = _definition(ast.parse(stub_of(exercise)), exercise.name)
     for name, got, want in _pairs(exercise.name, defined, wanted):
         if not _fits(got, want):
             return [
@@ -241,35 +245,35 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 def load(name_or_object: Any) -> None:
     """Put the text of the learner's file into a new cell; outside a notebook, print it."""
     try:
-        exercise = desk.exercise_of(name_or_object)
-        text = desk.read_answer(exercise)
+        exercise = workspace.exercise_of(name_or_object)
+        text = workspace.read_answer(exercise)
         if text is None:
             raise CourseError(f"{_place(exercise)} does not exist; reset({exercise.name!r}) puts the stub there")
     except CourseError as error:
-        say(f"load: {error}", status="error")
+        show_message(f"load: {error}", status="error")
         return
-    _memory.known[exercise.name] = desk.digest(text)
-    desk.unsaved.discard(exercise.name)
+    _memory.known[exercise.name] = workspace.digest(text)
+    workspace.unsaved.discard(exercise.name)
     _into_a_cell(exercise, text)
 
 
 def reset(name_or_object: Any) -> None:
     """Give an exercise's stub back; the text that was there is kept in `part1_rlhf/.history/`."""
     try:
-        exercise = desk.exercise_of(name_or_object)
-        stub = desk.stub_of(exercise)
-        kept = desk.save_answer(exercise, stub)
+        exercise = workspace.exercise_of(name_or_object)
+        stub = stub_of(exercise)
+        kept = workspace.save_answer(exercise, stub)
     except CourseError as error:
-        say(f"reset: {error}", status="error")
+        show_message(f"reset: {error}", status="error")
         return
-    _memory.known[exercise.name] = desk.digest(stub)
-    with changed_state(desk.find_desk()) as state:
+    _memory.known[exercise.name] = workspace.digest(stub)
+    with changed_state(workspace.find_workspace()) as state:
         part(state, "exercises", exercise.name).update(
-            status="not attempted", saved=desk.digest(stub), text=desk.digest(stub), kernel=_this_kernel()
+            status="not attempted", saved=workspace.digest(stub), text=workspace.digest(stub), kernel=_this_kernel()
         )
-    say(
+    show_message(
         f"{exercise.name}: {_place(exercise)} holds the stub again.",
-        f"Your text is in {PACKAGE}/{desk.HISTORY}/{kept.name}." if kept else "There was nothing else to keep.",
+        f"Your text is in {PACKAGE}/{workspace.HISTORY}/{kept.name}." if kept else "There was nothing else to keep.",
     )
     shell = _shell()
     if shell is not None:

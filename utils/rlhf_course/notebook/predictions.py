@@ -3,9 +3,9 @@
 from typing import Any
 
 from rlhf_course.errors import CourseError
-from rlhf_course.notebook.desk import find_desk
-from rlhf_course.notebook.show import say
-from rlhf_course.notebook.state import changed_state, part, read_state
+from rlhf_course.notebook.messages import show_message
+from rlhf_course.notebook.progress_file import changed_state, part, read_state
+from rlhf_course.notebook.workspace import find_workspace
 
 
 def predict(key: str, question: str, value: Any = None) -> None:
@@ -19,15 +19,15 @@ def predict(key: str, question: str, value: Any = None) -> None:
     if value is None:
         earlier = _predictions().get(key, {}).get("value")
         if earlier is None:
-            say(
+            show_message(
                 f"{question}",
                 f"No prediction yet: put yours in place of None in predict({key!r}, …), and run this cell again.",
             )
         else:
-            say(f"{question}", f"Your prediction is still {_text(earlier)}.")
+            show_message(f"{question}", f"Your prediction is still {_text(earlier)}.")
         return
     _record(key, question=question, value=_plain(value))
-    say(f"{question}", f"Your prediction: {_text(_plain(value))}. Recorded.")
+    show_message(f"{question}", f"Your prediction: {_text(_plain(value))}. Recorded.")
 
 
 def compare(key: str, measured: Any) -> None:
@@ -43,12 +43,12 @@ def compare(key: str, measured: Any) -> None:
     question = [record["question"]] if record.get("question") else []
     predicted = record.get("value")
     if predicted is None:
-        say(*question, f"measured: {_text(measured)} (no prediction was made)")
+        show_message(*question, f"measured: {_text(measured)} (no prediction was made)")
         return
     apart = ""
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (predicted, measured)):
         apart = f", {_text(abs(measured - predicted))} apart"
-    say(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{apart}")
+    show_message(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{apart}")
 
 
 _unsaved: dict[str, dict[str, Any]] = {}
@@ -56,14 +56,14 @@ _unsaved: dict[str, dict[str, Any]] = {}
 
 def _predictions() -> dict[str, dict[str, Any]]:
     try:
-        return part(read_state(find_desk()), "predictions")
+        return part(read_state(find_workspace()), "predictions")
     except CourseError:
         return _unsaved
 
 
 def _record(key: str, **what: Any) -> None:
     try:
-        with changed_state(find_desk()) as state:
+        with changed_state(find_workspace()) as state:
             part(state, "predictions", key).update(what)
     except CourseError:
         _unsaved.setdefault(key, {}).update(what)

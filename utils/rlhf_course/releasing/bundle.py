@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rlhf_course.building.build import built_files
-from rlhf_course.code import REPOSITORY
 from rlhf_course.errors import CourseError
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
 from rlhf_course.releasing.leaks import leaks
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from rlhf_course.code import PACKAGE, REPOSITORY
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
 
 # The course's files in the archive; the judge needs the reference and the hidden tests.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
-from rlhf_course.code import PACKAGE
-from rlhf_course.exercises import EXERCISES
+from rlhf_course.course import EXERCISES
+from rlhf_course.learner_package import PACKAGE
 
 # A shorter statement could be anybody's.
 _SHORTEST = 30

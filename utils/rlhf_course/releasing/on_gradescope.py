@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.reading import HandedIn, read_submission
+from rlhf_course.course import BY_NAME
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
 
 _HANDED_IN_NOTHING = "nothing was handed in for this exercise"
 
@@ -18,10 +18,10 @@ def main(home: Path) -> None:
     Args:
         home: the folder that holds `submission/` and `results/`.
     """
-    from rlhf_course.grading.judge import Judge
+    from rlhf_course.grading.judge.judge import Judge
 
     with Judge(isolation="uid") as judge:
-        result = judge.grade(read_submission(HandedIn("submission", home / "submission")))
+        result = judge.grade(read_submission(SubmissionPath("submission", home / "submission")))
     (home / "results").mkdir(exist_ok=True)
     (home / "results/results.json").write_text(json.dumps(as_gradescope(result), indent=1))
 

@@ -10,7 +10,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import JointQKVAttentionBridge, NormalizationBridge
 
-from rlhf_course.rl.products import usual_products
+from rlhf_course.rl.matmul import usual_products
 
 # GPT-2's activation is the tanh form of GELU: eight elementwise operations under the first name, one kernel under the second.
 _ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}

@@ -5,8 +5,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.code import trainer_class, use_code
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import trainer_class, use_code
 from rlhf_course.rl.args import RewardFn, RLHFArgs
 from rlhf_course.rl.rewards import DIRECTED, named_reward
 from rlhf_course.rl.run_folder import RunFolder, check_free, copy_run, load_checkpoint, load_config

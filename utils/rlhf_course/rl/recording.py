@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.code import PACKAGE, exercise
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.exercises import BY_NAME
+from rlhf_course.learner_package import PACKAGE, imported_answer
 
 # Exercises that a trainer calls, and those of them whose result is recorded: (its metric, its coefficient's argument).
 _CALLED = ("normalize_reward", "compute_advantages", "get_logprobs", "calc_entropy_bonus", "calc_kl_penalty")
@@ -131,7 +131,7 @@ def _namespaces(trainer_class: type) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for name in _CALLED:
         try:
-            function = inspect.unwrap(exercise(name))
+            function = inspect.unwrap(imported_answer(name))
         except Exception:  # a file that cannot be imported speaks for itself when the trainer asks for it
             continue
         if isinstance(function, FunctionType):

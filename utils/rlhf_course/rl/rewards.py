@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhf_course.code import exercise
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import imported_answer
 from rlhf_course.rl.args import RewardFn
 from rlhf_course.rl.special_tokens import END_OF_TEXT, without_special_tokens
 
@@ -31,11 +31,11 @@ class NamedReward:
 
     def __call__(self, generated_sample: list[str]) -> Float[Tensor, "batch"]:
         if self.name == "periods":
-            return exercise("reward_fn_char_count")(generated_sample, ".")
+            return imported_answer("reward_fn_char_count")(generated_sample, ".")
         if self.name == "sentiment-imdb":
             # The exercise itself takes the course's own end-of-text token out; other models have others.
             texts = [without_special_tokens(text, keep=END_OF_TEXT) for text in generated_sample]
-            return exercise("reward_fn_sentiment_imdb")(texts, self.direction)
+            return imported_answer("reward_fn_sentiment_imdb")(texts, self.direction)
         return embedded_sentiment(generated_sample, self.direction)
 
 

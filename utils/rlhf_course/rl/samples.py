@@ -10,7 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import DynamicCache
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.products import quick_products
+from rlhf_course.rl.matmul import onednn_matmul
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def get_samples(
     bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = prompt_tokens(bridge, prompt, prepend_bos)
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
-    with quick_products():
+    with onednn_matmul():
         sample_ids = generate(
             bridge,
             prompt_ids,

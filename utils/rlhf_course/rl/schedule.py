@@ -5,8 +5,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rlhf_course.code import exercise
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import imported_answer
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.fused import fuse_optimizer
 
@@ -29,7 +29,7 @@ def get_optimizer_and_scheduler(args: RLHFArgs, model: Any) -> tuple[Optimizer, 
     Raises:
         CourseError: `get_optimizer` returned none.
     """
-    optimizer = exercise("get_optimizer")(model, args.base_lr, args.head_lr)
+    optimizer = imported_answer("get_optimizer")(model, args.base_lr, args.head_lr)
     if not isinstance(optimizer, Optimizer):
         got = "None" if optimizer is None else f"a {type(optimizer).__name__}"
         raise CourseError(f"get_optimizer returned {got}, should return an optimizer of torch's")

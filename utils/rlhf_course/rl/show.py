@@ -42,7 +42,7 @@ class Display:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Print a line above the progress bar."""
         self.console.print(text, markup=False, highlight=False)
 

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhf_course.code import code_in_use, exercise
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import code_in_use, imported_answer
 from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
-from rlhf_course.rl.products import quick_products
 from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.reference import ReferenceModel
 from rlhf_course.rl.rewards import check_reward, describe_reward
@@ -61,7 +61,7 @@ class Trainer:
     def __init__(self, args: RLHFArgs) -> None:
         self.args = args
         seed_everything(args.seed)
-        model_class = exercise("HookedTransformerWithValueHead")
+        model_class = imported_answer("HookedTransformerWithValueHead")
         self.model = model_class.from_pretrained(args.base_model, use_value_head=self.use_value_head).train()
         self.ref_model = ReferenceModel.from_pretrained(args.base_model, use_value_head=False)
         self.optimizer, self.scheduler = get_optimizer_and_scheduler(args, self.model)
@@ -76,7 +76,7 @@ class Trainer:
         # Exercises that the reference answers in this run, for its record.
         self.reference: list[str] = []
         self._wandb_id = uuid.uuid4().hex[:12]
-        self._raw_reward: Float[Tensor, batch] | None = None
+        self._raw_reward: Float[Tensor, "batch"] | None = None
         self._logged = Record()
         self._stop_asked = False
         self._unpaused = threading.Event()
@@ -150,7 +150,7 @@ class Trainer:
             log = stack.enter_context(wandb_log(self.args, path, self._config()))
             display = stack.enter_context(Display(show, self.args.total_phases, self.phase))
             stack.enter_context(self._interruptible(display))
-            display.say(self._memory_note())
+            display.show_message(self._memory_note())
             while self.phase < self.args.total_phases and not self._stop_asked:
                 row, samples = self._run_phase(folder, display)
                 display.phase(row, samples)
@@ -160,7 +160,7 @@ class Trainer:
                     watch(row, samples)
                 self._wait_while_paused()
             self._save(folder)
-        display.say(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
+        display.show_message(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
         return folder
 
     def stop(self) -> None:
@@ -209,7 +209,7 @@ class Trainer:
         ]
         missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
         if missing and self.phase == 0:
-            display.say(
+            display.show_message(
                 f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it"
             )
         folder.add_phase(row, samples)
@@ -224,7 +224,7 @@ class Trainer:
         Raises:
             CourseError: it is no memory, or one of the learner's functions returned nothing.
         """
-        with recording(type(self)), quick_products(), advice_when_full("rollout", self.args):
+        with recording(type(self)), onednn_matmul(), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
@@ -239,7 +239,7 @@ class Trainer:
             CourseError: the objective is no number, or one of the learner's functions returned nothing.
         """
         watched = _replaced(self, "compute_rlhf_objective", must_return)
-        with recording(type(self)) as terms, watched, quick_products(), advice_when_full("learning", self.args):
+        with recording(type(self)) as terms, watched, onednn_matmul(), advice_when_full("learning", self.args):
             objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
             raise CourseError(
@@ -262,7 +262,7 @@ class Trainer:
     @torch.no_grad()
     def _ref_logprobs(self, memory: ReplayMemory) -> list[float]:
         """Log-probability of each sample's generated part under the reference model, a minibatch at a time."""
-        get_logprobs = exercise("get_logprobs")
+        get_logprobs = imported_answer("get_logprobs")
         logprobs: list[float] = []
         for rows in torch.arange(self.args.batch_size).split(self.args.minibatch_size):
             part = memory.rows(rows)
@@ -341,7 +341,7 @@ class Trainer:
             if self._stop_asked:
                 raise KeyboardInterrupt
             self.stop()
-            display.say("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
+            display.show_message("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
 
         before = signal.signal(signal.SIGINT, on_interrupt)
         try:

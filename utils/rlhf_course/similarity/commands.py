@@ -19,7 +19,7 @@ def similarity(
     html: Annotated[Path, typer.Option(help="write the report to this folder")],
 ) -> None:
     """Show near-copies among submissions side by side: a hint to look, never a mark."""
-    from rlhf_course.grading.reading import list_submissions, read_submission
+    from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
     from rlhf_course.similarity.pages import write_report
     from rlhf_course.similarity.pairs import similar_pairs
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from rlhf_course.exercises import BY_NAME
-from rlhf_course.grading.pages import visible
-from rlhf_course.notebook.desk import stub_of
-from rlhf_course.notebook.state import write_text
+from rlhf_course.course import BY_NAME
+from rlhf_course.files import write_text
+from rlhf_course.grading.reports.pages import visible
 from rlhf_course.similarity.pairs import Pair
+from rlhf_course.stubs import stub_of
 
 # A page for each of the weightiest pairs; more than this nobody reads.
 MOST = 200

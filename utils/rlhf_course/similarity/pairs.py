@@ -10,11 +10,12 @@ import numpy as np
 from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
-from rlhf_course.code import PACKAGE, REPOSITORY
-from rlhf_course.exercises import EXERCISES, Exercise
-from rlhf_course.grading.submission import Submission
-from rlhf_course.notebook.desk import stub_of
+from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.learner_package import PACKAGE
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.similarity.normal import anonymous, normal_lines, tokens
+from rlhf_course.stubs import stub_of
 
 # What is alike in two answers counts from here on, and from so many tokens of their own on.
 ALIKE = 0.8

@@ -68,7 +68,7 @@ class Board:
             try:
                 self._take_turns()
             except Exception as error:  # a run is worth more than its picture
-                self.face.say(f"The dashboard cannot be drawn ({escaped(repr(error))}); the run goes on.")
+                self.face.show_message(f"The dashboard cannot be drawn ({escaped(repr(error))}); the run goes on.")
 
     def _take_turns(self) -> None:
         self.budget.spend("words", self.show_words)
@@ -114,7 +114,7 @@ class Board:
             lines = [standing(self.status, len(self.rows), self.total_phases, self.path, self._error())]
             lines += [pace(self.rows, self.total_phases)] if self.status in (training.TRAINING, training.PAUSED) else []
             lines += [latest(self.rows, self.spreads)]
-            self.face.say("<br>".join(escaped(line) for line in lines if line))
+            self.face.show_message("<br>".join(escaped(line) for line in lines if line))
             self.face.fit(self.status, len(self.rows))
 
     def show_curves(self) -> float:

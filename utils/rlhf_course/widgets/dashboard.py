@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_course.display import in_notebook
 from rlhf_course.errors import CourseError
 from rlhf_course.widgets import training
 from rlhf_course.widgets.board import board_of_folder, board_of_trainer
-from rlhf_course.widgets.showing import in_notebook
 
 if TYPE_CHECKING:  # torch loads when a run starts
     from rlhf_course.rl.run_folder import RunFolder
@@ -108,6 +108,6 @@ def _from_folder(path: Path) -> Dashboard:
 
 
 def _say(message: str) -> None:
-    from rlhf_course.notebook.show import say
+    from rlhf_course.notebook.messages import show_message
 
-    say(message, status="error")
+    show_message(message, status="error")

@@ -44,7 +44,7 @@ class Face:
         top = ipw.HBox([ipw.VBox([ipw.HBox(buttons), self.phase]), self.earlier])
         self.widget = ipw.VBox([top, self.words, self.image, self.table])
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show where the run stands."""
         self.words.value = words(text)
 
@@ -82,4 +82,4 @@ class Face:
         try:
             self.board.compare(change["new"])
         except CourseError as error:
-            self.say(escaped(f"compare: {error}"))
+            self.show_message(escaped(f"compare: {error}"))

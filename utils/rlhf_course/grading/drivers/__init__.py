@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
-from rlhf_course.exercises import BY_NAME
+from rlhf_course.course import BY_NAME
 
 # Exercises whose answers are classes, or make objects, which no sandbox hands out; each has a module of drivers here.
 DRIVEN = ("HookedTransformerWithValueHead", "get_optimizer", "RLHFTrainer")
@@ -27,7 +27,7 @@ def driver(exercise: str, name: str) -> Callable[..., Any]:
     if name == "observe":
         return _observe(exercise)
     if exercise in DRIVEN and not name.startswith("_"):
-        module = importlib.import_module(f"{__name__}.{BY_NAME[exercise].module}")
+        module = importlib.import_module(f"{__name__}.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}")
         found = vars(module).get(name)
         if getattr(found, "__module__", None) == module.__name__:
             return _surrounded(exercise, found)
@@ -68,7 +68,7 @@ def _surrounded(exercise: str, run: Callable[..., Any]) -> Callable[..., Any]:
 def _observe(exercise: str) -> Callable[..., Any]:
     def observe(answer: Any, case: str) -> dict[str, Any]:
         """What the visible check sees when the answer meets one of its cases."""
-        check = importlib.import_module(f"rlhf_course.checks.{BY_NAME[exercise].module}").CHECK
+        check = importlib.import_module(f"rlhf_course.checks.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}").CHECK
         return check.observed(answer, case)[0]
 
     return observe

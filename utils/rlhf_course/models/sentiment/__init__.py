@@ -66,7 +66,7 @@ class SentimentModel:
         total = float(self.weights[[bucket(f) for f in found]].sum()) if found else 0.0
         return self.bias + total / math.sqrt(len(found) + self.steadiness)
 
-    def positive_probability(self, texts: list[str]) -> Float[Tensor, batch]:
+    def positive_probability(self, texts: list[str]) -> Float[Tensor, "batch"]:
         """Probability that each text is positive; 0.5 or near it for texts that say nothing.
 
         Args:

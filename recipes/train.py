@@ -1,0 +1,244 @@
+"""Train the embedded model for a given time: WORK/<run>/ holds the model, its losses and a checkpoint to resume from.
+
+GPT-2's architecture, 2.4M parameters. AdamW for embeddings, norms and biases, Muon for the matrices; products in bfloat16,
+weights in fp32. The learning rate follows the clock: a short warm-up, then constant, then down to zero over the last part of
+the time. `--start FOLDER` begins with a trained model's weights (its tokenizer too) instead of fresh ones: a second cycle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+
+from recipes.data import SourceTexts, Windows, build_stream, read_corpus
+from recipes.muon import Muon
+
+TOKENS_A_STEP = 4096
+SHORT, LONG = 128, 256  # every fourth step reads long windows, so that all positions are trained
+ADAM_LR, MUON_LR = 3e-3, 0.02
+WARMUP, DECAY = 0.02, 0.4  # parts of the time
+SECOND_PEAK = 0.6  # of these rates, when training goes on from trained weights
+HELD_OUT_CHARS = 60_000  # measured in each source
+
+
+def new_model(tokenizer: PreTrainedTokenizerBase, activation: str = "gelu_new") -> GPT2LMHeadModel:
+    """A fresh model: 4 layers of width 192, tied embeddings, no dropout."""
+    end = tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=LONG,
+        n_embd=192,
+        n_layer=4,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=end,
+        eos_token_id=end,
+        tie_word_embeddings=True,
+        activation_function=activation,
+    )
+    model = GPT2LMHeadModel(config)
+    model.set_attn_implementation("sdpa")
+    return model
+
+
+def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
+    """AdamW for embeddings, norms and biases; Muon for matrices inside the blocks."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return [torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0), Muon(matrices, lr=MUON_LR)]
+
+
+def lr_factor(fraction: float) -> float:
+    """Part of the full learning rate when this fraction of the time is over."""
+    return max(0.0, min(1.0, fraction / WARMUP + 1e-3, (1 - fraction) / DECAY))
+
+
+def token_losses(model: GPT2LMHeadModel, window: Int[Tensor, "rows seq"]) -> Float[Tensor, "rows seq-1"]:
+    """Negative log-likelihood of every token but the first."""
+    logits = model(window[:, :-1], use_cache=False).logits.float()
+    return F.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten(), reduction="none").view(len(window), -1)
+
+
+@torch.no_grad()
+def bits_per_character(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, source: SourceTexts, chars: int
+) -> float:
+    """Held-out bits a character, in windows of `SHORT` tokens that each begin with <|endoftext|>."""
+    text = " ".join(source.texts)[:chars]
+    ids = tokenizer.encode(text)
+    cut = [ids[i : i + SHORT] for i in range(0, len(ids), SHORT)][:-1]
+    if not cut:
+        return math.nan
+    window = torch.tensor([[tokenizer.eos_token_id, *part] for part in cut])
+    nats = sum(token_losses(model, part).sum().item() for part in window.split(32))
+    return nats / math.log(2) / len(tokenizer.decode([i for part in cut for i in part]))
+
+
+class Run:
+    """A training run: its state, and one method for each thing that happens to it."""
+
+    def __init__(self, work: Path, name: str, minutes: float, seed: int, start: Path | None = None) -> None:
+        self.folder, self.seconds_allowed = work / name, 60 * minutes
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
+        self.tokenizer = AutoTokenizer.from_pretrained(start or work / "tokenizer")
+        end = self.tokenizer.eos_token_id
+        self.windows = Windows([build_stream(s, self.tokenizer, end) for s in read_corpus(work)], end, seed)
+        self.held_out = read_corpus(work, held_out=True)
+        self.model = new_model(self.tokenizer, activation="gelu_pytorch_tanh")  # the same function in one quick kernel
+        self.optimizers = optimizers(self.model)
+        self.base_lrs = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.step, self.seconds, self.losses = 0, 0.0, []
+        self.peak, self.earlier_minutes, self.earlier_bits = 1.0, 0.0, None
+        if start:
+            self.begin_with(start)
+        self.threads = "one thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
+
+    def begin_with(self, folder: Path) -> None:
+        """Take a trained model's weights and go on with its curve; measure it on what this run holds out."""
+        self.model.load_state_dict(GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).state_dict())
+        self.peak = SECOND_PEAK
+        curve = folder / "losses.csv" if (folder / "losses.csv").exists() else folder.parent / "losses.csv"
+        self.losses = list(csv.DictReader(curve.open()))
+        self.step, self.earlier_minutes = int(self.losses[-1]["step"]), float(self.losses[-1]["minutes"])
+        self.earlier_bits = self.measure(HELD_OUT_CHARS)
+
+    def train_step(self) -> float:
+        """Read one batch and update; returns its loss in nats a token."""
+        factor = self.peak * lr_factor(self.seconds / self.seconds_allowed)
+        for optimizer, lrs in zip(self.optimizers, self.base_lrs):
+            for group, lr in zip(optimizer.param_groups, lrs):
+                group["lr"] = lr * factor
+        length = LONG if self.step % 4 == 3 else SHORT
+        window = torch.from_numpy(self.windows.batch(self.step, TOKENS_A_STEP // length, length)).long()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = token_losses(self.model, window).mean()
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def measure(self, chars: int) -> dict[str, float]:
+        """Held-out bits a character by source."""
+        return {s.name: bits_per_character(self.model, self.tokenizer, s, chars) for s in self.held_out if s.texts}
+
+    def note(self, recent: list[float]) -> None:
+        """Append a row to losses.csv and say it."""
+        weights = {s.name: s.share for s in self.held_out}
+        bits = self.measure(HELD_OUT_CHARS // 8)
+        mean = float(np.average([bits[k] for k in bits], weights=[weights[k] for k in bits]))
+        minutes = self.earlier_minutes + self.seconds / 60
+        row = dict(
+            step=self.step,
+            minutes=round(minutes, 2),
+            tokens=self.step * TOKENS_A_STEP,
+            train_loss=round(float(np.mean(recent)), 4),
+            held_out_bits_per_character=round(mean, 4),
+        )
+        self.losses.append(row)
+        with (self.folder / "losses.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+            writer.writerows(self.losses)
+        print(row, f"{row['tokens'] / minutes / 60:.0f} tokens/s", flush=True)
+
+    def save(self) -> None:
+        """A checkpoint that `resume` reads, written whole or not at all."""
+        state = dict(
+            model=self.model.state_dict(),
+            optimizers=[o.state_dict() for o in self.optimizers],
+            step=self.step,
+            seconds=self.seconds,
+            losses=self.losses,
+            earlier_minutes=self.earlier_minutes,
+            earlier_bits=self.earlier_bits,
+        )
+        torch.save(state, self.folder / "checkpoint.tmp")
+        os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.earlier_minutes, self.earlier_bits = state["earlier_minutes"], state["earlier_bits"]
+
+    def finish(self) -> None:
+        """Measure on more text, and save the model in fp16 with the facts of the run."""
+        facts = dict(
+            steps=self.step,
+            minutes=self.earlier_minutes + self.seconds / 60,
+            tokens=self.step * TOKENS_A_STEP,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            bits=self.measure(HELD_OUT_CHARS),
+            threads=self.threads,
+            own_minutes=self.seconds / 60,
+            earlier_bits=self.earlier_bits,
+        )
+        (self.folder / "facts.json").write_text(json.dumps(facts, indent=1))
+        half = new_model(self.tokenizer)
+        half.load_state_dict(self.model.state_dict())
+        half.half().save_pretrained(self.folder / "model")
+        self.tokenizer.save_pretrained(self.folder / "model")
+
+    def go(self) -> None:
+        """Train until the time is over; a note each minute, a checkpoint every two."""
+        recent: list[float] = []
+        noted = saved = self.seconds
+        while self.seconds < self.seconds_allowed:
+            start = time.monotonic()
+            recent.append(self.train_step())
+            self.seconds += time.monotonic() - start
+            if self.seconds - noted > 60:
+                self.note(recent)
+                recent, noted = [], self.seconds
+            if self.seconds - saved > 120:
+                self.save()
+                saved = self.seconds
+        if recent:
+            self.note(recent)
+        self.save()
+        self.finish()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
+    parser.add_argument("--run", default="run", help="name of the run's folder below WORK")
+    parser.add_argument("--minutes", type=float, required=True, help="training time in all, earlier parts included")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--start", type=Path, help="folder of a trained model to begin with; `losses.csv` beside or above it"
+    )
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    run = Run(args.work, args.run, args.minutes, args.seed, args.start)
+    if args.resume:
+        run.resume()
+    run.go()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Self-checks of part 1, one module an exercise."""

@@ -1,0 +1,156 @@
+"""The parts of the course and their exercises: the one place that lists them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rlhf_course.errors import CourseError
+
+ALL_PARTS = "all"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: its symbol, where it is written, and what it asks of a learner.
+
+    Attributes:
+        name: the symbol that the part's package exports; unique in the whole course.
+        notebook: stem of the notebook that teaches it.
+        points: marks of the hidden tests.
+        difficulty, importance: out of five.
+        minutes: what a prepared learner needs, as (least, most).
+        stem: name of the module that holds the answer, where it is not the exercise's.
+        uses: exercises whose functions the answer calls: they have to pass before it is checked, and are the
+            reference's where it is graded.
+        part: name of the part that it belongs to; set by the part.
+    """
+
+    name: str
+    notebook: str
+    points: int
+    difficulty: int
+    importance: int
+    minutes: tuple[int, int]
+    stem: str = ""
+    uses: tuple[str, ...] = ()
+    part: str = ""
+
+    @property
+    def module(self) -> str:
+        """Name of the module in the part's package that holds the answer."""
+        return self.stem or self.name
+
+    @property
+    def file(self) -> str:
+        """Path of the answer's file below the part's folder."""
+        return f"{self.module}.py"
+
+    @property
+    def path(self) -> str:
+        """Path of the answer's file, the part's folder included, with `/` between."""
+        return f"{self.part}/{self.file}"
+
+    @property
+    def minutes_text(self) -> str:
+        """The minutes as a table shows them: "10-15", or "5" where both are the same."""
+        return "-".join(str(minute) for minute in dict.fromkeys(self.minutes))
+
+    def as_json(self) -> dict[str, Any]:
+        """The exercise as `rlhf-course exercises --json` prints it."""
+        fields = asdict(self)
+        del fields["stem"], fields["uses"]
+        return {"name": fields.pop("name"), "part": fields.pop("part"), "file": self.file, **fields}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the course, which can be taken, released and graded alone.
+
+    Attributes:
+        name: of its package and of its folders.
+        title: in words.
+        notebooks: the numbers of its notebooks.
+        exercises: in the order in which they are taught.
+        trainer: the exercise that trains, which a learner's own run needs; None where the part has none.
+    """
+
+    name: str
+    title: str
+    notebooks: range
+    exercises: tuple[Exercise, ...]
+    trainer: str | None = None
+
+    def __post_init__(self) -> None:
+        named = tuple(replace(exercise, part=self.name) for exercise in self.exercises)
+        object.__setattr__(self, "exercises", named)
+
+    def has_notebook(self, stem: str) -> bool:
+        """Whether a notebook, by its file's stem such as "03_value_head", belongs to the part."""
+        number = stem.partition("_")[0]
+        return number.isdigit() and int(number) in self.notebooks
+
+
+# A new exercise is one line here and the files named after it: docs/adding_an_exercise.md.
+PARTS = (
+    Part(
+        name="part1_rlhf",
+        title="RLHF with a value head",
+        notebooks=range(1, 11),
+        trainer="RLHFTrainer",
+        exercises=(
+            Exercise("HookedTransformerWithValueHead", "03_value_head", 10, 3, 4, (15, 25), stem="value_head"),
+            Exercise("reward_fn_char_count", "04_sampling_and_rewards", 4, 1, 2, (5, 10)),
+            Exercise("normalize_reward", "04_sampling_and_rewards", 4, 1, 2, (5, 5)),
+            Exercise("compute_advantages", "05_advantages_and_memory", 8, 2, 3, (10, 20)),
+            Exercise("calc_kl_penalty", "06_objective", 8, 2, 3, (10, 15)),
+            Exercise("calc_entropy_bonus", "06_objective", 6, 2, 3, (10, 10)),
+            Exercise("get_logprobs", "06_objective", 8, 2, 3, (10, 15)),
+            Exercise("get_optimizer", "07_optimizer", 8, 3, 3, (10, 15)),
+            Exercise(
+                "RLHFTrainer",
+                "08_training",
+                20,
+                5,
+                5,
+                (40, 60),
+                stem="trainer",
+                uses=(
+                    "HookedTransformerWithValueHead",
+                    "normalize_reward",
+                    "compute_advantages",
+                    "calc_kl_penalty",
+                    "calc_entropy_bonus",
+                    "get_logprobs",
+                    "get_optimizer",
+                ),
+            ),
+            Exercise("reward_fn_sentiment_imdb", "09_sentiment", 10, 4, 4, (30, 50)),
+        ),
+    ),
+)
+PARTS_BY_NAME = {part.name: part for part in PARTS}
+DEFAULT_PART = PARTS[0]
+EXERCISES = tuple(exercise for part in PARTS for exercise in part.exercises)
+BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+
+
+def part_of(exercise: Exercise) -> Part:
+    """The part that an exercise belongs to."""
+    return PARTS_BY_NAME[exercise.part]
+
+
+def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
+    """The parts that a command line names, in the course's order; the first part where it names none.
+
+    Args:
+        names: of parts, or "all".
+
+    Raises:
+        CourseError: no part has such a name.
+    """
+    if not names:
+        return (DEFAULT_PART,)
+    if unknown := [name for name in names if name not in PARTS_BY_NAME and name != ALL_PARTS]:
+        known = ", ".join([*PARTS_BY_NAME, ALL_PARTS])
+        raise CourseError(f"--part takes {known}, got {', '.join(unknown)}")
+    return PARTS if ALL_PARTS in names else tuple(part for part in PARTS if part.name in names)

@@ -1,0 +1,1 @@
+"""Grade many submissions: a cache of results, a pool of processes, a Dask cluster."""

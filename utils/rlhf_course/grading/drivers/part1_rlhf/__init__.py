@@ -1,0 +1,1 @@
+"""Drivers of part 1, one module for each exercise that is no plain function."""

@@ -1,0 +1,1 @@
+"""Run the hidden tests on one submission."""

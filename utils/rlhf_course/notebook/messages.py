@@ -1,0 +1,49 @@
+"""Text to the learner, in a notebook or a terminal."""
+
+import html
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from rlhf_course.display import in_notebook
+
+_COLOURS = {"passed": "green", "wrong": "red", "error": "red", "not attempted": "yellow"}
+# As they are told apart on a light and on a dark page.
+_ON_A_PAGE = {"passed": "#1f883d", "wrong": "#d1384f", "error": "#d1384f", "not attempted": "#a06a00"}
+# Long lines wrap; the last line has room for what reaches below it, underscores above all.
+_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.4; padding-bottom: 0.3em; margin: 0"
+
+
+def show_message(*lines: str, status: str | None = None) -> None:
+    """Show lines as they are, the first of them in the colour of a status."""
+    if in_notebook():
+        from IPython.display import display
+
+        display({"text/html": _as_html(lines, status), "text/plain": "\n".join(lines)}, raw=True)
+        return
+    text = Text("\n".join(lines))
+    if lines and status in _COLOURS:
+        text.stylize(f"bold {_COLOURS[status]}", 0, len(lines[0]))
+    console().print(text)
+
+
+def _as_html(lines: Iterable[str], status: str | None) -> str:
+    first, *others = map(html.escape, lines)
+    if status in _ON_A_PAGE:
+        first = f'<b style="color: {_ON_A_PAGE[status]}">{first}</b>'
+    return f'<pre style="{_STYLE}">{chr(10).join([first, *others])}</pre>'
+
+
+def console(width: int | None = None) -> Console:
+    """Rich's console of this moment: a notebook's, a terminal's, or one without colours."""
+    plain = Console(highlight=False, width=width)
+    # A terminal wraps lines by itself; a notebook would let the reader scroll sideways.
+    plain.soft_wrap = width is None and not plain.is_jupyter
+    return plain
+
+
+def join_names(names: Iterable[str]) -> str:
+    """Names as a sentence lists them."""
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,0 +1,11 @@
+"""Where the parts of the repository are."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parents[1]
+SOLUTIONS = REPOSITORY / "solutions"
+NOTEBOOKS = REPOSITORY / "notebooks"
+HIDDEN_TESTS = REPOSITORY / "tests" / "hidden"
+CHECKS = PACKAGE / "checks"
+STUBS = PACKAGE / "stubs.json"

@@ -1,0 +1,60 @@
+"""The stubs that learners start from, and the marker that says that a part is not written yet."""
+
+import ast
+import json
+from functools import cache
+
+from rlhf_course.course import Exercise
+from rlhf_course.errors import CourseError
+from rlhf_course.paths import STUBS
+
+NOT_WRITTEN = "write this part"
+CODE_STUB = f'raise NotImplementedError("{NOT_WRITTEN}")'
+# A longer text is no stub, and is not parsed to find out.
+_LONGEST = 20_000
+
+
+def stub_of(exercise: Exercise) -> str:
+    """The text that an exercise starts from.
+
+    Raises:
+        CourseError: the course was not built with this exercise.
+    """
+    try:
+        return _stubs()[exercise.name]
+    except KeyError:
+        raise CourseError(f"there is no stub of {exercise.name}: run `rlhf-course build`") from None
+
+
+def is_stub(exercise: Exercise, text: str | None) -> bool:
+    """Whether a text is the untouched stub, of this release or an earlier one; a missing file counts as one.
+
+    Releases differ in docstrings, comments and layout, so a text with the stub's code counts as the stub.
+    """
+    if text is None or not text.strip():
+        return True
+    stub = stub_of(exercise)
+    if _without_trailing_space(text) == _without_trailing_space(stub):
+        return True
+    return NOT_WRITTEN in text and len(text) <= _LONGEST and _code(text) == _code(stub)
+
+
+def _without_trailing_space(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _code(text: str) -> str | None:
+    """A module's syntax tree without docstrings, as text; None where it cannot be parsed."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+@cache
+def _stubs() -> dict[str, str]:
+    return json.loads(STUBS.read_text(encoding="utf-8")) if STUBS.is_file() else {}
