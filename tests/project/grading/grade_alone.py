@@ -15,9 +15,9 @@ from rlhf_course.paths import SOLUTIONS
 
 def main(level: str, attacks: list[str]) -> None:
     """Grade the attacks on `compute_advantages`, then the reference's answers to everything."""
-    reference = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
+    reference = {one.path: (SOLUTIONS / one.path).read_text() for one in EXERCISES}
     texts = {attack: (Path(__file__).parent / "attacks" / f"{attack}.py").read_text() for attack in attacks}
-    submissions = [Submission(name, {"compute_advantages.py": text}) for name, text in texts.items()]
+    submissions = [Submission(name, {"part1_rlhf/compute_advantages.py": text}) for name, text in texts.items()]
     with Judge(level, ResourceLimits(memory=768, timeout=4)) as judge:
         results = [judge.grade(one) for one in [*submissions, Submission("reference", reference)]]
     print(json.dumps([one.model_dump() for one in results]))

@@ -41,7 +41,7 @@ def reference(exercise: str) -> str:
 
 def judged(judge: Judge, exercise: str, text: str) -> ExerciseResult:
     """The result of an exercise, of a submission that answers it with a text and no other."""
-    result = judge.grade(Submission("one", {BY_NAME[exercise].file: text}))
+    result = judge.grade(Submission("one", {BY_NAME[exercise].path: text}))
     assert all(one.status == "missing" for name, one in result.exercises.items() if name != exercise)
     assert result.score == result.exercises[exercise].score
     return result.exercises[exercise]

@@ -14,7 +14,9 @@ QUICK = ("reward_fn_char_count", "compute_advantages")
 def submission(exercise: str, folder: str, name: str) -> Submission:
     """A submission whose answer is one of the bank's."""
     file = BY_NAME[exercise].file
-    return Submission(name, {file: (HIDDEN / folder / file).read_text() + f"\n\n{exercise} = {name}\n"})
+    return Submission(
+        name, {BY_NAME[exercise].path: (HIDDEN / folder / file).read_text() + f"\n\n{exercise} = {name}\n"}
+    )
 
 
 @pytest.mark.parametrize(

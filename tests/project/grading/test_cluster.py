@@ -22,7 +22,9 @@ MAKE = partial(FakeJudge)
 
 def submissions(count: int, seconds: float = 0.0) -> list[Submission]:
     return [
-        Submission(f"s{number}", {"get_logprobs.py": "#" * number, "order.py": f"sleep {seconds}"})
+        Submission(
+            f"s{number}", {"part1_rlhf/get_logprobs.py": "#" * number, "part1_rlhf/order.py": f"sleep {seconds}"}
+        )
         for number in range(count)
     ]
 
@@ -64,7 +66,7 @@ def test_a_cluster_gives_what_a_pool_gives_though_one_of_its_workers_is_killed_h
 
 @pytest.mark.slow
 def test_a_submission_that_kills_every_worker_it_meets_is_an_error_and_the_others_are_graded(dask):
-    class_of = [*submissions(4), Submission("bad", {"order.py": "die"}), *submissions(4)]
+    class_of = [*submissions(4), Submission("bad", {"part1_rlhf/order.py": "die"}), *submissions(4)]
     with Cluster(MAKE, dask.scheduler_address) as grader:
         results = grade_all(class_of, grader, None)
     assert [result.score for result in results] == [0, 1, 2, 3, 0, 0, 1, 2, 3]

@@ -75,7 +75,7 @@ def test_the_typical_mistakes_are_named(mistaken):
     "text", ["raise SystemExit", "def compute_advantages(values, rewards, prefix_len):\n    return values\n", "x = ("]
 )
 def test_one_exercises_mistake_costs_that_exercise_alone(judge, finished, text):
-    files = {**read(FINISHED).files, "compute_advantages.py": text}
+    files = {**read(FINISHED).files, "part1_rlhf/compute_advantages.py": text}
     result = judge.grade(Submission("ada", files))
     for name, one in result.exercises.items():
         if name == "compute_advantages":

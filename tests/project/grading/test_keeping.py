@@ -11,7 +11,9 @@ from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch import cache
 from rlhf_course.grading.submissions.submission import Submission
 
-ADA = Submission("ada", {"get_logprobs.py": "x = 1\n", "trainer.py": "y = 2\n"}, ("a note on ada",))
+ADA = Submission(
+    "ada", {"part1_rlhf/get_logprobs.py": "x = 1\n", "part1_rlhf/trainer.py": "y = 2\n"}, ("a note on ada",)
+)
 RESULT = FakeJudge().grade(ADA)
 
 
@@ -32,7 +34,13 @@ def test_a_result_is_found_by_its_answers_and_bears_the_name_and_warnings_of_who
 
 
 @pytest.mark.parametrize(
-    "files", [{}, {"get_logprobs.py": "x = 1\n"}, {**ADA.files, "trainer.py": "y = 3\n"}, {**ADA.files, "more.py": ""}]
+    "files",
+    [
+        {},
+        {"part1_rlhf/get_logprobs.py": "x = 1\n"},
+        {**ADA.files, "part1_rlhf/trainer.py": "y = 3\n"},
+        {**ADA.files, "part1_rlhf/more.py": ""},
+    ],
 )
 def test_other_answers_are_not_taken_for_the_same(kept, files):
     assert kept.find(replace(ADA, files=files)) is None

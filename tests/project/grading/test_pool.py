@@ -17,7 +17,7 @@ from rlhf_course.grading.submissions.submission import Submission
 
 
 def submission(name: str, order: str = "", length: int = 3) -> Submission:
-    files = {"get_logprobs.py": "#" * length} | ({"order.py": order} if order else {})
+    files = {"part1_rlhf/get_logprobs.py": "#" * length} | ({"part1_rlhf/order.py": order} if order else {})
     return Submission(name, files, (f"a warning of {name}",))
 
 

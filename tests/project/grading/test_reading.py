@@ -20,7 +20,6 @@ from rlhf_course.grading.submissions.parse_submission import SubmissionPath, lis
 from rlhf_course.stubs import stub_of
 
 FILES = {PATH: WORK}
-FILES_BELOW = {FILE: WORK}
 
 
 # What is graded.
@@ -29,7 +28,7 @@ FILES_BELOW = {FILE: WORK}
 @pytest.mark.parametrize("depth", ["", "work/", "a/b/c/"])
 def test_the_folder_of_answers_is_found_at_any_depth(tmp_path, depth):
     submission = read(folder(tmp_path, {depth + PATH: WORK}))
-    assert submission.files == {FILE: WORK} and not submission.warnings
+    assert submission.files == {PATH: WORK} and not submission.warnings
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tgz", "tar.bz2"])
@@ -40,19 +39,19 @@ def test_an_archive_reads_as_its_folder_does(tmp_path, ending):
     else:
         (zipped if ending == "zip" else tarred)(path, FILES)
     submission = read(path)
-    assert submission.files == {FILE: WORK} and not submission.warnings
+    assert submission.files == {PATH: WORK} and not submission.warnings
 
 
 def test_the_folder_part1_rlhf_itself_can_be_handed_in(tmp_path):
     folder(tmp_path, {PATH: WORK, "part1_rlhf/tools/shapes.py": "N = 1\n"})
     submission = read(tmp_path / "part1_rlhf")
-    assert submission.files == {FILE: WORK, "tools/shapes.py": "N = 1\n"} and not submission.warnings
+    assert submission.files == {PATH: WORK, "part1_rlhf/tools/shapes.py": "N = 1\n"} and not submission.warnings
 
 
 def test_a_link_to_a_submission_is_followed(tmp_path):
     folder(tmp_path / "real", FILES)
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
-    assert read(tmp_path / "link").files == {FILE: WORK}
+    assert read(tmp_path / "link").files == {PATH: WORK}
 
 
 def test_a_notebook_alone_gives_its_cells(tmp_path):
@@ -64,7 +63,7 @@ def test_a_notebook_alone_gives_its_cells(tmp_path):
         / "05.ipynb"
     )
     submission = read(path)
-    assert submission.files == {FILE: WORK} and not submission.warnings
+    assert submission.files == {PATH: WORK} and not submission.warnings
 
 
 @pytest.mark.parametrize(
@@ -73,13 +72,13 @@ def test_a_notebook_alone_gives_its_cells(tmp_path):
 def test_a_cell_stands_in_for_a_file_without_work(tmp_path, file):
     files = {"05.ipynb": notebook(cell(WORK))} | ({} if file is None else {PATH: file})
     submission = read(folder(tmp_path, files))
-    assert submission.files[FILE] == WORK
+    assert submission.files[PATH] == WORK
     assert ("untouched stub; the cell in 05.ipynb was graded" in said(submission)) == (file is not None)
 
 
 def test_a_file_with_work_wins_over_its_cell_and_the_difference_is_said(tmp_path):
     submission = read(folder(tmp_path, {PATH: WORK, "05.ipynb": notebook(cell(OTHER))}))
-    assert submission.files == FILES_BELOW
+    assert submission.files == FILES
     assert (
         said(submission)
         == "compute_advantages: compute_advantages.py and the cell in 05.ipynb differ; the file was graded"
@@ -91,7 +90,7 @@ def test_a_file_with_work_wins_over_its_cell_and_the_difference_is_said(tmp_path
 )
 def test_a_cell_that_adds_nothing_to_the_file_is_no_matter(tmp_path, other):
     submission = read(folder(tmp_path, {PATH: WORK, "05.ipynb": notebook(cell(other))}))
-    assert submission.files == FILES_BELOW and not submission.warnings
+    assert submission.files == FILES and not submission.warnings
 
 
 def test_untouched_stubs_are_not_handed_in(tmp_path):
@@ -102,7 +101,7 @@ def test_untouched_stubs_are_not_handed_in(tmp_path):
 def test_the_last_of_several_cells_with_work_counts_and_is_named(tmp_path):
     path = folder(tmp_path, {"05.ipynb": notebook(cell(WORK), cell(OTHER), cell(STUB))}) / "05.ipynb"
     submission = read(path)
-    assert submission.files == {FILE: OTHER}
+    assert submission.files == {PATH: OTHER}
     assert "2 cells hold different answers; the last one in 05.ipynb counts" in said(submission)
 
 
@@ -111,12 +110,12 @@ def test_a_cell_in_the_notebook_that_teaches_the_exercise_comes_before_others(tm
     submission = read(
         folder(tmp_path, {home: notebook(cell(WORK)), other: notebook(cell(OTHER)), "a.ipynb": notebook(cell(OTHER))})
     )
-    assert submission.files == FILES_BELOW and home in said(submission)
+    assert submission.files == FILES and home in said(submission)
 
 
 def test_a_cell_that_was_copied_unchanged_is_no_matter(tmp_path):
     submission = read(folder(tmp_path, {"05.ipynb": notebook(cell(WORK), cell(WORK))}))
-    assert submission.files == FILES_BELOW and not submission.warnings
+    assert submission.files == FILES and not submission.warnings
 
 
 def test_a_cell_that_lost_its_magic_is_known_by_its_metadata(tmp_path):
@@ -126,12 +125,12 @@ def test_a_cell_that_lost_its_magic_is_known_by_its_metadata(tmp_path):
         "metadata": {"nbgrader": {"grade_id": "exercise-compute_advantages"}},
     }
     submission = read(folder(tmp_path, {"05.ipynb": notebook(bare)}))
-    assert submission.files == FILES_BELOW and "has lost its first line" in said(submission)
+    assert submission.files == FILES and "has lost its first line" in said(submission)
 
 
 def test_of_several_folders_the_one_with_work_is_graded_and_the_others_are_named(tmp_path):
     submission = read(folder(tmp_path, {f"a/{PATH}": STUB, f"b/c/{PATH}": WORK, f"d/e/f/{PATH}": OTHER}))
-    assert submission.files == FILES_BELOW
+    assert submission.files == FILES
     assert (
         said(submission)
         == "several folders hold answers: b/c/part1_rlhf was graded, not a/part1_rlhf, d/e/f/part1_rlhf"
@@ -145,7 +144,7 @@ def test_in_a_clone_of_the_course_the_solutions_are_not_taken_for_the_learners_w
 
 def test_answers_beside_each_other_without_their_folder_are_found(tmp_path):
     submission = read(zipped(tmp_path / "ada.zip", {FILE: WORK}))
-    assert submission.files == FILES_BELOW and "there is no part1_rlhf/" in said(submission)
+    assert submission.files == FILES and "there is no part1_rlhf/" in said(submission)
 
 
 @pytest.mark.parametrize("place", ["__MACOSX", ".ipynb_checkpoints", "part1_rlhf/.history", ".venv/lib", "__pycache__"])
@@ -162,13 +161,13 @@ def test_what_programs_leave_behind_is_not_taken_for_work(tmp_path, place):
         tarred(tmp_path / "ada.tar", files),
     ):
         submission = read(path)
-        assert submission.files == FILES_BELOW and not submission.warnings
+        assert submission.files == FILES and not submission.warnings
 
 
 def test_a_folder_with_nothing_but_one_archive_stands_for_it(tmp_path):
     folder(tmp_path / "ada", {"notes.txt": "here it is"})
     zipped(tmp_path / "ada" / "work.zip", FILES)
-    assert read(tmp_path / "ada").files == FILES_BELOW
+    assert read(tmp_path / "ada").files == FILES
 
 
 # What cannot be read.
@@ -192,7 +191,7 @@ def test_an_archive_in_an_archive_is_refused(tmp_path):
 
 def test_an_archive_beside_the_work_is_left_closed_and_mentioned(tmp_path):
     submission = read(zipped(tmp_path / "ada.zip", {PATH: WORK, "more.7z": b"7z"}))
-    assert submission.files == FILES_BELOW and "more.7z is an archive inside" in said(submission)
+    assert submission.files == FILES and "more.7z is an archive inside" in said(submission)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +219,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     folder(tmp_path, {"part1_rlhf/get_logprobs.py": WORK})
     os.mkfifo(tmp_path / PATH)
     submission = read(tmp_path)
-    assert FILE not in submission.files and "is no ordinary file" in said(submission)
+    assert PATH not in submission.files and "is no ordinary file" in said(submission)
     os.mkfifo(tmp_path / "ada.zip")
     unreadable(tmp_path / "ada.zip", "no folder, archive or notebook")
 
@@ -242,13 +241,13 @@ def test_paths_that_leave_the_archive_are_refused(tmp_path, name):
 def test_backslashes_of_windows_part_folders(tmp_path):
     path = zipped(tmp_path / "ada.zip", {"work/part1_rlhf/X": WORK})
     path.write_bytes(path.read_bytes().replace(b"work/part1_rlhf/X", b"w\\part1_rlhf\\a.py"))
-    assert read(path).files == {"a.py": WORK}
+    assert read(path).files == {"part1_rlhf/a.py": WORK}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_of_a_tar_are_passed_over(tmp_path, kind):
     submission = read(tarred(tmp_path / "ada.tar", {PATH: special(PATH, kind, "/etc/passwd"), "part1_rlhf/a.py": WORK}))
-    assert submission.files == {"a.py": WORK} and PATH in said(submission)
+    assert submission.files == {"part1_rlhf/a.py": WORK} and PATH in said(submission)
 
 
 def test_links_of_a_zip_are_passed_over(tmp_path):
@@ -268,12 +267,14 @@ def test_links_in_a_folder_are_not_followed(tmp_path):
     (tmp_path / "ada" / "more").symlink_to(tmp_path / "secret", target_is_directory=True)
     (tmp_path / "ada" / "round").symlink_to(tmp_path / "ada", target_is_directory=True)
     submission = read(tmp_path / "ada")
-    assert submission.files == {"a.py": WORK} and said(submission) == f"{PATH} is a link and was not followed"
+    assert (
+        submission.files == {"part1_rlhf/a.py": WORK} and said(submission) == f"{PATH} is a link and was not followed"
+    )
 
 
 def test_a_file_that_unpacks_to_far_more_than_its_size_is_not_read(tmp_path):
     submission = read(zipped(tmp_path / "ada.zip", {"05.ipynb": b" " * 20_000_000, PATH: WORK}))
-    assert submission.files == FILES_BELOW and "unpacks to more than 200 times its size" in said(submission)
+    assert submission.files == FILES and "unpacks to more than 200 times its size" in said(submission)
 
 
 def test_a_zip_that_lies_about_a_files_size_is_read_no_further_than_the_cap(tmp_path, monkeypatch):
@@ -282,7 +283,7 @@ def test_a_zip_that_lies_about_a_files_size_is_read_no_further_than_the_cap(tmp_
     size, small = (100_000).to_bytes(4, "little"), (900).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, small))
     submission = read(path)
-    assert not submission.files.get(FILE)
+    assert not submission.files.get(PATH)
 
 
 def test_a_tar_that_unpacks_without_end_is_left(tmp_path, monkeypatch):
@@ -298,7 +299,7 @@ def test_a_sparse_file_is_not_filled_in(tmp_path, monkeypatch):
     with open(tmp_path / PATH, "wb") as file:
         file.truncate(10**12)
     submission = read(tmp_path)
-    assert submission.files == {"a.py": WORK} and f"{PATH} is larger than" in said(submission)
+    assert submission.files == {"part1_rlhf/a.py": WORK} and f"{PATH} is larger than" in said(submission)
 
 
 def test_too_many_files_are_refused_in_a_folder_and_in_every_archive(tmp_path, monkeypatch):
@@ -334,7 +335,7 @@ def test_files_beside_the_answers_are_left_out_where_they_are_too_much_or_cannot
             tmp_path, {PATH: WORK, "part1_rlhf/a\\b.py": WORK, "part1_rlhf/big.py": "#" * 450, "part1_rlhf/ok.py": WORK}
         )
     )
-    assert submission.files == {FILE: WORK, "ok.py": WORK} and len(submission.warnings) == 3
+    assert submission.files == {PATH: WORK, "part1_rlhf/ok.py": WORK} and len(submission.warnings) == 3
 
 
 def test_folders_without_bottom_are_left(tmp_path):
@@ -342,7 +343,7 @@ def test_folders_without_bottom_are_left(tmp_path):
     folder(deep, {"part1_rlhf/a.py": WORK})
     folder(tmp_path, FILES)
     submission = read(tmp_path)
-    assert submission.files == FILES_BELOW and "nested deeper" in said(submission)
+    assert submission.files == FILES and "nested deeper" in said(submission)
 
 
 def test_an_encrypted_file_is_mentioned(tmp_path):
@@ -372,22 +373,22 @@ def test_text_is_read_whatever_its_editor_made_of_it(tmp_path, content, word):
     submission = read(folder(tmp_path, {PATH: content}))
     assert word in said(submission) and bool(word) == bool(submission.warnings)
     if word != "null bytes":
-        assert submission.files == FILES_BELOW
+        assert submission.files == FILES
 
 
 def test_letters_of_latin_1_are_read_and_said(tmp_path):
     submission = read(folder(tmp_path, {PATH: "# é\n".encode("latin-1") + WORK.encode()}))
-    assert submission.files[FILE] == "# é\n" + WORK and "read as latin-1" in said(submission)
+    assert submission.files[PATH] == "# é\n" + WORK and "read as latin-1" in said(submission)
 
 
 def test_a_declared_encoding_is_honoured_and_not_carried_on(tmp_path):
     submission = read(folder(tmp_path, {PATH: "# -*- coding: cp1251 -*-\nx = 'да'\n".encode("cp1251")}))
-    assert submission.files[FILE] == "# -*- coding: utf-8 -*-\nx = 'да'\n" and not submission.warnings
+    assert submission.files[PATH] == "# -*- coding: utf-8 -*-\nx = 'да'\n" and not submission.warnings
 
 
 def test_half_characters_of_a_notebook_can_be_written_to_a_file(tmp_path):
     path = folder(tmp_path, {"a.ipynb": notebook(cell(WORK + "x = '\ud800'\n"))}) / "a.ipynb"
-    assert read(path).files[FILE].encode().startswith(WORK.encode())
+    assert read(path).files[PATH].encode().startswith(WORK.encode())
 
 
 # Broken notebooks.
@@ -409,7 +410,7 @@ def test_half_characters_of_a_notebook_can_be_written_to_a_file(tmp_path):
 )
 def test_a_broken_notebook_leaves_the_files_beside_it_graded(tmp_path, text):
     submission = read(folder(tmp_path, {PATH: WORK, "a.ipynb": text.encode("latin-1")}))
-    assert submission.files == FILES_BELOW
+    assert submission.files == FILES
 
 
 def test_a_notebook_of_an_old_format_is_read(tmp_path):
@@ -417,7 +418,7 @@ def test_a_notebook_of_an_old_format_is_read(tmp_path):
         "worksheets": [{"cells": [{"cell_type": "code", "input": cell(WORK).splitlines(keepends=True)}]}],
         "nbformat": 3,
     }
-    assert read(folder(tmp_path, {"a.ipynb": json.dumps(old)})).files == FILES_BELOW
+    assert read(folder(tmp_path, {"a.ipynb": json.dumps(old)})).files == FILES
 
 
 def test_a_cell_for_no_exercise_is_mentioned(tmp_path):
@@ -443,7 +444,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 def test_no_notebook_stops_the_reading(tmp_path, content):
     path = folder(tmp_path, {"a.ipynb": json.dumps(content)}) / "a.ipynb"
     submission = read(path)
-    assert set(submission.files) <= {FILE}
+    assert set(submission.files) <= {PATH}
 
 
 @quick

@@ -25,7 +25,7 @@ MESSAGE = 'got <img src=x onerror="alert(1)">\nwanted 3'
 
 def result(name: str, **statuses: str) -> SubmissionResult:
     """A result in which each exercise is passed but for those that are named."""
-    whole = FakeJudge().grade(Submission(name, {exercise.file: "#" * 50 for exercise in EXERCISES}))
+    whole = FakeJudge().grade(Submission(name, {exercise.path: "#" * 50 for exercise in EXERCISES}))
     for exercise, status in statuses.items():
         test = Outcome(
             name="the reward is the last token's",

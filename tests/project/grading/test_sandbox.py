@@ -10,12 +10,12 @@ from rlhf_course.grading.judge.judge import Judge
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import SOLUTIONS
 
-REFERENCE = {one.file: (SOLUTIONS / "part1_rlhf" / one.file).read_text() for one in EXERCISES}
+REFERENCE = {exercise.path: (SOLUTIONS / exercise.path).read_text() for exercise in EXERCISES}
 
 
 def submission(**texts: str) -> Submission:
     """The reference's answers with some texts in their place, by module."""
-    return Submission("test", {**REFERENCE, **{f"{name}.py": text for name, text in texts.items()}})
+    return Submission("test", {**REFERENCE, **{f"part1_rlhf/{name}.py": text for name, text in texts.items()}})
 
 
 def test_a_result_and_its_gradient_are_those_of_the_same_call_here(judge: Judge):
@@ -98,7 +98,10 @@ def test_a_stub_is_a_missing_answer(judge: Judge):
 
 def test_a_learners_own_helper_module_can_be_imported(judge: Judge):
     text = "from part1_rlhf.mine.helpers import normalize_reward\n"
-    files = {**submission(normalize_reward=text).files, "mine/helpers.py": REFERENCE["normalize_reward.py"]}
+    files = {
+        **submission(normalize_reward=text).files,
+        "part1_rlhf/mine/helpers.py": REFERENCE["part1_rlhf/normalize_reward.py"],
+    }
     with judge.answers(Submission("test", files)) as answers:
         assert answers.answer("normalize_reward")(torch.arange(5.0)).mean().abs() < 1e-6
 

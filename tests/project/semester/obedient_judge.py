@@ -27,6 +27,6 @@ class ObedientJudge:
 
     def grade(self, submission: Submission) -> SubmissionResult:
         """Pass every exercise, or die."""
-        if "die" in submission.files.get("order.py", ""):
+        if "die" in submission.files.get("part1_rlhf/order.py", ""):
             os.kill(os.getpid(), signal.SIGKILL)
         return found(warnings=submission.warnings).model_copy(update={"name": submission.name})

@@ -1,5 +1,6 @@
 """`rlhf-course grade` and `rlhf-course report`."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,20 +13,22 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from rlhf_course.course import DEFAULT_PART, Part, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_folder
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
+from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from rlhf_course.grading.batch.cluster import Cluster
     from rlhf_course.grading.judge.judge import Judge
-    from rlhf_course.grading.limits import ResourceLimits
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
 _UNAVAILABLE, _INTERRUPTED = 3, 130
@@ -40,8 +43,13 @@ def register(app: typer.Typer) -> None:
 def grade(
     submissions: Annotated[
         list[Path],
-        typer.Argument(metavar="SUBMISSION", help="folders that hold part1_rlhf/, zips or tars of them, or notebooks"),
+        typer.Argument(
+            metavar="SUBMISSION", help=f"folders that hold {DEFAULT_PART.name}/, zips or tars of them, or notebooks"
+        ),
     ],
+    part: Annotated[
+        list[str] | None, typer.Option(help=f"a part to grade, or all; repeatable; by default {DEFAULT_PART.name}")
+    ] = None,
     each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
     html: Annotated[
@@ -67,12 +75,13 @@ def grade(
     """Grade submissions. Results are kept: after an interruption the same command grades what is missing."""
     from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
+    parts = select_parts(part)
     limits = _limits(timeout=timeout, memory=memory, processes=processes, output=output)
     handed_in = list_submissions(submissions, each)
     kept = None if no_cache else ResultCache(cache or default_folder(), isolation, limits)
     console = Console(stderr=True)
     try:
-        results = judged(handed_in, _Way(isolation, limits, workers, scheduler), kept, console)
+        results = judged(handed_in, _Way(isolation, limits, workers, scheduler), kept, console, parts)
     except IsolationUnavailable as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(_UNAVAILABLE) from error
@@ -103,17 +112,17 @@ def report(
     write_reports(found, None, html, csv)
 
 
-def _limits(**given: float | None) -> "ResourceLimits":
+def _limits(**given: float | None) -> ResourceLimits:
     """The limits, with those of the command line in their place."""
 
     return ResourceLimits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _judge_maker(isolation: str, limits: "ResourceLimits") -> JudgeFactory:
+def _judge_maker(isolation: str, limits: ResourceLimits) -> JudgeFactory:
     return partial(_make_judge, isolation, limits)
 
 
-def _make_judge(isolation: str, limits: "ResourceLimits") -> "Judge":
+def _make_judge(isolation: str, limits: ResourceLimits) -> "Judge":
     """Called in a worker, so that torch loads there and not here."""
     from rlhf_course.grading.judge.judge import Judge
 
@@ -132,7 +141,7 @@ class _Way:
     """How to grade: under what, and where."""
 
     isolation: str
-    limits: "ResourceLimits"
+    limits: ResourceLimits
     workers: int | None = None
     scheduler: str | None = None
 
@@ -151,7 +160,11 @@ class _Way:
 
 
 def judged(
-    handed_in: Sequence[SubmissionPath], way: _Way, kept: ResultCache | None, console: Console
+    handed_in: Sequence[SubmissionPath],
+    way: _Way,
+    kept: ResultCache | None,
+    console: Console,
+    parts: Sequence[Part] = (DEFAULT_PART,),
 ) -> list[SubmissionResult]:
     """Grade submissions behind a progress bar; Ctrl-C says how to go on.
 
@@ -159,12 +172,20 @@ def judged(
         IsolationUnavailable, CourseError: they cannot be graded.
         typer.Exit: Ctrl-C.
     """
+    other_parts: Counter[str] = Counter()
+
+    def read() -> Iterator[Submission]:
+        for path in handed_in:
+            submission = read_submission(path, parts)
+            other_parts.update(submission.other_parts)
+            yield submission
+
     columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(handed_in))
         try:
             with way.grader(len(handed_in)) as grader:
-                return grade_all(map(read_submission, handed_in), grader, kept, lambda result: progress.advance(bar))
+                results = grade_all(read(), grader, kept, lambda result: progress.advance(bar))
         except KeyboardInterrupt:
             progress.stop()
             done = f"interrupted: {progress.tasks[0].completed:g} of {len(handed_in)} graded"
@@ -173,6 +194,10 @@ def judged(
             )
             console.print(f"{done}, {advice}", style="red", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(_INTERRUPTED) from None
+    if other_parts:
+        names = ", ".join(f"{name} ({count})" for name, count in sorted(other_parts.items()))
+        console.print(f"handed in too, and not graded: {names}; --part names what to grade", highlight=False)
+    return results
 
 
 def grade_examples(console: Console) -> list[SubmissionResult]:
@@ -182,7 +207,6 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
     """
     if not EXAMPLES.is_dir():
         return []
-    from rlhf_course.grading.limits import ResourceLimits
     from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
     isolation = "namespaces"

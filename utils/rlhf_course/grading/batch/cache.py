@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rlhf_course.course import PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.grading.submissions.submission import Submission
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import HIDDEN_TESTS, SOLUTIONS
 from rlhf_course.paths import PACKAGE as PACKAGE_FOLDER
 
@@ -23,7 +23,7 @@ HIDDEN = HIDDEN_TESTS
 _COURSE = PACKAGE_FOLDER
 _JUDGING = (
     HIDDEN,
-    SOLUTIONS / PACKAGE,
+    *(SOLUTIONS / part.name for part in PARTS),
     _COURSE / "grading",
     _COURSE / "checks",
     _COURSE / "rl",
@@ -112,6 +112,6 @@ class ResultCache:
             ) from error
 
     def _path(self, submission: Submission) -> Path:
-        content = json.dumps([self._under, sorted(submission.files.items())])
+        content = json.dumps([self._under, submission.parts, sorted(submission.files.items())])
         digest = hashlib.sha256(content.encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.json"

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Protocol
 
-from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
 from rlhf_course.grading.submissions.submission import Submission
@@ -42,10 +41,10 @@ def available_cores() -> int:
 def lost(submission: Submission, reason: str) -> SubmissionResult:
     """The result of a submission that cannot be judged: no points, and the reason."""
     exercises = {}
-    for exercise in EXERCISES:
+    for exercise in submission.exercises:
         test = TestResult(name="is judged", points=exercise.points, status="error", message=reason)
         exercises[exercise.name] = ExerciseResult(score=0, max_score=exercise.points, status="error", tests=[test])
-    most = sum(exercise.points for exercise in EXERCISES)
+    most = sum(exercise.points for exercise in submission.exercises)
     warnings = [*submission.warnings, f"not judged: {reason}"]
     return SubmissionResult(
         name=submission.name, score=0, max_score=most, seconds=0, warnings=warnings, exercises=exercises

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import Exercise
 from rlhf_course.grading.judge.answers import AnswerError
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
@@ -96,7 +96,7 @@ class Judge:
 
         results = {}
         with self.answers(submission) as answers:
-            for exercise in EXERCISES:
+            for exercise in submission.exercises:
                 tests = [_readable(one) for one in run_suite(answers, [exercise.name])[exercise.name]]
                 mistake = _mistake(answers, exercise) if _status(tests) in ("failed", "error") else None
                 results[exercise.name] = _result(tests, mistake)

@@ -71,7 +71,7 @@ def _file_names(results: Sequence[SubmissionResult]) -> list[str]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("rlhf_course.grading"),
+        loader=PackageLoader("rlhf_course.grading.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

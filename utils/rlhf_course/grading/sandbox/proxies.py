@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, Exercise, part_of
 from rlhf_course.grading.drivers import DRIVEN, driver
 from rlhf_course.grading.judge.answers import NOT_WRITTEN, AnswerError
 from rlhf_course.grading.limits import ResourceLimits
@@ -22,7 +22,6 @@ from rlhf_course.grading.sandbox.protocol import Caps, ConnectionClosed, Deadlin
 from rlhf_course.grading.sandbox.serialization import OTHER, Packer, is_place, lists_of_texts, named, unpack
 from rlhf_course.grading.sandbox.zygote_client import Sandbox, Zygote
 from rlhf_course.grading.submissions.submission import Submission
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import SOLUTIONS
 
 # After so many deaths and timeouts an answer is not tried again.
@@ -68,7 +67,7 @@ class SandboxedAnswers:
     def answer(self, exercise: str) -> Any:
         """See `Answers`; the answer that was asked for before ends."""
         self._end()
-        if BY_NAME[exercise].file not in self._submission.files:
+        if BY_NAME[exercise].path not in self._submission.files:
             raise AnswerError("missing", f"there is no {BY_NAME[exercise].file}, or nothing is written in it")
         self._session = Session(self._zygote, exercise, self._submission.files, self._limits)
         self._session.open()
@@ -156,7 +155,7 @@ class Session:
         if not (isinstance(reply, list) and len(reply) == 2 and reply[0] in ("done", "raised")):
             raise ProtocolError("no reply of a known kind")
         if reply[0] == "raised":
-            raise raised(reply[1], BY_NAME[self.exercise].file, self._own)
+            raise raised(reply[1], BY_NAME[self.exercise], self._own)
         return reply[1]
 
     def died(self, hindrance: Exception) -> AnswerError:
@@ -176,29 +175,32 @@ class Session:
 
 
 def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
-    """Of a submission's files those that one exercise is judged with: its own, and such as are no exercise's.
+    """The files of a submission that one exercise is judged with: its own, and its part's that are no exercise's.
 
     Raises:
-        AnswerError: a name is no path below the learner's folder.
+        AnswerError: a name is no path below the part's folder.
     """
-    others = {one.file for one in EXERCISES if one.name != exercise} | {"__init__.py"}
-    own = {name: text for name, text in files.items() if name not in others}
-    for name in own:
-        if name.startswith("/") or "\\" in name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
+    part = part_of(BY_NAME[exercise])
+    others = {f"{part.name}/__init__.py"} | {other.path for other in part.exercises if other.name != exercise}
+    own = {path: text for path, text in files.items() if path.startswith(f"{part.name}/") and path not in others}
+    for path in own:
+        if "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
             raise AnswerError("error", "a file of the submission has a name that leads out of its folder")
     return own
 
 
 @cache
 def reference_files(exercise: str) -> dict[str, str]:
-    """The reference's answers that an exercise is judged with: to the others, where it is the one that calls them."""
-    if exercise != "RLHFTrainer":
+    """The reference's answers that an exercise is judged with, by path: none unless it uses other exercises."""
+    judged = BY_NAME[exercise]
+    if not judged.uses:
         return {}
-    others = [one.file for one in EXERCISES if one.name != exercise]
-    return {name: (SOLUTIONS / PACKAGE / name).read_text() for name in others}
+    others = [other for other in part_of(judged).exercises if other.name != exercise]
+    others += [BY_NAME[name] for name in judged.uses if BY_NAME[name].part != judged.part]
+    return {other.path: (SOLUTIONS / other.path).read_text(encoding="utf-8") for other in others}
 
 
-def raised(account: Any, file: str, own: Mapping[str, str]) -> AnswerError:
+def raised(account: Any, exercise: Exercise, own: Mapping[str, str]) -> AnswerError:
     """The error that a worker's account of an exception amounts to; only names and a line are taken from it."""
     known = account if isinstance(account, dict) else {}
     names = known.get("names")
@@ -208,8 +210,8 @@ def raised(account: Any, file: str, own: Mapping[str, str]) -> AnswerError:
     shown = next((one for one in classes if one != OTHER), "an exception")
     line, where = known.get("line"), known.get("file")
     if isinstance(where, str) and where in own and type(line) is int and 0 < line <= own[where].count("\n") + 1:
-        return AnswerError("error", f"{shown}, at line {line} of {where}", classes)
-    return AnswerError("error", f"{shown}, outside {file}", classes)
+        return AnswerError("error", f"{shown}, at line {line} of {where.removeprefix(f'{exercise.part}/')}", classes)
+    return AnswerError("error", f"{shown}, outside {exercise.file}", classes)
 
 
 def _ended(code: int | None) -> str:

@@ -3,6 +3,7 @@
 Nothing here is trusted by the judge, since a learner's code runs in the same process.
 """
 
+import importlib
 import os
 import random
 import socket
@@ -17,10 +18,10 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.core import preserved_state
+from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import driver
 from rlhf_course.grading.sandbox.protocol import UNCAPPED, ConnectionClosed, ProtocolError, bytes_of, receive, send
 from rlhf_course.grading.sandbox.serialization import Packer, lists_of_texts, unpack
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.stubs import NOT_WRITTEN
 
 # Calls whose graphs are kept for a backward pass.
@@ -66,11 +67,10 @@ class Worker:
     def open(self, _: list[Tensor], exercise: str, files: dict[str, str], own: list[str]) -> tuple[Any, list[Tensor]]:
         """Write the files, of which some are the learner's own, and load the answer."""
         self._exercise, self._own = exercise, own
-        package = self._home / PACKAGE
-        package.mkdir()
         opening = "from rlhf_course.exercises import serve_exercises\n\nserve_exercises(__name__)\n"
-        for name, text in {**files, "__init__.py": opening}.items():
-            path = package / name
+        packages = {path.partition("/")[0] for path in files}
+        for name, text in {**files, **{f"{package}/__init__.py": opening for package in packages}}.items():
+            path = self._home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
         sys.path.insert(0, str(self._home))
@@ -79,9 +79,7 @@ class Worker:
         return None, []
 
     def _answer(self) -> Any:
-        import part1_rlhf
-
-        return getattr(part1_rlhf, self._exercise)
+        return getattr(importlib.import_module(BY_NAME[self._exercise].part), self._exercise)
 
     def call(
         self, tensors: list[Tensor], number: int, arguments: Any, gradients: dict[str, str]
@@ -149,7 +147,7 @@ class Worker:
 
     def _name_of(self, path: Any) -> str | None:
         """The learner's name of a file; None where it is not the learner's."""
-        prefix = f"{self._home / PACKAGE}{os.sep}"
+        prefix = f"{self._home}{os.sep}"
         name = path.removeprefix(prefix) if isinstance(path, str) else None
         return name if name in self._own else None
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import EXERCISES, PARTS, PARTS_BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
 OTHER_ARCHIVES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".txz", ".zst")
@@ -34,6 +33,7 @@ LARGEST_RATIO = 200
 
 _IGNORED = {"__MACOSX", "__pycache__", "site-packages", "node_modules", "venv"}
 _ANSWERS = {exercise.file for exercise in EXERCISES}
+_ADVICE = f"hand in {' and '.join(f'{part.name}/' for part in PARTS)} and the notebooks alone"
 
 
 class UnreadableSubmission(CourseError):
@@ -101,7 +101,7 @@ def read_source(path: Path) -> Source:
 def _matters(path: PurePosixPath) -> bool:
     """Whether a file may hold an answer."""
     if path.suffix == ".py":
-        return PACKAGE in path.parts[:-1] or path.name in _ANSWERS
+        return not PARTS_BY_NAME.keys().isdisjoint(path.parts[:-1]) or path.name in _ANSWERS
     return path.suffix == NOTEBOOK
 
 
@@ -118,12 +118,10 @@ def _is_archive(name: str) -> bool:
 
 def _read_folder(root: Path) -> Source:
     source = Source()
-    below = PurePosixPath(PACKAGE if root.name == PACKAGE else "")
+    below = PurePosixPath(root.name if root.name in PARTS_BY_NAME else "")
     for number, (path, entry) in enumerate(_walk(root, below, source)):
         if number >= MOST_FILES:
-            raise UnreadableSubmission(
-                f"holds more than {MOST_FILES} files: hand in {PACKAGE}/ and the notebooks alone"
-            )
+            raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
         if _is_archive(entry.name):
             source.archives.append(str(path))
         elif _matters(path):
@@ -144,7 +142,7 @@ def _walk(folder: Path, below: PurePosixPath, source: Source) -> Iterator[tuple[
         if _is_ignored(entry.name):
             continue
         if entry.is_symlink():
-            if _matters(path) or entry.name == PACKAGE:
+            if _matters(path) or entry.name in PARTS_BY_NAME:
                 source.warnings.append(f"{path} is a link and was not followed")
         elif not entry.is_dir():
             yield path, entry
@@ -189,9 +187,7 @@ def _read_archive(path: Path) -> Source:
     if not path.is_file():
         raise UnreadableSubmission("is no folder, archive or notebook")
     if path.stat().st_size > LARGEST_ARCHIVE:
-        raise UnreadableSubmission(
-            f"is larger than {LARGEST_ARCHIVE // MEGABYTE} MB: hand in {PACKAGE}/ and the notebooks alone"
-        )
+        raise UnreadableSubmission(f"is larger than {LARGEST_ARCHIVE // MEGABYTE} MB: {_ADVICE}")
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(0)
@@ -212,9 +208,7 @@ def _read_zip(file: IO[bytes]) -> Source:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > MOST_FILES:
-            raise UnreadableSubmission(
-                f"holds more than {MOST_FILES} files: hand in {PACKAGE}/ and the notebooks alone"
-            )
+            raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
         for member in members:
             path = _path_inside(member.filename, source)
             if (
@@ -239,9 +233,7 @@ def _refuse_long_listing(file: IO[bytes]) -> None:
         is_end = tail[max(0, end) :].startswith(b"PK\x05\x06")
         is_long = int.from_bytes(tail[end + 12 : end + 16], "little") > LARGEST_LISTING
         if is_end and (is_long or tail[:end][-20:].startswith(b"PK\x06\x07")):
-            raise UnreadableSubmission(
-                f"is a zip that lists too many files: hand in {PACKAGE}/ and the notebooks alone"
-            )
+            raise UnreadableSubmission(f"is a zip that lists too many files: {_ADVICE}")
     file.seek(0)
 
 
@@ -264,9 +256,7 @@ def _read_tar(file: IO[bytes]) -> Source:
         with tarfile.open(fileobj=unpacked, mode="r:") as archive:
             for number, member in enumerate(archive):
                 if number >= MOST_FILES:
-                    raise UnreadableSubmission(
-                        f"holds more than {MOST_FILES} files: hand in {PACKAGE}/ and the notebooks alone"
-                    )
+                    raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
                 path = _path_inside(member.name, source)
                 if path is None or member.isdir() or not _is_wanted(path, member.islnk() or member.issym(), source):
                     continue
@@ -283,9 +273,7 @@ def _copy_capped(file: IO[bytes], to: IO[bytes]) -> None:
     while block := file.read(MEGABYTE):
         copied += to.write(block)
         if copied > LARGEST_ARCHIVE:
-            raise UnreadableSubmission(
-                f"unpacks to more than {LARGEST_ARCHIVE // MEGABYTE} MB: hand in {PACKAGE}/ and the notebooks alone"
-            )
+            raise UnreadableSubmission(f"unpacks to more than {LARGEST_ARCHIVE // MEGABYTE} MB: {_ADVICE}")
     to.seek(0)
 
 
@@ -305,7 +293,7 @@ def _is_wanted(path: PurePosixPath, is_link: bool, source: Source) -> bool:
     if _is_archive(path.name):
         source.archives.append(str(path))
         return False
-    if is_link and (_matters(path) or path.name == PACKAGE):
+    if is_link and (_matters(path) or path.name in PARTS_BY_NAME):
         source.warnings.append(f"{path} is a link and was not followed")
         return False
     return _matters(path)

@@ -11,17 +11,15 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rlhf_course.course import BY_NAME, EXERCISES, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS, PARTS_BY_NAME, Exercise, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.archives import ARCHIVES, NOTEBOOK, Source, UnreadableSubmission, read_source
 from rlhf_course.grading.submissions.submission import Submission
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
 _LONGEST_NAME = 120
 _MOST_BESIDE = 4_000_000
-_ANSWERS = {exercise.file for exercise in EXERCISES}
 _NOT_HANDED_IN = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -85,34 +83,69 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def read_submission(handed_in: SubmissionPath) -> Submission:
-    """Read one submission; one that cannot be read holds no files, and its warning says why."""
+def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT_PART,)) -> Submission:
+    """Read one submission; one that cannot be read holds no files, and its warning says why.
+
+    Args:
+        parts: the parts that it is to be graded on.
+    """
     try:
-        source = read_source(handed_in.path)
-        files, warnings = _answers(source)
+        source = read_source(submission.path)
+        files, warnings, other_parts = _answers(source, parts)
     except UnreadableSubmission as error:
-        files, warnings = {}, [f"the submission {error}"]
-    return Submission(handed_in.name, files, tuple(printable(warning) for warning in warnings))
+        files, warnings, other_parts = {}, [f"the submission {error}"], ()
+    return Submission(
+        name=submission.name,
+        files=files,
+        warnings=tuple(printable(warning) for warning in warnings),
+        parts=tuple(part.name for part in parts),
+        other_parts=other_parts,
+    )
 
 
-def _answers(source: Source) -> tuple[dict[str, str], list[str]]:
-    """The text of each answer and of each file beside them, and what to say about them."""
+def _answers(source: Source, parts: Sequence[Part]) -> tuple[dict[str, str], list[str], tuple[str, ...]]:
+    """Return the text of each answer and of each file beside them, the warnings, and the other parts in the source."""
     warnings = list(source.warnings)
     cells = _cells(source, warnings)
-    files = _files(source, warnings)
-    if not (files or cells):
-        _say_what_is_missing(source, warnings)
+    chosen_cells = {
+        exercise.name: _one_of(exercise, cells[exercise.name], warnings)
+        for part in parts
+        for exercise in part.exercises
+        if exercise.name in cells
+    }
+    files_of = {part.name: _files(source, part, warnings) for part in parts}
+    if not (chosen_cells or any(files_of.values())):
+        _warn_of_nothing(source, parts, warnings)
     elif source.archives:
         warnings.append(f"{source.archives[0]} is an archive inside the submission and was not opened")
-    for exercise in EXERCISES:
-        text = _chosen(exercise, files.pop(exercise.file, None), cells.get(exercise.name), warnings)
-        if text is not None:
-            files[exercise.file] = text
-    return files, warnings
+    answers: dict[str, str] = {}
+    for part in parts:
+        files = files_of[part.name]
+        for exercise in part.exercises:
+            text = _chosen(exercise, files.pop(exercise.file, None), chosen_cells.get(exercise.name), warnings)
+            if text is not None:
+                files[exercise.file] = text
+        answers |= {f"{part.name}/{name}": text for name, text in files.items()}
+    return answers, warnings, _other_parts(source, cells, parts)
 
 
-def _say_what_is_missing(source: Source, warnings: list[str]) -> None:
-    wanted = f"no {PACKAGE}/ and no %%exercise cell with work in it"
+def _other_parts(source: Source, cells: Mapping[str, object], parts: Sequence[Part]) -> tuple[str, ...]:
+    """Names of the parts that the source holds work of, and that are not graded."""
+    folders = {name for path in source.files for name in path.parts[:-1]}
+    return tuple(
+        part.name
+        for part in PARTS
+        if part not in parts and (part.name in folders or any(exercise.name in cells for exercise in part.exercises))
+    )
+
+
+def _warn_of_nothing(source: Source, parts: Sequence[Part], warnings: list[str]) -> None:
+    """Add the warning that a source holds no work, or refuse it where the work may be in an archive inside.
+
+    Raises:
+        UnreadableSubmission: it holds an archive.
+    """
+    wanted = f"no {' or '.join(f'{part.name}/' for part in parts)} and no %%exercise cell with work in it"
     if source.archives:
         raise UnreadableSubmission(
             f"holds {wanted}, but an archive inside ({source.archives[0]}): unpack it, or hand it in alone"
@@ -150,51 +183,59 @@ def _lines(text: str | None) -> list[str]:
 # Files.
 
 
-def _files(source: Source, warnings: list[str]) -> dict[str, str]:
-    """The text of each file of Python in the learner's `part1_rlhf/`, by its path below it."""
-    packages = _packages(source)
+def _files(source: Source, part: Part, warnings: list[str]) -> dict[str, str]:
+    """The text of each Python file in the learner's folder of a part, by its path below it."""
+    packages = _packages(source, part)
     if not packages:
         return {}
-    chosen = min(packages, key=lambda folder: _reluctance(folder, packages[folder]))
+    chosen = min(packages, key=lambda folder: _reluctance(folder, packages[folder], part))
     if len(packages) > 1:
         others = ", ".join(str(folder) for folder in sorted(packages) if folder != chosen)
         warnings.append(f"several folders hold answers: {chosen} was graded, not {others}")
-    if chosen.name != PACKAGE:
-        warnings.append(
-            f"there is no {PACKAGE}/; the answers were taken from {'the top folder' if chosen == PurePosixPath() else chosen}"
-        )
-    files = _portable(packages[chosen], warnings)
+    if chosen.name != part.name:
+        folder = "the top folder" if chosen == PurePosixPath() else chosen
+        warnings.append(f"there is no {part.name}/; the answers were taken from {folder}")
+    files = _portable(packages[chosen], part, warnings)
     return {name: _decoded(content, f"{chosen / name}", warnings) for name, content in files.items()}
 
 
-def _portable(files: Mapping[str, bytes], warnings: list[str]) -> dict[str, bytes]:
+def _portable(files: Mapping[str, bytes], part: Part, warnings: list[str]) -> dict[str, bytes]:
     """The files without `__init__.py`, which the course brings, and without what cannot lie beside an answer."""
+    answers = {exercise.file for exercise in part.exercises}
     kept: dict[str, bytes] = {}
-    for name, content in sorted(files.items(), key=lambda item: item[0] not in _ANSWERS):
+    for name, content in sorted(files.items(), key=lambda item: item[0] not in answers):
         if not name.isprintable() or "\\" in name:
             warnings.append(f"{name} has a name that not every system allows and was left out")
-        elif name not in _ANSWERS and sum(map(len, kept.values())) + len(content) > _MOST_BESIDE:
+        elif name not in answers and sum(map(len, kept.values())) + len(content) > _MOST_BESIDE:
             warnings.append(f"{name} was left out: there are more than {_MOST_BESIDE // 1_000_000} MB of Python")
         elif name != "__init__.py":
             kept[name] = content
     return kept
 
 
-def _packages(source: Source) -> dict[PurePosixPath, dict[str, bytes]]:
-    """The files of each `part1_rlhf/`; where there is none, of each folder that holds an exercise's file."""
-    packages: dict[PurePosixPath, dict[str, bytes]] = {}
+def _packages(source: Source, part: Part) -> dict[PurePosixPath, dict[str, bytes]]:
+    """The files of each folder with a part's name; where there is none, of each folder with one of its answers."""
+    answers = {exercise.file for exercise in part.exercises}
+    named: dict[PurePosixPath, dict[str, bytes]] = {}
+    unnamed: dict[PurePosixPath, dict[str, bytes]] = {}
     for path, content in source.files.items():
-        if path.suffix == ".py":
-            folder = next((parent for parent in path.parents if parent.name == PACKAGE), path.parent)
-            packages.setdefault(folder, {})[str(path.relative_to(folder))] = content
-    return {folder: files for folder, files in packages.items() if folder.name == PACKAGE} or packages
+        if path.suffix != ".py":
+            continue
+        package = next((parent for parent in path.parents if parent.name in PARTS_BY_NAME), None)
+        if package is None and path.name in answers:
+            unnamed.setdefault(path.parent, {})[path.name] = content
+        elif package is not None and package.name == part.name:
+            named.setdefault(package, {})[str(path.relative_to(package))] = content
+    return named or unnamed
 
 
-def _reluctance(folder: PurePosixPath, files: Mapping[str, bytes]) -> tuple[Any, ...]:
-    """An order of folders to take answers from: not the solutions', one that holds work, one near the top."""
-    texts = {exercise: files.get(exercise.file) for exercise in EXERCISES}
-    works = any(text is not None and not is_stub(exercise, _decoded(text, "", [])) for exercise, text in texts.items())
-    return folder.parent.name == SOLUTIONS.name, not works, len(folder.parts), folder
+def _reluctance(folder: PurePosixPath, files: Mapping[str, bytes], part: Part) -> tuple[bool, bool, int, PurePosixPath]:
+    """A sort key of folders to take answers from: not the solutions', one that holds work, one near the top."""
+    texts = {exercise: files.get(exercise.file) for exercise in part.exercises}
+    has_work = any(
+        text is not None and not is_stub(exercise, _decoded(text, "", [])) for exercise, text in texts.items()
+    )
+    return folder.parent.name == SOLUTIONS.name, not has_work, len(folder.parts), folder
 
 
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -233,8 +274,8 @@ def _declared(content: bytes) -> str:
 _MAGIC = re.compile(r"\s*%%exercise[ \t]+([^\s#]+)[^\n]*\n?")
 
 
-def _cells(source: Source, warnings: list[str]) -> dict[str, _Cell]:
-    """The cell of each exercise that holds work."""
+def _cells(source: Source, warnings: list[str]) -> dict[str, list[_Cell]]:
+    """The cells of each exercise that hold work, by the exercise's name."""
     found: dict[str, list[_Cell]] = {}
     for path in sorted(
         (path for path in source.files if path.suffix == NOTEBOOK), key=lambda path: (len(path.parts), path)
@@ -242,7 +283,7 @@ def _cells(source: Source, warnings: list[str]) -> dict[str, _Cell]:
         for name, text in _exercise_cells(source.files[path], path, warnings):
             if not is_stub(BY_NAME[name], text):
                 found.setdefault(name, []).append(_Cell(text, path))
-    return {name: _one_of(BY_NAME[name], cells, warnings) for name, cells in found.items()}
+    return found
 
 
 def _one_of(exercise: Exercise, cells: Sequence[_Cell], warnings: list[str]) -> _Cell:

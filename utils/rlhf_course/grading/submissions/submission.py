@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Exercise
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -10,10 +12,20 @@ class Submission:
 
     Attributes:
         name: what reports call it.
-        files: text of each file by its path below `part1_rlhf/`; a file that is missing or an untouched stub is absent.
+        files: text of each file by its path, which begins with the part's folder; a file that is missing or an
+            untouched stub is absent.
         warnings: what the instructor should know about how it was read.
+        parts: names of the parts that it is graded on.
+        other_parts: names of the parts that were handed in too, and are not graded now.
     """
 
     name: str
     files: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    parts: tuple[str, ...] = (DEFAULT_PART.name,)
+    other_parts: tuple[str, ...] = ()
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        """The exercises that it is graded on."""
+        return tuple(exercise for name in self.parts for exercise in PARTS_BY_NAME[name].exercises)
