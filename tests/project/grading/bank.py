@@ -1,42 +1,55 @@
-"""The bank of wrong answers and right variants, and what the hidden tests make of each."""
+"""What the hidden tests make of each answer of the bank."""
 
-import tomllib
 from functools import cache
+from typing import Any
 
-from rlhf_course.building.bank import answers_in
+import pytest
+
+from rlhf_course.building.bank import Bank, bank_file, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.judge.answers import LocalAnswers
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.suite import HIDDEN, run_suite
+from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.results import TestResult
+from rlhf_course.paths import REPOSITORY
 
-WRONG = ("mistakes", "wrong")
-
-
-@cache
-def declared() -> dict:
-    """What `bank.toml` says."""
-    return tomllib.loads((HIDDEN / "bank.toml").read_text())
+# The trainer's wrong answers take long: every run tries some of them, the whole run all.
+TRIED_EACH_TIME = 12
 
 
 @cache
-def answers_of(exercise: str, folder: str) -> dict:
-    """The answers in one folder of the bank."""
+def bank_of(exercise: str) -> Bank:
+    """The bank of an exercise, loaded once."""
     reference_answers()
-    return answers_in(HIDDEN / folder / BY_NAME[exercise].file)
-
-
-def wrong_answers(exercise: str) -> dict:
-    """Every wrong answer to an exercise, by name."""
-    return answers_of(exercise, "mistakes") | answers_of(exercise, "wrong")
+    return read_bank(bank_file(REPOSITORY, BY_NAME[exercise]))
 
 
 @cache
-def judged(exercise: str, answer: object) -> list[TestResult]:
-    """The hidden tests' results of one answer, tried once."""
+def graded(exercise: str, answer: Any) -> list[TestResult]:
+    """The hidden tests' results of one answer, run once."""
     return run_suite(LocalAnswers({exercise: answer}), [exercise])[exercise]
 
 
 def failed(results: list[TestResult]) -> list[TestResult]:
-    """Those that gave no points."""
-    return [one for one in results if one.status != "passed"]
+    """The tests that gave no points."""
+    return [result for result in results if result.status != "passed"]
+
+
+@cache
+def sole_refusals(exercise: str) -> dict[str, list[str]]:
+    """For each hidden test, in words, the wrong answers that no other test refuses."""
+    refused: dict[str, list[str]] = {}
+    for name, answer in bank_of(exercise).wrong.items():
+        refusals = failed(graded(exercise, answer))
+        if len(refusals) == 1:
+            refused.setdefault(refusals[0].name, []).append(name)
+    return refused
+
+
+def parameters(exercise: str, names: list[str]) -> list[Any]:
+    """Parameters of a test for answers of the bank; those of the trainer beyond the first are slow."""
+    slow = [pytest.mark.slow] if exercise == "RLHFTrainer" else []
+    return [
+        pytest.param(exercise, name, id=f"{exercise}-{name}", marks=slow if index >= TRIED_EACH_TIME else [])
+        for index, name in enumerate(names)
+    ]

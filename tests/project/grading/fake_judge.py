@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch.cache import ResultCache
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult

@@ -1,35 +1,33 @@
-"""Answers in a sandbox are judged as the same answers in this process."""
+"""Answers in a sandbox are graded as the same answers in this process."""
 
 import pytest
-from bank import answers_of, declared, judged, wrong_answers
+from bank import bank_of, graded, sole_refusals
 
+from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import surroundings
-from rlhf_course.grading.judge.suite import HIDDEN, run_suite
+from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY
 
 QUICK = ("reward_fn_char_count", "compute_advantages")
+NAMES = [exercise.name for exercise in EXERCISES]
 
 
-def submission(exercise: str, folder: str, name: str) -> Submission:
+def submission(exercise: str, name: str) -> Submission:
     """A submission whose answer is one of the bank's."""
-    file = BY_NAME[exercise].file
-    return Submission(
-        name, {BY_NAME[exercise].path: (HIDDEN / folder / file).read_text() + f"\n\n{exercise} = {name}\n"}
-    )
+    text = bank_file(REPOSITORY, BY_NAME[exercise]).read_text()
+    return Submission(name, {BY_NAME[exercise].path: text + f"\n\n{exercise} = {name}\n"})
 
 
 @pytest.mark.parametrize(
-    "exercise", [pytest.param(one.name, marks=[] if one.name in QUICK else [pytest.mark.slow]) for one in EXERCISES]
+    "exercise", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES]
 )
 def test_a_sandbox_changes_no_result(judge, exercise):
-    wrong = set(declared()[exercise]["only"].values())
-    chosen = [("variants", name) for name in answers_of(exercise, "variants")]
-    chosen += [
-        (folder, name) for folder in ("mistakes", "wrong") for name in answers_of(exercise, folder) if name in wrong
-    ]
     with surroundings("reward_fn_sentiment_imdb"):
-        for folder, name in chosen:
-            answer = answers_of(exercise, "variants")[name] if folder == "variants" else wrong_answers(exercise)[name]
-            with judge.answers(submission(exercise, folder, name)) as answers:
-                assert run_suite(answers, [exercise])[exercise] == judged(exercise, answer), name
+        bank = bank_of(exercise)
+        chosen = [*bank.right, *(names[0] for names in sole_refusals(exercise).values())]
+        for name in chosen:
+            answer = (bank.right | bank.wrong)[name]
+            with judge.answers(submission(exercise, name)) as answers:
+                assert run_suite(answers, [exercise])[exercise] == graded(exercise, answer), name

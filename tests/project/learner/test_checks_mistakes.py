@@ -46,7 +46,7 @@ def test_a_known_mistake_is_rejected_and_named(exercise, mistake):
     result = judged("mistakes", exercise, mistake)
     assert result.status in ("wrong", "error")
     assert result.mistake == mistake
-    assert known_mistakes(exercise)[mistake]["says"] in "\n".join(result.lines)
+    assert known_mistakes(exercise)[mistake]["description"] in "\n".join(result.lines)
     assert len(result.lines) < 12
 
 

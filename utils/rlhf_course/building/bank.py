@@ -1,70 +1,115 @@
-"""The checks' data: what the reference, right variants and known mistakes do on the visible cases."""
+"""The bank of an exercise: wrong answers, visible or hidden, and right answers, in `tests/hidden/<part>/<exercise>.py`.
 
-import importlib
-import importlib.util
-import json
-import sys
+An answer is a function or class under one of the decorators. The docstring of a wrong answer is the sentence that
+says what is wrong; for a visible mistake it is what the learner reads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import use_code
+from rlhf_course.files import load_module
+
+Kind = Literal["visible", "hidden", "right"]
+Answer = TypeVar("Answer", bound=Callable[..., Any])
+_MARK = "_bank_mark"
 
 
-def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
-    """What an exercise's check wants, and how the known mistakes differ from it.
+@dataclass(frozen=True)
+class Mark:
+    """What a decorator notes on an answer.
 
-    Args:
-        root: the repository.
+    Attributes:
+        kind: "visible" for a mistake that the self-check names, "hidden" for one that the hidden tests refuse, "right".
+        refused_with: part of the message with which the hidden tests refuse it, where a certain message matters.
+    """
+
+    kind: Kind
+    refused_with: str = ""
+
+
+def _mark(answer: Answer | None, mark: Mark) -> Any:
+    def decorate(marked: Answer) -> Answer:
+        setattr(marked, _MARK, mark)
+        return marked
+
+    return decorate if answer is None else decorate(answer)
+
+
+@overload
+def visible_mistake(answer: Answer) -> Answer: ...
+@overload
+def visible_mistake(*, refused_with: str) -> Callable[[Answer], Answer]: ...
+def visible_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
+    """Mark a known mistake: the self-check names it by its docstring, and no two of them look alike there."""
+    return _mark(answer, Mark("visible", refused_with))
+
+
+@overload
+def hidden_mistake(answer: Answer) -> Answer: ...
+@overload
+def hidden_mistake(*, refused_with: str) -> Callable[[Answer], Answer]: ...
+def hidden_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
+    """Mark a wrong answer that only the hidden tests have to refuse: the self-check may pass it."""
+    return _mark(answer, Mark("hidden", refused_with))
+
+
+def right_answer(answer: Answer) -> Answer:
+    """Mark a right answer that goes another way than the reference's."""
+    return _mark(answer, Mark("right"))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The answers of one exercise's file, by name, in the order in which they are written."""
+
+    visible: dict[str, Any] = field(default_factory=dict)
+    hidden: dict[str, Any] = field(default_factory=dict)
+    right: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> dict[str, Any]:
+        """Every wrong answer."""
+        return self.visible | self.hidden
+
+
+def bank_file(root: Path, exercise: Exercise) -> Path:
+    """The file of an exercise's bank in a repository."""
+    return root / "tests/hidden" / exercise.path
+
+
+def read_bank(path: Path) -> Bank:
+    """Load the answers of a bank's file.
 
     Raises:
-        CourseError: a mistake is right on every visible case, two mistakes cannot be told apart, or a variant is rejected.
+        CourseError: there is no such file, or a public function or class in it is not marked.
     """
-    check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
-    use_code(root / "solutions")
-    reference = getattr(importlib.import_module("part1_rlhf"), exercise.name)
-    variants = answers_in(root / "tests/hidden/variants" / exercise.file)
-    wanted = _wanted(check, {"the reference": reference, **variants})
-    mistakes = {
-        name: {"says": _sentence(exercise, name, answer), "observed": _observations(check, answer)}
-        for name, answer in answers_in(root / "tests/hidden/mistakes" / exercise.file).items()
-    }
-    _refuse_twins(exercise, check, wanted, mistakes)
-    return {"wanted": wanted, "mistakes": mistakes}
-
-
-def answers_in(path: Path) -> dict[str, Any]:
-    """The public functions and classes that a file of mistakes or variants defines, by name."""
     if not path.is_file():
-        return {}
-    name = f"_answers_{path.parent.name}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
-    return {
-        key: value
-        for key, value in vars(module).items()
-        if not key.startswith("_") and callable(value) and getattr(value, "__module__", None) == name
-    }
+        raise CourseError(f"{path} is missing: every exercise has its wrong and right answers there")
+    bank = Bank()
+    module = load_module(path, f"_bank_{path.parent.name}_{path.stem}")
+    for name, answer in vars(module).items():
+        if name.startswith("_") or getattr(answer, "__module__", None) != module.__name__:
+            continue
+        getattr(bank, _mark_of(path, name, answer).kind)[name] = answer
+    return bank
 
 
-def _observations(check: Any, answer: Any) -> dict[str, Any]:
-    return {case: check.observed(answer, case)[0] for case in check.cases}
+def refused_with(answer: Any) -> str:
+    """Part of the message with which the hidden tests refuse a wrong answer; empty where any fitting message will do."""
+    mark: Mark = vars(answer)[_MARK]
+    return mark.refused_with
 
 
-def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
-    """For each case the different observations of right answers, the reference's first."""
-    wanted: dict[str, list[Any]] = {case: [] for case in check.cases}
-    for answer in answers.values():
-        for case, seen in _observations(check, answer).items():
-            if not any(check.same(seen, one) for one in wanted[case]):
-                wanted[case].append(seen)
-    return wanted
+def sentence_of(exercise: Exercise, name: str, answer: Any) -> str:
+    """The sentence that says what is wrong with an answer, on one line.
 
-
-def _sentence(exercise: Exercise, name: str, answer: Any) -> str:
+    Raises:
+        CourseError: the answer has none.
+    """
     if not answer.__doc__:
         raise CourseError(
             f"mistake {name} of {exercise.name} has no docstring: it is the sentence that the learner reads"
@@ -72,32 +117,11 @@ def _sentence(exercise: Exercise, name: str, answer: Any) -> str:
     return " ".join(answer.__doc__.split())
 
 
-def _refuse_twins(exercise: Exercise, check: Any, wanted: dict[str, list[Any]], mistakes: dict[str, Any]) -> None:
-    names = list(mistakes)
-    for position, name in enumerate(names):
-        observed = mistakes[name]["observed"]
-        if all(any(check.same(observed[case], one) for one in wanted[case]) for case in check.cases):
-            raise CourseError(
-                f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it"
-            )
-        for other in names[:position]:
-            if check.same(observed, mistakes[other]["observed"]):
-                raise CourseError(f"mistakes {name} and {other} of {exercise.name} do the same on every visible case")
-
-
-def as_text(data: dict[str, Any]) -> str:
-    """The data as its file holds it: one observation a line."""
-    wanted = [f"  {json.dumps(case)}: {json.dumps(one)}" for case, one in data["wanted"].items()]
-    mistakes = []
-    for name, mistake in data["mistakes"].items():
-        observed = [f"    {json.dumps(case)}: {json.dumps(one)}" for case, one in mistake["observed"].items()]
-        says = json.dumps(mistake["says"])
-        mistakes.append(f'  {json.dumps(name)}: {{"says": {says}, "observed": {{\n' + ",\n".join(observed) + "\n  }}")
-    return '{"wanted": {\n' + ",\n".join(wanted) + '\n}, "mistakes": {\n' + ",\n".join(mistakes) + "\n}}\n"
-
-
-def same_data(one: str, other: str) -> bool:
-    """Whether two files of data hold the same, up to the rounding of another machine."""
-    from rlhf_course.checks.core import same
-
-    return same(json.loads(one), json.loads(other), 1e-4, 1e-5)
+def _mark_of(path: Path, name: str, answer: Any) -> Mark:
+    mark = vars(answer).get(_MARK)  # a class does not inherit its base's
+    if not isinstance(mark, Mark):
+        raise CourseError(
+            f"{path.name}: {name} is not marked: put @visible_mistake, @hidden_mistake or @right_answer above it, "
+            "or begin a helper's name with an underscore"
+        )
+    return mark

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from rlhf_course.building.bank import as_text, build_data, same_data
+from rlhf_course.building.bank import bank_file
+from rlhf_course.building.check_data import as_text, build_data, same_data
 from rlhf_course.building.notebooks import build_notebook, exercises_in, source_notebook
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import DEFAULT_PART, EXERCISES, PARTS, Exercise, Part
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 
 _CACHE = Path(".cache/rlhf-course-build")
-_DATA = Path(f"utils/rlhf_course/checks/{PACKAGE}/data")
+_CHECKS = Path("utils/rlhf_course/checks")
 _STUBS = Path("utils/rlhf_course/stubs.json")
-_DESK = Path("notebooks")
+_NOTEBOOKS = Path("notebooks")
 _PICTURES = (".svg", ".png")
 
 
@@ -30,36 +30,36 @@ def built_files(root: Path, anew: bool = True) -> dict[Path, bytes]:
     Raises:
         CourseError: a source does not allow it; the message names the file and what is wrong.
     """
-    answers = root / "solutions" / PACKAGE
-    _ask_for(root, (answers / exercise.file for exercise in EXERCISES))
-    _ask_for(root, (root / "utils/rlhf_course/checks" / exercise.path for exercise in EXERCISES))
-    _ask_for(root, (root / "tests/hidden/mistakes" / exercise.file for exercise in EXERCISES))
-    stubs = {
-        one.name: cut_solutions((answers / one.file).read_text(), f"solutions/{PACKAGE}/{one.file}")
-        for one in EXERCISES
-    }
+    for folder in ("solutions", "utils/rlhf_course/checks", "tests/hidden"):
+        _require_files(root, (root / folder / exercise.path for exercise in EXERCISES))
+    stubs = {exercise.name: _stub(root, exercise) for exercise in EXERCISES}
     files = {_STUBS: json.dumps(stubs, indent=1) + "\n"}
-    files[_DESK / PACKAGE / "__init__.py"] = (answers / "__init__.py").read_text()
-    files |= {_DESK / PACKAGE / one.file: stubs[one.name] for one in EXERCISES}
+    for part in PARTS:
+        files[_NOTEBOOKS / part.name / "__init__.py"] = (root / "solutions" / part.name / "__init__.py").read_text()
+    files |= {_NOTEBOOKS / exercise.path: stubs[exercise.name] for exercise in EXERCISES}
     files |= _notebooks(root, stubs)
     files |= _data(root, anew)
     return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
 
 
-def assignment_files(root: Path) -> dict[Path, bytes]:
-    """The source folder of an nbgrader assignment, by path below it: notebooks with solutions, and the learner's package as stubs.
+def _stub(root: Path, exercise: Exercise) -> str:
+    path = f"solutions/{exercise.path}"
+    return cut_solutions((root / path).read_text(encoding="utf-8"), path)
+
+
+def assignment_files(root: Path, part: Part = DEFAULT_PART) -> dict[Path, bytes]:
+    """The source folder of a part's nbgrader assignment, by path below it: notebooks with solutions, stubs as files.
 
     See `source_notebook` for the options that nbgrader needs.
     """
-    answers = root / "solutions" / PACKAGE
-    solved = {one.name: (answers / one.file).read_text(encoding="utf-8") for one in EXERCISES}
-    files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in _sources(root)}
-    files[Path(PACKAGE) / "__init__.py"] = (answers / "__init__.py").read_bytes()
-    for one in EXERCISES:
-        files[Path(PACKAGE) / one.file] = cut_solutions(solved[one.name], f"solutions/{PACKAGE}/{one.file}").encode(
-            "utf-8"
-        )
-    return files | {path.relative_to(_DESK): content for path, content in _figures(root).items()}
+    solutions = root / "solutions"
+    solved = {exercise.name: (solutions / exercise.path).read_text(encoding="utf-8") for exercise in part.exercises}
+    sources = [source for source in notebook_sources(root) if part.has_notebook(source.stem)]
+    files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in sources}
+    files[Path(part.name) / "__init__.py"] = (solutions / part.name / "__init__.py").read_bytes()
+    for exercise in part.exercises:
+        files[Path(exercise.path)] = _stub(root, exercise).encode("utf-8")
+    return files | {path.relative_to(_NOTEBOOKS): content for path, content in _figures(root).items()}
 
 
 def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Path]:
@@ -85,8 +85,8 @@ def write(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Pat
 def differing(root: Path, files: dict[Path, bytes]) -> list[Path]:
     """The files that are not as built: missing, different, or without a source."""
     made = [
-        *(root / _DESK).glob("[0-9][0-9]_*.ipynb"),
-        *(path for path in (root / _DESK / "figures").glob("*") if path.suffix in _PICTURES),
+        *(root / _NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"),
+        *(path for path in (root / _NOTEBOOKS / "figures").glob("*") if path.suffix in _PICTURES),
     ]
     stale = sorted(path.relative_to(root) for path in made if path.relative_to(root) not in files)
     return [path for path, content in files.items() if not _is_built(root / path, content)] + stale
@@ -108,33 +108,39 @@ def _is_built(path: Path, content: bytes) -> bool:
 
 
 def _notebooks(root: Path, stubs: dict[str, str]) -> dict[Path, str]:
-    sources = _sources(root)
+    sources = notebook_sources(root)
     taught = {source.stem: exercises_in(source) for source in sources}
     for exercise in EXERCISES:
         if exercise.notebook in taught and taught[exercise.notebook].count(exercise.name) != 1:
             raise CourseError(
                 f'solutions/notebooks/{exercise.notebook}.md: one cell with exercise="{exercise.name}" belongs in it'
             )
-    return {_DESK / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
+    return {_NOTEBOOKS / f"{source.stem}.ipynb": build_notebook(source, stubs) for source in sources}
 
 
-def _sources(root: Path) -> list[Path]:
+def notebook_sources(root: Path) -> list[Path]:
+    """The texts of the notebooks of all parts, in the series' order."""
     return sorted((root / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
 
 
 def _figures(root: Path) -> dict[Path, bytes]:
     home = root / "solutions/notebooks/figures"
     return {
-        _DESK / "figures" / path.name: path.read_bytes() for path in sorted(home.glob("*")) if path.suffix in _PICTURES
+        _NOTEBOOKS / "figures" / path.name: path.read_bytes()
+        for path in sorted(home.glob("*"))
+        if path.suffix in _PICTURES
     }
 
 
 def _data(root: Path, anew: bool) -> dict[Path, str]:
-    return {_DATA / f"{exercise.module}.json": _data_of(root, exercise, anew) for exercise in EXERCISES}
+    return {
+        _CHECKS / exercise.part / "data" / f"{exercise.module}.json": _data_of(root, exercise, anew)
+        for exercise in EXERCISES
+    }
 
 
 def _data_of(root: Path, exercise: Exercise, anew: bool) -> str:
-    cached = root / _CACHE / f"{exercise.module}-{fingerprint(root, exercise)}.json"
+    cached = root / _CACHE / exercise.part / f"{exercise.module}-{fingerprint(root, exercise)}.json"
     if not anew and cached.is_file():
         return cached.read_text(encoding="utf-8")
     data = as_text(build_data(root, exercise))
@@ -149,11 +155,11 @@ def fingerprint(root: Path, exercise: Exercise) -> str:
     """Of everything that an exercise's data is made from."""
     package = root / "utils/rlhf_course"
     made_from = [package / "checks" / name for name in ("core.py", "tiny.py", exercise.path)]
-    made_from += [root / "tests/hidden" / bank / exercise.file for bank in ("mistakes", "variants")]
+    made_from.append(bank_file(root, exercise))
     made_from += [
         *sorted((package / "rl").glob("*.py")),
-        *sorted((root / "solutions" / PACKAGE).glob("*.py")),
-        package / "building/bank.py",
+        *sorted((root / "solutions" / exercise.part).glob("*.py")),
+        package / "building/check_data.py",
     ]
     digest = hashlib.sha256(f"{version('torch')} {version('transformer-lens')}".encode())
     for path in made_from:
@@ -161,7 +167,7 @@ def fingerprint(root: Path, exercise: Exercise) -> str:
     return digest.hexdigest()[:16]
 
 
-def _ask_for(root: Path, paths: Iterable[Path]) -> None:
+def _require_files(root: Path, paths: Iterable[Path]) -> None:
     for path in paths:
         if not path.is_file():
             raise CourseError(f"{path.relative_to(root)} is missing: every exercise has a file there")
@@ -175,10 +181,10 @@ def _work_at(root: Path) -> list[Path]:
     stubs = json.loads(known.read_text())
     worked = []
     for exercise in EXERCISES:
-        path = root / _DESK / PACKAGE / exercise.file
+        path = root / _NOTEBOOKS / exercise.path
         if exercise.name in stubs and path.is_file() and path.read_text(encoding="utf-8") != stubs[exercise.name]:
             worked.append(path.relative_to(root))
-    for path in sorted((root / _DESK).glob("[0-9][0-9]_*.ipynb")):
+    for path in sorted((root / _NOTEBOOKS).glob("[0-9][0-9]_*.ipynb")):
         if any(cell.get("execution_count") for cell in _cells(path)):
             worked.append(path.relative_to(root))
     return worked

@@ -13,8 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
+from rlhf_course.course import EXERCISES, PARTS
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 
 _CALL = re.compile(r"""^(?P<before>[^#\n]*)(?P<how>dashboard|train_run)\("(?P<run>\w+)"[^\n]*\)$""", re.MULTILINE)
 
@@ -37,18 +37,20 @@ def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int =
     source = root / "solutions/notebooks" / f"{stem}.md"
     if not source.is_file():
         raise CourseError(f"{source.relative_to(root)} does not exist")
-    answers = {path.stem: path for path in (root / "solutions" / PACKAGE).glob("*.py")}
-    with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(
-            root / "solutions" / PACKAGE, Path(desk) / PACKAGE, ignore=shutil.ignore_patterns("__pycache__")
-        )
-        notebook = nbformat.reads(build_notebook(source, _texts(answers)), as_version=4)
+    with tempfile.TemporaryDirectory() as workspace:
+        for part in PARTS:
+            shutil.copytree(
+                root / "solutions" / part.name,
+                Path(workspace) / part.name,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        notebook = nbformat.reads(build_notebook(source, _answers(root)), as_version=4)
         if runs is not None:
             for cell in notebook.cells:
                 cell.source = with_runs(cell.source, runs.resolve())
-        NotebookClient(notebook, timeout=timeout, startup_timeout=600, resources={"metadata": {"path": desk}}).execute(
-            env=dict(os.environ)
-        )
+        NotebookClient(
+            notebook, timeout=timeout, startup_timeout=600, resources={"metadata": {"path": workspace}}
+        ).execute(env=dict(os.environ))
     home = source.parent / "outputs"
     home.mkdir(exist_ok=True)
     ran = [cell for cell in notebook.cells if cell.cell_type != "raw"]
@@ -79,10 +81,9 @@ def _of_a_folder(call: re.Match, runs: Path) -> str:
     )
 
 
-def _texts(answers: dict[str, Path]) -> dict[str, str]:
-    from rlhf_course.course import EXERCISES
-
-    return {exercise.name: answers[exercise.module].read_text() for exercise in EXERCISES}
+def _answers(root: Path) -> dict[str, str]:
+    """The text of each exercise's answer, by the exercise's name."""
+    return {exercise.name: (root / "solutions" / exercise.path).read_text() for exercise in EXERCISES}
 
 
 def _keep(home: Path, name: str, outputs: list[Any]) -> list[Path]:

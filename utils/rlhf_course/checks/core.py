@@ -143,7 +143,7 @@ class Check:
         wanted = expected_results(self.exercise)
         for name, mistake in known_mistakes(self.exercise).items():
             if all(self._alike(seen[case], mistake["observed"][case], wanted[case]) for case in self.cases):
-                return Diagnosis(name, mistake["says"])
+                return Diagnosis(name, mistake["description"])
         return None
 
     def _alike(self, got: Observation, mistaken: Observation, right: Sequence[Observation]) -> bool:

@@ -1,0 +1,173 @@
+"""Wrong and right answers to `calc_entropy_bonus`."""
+
+import torch
+from einops import einsum
+from torch.nn import functional
+
+from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+
+
+def _entropy(logits):
+    logprobs = logits.log_softmax(-1)
+    return -(logprobs.exp() * logprobs).sum(-1)
+
+
+@visible_mistake(refused_with="has the wrong sign")
+def turned_sign(logits, ent_coef, gen_len):
+    """The sign is turned: an entropy is never negative; p * log p is, so minus its sum is meant."""
+    return -ent_coef * _entropy(logits).mean()
+
+
+@visible_mistake
+def sums_over_positions(logits, ent_coef, gen_len):
+    """You summed the entropy over positions; it is a mean."""
+    return ent_coef * _entropy(logits).sum(-1).mean()
+
+
+@visible_mistake
+def sums_over_everything(logits, ent_coef, gen_len):
+    """You summed the entropy over texts and positions; it is a mean over both."""
+    return ent_coef * _entropy(logits).sum()
+
+
+@visible_mistake
+def averages_over_the_vocabulary(logits, ent_coef, gen_len):
+    """You averaged over the vocabulary as well; an entropy is a sum over it, and the mean is over texts and positions."""
+    logprobs = logits.log_softmax(-1)
+    return -ent_coef * (logprobs.exp() * logprobs).mean()
+
+
+@visible_mistake(refused_with="it is `ent_coef` times the mean entropy")
+def no_coefficient(logits, ent_coef, gen_len):
+    """`ent_coef` is missing: the bonus is the mean entropy times the coefficient."""
+    return _entropy(logits).mean()
+
+
+@visible_mistake(refused_with="The bonus of logits near 10000 and -10000 is not finite (nan or inf)")
+def softmax_then_log(logits, ent_coef, gen_len):
+    """You take softmax and then log: probabilities round to 0, and 0 * log(0) is not a number. Use log_softmax."""
+    p = logits.softmax(-1)
+    return -ent_coef * (p * p.log()).sum(-1).mean()
+
+
+@visible_mistake
+def log_with_eps(logits, ent_coef, gen_len):
+    """You take softmax and then log with a number added, which shifts the result. Use log_softmax."""
+    p = logits.softmax(-1)
+    return -ent_coef * (p * (p + 1e-2).log()).sum(-1).mean()
+
+
+@visible_mistake(refused_with="the probabilities that weight the sum count too: detach none of them")
+def weights_detached(logits, ent_coef, gen_len):
+    """The value is right, but you detached the probabilities that weight the sum, and the gradient is another one."""
+    logprobs = logits.log_softmax(-1)
+    return -ent_coef * (logprobs.exp().detach() * logprobs).sum(-1).mean()
+
+
+@visible_mistake(refused_with="No gradient of the bonus reaches the logits, so it cannot keep the policy")
+def no_gradient(logits, ent_coef, gen_len):
+    """The value is right, but no gradient reaches the logits (detach or no_grad)."""
+    return ent_coef * _entropy(logits).mean().detach()
+
+
+@visible_mistake(refused_with="The bonus of texts of several tokens should be a tensor; a float came")
+def plain_number(logits, ent_coef, gen_len):
+    """You return a Python number (.item()); without a tensor there is no gradient."""
+    return ent_coef * _entropy(logits).mean().item()
+
+
+@visible_mistake
+def wrong_dimension(logits, ent_coef, gen_len):
+    """The softmax runs over positions (dim=1); it runs over the vocabulary, the last dimension."""
+    logprobs = logits.log_softmax(1)
+    return -ent_coef * (logprobs.exp() * logprobs).sum(-1).mean()
+
+
+@visible_mistake
+def sliced_again(logits, ent_coef, gen_len):
+    """You slice the generated positions once more; the logits come sliced, and this drops the last position."""
+    return ent_coef * _entropy(logits[:, -gen_len - 1 : -1]).mean()
+
+
+@visible_mistake(refused_with="The bonus of texts of several tokens should have no dimension")
+def not_averaged(logits, ent_coef, gen_len):
+    """You return one number for each position; the bonus is their mean."""
+    return ent_coef * _entropy(logits)
+
+
+@visible_mistake
+def bits(logits, ent_coef, gen_len):
+    """You use logarithms to base 2; natural ones are meant."""
+    return ent_coef * _entropy(logits).mean() / torch.tensor(2.0).log()
+
+
+@visible_mistake
+def unweighted(logits, ent_coef, gen_len):
+    """You average the log-probabilities without weighting them with the probabilities."""
+    return -ent_coef * logits.log_softmax(-1).sum(-1).mean()
+
+
+def _entropy_of_hidden(logprobs):
+    return -(logprobs.exp() * logprobs).sum(-1)
+
+
+@hidden_mistake(refused_with="it is the logarithm of the vocabulary's size: every token counts, whatever")
+def likeliest_tokens_only(logits, ent_coef, gen_len):
+    """Only the ten likeliest tokens are summed over."""
+    logprobs = logits.log_softmax(-1)
+    return ent_coef * _entropy_of_hidden(logprobs.topk(min(10, logprobs.shape[-1]), dim=-1).values).mean()
+
+
+@hidden_mistake(refused_with="The logits were changed in place")
+def normalised_in_place(logits, ent_coef, gen_len):
+    """The logits become log-probabilities, in the caller's tensor."""
+    shared = logits.detach()
+    shared -= shared.logsumexp(-1, keepdim=True)
+    return ent_coef * _entropy_of_hidden(logits.log_softmax(-1)).mean()
+
+
+@hidden_mistake
+def share_of_the_largest(logits, ent_coef, gen_len):
+    """The entropy is divided by the largest that the vocabulary allows."""
+    largest = logits.new_tensor(float(logits.shape[-1])).log()
+    return ent_coef * (_entropy_of_hidden(logits.log_softmax(-1)) / largest).mean()
+
+
+@hidden_mistake
+def perplexity(logits, ent_coef, gen_len):
+    """It is the perplexity, the exponential of the entropy."""
+    return ent_coef * _entropy_of_hidden(logits.log_softmax(-1)).exp().mean()
+
+
+@hidden_mistake
+def surprise_of_the_likeliest(logits, ent_coef, gen_len):
+    """Only the surprise at the likeliest token counts."""
+    return -ent_coef * logits.log_softmax(-1).max(-1).values.mean()
+
+
+@right_answer
+def library_distribution(logits, ent_coef, gen_len):
+    return ent_coef * torch.distributions.Categorical(logits=logits).entropy().mean()
+
+
+@right_answer
+def softmax_as_weights(logits, ent_coef, gen_len):
+    return -ent_coef * (logits.softmax(-1) * logits.log_softmax(-1)).sum(-1).mean()
+
+
+@right_answer
+def logsumexp(logits, ent_coef, gen_len):
+    normaliser = logits.logsumexp(-1)
+    return ent_coef * (normaliser - (logits.softmax(-1) * logits).sum(-1)).mean()
+
+
+@right_answer
+def cross_entropy_with_itself(logits, ent_coef, gen_len):
+    flat = logits.flatten(0, 1)
+    return ent_coef * functional.cross_entropy(flat, flat.softmax(-1))
+
+
+@right_answer
+def with_einsum(logits, ent_coef, gen_len):
+    logprobs = functional.log_softmax(logits, dim=-1)
+    return ent_coef * -einsum(logprobs.exp(), logprobs, "b g v, b g v -> b g").mean()

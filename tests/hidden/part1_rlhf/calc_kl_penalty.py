@@ -1,0 +1,210 @@
+"""Wrong and right answers to `calc_kl_penalty`."""
+
+import torch
+from einops import einsum
+from torch.nn import functional
+
+from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+
+
+def _parts(logits, ref_logits):
+    return logits.log_softmax(-1), ref_logits.log_softmax(-1)
+
+
+def _kl(logits, ref_logits):
+    new, ref = _parts(logits, ref_logits)
+    return (new.exp() * (new - ref)).sum(-1)
+
+
+@visible_mistake
+def other_direction(logits, ref_logits, kl_coef, gen_len):
+    """That is D_KL(reference || policy); the penalty is D_KL(policy || reference), weighted with the policy's probabilities."""
+    return kl_coef * _kl(ref_logits, logits).mean()
+
+
+@visible_mistake
+def sums_over_positions(logits, ref_logits, kl_coef, gen_len):
+    """You summed the KL over positions; it is a mean."""
+    return kl_coef * _kl(logits, ref_logits).sum(-1).mean()
+
+
+@visible_mistake
+def sums_over_everything(logits, ref_logits, kl_coef, gen_len):
+    """You summed the KL over texts and positions; it is a mean over both."""
+    return kl_coef * _kl(logits, ref_logits).sum()
+
+
+@visible_mistake
+def averages_over_the_vocabulary(logits, ref_logits, kl_coef, gen_len):
+    """You averaged over the vocabulary as well; a divergence is a sum over it, and the mean is over texts and positions."""
+    new, ref = _parts(logits, ref_logits)
+    return kl_coef * (new.exp() * (new - ref)).mean()
+
+
+@visible_mistake(refused_with="it is `kl_coef` times the mean divergence")
+def no_coefficient(logits, ref_logits, kl_coef, gen_len):
+    """`kl_coef` is missing: the penalty is the mean KL times the coefficient."""
+    return _kl(logits, ref_logits).mean()
+
+
+@visible_mistake(refused_with="has the wrong sign")
+def turned_sign(logits, ref_logits, kl_coef, gen_len):
+    """The sign is turned: a divergence is never negative, and the trainer takes the penalty away."""
+    return -kl_coef * _kl(logits, ref_logits).mean()
+
+
+@visible_mistake(refused_with="The penalty of logits near 10000 and -10000 is not finite (nan or inf)")
+def softmax_then_log(logits, ref_logits, kl_coef, gen_len):
+    """You take softmax and then log: probabilities round to 0, and log(0) spoils the sum. Use log_softmax."""
+    p, q = logits.softmax(-1), ref_logits.softmax(-1)
+    return kl_coef * (p * (p.log() - q.log())).sum(-1).mean()
+
+
+@visible_mistake(refused_with="it is neither rounded nor capped: use log_softmax, never softmax and then")
+def log_with_eps(logits, ref_logits, kl_coef, gen_len):
+    """You take softmax and then log with a small number added: finite, but wrong for large logits. Use log_softmax."""
+    p, q = logits.softmax(-1), ref_logits.softmax(-1)
+    return kl_coef * (p * ((p + 1e-8).log() - (q + 1e-8).log())).sum(-1).mean()
+
+
+@visible_mistake(refused_with="The penalty of logits near 10000 and -10000 is not finite (nan or inf)")
+def library_distributions(logits, ref_logits, kl_coef, gen_len):
+    """torch.distributions calls the divergence infinite once a probability rounds to 0. Compute it from log_softmax."""
+    new, ref = (torch.distributions.Categorical(logits=one) for one in (logits, ref_logits))
+    return kl_coef * torch.distributions.kl_divergence(new, ref).mean()
+
+
+@visible_mistake(refused_with="every part of the sum that holds the policy's logits counts, its")
+def weights_detached(logits, ref_logits, kl_coef, gen_len):
+    """The value is right, but you detached the probabilities that weight the sum, and a part of the gradient is lost."""
+    new, ref = _parts(logits, ref_logits)
+    return kl_coef * (new.exp().detach() * (new - ref)).sum(-1).mean()
+
+
+@visible_mistake(refused_with="No gradient of the penalty reaches the policy's logits, so it cannot hold")
+def no_gradient(logits, ref_logits, kl_coef, gen_len):
+    """The value is right, but no gradient reaches the logits (detach or no_grad), so the penalty could not hold the policy back."""
+    return kl_coef * _kl(logits, ref_logits).mean().detach()
+
+
+@visible_mistake(refused_with="The penalty of texts of several tokens should be a tensor; a float came")
+def plain_number(logits, ref_logits, kl_coef, gen_len):
+    """You return a Python number (.item()); without a tensor there is no gradient."""
+    return kl_coef * _kl(logits, ref_logits).mean().item()
+
+
+@visible_mistake
+def raw_logits(logits, ref_logits, kl_coef, gen_len):
+    """You take the difference of the logits; it is that of the log-probabilities, which differ from logits by a normaliser."""
+    return kl_coef * (logits.softmax(-1) * (logits - ref_logits)).sum(-1).mean()
+
+
+@visible_mistake
+def sliced_again(logits, ref_logits, kl_coef, gen_len):
+    """You slice the generated positions once more; the logits come sliced, and this drops the last position."""
+    return kl_coef * _kl(logits[:, -gen_len - 1 : -1], ref_logits[:, -gen_len - 1 : -1]).mean()
+
+
+@visible_mistake(refused_with="The penalty of texts of several tokens should have no dimension")
+def not_averaged(logits, ref_logits, kl_coef, gen_len):
+    """You return one number for each position; the penalty is their mean."""
+    return kl_coef * _kl(logits, ref_logits)
+
+
+@visible_mistake
+def bits(logits, ref_logits, kl_coef, gen_len):
+    """You use logarithms to base 2; natural ones are meant."""
+    return kl_coef * _kl(logits, ref_logits).mean() / torch.tensor(2.0).log()
+
+
+@visible_mistake
+def wrong_dimension(logits, ref_logits, kl_coef, gen_len):
+    """The softmax runs over positions (dim=1); it runs over the vocabulary, the last dimension."""
+    new, ref = logits.log_softmax(1), ref_logits.log_softmax(1)
+    return kl_coef * (new.exp() * (new - ref)).sum(-1).mean()
+
+
+def _kl_of_hidden(new, ref):
+    return (new.exp() * (new - ref)).sum(-1)
+
+
+@hidden_mistake(refused_with="every token counts, and adding a number to all logits changes nothing")
+def likeliest_tokens_only(logits, ref_logits, kl_coef, gen_len):
+    """Only the ten tokens that the policy finds likeliest are summed over."""
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    kept = new.topk(min(10, new.shape[-1]), dim=-1).indices
+    return kl_coef * _kl_of_hidden(new.gather(-1, kept), ref.gather(-1, kept)).mean()
+
+
+@hidden_mistake(refused_with="The reference's logits were changed in place")
+def reference_normalised_in_place(logits, ref_logits, kl_coef, gen_len):
+    """The reference's logits become log-probabilities, in the caller's tensor."""
+    ref = ref_logits.detach()
+    ref -= ref.logsumexp(-1, keepdim=True)
+    return kl_coef * _kl_of_hidden(logits.log_softmax(-1), ref).mean()
+
+
+@hidden_mistake(refused_with="it is neither rounded nor capped: use log_softmax, never softmax and then")
+def capped(logits, ref_logits, kl_coef, gen_len):
+    """The divergence of a position is capped."""
+    return kl_coef * _kl_of_hidden(logits.log_softmax(-1), ref_logits.log_softmax(-1)).clamp(max=5.0).mean()
+
+
+@hidden_mistake
+def both_directions(logits, ref_logits, kl_coef, gen_len):
+    """It is the mean of both directions."""
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    return kl_coef * (_kl_of_hidden(new, ref) + _kl_of_hidden(ref, new)).mean() / 2
+
+
+@hidden_mistake
+def sampled_token_only(logits, ref_logits, kl_coef, gen_len):
+    """Only the likeliest token stands for the whole vocabulary."""
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    best = new.argmax(-1, keepdim=True)
+    return kl_coef * (new - ref).gather(-1, best).mean()
+
+
+@hidden_mistake
+def absolute(logits, ref_logits, kl_coef, gen_len):
+    """The differences are summed as absolute values."""
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    return kl_coef * (new.exp() * (new - ref).abs()).sum(-1).mean()
+
+
+@right_answer
+def library_kl_div(logits, ref_logits, kl_coef, gen_len):
+    new, ref = functional.log_softmax(logits, -1), functional.log_softmax(ref_logits, -1)
+    return kl_coef * functional.kl_div(ref, new, log_target=True, reduction="none").sum(-1).mean()
+
+
+@right_answer
+def softmax_as_weights(logits, ref_logits, kl_coef, gen_len):
+    ratio = logits.log_softmax(-1) - ref_logits.log_softmax(-1)
+    return (logits.softmax(-1) * ratio).sum(dim=-1).mean() * kl_coef
+
+
+@right_answer
+def logsumexp(logits, ref_logits, kl_coef, gen_len):
+    new = logits - logits.logsumexp(-1, keepdim=True)
+    ref = ref_logits - ref_logits.logsumexp(-1, keepdim=True)
+    return kl_coef * (new.exp() * (new - ref)).sum(-1).mean()
+
+
+@right_answer
+def with_einsum(logits, ref_logits, kl_coef, gen_len):
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    return kl_coef * einsum(new.exp(), new - ref, "b g v, b g v -> b g").mean()
+
+
+@right_answer
+def cross_entropy_minus_entropy(logits, ref_logits, kl_coef, gen_len):
+    p = logits.softmax(-1)
+    own, other = (functional.cross_entropy(one.flatten(0, 1), p.flatten(0, 1)) for one in (logits, ref_logits))
+    return kl_coef * (other - own)
+
+
+@right_answer
+def divided_by_hand(logits, ref_logits, kl_coef, gen_len):
+    new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    return kl_coef * torch.sum(new.exp() * (new - ref)) / (logits.shape[0] * gen_len)

@@ -1,0 +1,173 @@
+"""Wrong and right answers to `normalize_reward`."""
+
+import torch
+from einops import reduce
+
+from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+
+
+@visible_mistake(refused_with="The reward that was passed in was changed")
+def in_place(reward, eps=1e-5):
+    """You changed the reward that was passed in (`-=` or `/=` work in place); the raw reward is still needed for the log."""
+    reward -= reward.mean()
+    reward /= reward.std() + eps
+    return reward
+
+
+@visible_mistake(refused_with="The normalised reward of texts that all earned the same is not finite (nan")
+def no_eps(reward, eps=1e-5):
+    """Nothing keeps the division finite: for equal rewards the deviation is 0, and 0 / 0 is not a number. That is what `eps` is for."""
+    return (reward - reward.mean()) / reward.std()
+
+
+@visible_mistake
+def divides_by_the_variance(reward, eps=1e-5):
+    """You divide by the variance; it is the standard deviation, its square root."""
+    return (reward - reward.mean()) / (reward.var() + eps)
+
+
+@visible_mistake(refused_with="throughout, by one amount")
+def no_shift(reward, eps=1e-5):
+    """You scale without shifting: the mean has to be taken away first."""
+    return reward / (reward.std() + eps)
+
+
+@visible_mistake
+def no_scale(reward, eps=1e-5):
+    """You shift without scaling: the difference has to be divided by the standard deviation."""
+    return reward - reward.mean()
+
+
+@visible_mistake
+def brackets(reward, eps=1e-5):
+    """Brackets are missing: `reward - reward.mean() / (...)` divides the mean alone. Subtract first, then divide."""
+    return reward - reward.mean() / (reward.std() + eps)
+
+
+@visible_mistake
+def between_0_and_1(reward, eps=1e-5):
+    """You map the rewards to the range from 0 to 1; wanted are mean 0 and standard deviation 1."""
+    return (reward - reward.min()) / (reward.max() - reward.min() + eps)
+
+
+@visible_mistake
+def between_minus_1_and_1(reward, eps=1e-5):
+    """You divide by the largest deviation; it is the standard deviation, a mean over all of them."""
+    centred = reward - reward.mean()
+    return centred / (centred.abs().max() + eps)
+
+
+@visible_mistake(refused_with="throughout, by one amount")
+def median(reward, eps=1e-5):
+    """You take the median away; it is the mean that has to become 0."""
+    return (reward - reward.median()) / (reward.std() + eps)
+
+
+@visible_mistake
+def length(reward, eps=1e-5):
+    """You divide by the vector's length (its norm), which grows with the batch; it is the standard deviation."""
+    centred = reward - reward.mean()
+    return centred / (centred.norm() + eps)
+
+
+@visible_mistake
+def softmax(reward, eps=1e-5):
+    """A softmax makes probabilities of the rewards; wanted are mean 0 and standard deviation 1."""
+    return reward.softmax(-1)
+
+
+@visible_mistake(refused_with="has the wrong sign")
+def sign(reward, eps=1e-5):
+    """The sign is turned: you take the reward from the mean, and the best text gets the lowest number."""
+    return (reward.mean() - reward) / (reward.std() + eps)
+
+
+_SEEN = []
+
+
+@hidden_mistake
+def large_default_eps(reward, eps=1e-2):
+    """The default eps is a thousand times too large."""
+    return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@hidden_mistake(refused_with="it is 0 for each, as none is better than the mean")
+def equal_rewards_kept(reward, eps=1e-5):
+    """Equal rewards come back as they are."""
+    if reward.std() == 0:
+        return reward.clone()
+    return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
+def eps_fixed(reward, eps=1e-5):
+    """`eps` has no effect."""
+    return (reward - reward.mean()) / (reward.std() + 1e-5)
+
+
+@hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
+def not_a_number_replaced(reward, eps=1e-5):
+    """No eps at all; what is not a number is replaced by 0."""
+    return ((reward - reward.mean()) / reward.std()).nan_to_num(0.0)
+
+
+@hidden_mistake(refused_with="take the mean away before squaring, or the small differences are rounded")
+def difference_of_squares(reward, eps=1e-5):
+    """The variance is a difference of two large numbers, which float32 rounds off."""
+    variance = (reward.square().mean() - reward.mean().square()).clamp(min=0)
+    return (reward - reward.mean()) / (variance.sqrt() + eps)
+
+
+@hidden_mistake
+def all_rewards_so_far(reward, eps=1e-5):
+    """Mean and deviation are those of every reward that was ever passed."""
+    _SEEN.append(reward.clone())
+    history = torch.cat(_SEEN)
+    return (reward - history.mean()) / (history.std() + eps)
+
+
+@hidden_mistake
+def whole_numbers(reward, eps=1e-5):
+    """The result is rounded to whole numbers."""
+    return ((reward - reward.mean()) / (reward.std() + eps)).round()
+
+
+@hidden_mistake
+def deviation_half(reward, eps=1e-5):
+    """The deviation becomes a half."""
+    return (reward - reward.mean()) / (2 * reward.std() + eps)
+
+
+@right_answer
+def population_deviation(reward, eps=1e-5):
+    return (reward - reward.mean()) / (reward.std(correction=0) + eps)
+
+
+@right_answer
+def eps_below_the_root(reward, eps=1e-5):
+    return (reward - reward.mean()) / (reward.var() + eps).sqrt()
+
+
+@right_answer
+def population_eps_below_the_root(reward, eps=1e-5):
+    centred = reward - reward.mean()
+    return centred * torch.rsqrt(centred.pow(2).mean() + eps)
+
+
+@right_answer
+def copied_then_in_place(reward, eps=1e-5):
+    result = reward.clone()
+    result -= result.mean()
+    result /= result.std() + eps
+    return result
+
+
+@right_answer
+def layer_norm(reward, eps=1e-5):
+    return torch.nn.functional.layer_norm(reward, reward.shape, eps=eps)
+
+
+@right_answer
+def with_einops(reward, eps=1e-5):
+    mean = reduce(reward, "batch -> ", "mean")
+    return (reward - mean) / (torch.std(reward, dim=0) + eps)

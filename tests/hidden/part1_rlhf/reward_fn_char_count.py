@@ -1,0 +1,150 @@
+"""Wrong and right answers to `reward_fn_char_count`."""
+
+import re
+
+import numpy as np
+import torch
+
+from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+
+
+@visible_mistake
+def counts_presence(generated_sample, char="."):
+    """You ask whether the character occurs (1 or 0); each occurrence counts."""
+    return torch.tensor([float(char in text) for text in generated_sample])
+
+
+@visible_mistake(refused_with="it is the number of times that `char` occurs, as it is written")
+def ignores_char(generated_sample, char="."):
+    """You always count periods; the argument `char` says which character to count."""
+    return torch.tensor([float(text.count(".")) for text in generated_sample])
+
+
+@visible_mistake(refused_with="The reward of five texts should hold floats; int64 came")
+def whole_numbers(generated_sample, char="."):
+    """The counts are right, but whole numbers; a reward is a float tensor, so that it can be averaged and scaled."""
+    return torch.tensor([text.count(char) for text in generated_sample])
+
+
+@visible_mistake(refused_with="The reward of five texts should be a tensor; a list came")
+def plain_list(generated_sample, char="."):
+    """You return a Python list; a reward is a float tensor."""
+    return [float(text.count(char)) for text in generated_sample]
+
+
+@visible_mistake(refused_with="The reward of five texts should have 1 dimension; 0 came")
+def one_total(generated_sample, char="."):
+    """You add the counts of all texts up; each text has a reward of its own."""
+    return torch.tensor(float(sum(text.count(char) for text in generated_sample)))
+
+
+@visible_mistake
+def share_of_the_text(generated_sample, char="."):
+    """You divide by the text's length; the reward is the count itself."""
+    return torch.tensor([text.count(char) / max(1, len(text)) for text in generated_sample])
+
+
+@visible_mistake
+def only_the_end(generated_sample, char="."):
+    """You look at the end of the text alone; occurrences anywhere count."""
+    return torch.tensor([float(text.endswith(char)) for text in generated_sample])
+
+
+@visible_mistake(refused_with="it is the number of times that `char` occurs, as it is written")
+def ignores_case(generated_sample, char="."):
+    """You change the text's case before counting; 'S' is another character than 's'."""
+    return torch.tensor([float(text.lower().count(char.lower())) for text in generated_sample])
+
+
+@visible_mistake(refused_with="throughout, by one amount")
+def counts_pieces(generated_sample, char="."):
+    """You count the pieces between the characters, which are one more than the characters."""
+    return torch.tensor([float(len(text.split(char))) for text in generated_sample])
+
+
+@visible_mistake
+def counts_words(generated_sample, char="."):
+    """You count the words that hold the character; a word may hold it several times."""
+    return torch.tensor([float(sum(char in word for word in text.split())) for text in generated_sample])
+
+
+@visible_mistake
+def pattern(generated_sample, char="."):
+    """You use the character as a regular expression, where '.' stands for any character."""
+    return torch.tensor([float(len(re.findall(char, text))) for text in generated_sample])
+
+
+@visible_mistake(refused_with="The reward of five texts should have 1 dimension; 2 came")
+def column(generated_sample, char="."):
+    """The counts are right, but in a column of shape [batch, 1]; a reward has shape [batch]."""
+    return torch.tensor([[float(text.count(char))] for text in generated_sample])
+
+
+@hidden_mistake
+def another_default(generated_sample, char=","):
+    """Without `char` periods are to be counted, and commas are."""
+    return torch.tensor([float(text.count(char)) for text in generated_sample])
+
+
+@hidden_mistake(refused_with="every occurrence counts, in long texts, after line breaks and in empty")
+def first_line_only(generated_sample, char="."):
+    """Only the first line of a text is read."""
+    return torch.tensor([float(text.split("\n")[0].count(char)) for text in generated_sample])
+
+
+@hidden_mistake(refused_with="The reward of one text should have 1 dimension; 0 came")
+def squeezed(generated_sample, char="."):
+    """A batch of one loses its dimension."""
+    return torch.tensor([float(text.count(char)) for text in generated_sample]).squeeze()
+
+
+@hidden_mistake(refused_with="The list of texts was changed")
+def consumes_the_list(generated_sample, char="."):
+    """The caller's list is empty afterwards."""
+    counts = []
+    while generated_sample:
+        counts.append(float(generated_sample.pop(0).count(char)))
+    return torch.tensor(counts)
+
+
+@hidden_mistake
+def runs_once(generated_sample, char="."):
+    """A run of the character counts once."""
+    return torch.tensor([float(len(re.findall(f"(?:{re.escape(char)})+", text))) for text in generated_sample])
+
+
+@hidden_mistake(refused_with="throughout, by one amount")
+def mean_free(generated_sample, char="."):
+    """The counts have their mean taken away."""
+    counts = torch.tensor([float(text.count(char)) for text in generated_sample])
+    return counts - counts.mean()
+
+
+@right_answer
+def dtype_named(generated_sample, char="."):
+    return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.float32)
+
+
+@right_answer
+def cast_afterwards(generated_sample, char="."):
+    return torch.tensor([text.count(char) for text in generated_sample]).float()
+
+
+@right_answer
+def loop(generated_sample, char="."):
+    counts = torch.zeros(len(generated_sample))
+    for number, text in enumerate(generated_sample):
+        for one in text:
+            if one == char:
+                counts[number] += 1
+    return counts
+
+
+@right_answer
+def from_numpy(generated_sample, char="."):
+    return torch.from_numpy(np.array([list(text).count(char) for text in generated_sample], dtype=np.float32))
+
+
+@right_answer
+def double_precision(generated_sample, char="."):
+    return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.float64)

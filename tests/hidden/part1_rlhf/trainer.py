@@ -1,0 +1,879 @@
+"""Wrong and right answers to `RLHFTrainer`."""
+
+import part1_rlhf
+import torch
+from part1_rlhf import calc_entropy_bonus, calc_kl_penalty, compute_advantages, get_logprobs, normalize_reward
+from torch import nn
+
+from rlhf_course import (
+    ReplayMemory,
+    Trainer,
+    calc_clipped_surrogate_objective,
+    calc_value_function_loss,
+    get_samples,
+)
+from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+
+
+class _Right(Trainer):
+    signs = (1, -1, 1, -1)
+
+    def chosen(self, tensor):
+        gen_len = self.args.gen_len
+        return tensor[:, -gen_len - 1 : -1]
+
+    def compute_rlhf_objective(self, minibatch):
+        return sum(sign * term for sign, term in zip(self.signs, self.terms(minibatch), strict=True))
+
+    def terms(self, minibatch):
+        args, gen_len = self.args, self.args.gen_len
+        whole_logits, whole_values = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(whole_logits, minibatch.sample_ids, self.prefix_len)
+        logits, values = self.chosen(whole_logits), self.chosen(whole_values)
+        return [
+            calc_clipped_surrogate_objective(
+                logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen_len
+            ),
+            calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen_len),
+            part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen_len),
+            part1_rlhf.calc_kl_penalty(logits, self.chosen(minibatch.ref_logits), args.kl_coef, gen_len),
+        ]
+
+    def sampling(self):
+        args = self.args
+        return {
+            "gen_len": args.gen_len,
+            "temperature": args.temperature,
+            "top_k": args.top_k,
+            "prepend_bos": args.prepend_bos,
+        }
+
+    def used_reward(self, rewards):
+        return part1_rlhf.normalize_reward(rewards) if self.args.normalize_reward else rewards
+
+    @torch.no_grad()
+    def rollout_phase(self):
+        sample_ids, samples = get_samples(self.model, self.args.prefix, self.args.batch_size, **self.sampling())
+        logits, values = self.model.forward_with_value_head(sample_ids)
+        return self.remember(
+            sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples))
+        )
+
+    def remember(self, sample_ids, logits, values, ref_logits, rewards):
+        return ReplayMemory(
+            args=self.args,
+            sample_ids=sample_ids,
+            logprobs=part1_rlhf.get_logprobs(logits, sample_ids, self.prefix_len),
+            advantages=part1_rlhf.compute_advantages(values, rewards, self.prefix_len),
+            values=values,
+            ref_logits=ref_logits,
+        )
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
+        self.scheduler.step()
+        return sum(objectives) / len(objectives)
+
+
+@visible_mistake(refused_with="it looks as if the value loss has the other sign")
+class AddsValueLoss(_Right):
+    """The value loss is added; the objective is maximised, so a loss is taken away."""
+
+    signs = (1, 1, 1, -1)
+
+
+@visible_mistake(refused_with="it looks as if the KL penalty has the other sign")
+class AddsPenalty(_Right):
+    """The KL penalty is added; the objective is maximised, so a penalty is taken away."""
+
+    signs = (1, -1, 1, 1)
+
+
+@visible_mistake(refused_with="it looks as if the entropy bonus has the other sign")
+class SubtractsBonus(_Right):
+    """The entropy bonus is taken away; a bonus is added to an objective that is maximised."""
+
+    signs = (1, -1, -1, -1)
+
+
+@visible_mistake(refused_with="it looks as if the clipped surrogate has the other sign")
+class MinimizesSurrogate(_Right):
+    """The clipped surrogate has a minus, as in a loss; here the objective is maximised."""
+
+    signs = (-1, -1, 1, -1)
+
+
+@visible_mistake(refused_with="has the wrong sign")
+class WholeSignTurned(_Right):
+    """The whole objective has its sign turned, as a loss would have; the optimizer maximises."""
+
+    signs = (-1, 1, -1, 1)
+
+
+@visible_mistake(refused_with="it looks as if the KL penalty is missing")
+class NoPenalty(_Right):
+    """The KL penalty is missing from the objective."""
+
+    signs = (1, -1, 1, 0)
+
+
+@visible_mistake(refused_with="it looks as if the entropy bonus is missing")
+class NoBonus(_Right):
+    """The entropy bonus is missing from the objective."""
+
+    signs = (1, -1, 0, -1)
+
+
+@visible_mistake(refused_with="it looks as if the value loss is missing")
+class NoValueLoss(_Right):
+    """The value loss is missing from the objective, so the value head never learns."""
+
+    signs = (1, 0, 1, -1)
+
+
+@visible_mistake
+class LateSlice(_Right):
+    """Logits and values are sliced one position late ([:, -gen_len:]): those that chose the generated tokens are [:, -gen_len-1:-1]."""
+
+    def chosen(self, tensor):
+        return tensor[:, -self.args.gen_len :]
+
+
+@visible_mistake
+class EarlySlice(_Right):
+    """Logits and values are taken from the start of the texts: those that chose the generated tokens are [:, -gen_len-1:-1]."""
+
+    def chosen(self, tensor):
+        return tensor[:, : self.args.gen_len]
+
+
+@visible_mistake(refused_with="The objective's gradient does not reach all of the value head")
+class DetachedObjective(_Right):
+    """No gradient reaches the model: the objective was computed without gradients."""
+
+    @torch.no_grad()
+    def compute_rlhf_objective(self, minibatch):
+        return super().compute_rlhf_objective(minibatch)
+
+
+@visible_mistake(refused_with="the last advantage is made from the normalised reward")
+class NeverNormalizes(_Right):
+    """The reward is not normalised though the settings ask for it (args.normalize_reward)."""
+
+    def used_reward(self, rewards):
+        return rewards
+
+
+@visible_mistake(refused_with="the last advantage is made from the reward as it came")
+class AlwaysNormalizes(_Right):
+    """The reward is normalised though the settings do not ask for it: look at args.normalize_reward."""
+
+    def used_reward(self, rewards):
+        return part1_rlhf.normalize_reward(rewards)
+
+
+@visible_mistake(refused_with="they are the reference model's, at every position")
+class ReferenceIsPolicy(_Right):
+    """`ref_logits` come from the policy; they come from self.ref_model, or the KL penalty has nothing to hold on to."""
+
+    def remember(self, sample_ids, logits, values, ref_logits, rewards):
+        return super().remember(sample_ids, logits, values, logits, rewards)
+
+
+@visible_mistake(refused_with="they are those of the policy that sampled, for the generated tokens")
+class LogprobsOfReference(_Right):
+    """The logprobs come from the reference model; PPO's ratio compares with the policy that sampled."""
+
+    def remember(self, sample_ids, logits, values, ref_logits, rewards):
+        memory = super().remember(sample_ids, logits, values, ref_logits, rewards)
+        memory.logprobs = part1_rlhf.get_logprobs(ref_logits, sample_ids, self.prefix_len)
+        return memory
+
+
+@visible_mistake(refused_with="With top_k=2 the policy's two likeliest tokens may be sampled; others")
+class SamplesReference(_Right):
+    """The texts are sampled from the reference model; the policy has to learn from its own."""
+
+    @torch.no_grad()
+    def rollout_phase(self):
+        sample_ids, samples = get_samples(self.ref_model, self.args.prefix, self.args.batch_size, **self.sampling())
+        logits, values = self.model.forward_with_value_head(sample_ids)
+        return self.remember(
+            sample_ids, logits, values, self.ref_model(sample_ids), self.used_reward(self.reward(samples))
+        )
+
+
+@visible_mistake(refused_with="With top_k=2 the policy's two likeliest tokens may be sampled; others")
+class DefaultTopK(_Right):
+    """`top_k` is not passed to get_samples, whose own default is another than the settings'."""
+
+    def sampling(self):
+        return {name: value for name, value in super().sampling().items() if name != "top_k"}
+
+
+@visible_mistake(refused_with="With a temperature near zero the policy's likeliest token should be")
+class DefaultTemperature(_Right):
+    """`temperature` is not passed to get_samples, whose own default is another than the settings'."""
+
+    def sampling(self):
+        return {name: value for name, value in super().sampling().items() if name != "temperature"}
+
+
+@visible_mistake(refused_with="CourseError")
+class DefaultLength(_Right):
+    """`gen_len` is not passed to get_samples, whose own default is another than the settings'."""
+
+    def sampling(self):
+        return {name: value for name, value in super().sampling().items() if name != "gen_len"}
+
+
+@visible_mistake(refused_with="What the memory holds carries a gradient (logprobs, values, returns)")
+class RolloutWithGradient(_Right):
+    """The rollout runs with gradients: what it remembers should carry none (torch.no_grad)."""
+
+    def rollout_phase(self):
+        with torch.enable_grad():
+            return super().rollout_phase.__wrapped__(self)
+
+
+@visible_mistake
+class GradientsPileUp(_Right):
+    """Gradients pile up over the minibatches: zero_grad is missing."""
+
+    def step_on(self, minibatch):
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@visible_mistake
+class NotClipped(_Right):
+    """The gradient's norm is not clipped before the step (nn.utils.clip_grad_norm_, args.max_grad_norm)."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@visible_mistake(refused_with="self.step should grow by one with each step of the optimizer, one for each")
+class StepNotCounted(_Right):
+    """`self.step` does not count the optimizer's steps: add 1 after each."""
+
+    def step_on(self, minibatch):
+        before = self.step
+        result = super().step_on(minibatch)
+        self.step = before
+        return result
+
+
+@visible_mistake(refused_with="self.step should grow by one with each step of the optimizer, one for each")
+class StepCountedOnce(_Right):
+    """`self.step` grows once a phase; it counts optimizer steps, one for each minibatch."""
+
+    def learning_phase(self, memory):
+        before = self.step
+        result = super().learning_phase(memory)
+        self.step = before + 1
+        return result
+
+
+@visible_mistake(refused_with="the scheduler is stepped once a phase, after its last minibatch")
+class NoSchedule(_Right):
+    """The scheduler is never stepped: after the last minibatch call self.scheduler.step()."""
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
+        return sum(objectives) / len(objectives)
+
+
+@visible_mistake
+class ScheduleEveryMinibatch(_Right):
+    """The scheduler is stepped after every minibatch; once a phase is right."""
+
+    def learning_phase(self, memory):
+        objectives = []
+        for minibatch in memory.get_minibatches():
+            objectives.append(self.step_on(minibatch))
+            self.scheduler.step()
+        return sum(objectives) / len(objectives)
+
+
+@visible_mistake(refused_with="throughout, by one factor")
+class ScheduleFirst(_Right):
+    """The scheduler is stepped before learning; the phase should learn at its own rate, and the schedule moves on after it."""
+
+    def learning_phase(self, memory):
+        self.scheduler.step()
+        objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
+        return sum(objectives) / len(objectives)
+
+
+@visible_mistake(refused_with="it is the mean of the objectives of all minibatches")
+class ReturnsLast(_Right):
+    """You return the last minibatch's objective; the mean over all is asked for."""
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
+        self.scheduler.step()
+        return objectives[-1]
+
+
+@visible_mistake(refused_with="it is the mean of the objectives of all minibatches")
+class ReturnsSum(_Right):
+    """You return the sum of the objectives; their mean is asked for."""
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
+        self.scheduler.step()
+        return sum(objectives)
+
+
+@visible_mistake(refused_with="learning_phase should return the mean objective; nothing came")
+class ReturnsNothing(_Right):
+    """`learning_phase` returns nothing; the mean objective is asked for."""
+
+    def learning_phase(self, memory):
+        super().learning_phase(memory)
+
+
+@visible_mistake(refused_with="The objective should be asked of every minibatch of the memory, in")
+class OneMinibatch(_Right):
+    """Only the first minibatch is learnt from: something ends the loop early, such as a return inside it."""
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in list(memory.get_minibatches())[:1]]
+        self.scheduler.step()
+        return sum(objectives) / len(objectives)
+
+
+@visible_mistake
+class OneStep(_Right):
+    """The optimizer steps once, after all minibatches; it steps after each."""
+
+    def learning_phase(self, memory):
+        self.optimizer.zero_grad()
+        objectives = []
+        for minibatch in memory.get_minibatches():
+            objective = self.compute_rlhf_objective(minibatch)
+            objective.backward()
+            objectives.append(objective.item())
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        self.scheduler.step()
+        return sum(objectives) / len(objectives)
+
+
+class _Parts(Trainer):
+    """A right answer in small pieces."""
+
+    def terms(self, minibatch):
+        args, gen = self.args, self.args.gen_len
+        logits, values = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        logits, values, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, values, minibatch.ref_logits))
+        return {
+            "surrogate": calc_clipped_surrogate_objective(
+                logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
+            ),
+            "value_loss": calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen),
+            "bonus": part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen),
+            "penalty": part1_rlhf.calc_kl_penalty(logits, ref_logits, args.kl_coef, gen),
+        }
+
+    def compute_rlhf_objective(self, minibatch):
+        terms = self.terms(minibatch)
+        return terms["surrogate"] - terms["value_loss"] + terms["bonus"] - terms["penalty"]
+
+    def sampled(self):
+        args = self.args
+        return get_samples(
+            self.model,
+            args.prefix,
+            args.batch_size,
+            gen_len=args.gen_len,
+            temperature=args.temperature,
+            top_k=args.top_k,
+            prepend_bos=args.prepend_bos,
+        )
+
+    def rewarded(self, samples):
+        rewards = self.reward(samples)
+        return part1_rlhf.normalize_reward(rewards) if self.args.normalize_reward else rewards
+
+    @torch.no_grad()
+    def rollout_phase(self):
+        sample_ids, samples = self.sampled()
+        return self.remembered(sample_ids, self.rewarded(samples))
+
+    def remembered(self, sample_ids, rewards):
+        logits, values = self.model.forward_with_value_head(sample_ids)
+        return ReplayMemory(
+            args=self.args,
+            sample_ids=sample_ids,
+            logprobs=part1_rlhf.get_logprobs(logits, sample_ids, self.prefix_len),
+            advantages=part1_rlhf.compute_advantages(values, rewards, self.prefix_len),
+            values=values,
+            ref_logits=self.ref_model(sample_ids),
+        )
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+    def learning_phase(self, memory):
+        objectives = [self.step_on(minibatch) for minibatch in self.used(memory)]
+        self.scheduler.step()
+        return sum(objectives) / len(objectives)
+
+    def used(self, memory):
+        return list(memory.get_minibatches())
+
+
+@hidden_mistake
+class RewardAdded(_Parts):
+    """The mean return is added to the objective; the reward acts through the advantages."""
+
+    def compute_rlhf_objective(self, minibatch):
+        return super().compute_rlhf_objective(minibatch) + minibatch.returns.mean()
+
+
+@hidden_mistake(refused_with="every term but the reference's logits and what the minibatch holds passes")
+class PenaltyWithoutGradient(_Parts):
+    """The KL penalty passes no gradient on, so that it cannot hold the policy back."""
+
+    def compute_rlhf_objective(self, minibatch):
+        terms = self.terms(minibatch)
+        return terms["surrogate"] - terms["value_loss"] + terms["bonus"] - terms["penalty"].detach()
+
+
+@hidden_mistake
+class PenaltyWithSwappedArguments(_Parts):
+    """The penalty is called with the reference first."""
+
+    def terms(self, minibatch):
+        gen = self.args.gen_len
+        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logits, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, minibatch.ref_logits))
+        return {
+            **super().terms(minibatch),
+            "penalty": part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, gen),
+        }
+
+
+@hidden_mistake
+class DefaultCoefficients(_Parts):
+    """The coefficients are the settings' defaults, whatever the settings are."""
+
+    def terms(self, minibatch):
+        scales = {
+            "value_loss": 0.15 / self.args.vf_coef,
+            "bonus": 0.001 / self.args.ent_coef,
+            "penalty": 2.5 / self.args.kl_coef,
+        }
+        return {name: scales.get(name, 1.0) * term for name, term in super().terms(minibatch).items()}
+
+
+@hidden_mistake
+class FixedClip(_Parts):
+    """The ratio is clipped at 0.2, whatever the settings say."""
+
+    def terms(self, minibatch):
+        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        surrogate = calc_clipped_surrogate_objective(
+            logprobs, minibatch.logprobs, minibatch.advantages, 0.2, self.args.gen_len
+        )
+        return {**super().terms(minibatch), "surrogate": surrogate}
+
+
+@hidden_mistake(refused_with="it looks as if the clipped surrogate is missing")
+class RatioOfItself(_Parts):
+    """The ratio is that of the new policy to itself, which is always 1."""
+
+    def terms(self, minibatch):
+        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        surrogate = calc_clipped_surrogate_objective(
+            logprobs, logprobs.detach(), minibatch.advantages, self.args.clip_coef, self.args.gen_len
+        )
+        return {**super().terms(minibatch), "surrogate": surrogate}
+
+
+@hidden_mistake(refused_with="The objective's gradient does not reach all of the value head")
+class ValuesDetached(_Parts):
+    """The value loss passes no gradient on, so that the head never learns."""
+
+    def terms(self, minibatch):
+        terms = super().terms(minibatch)
+        return {**terms, "value_loss": terms["value_loss"].detach()}
+
+
+@hidden_mistake(refused_with="Each text should start with the settings' prefix (args.prefix")
+class FixedPrompt(_Parts):
+    """The texts start with "This is", whatever the settings say."""
+
+    def sampled(self):
+        args = self.args
+        return get_samples(
+            self.model, "This is", args.batch_size, args.gen_len, args.temperature, args.top_k, args.prepend_bos
+        )
+
+
+@hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
+class RewardsCompletions(_Parts):
+    """The reward sees the texts without their prompt."""
+
+    def rewarded(self, samples):
+        return super().rewarded([text.split(self.args.prefix, 1)[-1] for text in samples])
+
+
+@hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
+class RewardsOthers(_Parts):
+    """The reward is asked of the texts in another order."""
+
+    def rewarded(self, samples):
+        return super().rewarded(samples[::-1])
+
+
+@hidden_mistake(refused_with="it was normalised in place, and is logged as it came")
+class NormalisesInPlace(_Parts):
+    """The reward function's own tensor is normalised."""
+
+    def rewarded(self, samples):
+        rewards = self.args.reward_fn(samples)
+        if self.args.normalize_reward:
+            rewards -= rewards.mean()
+            rewards /= rewards.std() + 1e-5
+        return rewards
+
+
+@hidden_mistake(refused_with="With top_k=2 the policy's second likeliest token should be sampled at")
+class Greedy(_Parts):
+    """The likeliest token is taken each time."""
+
+    def sampled(self):
+        args = self.args
+        return get_samples(self.model, args.prefix, args.batch_size, args.gen_len, 0.0, args.top_k, args.prepend_bos)
+
+
+@hidden_mistake(refused_with="CourseError")
+class NoBeginning(_Parts):
+    """The texts never start with the beginning-of-sequence token."""
+
+    def sampled(self):
+        args = self.args
+        return get_samples(self.model, args.prefix, args.batch_size, args.gen_len, args.temperature, args.top_k, False)
+
+
+@hidden_mistake(refused_with="they are the value head's, at every position")
+class ValuesOfOtherTexts(_Parts):
+    """The values are computed from the texts in another order."""
+
+    def remembered(self, sample_ids, rewards):
+        memory = super().remembered(sample_ids, rewards)
+        memory.values = memory.values.flip(0)
+        return memory
+
+
+@hidden_mistake(refused_with="it is the value of the next state minus that of the state")
+class OldAdvantages(_Parts):
+    """The advantages are all the whole reward minus the value."""
+
+    def remembered(self, sample_ids, rewards):
+        memory = super().remembered(sample_ids, rewards)
+        gen = self.args.gen_len
+        memory.advantages = rewards[:, None] - memory.values[:, -gen - 1 : -1]
+        return memory
+
+
+@hidden_mistake(refused_with="The objective should be asked of every minibatch of the memory, in")
+class OnePassOnly(_Parts):
+    """Only the first pass over the rollout is learnt from."""
+
+    def used(self, memory):
+        return super().used(memory)[: self.args.num_minibatches]
+
+
+@hidden_mistake
+class EachPartClipped(_Parts):
+    """The norms of the transformer's gradient and of the head's are clipped each by itself."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        for group in self.optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake
+class EntriesClipped(_Parts):
+    """Each entry of the gradient is clipped, not its norm."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_value_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake
+class ClippedAfterwards(_Parts):
+    """The gradient is clipped after the step."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        self.optimizer.step()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake
+class FixedNorm(_Parts):
+    """The norm is clipped to 1, whatever the settings say."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake
+class Descends(_Parts):
+    """Backward runs on minus the objective, though the optimizer maximises."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        (-objective).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake
+class StepsTwice(_Parts):
+    """The optimizer steps twice on each minibatch."""
+
+    def step_on(self, minibatch):
+        objective = super().step_on(minibatch)
+        self.optimizer.step()
+        return objective
+
+
+@hidden_mistake
+class HeadOnly(_Parts):
+    """The transformer's gradients are dropped before the step."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        for parameter in self.model.get_base_model_trainable_params():
+            parameter.grad = None
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+class _Whole(Trainer):
+    def compute_rlhf_objective(self, minibatch):
+        args = self.args
+        logits, values = self.model.forward_with_value_head(minibatch.sample_ids)
+        chosen = slice(self.prefix_len - 1, -1)
+        logprobs = get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        surrogate = calc_clipped_surrogate_objective(
+            logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, args.gen_len
+        )
+        value_loss = calc_value_function_loss(values[:, chosen], minibatch.returns, args.vf_coef, args.gen_len)
+        bonus = calc_entropy_bonus(logits[:, chosen], args.ent_coef, args.gen_len)
+        penalty = calc_kl_penalty(logits[:, chosen], minibatch.ref_logits[:, chosen], args.kl_coef, args.gen_len)
+        self.log(surrogate=surrogate, bonus=bonus)
+        return surrogate - penalty + bonus - value_loss
+
+    def rollout_phase(self):
+        args = self.args
+        ids, samples = get_samples(
+            self.model, args.prefix, args.batch_size, args.gen_len, args.temperature, args.top_k, args.prepend_bos
+        )
+        rewards = args.reward_fn(samples).to(ids.device)
+        rewards = normalize_reward(rewards) if args.normalize_reward else rewards
+        with torch.inference_mode():
+            logits, values = self.model.forward_with_value_head(ids)
+            ref_logits = self.ref_model(ids)
+        logits, values, ref_logits = logits.clone(), values.clone(), ref_logits.clone()
+        advantages = compute_advantages(values, rewards, self.prefix_len)
+        return ReplayMemory(args, ids, get_logprobs(logits, ids, self.prefix_len), advantages, values, ref_logits)
+
+    def learning_phase(self, memory):
+        total = count = 0
+        for minibatch in memory.get_minibatches():
+            objective = self.compute_rlhf_objective(minibatch)
+            objective.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=self.args.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.step += 1
+            total, count = total + objective.item(), count + 1
+        self.scheduler.step()
+        return total / count
+
+
+@right_answer
+class ImportsAtTheTop(_Whole):
+    """Functions imported by name, slices by prefix, with a log of the terms, zero_grad last."""
+
+
+@right_answer
+class TensorReturned(_Whole):
+    """The mean objective as a tensor of no dimension; the model's gradients zeroed between objective and backward."""
+
+    def learning_phase(self, memory):
+        objectives = []
+        for minibatch in memory.get_minibatches():
+            objective = self.compute_rlhf_objective(minibatch)
+            self.model.zero_grad(set_to_none=False)
+            self.optimizer.zero_grad()
+            objective.backward()
+            groups = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(groups, self.args.max_grad_norm)
+            self.optimizer.step()
+            self.step = self.step + 1
+            objectives.append(objective.detach())
+        self.scheduler.step()
+        return torch.stack(objectives).mean()
+
+
+@right_answer
+class RewardBeforeTheForwardPass(_Whole):
+    """Another order in the rollout, by keywords, and the population's deviation."""
+
+    @torch.no_grad()
+    def rollout_phase(self):
+        args = self.args
+        names = ("gen_len", "temperature", "top_k", "prepend_bos")
+        sampling = {name: getattr(args, name) for name in names}
+        ids, samples = get_samples(model=self.model, prompt=args.prefix, batch_size=args.batch_size, **sampling)
+        rewards = self.reward(samples)
+        if args.normalize_reward:
+            rewards = (rewards - rewards.mean()) / (rewards.std(correction=0) + 1e-5)
+        ref_logits = self.ref_model(ids)
+        logits, values = self.model.forward_with_value_head(ids)
+        return ReplayMemory(
+            args,
+            sample_ids=ids,
+            logprobs=part1_rlhf.get_logprobs(logits, ids, self.prefix_len),
+            advantages=part1_rlhf.compute_advantages(values, rewards, self.prefix_len),
+            values=values,
+            ref_logits=ref_logits,
+        )
+
+
+@right_answer
+class PenaltyFirst(_Whole):
+    """The terms in another order, from slices made first."""
+
+    def compute_rlhf_objective(self, minibatch):
+        args, gen = self.args, self.args.gen_len
+        ids = minibatch.sample_ids
+        all_logits, all_values = self.model.forward_with_value_head(ids)
+        logits, values, ref = (one[:, :-1][:, -gen:] for one in (all_logits, all_values, minibatch.ref_logits))
+        objective = -part1_rlhf.calc_kl_penalty(logits, ref, args.kl_coef, gen)
+        objective = objective + part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen)
+        objective = objective - calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen)
+        logprobs = logits.log_softmax(-1).gather(-1, ids[:, -gen:, None])[..., 0]
+        return objective + calc_clipped_surrogate_objective(
+            logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
+        )
+
+
+@right_answer
+class SettingsKept(_Whole):
+    """What the settings hold is kept when the trainer is made; gradients are clipped by hand."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.gen_len, self.max_norm = args.gen_len, args.max_grad_norm
+
+    def compute_rlhf_objective(self, minibatch):
+        objective = super().compute_rlhf_objective(minibatch)
+        assert minibatch.logprobs.shape[1] == self.gen_len
+        return objective.reshape(())
+
+    def learning_phase(self, memory):
+        returned = []
+        for minibatch in memory.get_minibatches():
+            self.optimizer.zero_grad(set_to_none=True)
+            objective = self.compute_rlhf_objective(minibatch)
+            objective.backward()
+            gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+            norm = torch.stack([one.norm() for one in gradients]).norm()
+            for gradient in gradients:
+                gradient *= min(1.0, self.max_norm / float(norm))
+            self.optimizer.step()
+            self.step += 1
+            returned.append(float(objective))
+        self.scheduler.step()
+        return torch.tensor(returned).mean().item()
+
+
+@right_answer
+class NothingButNoGrad(_Whole):
+    """The rollout detaches what it keeps, in place of a decorator; the memory is filled by position."""
+
+    def rollout_phase(self):
+        args = self.args
+        ids, texts = get_samples(
+            self.model,
+            args.prefix,
+            args.batch_size,
+            args.gen_len,
+            args.temperature,
+            top_k=args.top_k,
+            prepend_bos=args.prepend_bos,
+        )
+        logits, values = (one.detach() for one in self.model.forward_with_value_head(ids))
+        reward = self.args.reward_fn(texts)
+        if args.normalize_reward:
+            reward = normalize_reward(reward.clone())
+        ref_logits = self.ref_model(ids).detach()
+        logprobs = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0][:, -args.gen_len :]
+        return ReplayMemory(
+            args, ids, logprobs, compute_advantages(values, reward, self.prefix_len), values, ref_logits
+        )
