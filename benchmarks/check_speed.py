@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlhf_course import check
-from rlhf_course.building.bank import answers_in
+from rlhf_course.building.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES
 from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
@@ -44,7 +44,7 @@ def main() -> None:
         results = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")
         for exercise in EXERCISES:
-            mistake = list(answers_in(REPOSITORY / "tests/hidden/mistakes" / exercise.file).values())[-1]
+            mistake = list(read_bank(bank_file(REPOSITORY, exercise)).visible.values())[-1]
             right = median_seconds(lambda: check(exercise.name))
             wrong = median_seconds(lambda: check(mistake, exercise.name))
             promised = PROMISED.get(exercise.name, 0.5)

@@ -26,7 +26,7 @@ import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 
-from rlhf_course.building.bank import answers_in
+from rlhf_course.building.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
@@ -56,9 +56,10 @@ def answer_sets() -> list[dict[str, str]]:
     for _ in range(3):
         mixed = {}
         for exercise in EXERCISES:
-            kind = chance.choice(["mistakes", "variants"])
-            path = REPOSITORY / "tests" / "hidden" / kind / exercise.file
-            mixed[exercise.file] = f"{path.read_text()}\n\n{exercise.name} = {chance.choice(list(answers_in(path)))}\n"
+            path = bank_file(REPOSITORY, exercise)
+            bank = read_bank(path)
+            name = chance.choice(list(chance.choice([bank.visible, bank.right])))
+            mixed[exercise.path] = f"{path.read_text()}\n\n{exercise.name} = {name}\n"
         sets.append(mixed)
     return sets
 

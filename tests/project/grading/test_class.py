@@ -14,7 +14,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from rlhf_course import use_code
-from rlhf_course.building.bank import answers_in
+from rlhf_course.building.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
@@ -23,17 +23,14 @@ from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
 from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
 from rlhf_course.paths import REPOSITORY
 
-BANK = REPOSITORY / "tests" / "hidden"
 OFTEN, SELDOM = 2, 20
 
 
 def answers_of(exercise: Exercise) -> list[str]:
     """The text of a file for each answer in the bank, right or wrong."""
-    texts = []
-    for kind in ("mistakes", "wrong", "variants"):
-        path = BANK / kind / exercise.file
-        texts += [f"{path.read_text()}\n\n{exercise.name} = {name}\n" for name in answers_in(path)]
-    return texts
+    path = bank_file(REPOSITORY, exercise)
+    bank = read_bank(path)
+    return [f"{path.read_text()}\n\n{exercise.name} = {name}\n" for name in (*bank.wrong, *bank.right)]
 
 
 def write_class(folder: Path, count: int) -> Path:

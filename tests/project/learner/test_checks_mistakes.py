@@ -2,66 +2,63 @@
 
 import json
 import re
+from functools import cache
 
 import pytest
 
 from rlhf_course import use_code
-from rlhf_course.building.bank import answers_in
+from rlhf_course.building.bank import Bank, bank_file, read_bank
 from rlhf_course.checks.core import known_mistakes
 from rlhf_course.course import BY_NAME, EXERCISES, Exercise
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.notebook.checking import PASSED, Result, checks_of, judge
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
-HIDDEN = REPOSITORY / "tests/hidden"
+
+@cache
+def bank_of(exercise: Exercise) -> Bank:
+    """The bank of an exercise, loaded once."""
+    use_code(SOLUTIONS)
+    return read_bank(bank_file(REPOSITORY, exercise))
 
 
-def names_in(folder: str, exercise: Exercise) -> list[str]:
-    text = (HIDDEN / folder / exercise.file).read_text()
-    return [name for name in re.findall(r"^(?:class|def) (\w+)", text, flags=re.MULTILINE) if not name.startswith("_")]
-
-
-def every(folder: str) -> list:
+def every(kind: str) -> list:
+    """Parameters for the answers of one kind, of all exercises; the trainer's take long."""
     slow = {"RLHFTrainer": [pytest.mark.slow]}
     return [
         pytest.param(exercise.name, name, id=f"{exercise.name}-{name}", marks=slow.get(exercise.name, []))
         for exercise in EXERCISES
-        for name in names_in(folder, exercise)
+        for name in getattr(bank_of(exercise), kind)
     ]
 
 
-_LOADED: dict[tuple[str, str], dict] = {}
-
-
-def judged(folder: str, exercise: str, name: str) -> Result:
+def checked(kind: str, name: str, answer: str) -> Result:
+    """The check's result for one answer of the bank."""
     use_code(SOLUTIONS)
-    key = (folder, exercise)
-    if key not in _LOADED:
-        _LOADED[key] = answers_in(HIDDEN / folder / BY_NAME[exercise].file)
-    return judge(BY_NAME[exercise], _LOADED[key][name], needs=lambda one: Result(one.name, PASSED))
+    exercise = BY_NAME[name]
+    return judge(exercise, getattr(bank_of(exercise), kind)[answer], needs=lambda used: Result(used.name, PASSED))
 
 
-@pytest.mark.parametrize(("exercise", "mistake"), every("mistakes"))
+@pytest.mark.parametrize(("exercise", "mistake"), every("visible"))
 def test_a_known_mistake_is_rejected_and_named(exercise, mistake):
-    result = judged("mistakes", exercise, mistake)
+    result = checked("visible", exercise, mistake)
     assert result.status in ("wrong", "error")
     assert result.mistake == mistake
     assert known_mistakes(exercise)[mistake]["description"] in "\n".join(result.lines)
     assert len(result.lines) < 12
 
 
-@pytest.mark.parametrize(("exercise", "variant"), every("variants"))
+@pytest.mark.parametrize(("exercise", "variant"), every("right"))
 def test_a_right_answer_in_other_words_is_accepted(exercise, variant):
-    result = judged("variants", exercise, variant)
+    result = checked("right", exercise, variant)
     assert result.status == "passed", result.lines
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
 def test_the_bank_holds_eight_mistakes_four_variants_and_three_hints_for_each_exercise(exercise):
-    assert len(names_in("mistakes", exercise)) >= 8
-    assert len(names_in("variants", exercise)) >= 4
+    assert len(bank_of(exercise).visible) >= 8
+    assert len(bank_of(exercise).right) >= 4
     assert len(checks_of(exercise).HINTS) >= 3
-    assert list(known_mistakes(exercise.name)) == names_in("mistakes", exercise)
+    assert list(known_mistakes(exercise.name)) == list(bank_of(exercise).visible)
 
 
 def code_lines(text: str) -> set[str]:
@@ -76,19 +73,20 @@ def code_lines(text: str) -> set[str]:
 def solution_lines() -> set[str]:
     lines = set()
     for exercise in EXERCISES:
-        text = (SOLUTIONS / PACKAGE / exercise.file).read_text()
+        text = (SOLUTIONS / exercise.path).read_text()
         for part in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", text, flags=re.DOTALL):
             lines |= code_lines(part)
     return lines
 
 
 def test_nothing_that_learners_receive_holds_code_of_an_answer_or_of_a_mistake():
-    bank = [path for folder in ("mistakes", "variants", "wrong") for path in (HIDDEN / folder).glob("*.py")]
-    secret = solution_lines().union(*(code_lines(path.read_text()) for path in bank))
+    secret = solution_lines().union(
+        *(code_lines(bank_file(REPOSITORY, exercise).read_text()) for exercise in EXERCISES)
+    )
     shipped = [path for path in (REPOSITORY / "utils/rlhf_course/checks").rglob("*") if path.suffix in (".py", ".json")]
     shipped += [
         *(REPOSITORY / "utils/rlhf_course/notebook").rglob("*.py"),
-        *(REPOSITORY / "notebooks" / PACKAGE).glob("*.py"),
+        *(REPOSITORY / "notebooks").glob("part*/*.py"),
     ]
     shipped += (REPOSITORY / "notebooks").glob("*.ipynb")
     for path in shipped:
@@ -120,7 +118,7 @@ def test_given_code_holds_no_solution_line_but_those_that_call_given_functions()
     for exercise in EXERCISES:
         if exercise.name == "RLHFTrainer":
             continue  # its calls of given functions are written alike in the given loop
-        text = (SOLUTIONS / PACKAGE / exercise.file).read_text()
+        text = (SOLUTIONS / exercise.path).read_text()
         for part in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", text, flags=re.DOTALL):
             ours = {line for line in code_lines(part) if "<|endoftext|>" not in line}
             assert not ours & given

@@ -57,9 +57,9 @@ def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     [
         "solutions/part1_rlhf/calc_kl_penalty.py",
         "solutions/part1_rlhf/trainer.py",
-        "tests/hidden/mistakes/calc_kl_penalty.py",
-        "tests/hidden/test_trainer.py",
-        "tests/hidden/variants/trainer.py",
+        "tests/hidden/part1_rlhf/calc_kl_penalty.py",
+        "tests/hidden/part1_rlhf/test_trainer.py",
+        "tests/hidden/part1_rlhf/trainer.py",
     ],
 )
 def test_the_search_finds_an_answer_a_known_mistake_and_a_hidden_test_wherever_they_hide(secret):

@@ -111,12 +111,12 @@ def test_a_submission_is_graded_as_on_the_platform(platform):
     shutil.copytree(REPOSITORY / "solutions" / PACKAGE, handed_in)
     (handed_in / "trainer.py").unlink()
     wrong = (
-        REPOSITORY / "tests/hidden/mistakes/calc_kl_penalty.py"
+        REPOSITORY / "tests/hidden/part1_rlhf/calc_kl_penalty.py"
     ).read_text() + "\n\ncalc_kl_penalty = sums_over_positions\n"
     (handed_in / "calc_kl_penalty.py").write_text(wrong)
     look = "import os\n\n\ndef get_optimizer(model, base_lr, head_lr):\n    raise ValueError(open({!r}).read()[:9])\n"
     (handed_in / "get_optimizer.py").write_text(
-        look.format(str(platform / "source/course/tests/hidden/test_get_optimizer.py"))
+        look.format(str(platform / "source/course/tests/hidden/part1_rlhf/test_get_optimizer.py"))
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RLHF_COURSE_DESK")}
     as_there = ["unshare", "--mount", "--propagation", "private", "bash", "-euc", OPEN_PYTHON, sys.base_prefix]

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
@@ -135,7 +136,7 @@ def cell_of(notebook: nbformat.NotebookNode, grade_id: str) -> nbformat.Notebook
 
 def mistaken(name: str, mistake: str) -> str:
     """A known mistake as a learner would hand it in: under the exercise's name."""
-    return (REPOSITORY / "tests/hidden/mistakes" / BY_NAME[name].file).read_text() + f"\n\n{name} = {mistake}\n"
+    return bank_file(REPOSITORY, BY_NAME[name]).read_text() + f"\n\n{name} = {mistake}\n"
 
 
 def work(home: Path) -> None:

@@ -302,6 +302,7 @@ def test_the_next_step_is_the_first_exercise_that_has_not_passed():
         == "1 of 2 passed. Next: check('b'), in 06_objective.ipynb"
     )
     assert (
-        exercise_progress.next_step([one("a", "wrong"), one("b", "passed")]) == "1 of 2 passed. Next: a, in 06_objective.ipynb"
+        exercise_progress.next_step([one("a", "wrong"), one("b", "passed")])
+        == "1 of 2 passed. Next: a, in 06_objective.ipynb"
     )
     assert exercise_progress.next_step([one("a", "passed")]) == "All 1 passed."

@@ -66,7 +66,7 @@ class JudgeAnswers(_Step):
         return cell, resources
 
     def _show_what_was_judged(self, cell: Any, exercise: Exercise) -> None:
-        text = self.converter.answers.get(exercise.file)
+        text = self.converter.answers.get(exercise.path)
         if text is not None and text.strip() not in cell.source:
             cell.source = f"%%exercise {exercise.name}\n{text.rstrip()[:_LONGEST]}"
             cell.outputs = []

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rlhf_course.building.bank import bank_file
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
 from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
 
 # A shorter statement could be anybody's.
 _SHORTEST = 30
@@ -27,18 +27,15 @@ def secrets(root: Path) -> dict[str, str]:
     Args:
         root: the repository.
     """
-    answers, hidden, package = root / "solutions" / PACKAGE, root / "tests/hidden", root / "utils/rlhf_course"
-    tests = sorted(hidden.glob("test_*.py"))
+    hidden, package = root / "tests/hidden", root / "utils/rlhf_course"
+    tests = sorted(hidden.glob("*/test_*.py"))
+    banks = [bank_file(root, exercise) for exercise in EXERCISES]
     # Variants and mistakes repeat what is given, where a class does without the base class.
     given = {one for place in (package / "rl").glob("*.py") for one in _statements(_text(place))}
-    found = {
-        one: str(place.relative_to(root))
-        for place in sorted(hidden.glob("*s/*.py"))
-        for one in _statements(_text(place)) - given
-    }
-    for place in [*(answers / one.file for one in EXERCISES), *tests]:
+    found = {one: str(place.relative_to(root)) for place in banks for one in _statements(_text(place)) - given}
+    for place in [*(root / "solutions" / one.path for one in EXERCISES), *tests]:
         found |= {statement: str(place.relative_to(root)) for statement in _statements(_text(place))}
-    visible = "\n".join(_text(place) for place in (package / "checks").glob("*.py"))
+    visible = "\n".join(_text(place) for place in (package / "checks").rglob("*.py"))
     for place in tests:
         found |= {
             name: str(place.relative_to(root))
@@ -50,7 +47,7 @@ def secrets(root: Path) -> dict[str, str]:
     stubs = {
         one
         for exercise in EXERCISES
-        for one in _statements(cut_solutions(_text(answers / exercise.file), exercise.file))
+        for one in _statements(cut_solutions(_text(root / "solutions" / exercise.path), exercise.file))
     }
     return {text: place for text, place in found.items() if len(text) >= _SHORTEST and text not in stubs}
 

@@ -44,7 +44,7 @@ def lines_of(text: str, exercise: str) -> list[tuple[str, bool]]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("rlhf_course.similarity"), PackageLoader("rlhf_course.grading")]),
+        loader=ChoiceLoader([PackageLoader("rlhf_course.similarity"), PackageLoader("rlhf_course.grading.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

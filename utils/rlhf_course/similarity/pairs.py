@@ -10,9 +10,9 @@ import numpy as np
 from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
+from rlhf_course.building.bank import bank_file
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.submissions.submission import Submission
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.similarity.normal import anonymous, normal_lines, tokens
 from rlhf_course.stubs import stub_of
@@ -85,7 +85,7 @@ def similar_pairs(submissions: Sequence[Submission], root: Path = REPOSITORY) ->
 
 def _matches(exercise: Exercise, submissions: Sequence[Submission], root: Path) -> Iterator[tuple[int, int, Match]]:
     """The near-copies of one exercise, each by the numbers of the two submissions."""
-    texts = [submission.files.get(exercise.file, "") for submission in submissions]
+    texts = [submission.files.get(exercise.path, "") for submission in submissions]
     lines = [normal_lines(text, exercise.name) for text in texts]
     common = known_lines(exercise, root) | _common(lines)
     own = [tokens([line for line in one if anonymous(line) not in common]) for one in lines]
@@ -99,7 +99,7 @@ def _matches(exercise: Exercise, submissions: Sequence[Submission], root: Path) 
 @cache
 def known_lines(exercise: Exercise, root: Path) -> frozenset[str]:
     """Statements that are nobody's own: those of the stub, the reference and its known variants."""
-    files = [root / "solutions" / PACKAGE / exercise.file, root / "tests/hidden/variants" / exercise.file]
+    files = [root / "solutions" / exercise.path, bank_file(root, exercise)]
     texts = [stub_of(exercise), *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
     return frozenset(anonymous(line) for text in texts for line in normal_lines(text, exercise.name))
 
