@@ -79,7 +79,8 @@ def test_the_list_of_exercises_is_printed_as_json():
     listed = json.loads(CliRunner().invoke(app, ["exercises", "--json"]).stdout)
     assert [one["name"] for one in listed] == NAMES
     assert all(
-        set(one) == {"name", "file", "notebook", "points", "difficulty", "importance", "minutes"} for one in listed
+        set(one) == {"name", "part", "file", "notebook", "points", "difficulty", "importance", "minutes"}
+        for one in listed
     )
     files = {one["name"]: one["file"] for one in listed}
     assert files["HookedTransformerWithValueHead"] == "value_head.py"

@@ -114,7 +114,9 @@ def test_special_tokens_of_other_models_are_kept_from_both_classifiers(monkeypat
     plain, marked = "This was dull", "<s>This was dull</s>[PAD][PAD]"
     assert named_reward("sentiment-embedded")([plain]) == named_reward("sentiment-embedded")([marked])
     seen = []
-    monkeypatch.setattr("rlhf_course.rl.rewards.exercise", lambda name: lambda texts, direction: seen.extend(texts))
+    monkeypatch.setattr(
+        "rlhf_course.rl.rewards.imported_answer", lambda name: lambda texts, direction: seen.extend(texts)
+    )
     named_reward("sentiment-imdb")([marked + "<|endoftext|>"])
     assert seen[0].split() == ["This", "was", "dull", "<|endoftext|>"]
 

@@ -143,7 +143,7 @@ def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeyp
         made.append(torch.optim.AdamW(groups, maximize=True, **choice))
         return made[-1]
 
-    monkeypatch.setattr(schedule, "exercise", lambda name: mine)
+    monkeypatch.setattr(schedule, "imported_answer", lambda name: mine)
     trainer = RLHFTrainer(small_args())
     asked = {key: value for key, value in choice.items() if value is not None}
     assert asked.items() <= made[0].param_groups[0].items()

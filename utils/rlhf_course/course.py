@@ -90,6 +90,15 @@ class Part:
         return number.isdigit() and int(number) in self.notebooks
 
 
+_USED_BY_THE_TRAINER = (
+    "HookedTransformerWithValueHead",
+    "normalize_reward",
+    "compute_advantages",
+    "calc_kl_penalty",
+    "calc_entropy_bonus",
+    "get_logprobs",
+    "get_optimizer",
+)
 # A new exercise is one line here and the files named after it: docs/adding_an_exercise.md.
 PARTS = (
     Part(
@@ -106,24 +115,7 @@ PARTS = (
             Exercise("calc_entropy_bonus", "06_objective", 6, 2, 3, (10, 10)),
             Exercise("get_logprobs", "06_objective", 8, 2, 3, (10, 15)),
             Exercise("get_optimizer", "07_optimizer", 8, 3, 3, (10, 15)),
-            Exercise(
-                "RLHFTrainer",
-                "08_training",
-                20,
-                5,
-                5,
-                (40, 60),
-                stem="trainer",
-                uses=(
-                    "HookedTransformerWithValueHead",
-                    "normalize_reward",
-                    "compute_advantages",
-                    "calc_kl_penalty",
-                    "calc_entropy_bonus",
-                    "get_logprobs",
-                    "get_optimizer",
-                ),
-            ),
+            Exercise("RLHFTrainer", "08_training", 20, 5, 5, (40, 60), stem="trainer", uses=_USED_BY_THE_TRAINER),
             Exercise("reward_fn_sentiment_imdb", "09_sentiment", 10, 4, 4, (30, 50)),
         ),
     ),

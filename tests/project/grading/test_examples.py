@@ -58,7 +58,7 @@ def mistaken(judge):
 
 def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mistaken):
     page = html.unescape(learner_page(mistaken, "namespaces"))
-    secret = [*(REPOSITORY / "tests/hidden").glob("*.py"), *(SOLUTIONS / "part1_rlhf").glob("*.py")]
+    secret = [*(REPOSITORY / "tests/hidden").rglob("test_*.py"), *(SOLUTIONS / "part1_rlhf").glob("*.py")]
     lines = {line.strip() for path in secret for line in path.read_text().splitlines() if len(line.strip()) > 20}
     assert len(lines) > 500 and not [line for line in lines if line in page]
     assert "Traceback" not in page and str(REPOSITORY) not in page

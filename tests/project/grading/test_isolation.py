@@ -117,7 +117,7 @@ def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_h
         hidden.mkdir(parents=True)
         Path(folder).chmod(0o755)
         monkeypatch.setattr(backends, "REPOSITORY", Path(folder))
-        monkeypatch.setattr(backends.kernel, "has_landlock", lambda: False)
+        monkeypatch.setattr(backends.linux_syscalls, "has_landlock", lambda: False)
         monkeypatch.setattr(backends, "_closed_to_others", lambda paths: "")
         with pytest.raises(PermissionError, match="every user can read .*hidden"):
             backends.UidSandbox(backends.Bounds()).prepare()

@@ -10,6 +10,7 @@ from fake_judge import FakeJudge, FakeLimits, kept_in
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch import cache
 from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY
 
 ADA = Submission(
     "ada", {"part1_rlhf/get_logprobs.py": "x = 1\n", "part1_rlhf/trainer.py": "y = 2\n"}, ("a note on ada",)
@@ -69,7 +70,7 @@ def test_a_change_of_the_suite_the_reference_or_the_judge_is_noticed(tmp_path, m
 
 
 def test_the_version_covers_the_hidden_suite_the_solutions_and_the_judge():
-    names = {str(path.relative_to(cache.REPOSITORY)) for path in cache._files()}
+    names = {str(path.relative_to(REPOSITORY)) for path in cache._files()}
     assert {
         "solutions/part1_rlhf/trainer.py",
         "utils/rlhf_course/rl/trainer.py",

@@ -124,7 +124,7 @@ def test_an_exception_is_told_by_its_type_and_the_learners_own_line(tmp_path):
 
 def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
     shutil.copytree(HIDDEN, tmp_path / "hidden", ignore=shutil.ignore_patterns("__pycache__"))
-    changed = tmp_path / "hidden/test_normalize_reward.py"
+    changed = tmp_path / "hidden/part1_rlhf/test_normalize_reward.py"
     changed.write_text(changed.read_text().replace("points(0.5)", "points(7)"))
     answer = reference_answers().answer("normalize_reward")
     assert sum(one.points for one in results_of(answer, hidden=tmp_path / "hidden")) == 17
@@ -133,7 +133,8 @@ def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
 
 def test_a_test_that_does_not_say_what_it_is_worth_is_refused(tmp_path):
     shutil.copy(HIDDEN / "conftest.py", tmp_path)
-    (tmp_path / "test_normalize_reward.py").write_text("def test_nothing(normalize_reward):\n    pass\n")
+    (tmp_path / "part1_rlhf").mkdir()
+    (tmp_path / "part1_rlhf/test_normalize_reward.py").write_text("def test_nothing(normalize_reward):\n    pass\n")
     with pytest.raises(CourseError, match="points"):
         results_of(reference_answers().answer("normalize_reward"), hidden=tmp_path)
     with pytest.raises(CourseError, match="test_get_logprobs.py"):
@@ -141,7 +142,8 @@ def test_a_test_that_does_not_say_what_it_is_worth_is_refused(tmp_path):
 
 
 def test_an_instructor_can_run_the_tests_by_hand():
-    chosen = [str(HIDDEN / "test_normalize_reward.py"), str(HIDDEN / "test_compute_advantages.py")]
+    tests = HIDDEN / "part1_rlhf"
+    chosen = [str(tests / "test_normalize_reward.py"), str(tests / "test_compute_advantages.py")]
     for folder, code in (("solutions", 0), ("notebooks", 1)):
         command = [
             sys.executable,

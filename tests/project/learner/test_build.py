@@ -43,10 +43,12 @@ def copy_of_the_tree(target: Path) -> Path:
 
 def only(root: Path, *names: str) -> None:
     """Cut the list of exercises down, so that a build takes seconds."""
-    path = root / "utils/rlhf_course/exercises.py"
+    path = root / "utils/rlhf_course/course.py"
     lines = path.read_text().splitlines(keepends=True)
     kept = [
-        line for line in lines if not line.startswith("    Exercise(") or any(f'"{name}"' in line for name in names)
+        line
+        for line in lines
+        if not line.startswith("            Exercise(") or any(f'"{name}"' in line for name in names)
     ]
     path.write_text("".join(kept))
 
@@ -297,7 +299,7 @@ def test_a_second_build_tries_nothing_again_and_a_check_tries_everything(small_t
 @pytest.mark.parametrize(
     "path",
     [
-        "tests/hidden/mistakes/normalize_reward.py",
+        "tests/hidden/part1_rlhf/normalize_reward.py",
         "utils/rlhf_course/checks/core.py",
         "solutions/part1_rlhf/trainer.py",
     ],
@@ -311,9 +313,10 @@ def test_what_data_is_made_from_changes_its_fingerprint(small_tree, path):
 
 @pytest.mark.slow
 def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
-    bank = small_tree / "tests/hidden/mistakes/normalize_reward.py"
+    bank = small_tree / "tests/hidden/part1_rlhf/normalize_reward.py"
     bank.write_text(
-        bank.read_text() + '\n\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n'
+        bank.read_text()
+        + '\n\n@visible_mistake\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n'
     )
     done = run_build(small_tree, "--check")
     assert done.returncode == 2
@@ -332,7 +335,7 @@ def double_reward(reward: Tensor) -> Tensor:
     return 2 * reward
     ### END SOLUTION
 ''',
-    "utils/rlhf_course/checks/double_reward.py": '''"""Self-check of `double_reward`."""
+    "utils/rlhf_course/checks/part1_rlhf/double_reward.py": '''"""Self-check of `double_reward`."""
 
 import torch
 
@@ -346,8 +349,22 @@ CHECK = Check("double_reward", CASES, observe_call)
 def test_each_reward_is_doubled(double_reward):
     CHECK.require(double_reward, "three")
 ''',
-    "tests/hidden/mistakes/double_reward.py": '"""Mistakes."""\n\n\ndef squares(reward):\n    """You squared it."""\n    return reward**2\n',
-    "tests/hidden/test_double_reward.py": '''"""Hidden tests of `double_reward`."""
+    "tests/hidden/part1_rlhf/double_reward.py": '''"""Wrong and right answers to `double_reward`."""
+
+from rlhf_course.building.bank import right_answer, visible_mistake
+
+
+@visible_mistake
+def squares(reward):
+    """You squared it."""
+    return reward**2
+
+
+@right_answer
+def adds(reward):
+    return reward + reward
+''',
+    "tests/hidden/part1_rlhf/test_double_reward.py": '''"""Hidden tests of `double_reward`."""
 
 import pytest
 import torch
@@ -357,7 +374,6 @@ import torch
 def test_each_reward_is_doubled(double_reward):
     assert torch.equal(double_reward(torch.tensor([5.0, -1.5])), torch.tensor([10.0, -3.0])), "Each reward should be doubled"
 ''',
-    "tests/hidden/variants/double_reward.py": '"""Variants."""\n\n\ndef adds(reward):\n    return reward + reward\n',
 }
 
 
@@ -368,9 +384,9 @@ ANSWERS = {"squared": "return reward * reward", "doubled": "return reward * 2"}
 def test_a_new_exercise_is_its_files_and_one_line_in_the_list(small_tree):
     for name, text in DUMMY.items():
         (small_tree / name).write_text(text)
-    listed = small_tree / "utils/rlhf_course/exercises.py"
-    line = '    Exercise("double_reward", "04_sampling_and_rewards", 3, 1, 1, (1, 2)),\n'
-    listed.write_text(re.sub(r"(EXERCISES = \(\n)", r"\1" + line, listed.read_text()))
+    listed = small_tree / "utils/rlhf_course/course.py"
+    line = '            Exercise("double_reward", "04_sampling_and_rewards", 3, 1, 1, (1, 2)),\n'
+    listed.write_text(re.sub(r"(exercises=\(\n)", r"\1" + line, listed.read_text()))
     assert run_build(small_tree, "--force").returncode == 0
     stub = small_tree / "notebooks"
     assert "NotImplementedError" in (stub / "part1_rlhf/double_reward.py").read_text()

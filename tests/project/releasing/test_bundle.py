@@ -43,7 +43,7 @@ def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
     assert {f"notebooks/{PACKAGE}/{one.file}" for one in EXERCISES} | {
-        f"utils/rlhf_course/checks/{one.file}" for one in EXERCISES
+        f"utils/rlhf_course/checks/{one.path}" for one in EXERCISES
     } <= below
     assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
     assert "utils/rlhf_course/models/embedded/model.safetensors" in below

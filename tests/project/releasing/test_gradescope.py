@@ -78,7 +78,7 @@ def test_scripts_may_be_run_and_the_archive_holds_what_the_judge_needs(tmp_path)
     assert modes["setup.sh"] & 0o111 and modes["run_autograder"] & 0o111
     assert {
         f"course/solutions/{PACKAGE}/trainer.py",
-        "course/tests/hidden/test_trainer.py",
+        "course/tests/hidden/part1_rlhf/test_trainer.py",
         "course/requirements.lock",
     } <= set(modes)
 
