@@ -82,9 +82,9 @@ def imports(path: Path, module: str, known: dict[str, Path]) -> Iterator[Import]
                 package = package[: len(package) - node.level + 1]
                 source = ".".join([*package, source] if source else package)
             names = [f"{source}.{alias.name}" if f"{source}.{alias.name}" in known else source for alias in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
-            if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-                names = [node.args[0].value]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            constants = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+            names = [value for value in constants if isinstance(value, str)]
         yield from (Import(node.lineno, name, at_top) for name in names if name.split(".")[0] == PACKAGE)
 
 
