@@ -13,12 +13,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rlhf_course import check
 from rlhf_course.building.bank import answers_in
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
@@ -38,15 +38,15 @@ def median_seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(SOLUTIONS / PACKAGE, Path(desk) / PACKAGE)
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
         os.environ["RLHF_COURSE_DESK"] = desk
         check("RLHFTrainer")
         results = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")
         for exercise in EXERCISES:
             mistake = list(answers_in(REPOSITORY / "tests/hidden/mistakes" / exercise.file).values())[-1]
-            right = median_seconds(lambda: check(exercise.name))
-            wrong = median_seconds(lambda: check(mistake, exercise.name))
+            right = median_seconds(partial(check, exercise.name))
+            wrong = median_seconds(partial(check, mistake, exercise.name))
             promised = PROMISED.get(exercise.name, 0.5)
             results[exercise.name] = {"right": round(right, 3), "wrong": round(wrong, 3), "promised": promised}
             print(f"{exercise.name:<32}{right:>10.3f}{wrong:>10.3f}{promised:>10.1f}")

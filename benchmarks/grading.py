@@ -1,8 +1,10 @@
 """How fast submissions are graded, beside nbgrader's own autograding of the same answers, in one run.
 
-`python benchmarks/grading.py` writes benchmarks/results/grading.json. The submissions are six whole sets of answers, right and
-wrong. Here each is handed in several times over and judged in sandboxes by the hidden suite. For nbgrader each becomes a notebook:
-a cell with the answer, and a locked cell that runs the same hidden tests on it in the kernel, which nbgrader executes.
+`python benchmarks/grading.py` writes benchmarks/results/grading.json. The submissions are six whole sets of answers,
+right and wrong. Here each is handed in several times over and judged in sandboxes by the hidden suite. For nbgrader
+each becomes
+a notebook: a cell with the answer, and a locked cell that runs the same hidden tests on it in the kernel, which
+nbgrader executes.
 """
 
 import argparse
@@ -27,10 +29,10 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.building.bank import answers_in
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import DEFAULT_PART, EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
-from rlhf_course.learner_package import PACKAGE, use_code
+from rlhf_course.learner_package import use_code
 from rlhf_course.paths import REPOSITORY
 
 RESULTS = Path(__file__).parent / "results" / "grading.json"
@@ -66,7 +68,7 @@ def answer_sets() -> list[dict[str, str]]:
 def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) -> dict:
     """Grade the sets with the judge, each several times over."""
     for number in range(copies * len(sets)):
-        home = folder / "class" / f"learner{number:03}" / PACKAGE
+        home = folder / "class" / f"learner{number:03}" / DEFAULT_PART.name
         home.mkdir(parents=True)
         for name, text in sets[number % len(sets)].items():
             (home / name).write_text(text)
@@ -93,14 +95,14 @@ def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) ->
         "seconds": round(seconds, 1),
         "core_seconds": round(core_seconds() - used, 1),
         "submissions_a_minute": round(60 * len(results) / seconds, 1),
-        "median_seconds_a_submission": round(statistics.median(one["seconds"] for one in results), 2),
+        "median_seconds_a_submission": round(statistics.median(result["seconds"] for result in results), 2),
         "peak_memory_gb": round(max(peak) / 1e9, 2),
     }
 
 
 @contextmanager
 def peak_memory(pid: int) -> Iterator[list[int]]:
-    """Watch the memory of a process and all that it starts: what each has to itself, and its share of what is shared."""
+    """Measure the memory of a process and its children: the private part of each, and its share of shared pages."""
     seen, over = [0], threading.Event()
 
     def watch() -> None:
@@ -221,7 +223,7 @@ def main() -> None:
         print(json.dumps(found["nbgrader_autograde"]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    rates = [found[one]["submissions_a_minute"] for one in ("ours", "nbgrader_autograde")]
+    rates = [found[tool]["submissions_a_minute"] for tool in ("ours", "nbgrader_autograde")]
     found["times_as_fast"] = round(rates[0] / rates[1], 1)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     print(f"{found['times_as_fast']} times as many a minute")
