@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all that a fresh machine needs; each sets it up first.
+# `make setup PYTHON=python3.12` takes another Python.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all learn smollm2 bench speed trl otter pictures clean
+.PHONY: setup demo lint test test-all learn smollm2 bench speed trl otter pictures clean
 
 setup: $(STAMP)
 
@@ -23,6 +24,16 @@ test: setup
 
 test-all: setup
 	$(BIN)/pytest
+
+# No finding of style or types, and files in .github/ as GitHub wants them; the schemas are part of check-jsonschema.
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p rlhf_course
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/exercise.yml
 
 learn: setup
 	cd notebooks && ../$(BIN)/jupyter lab
@@ -65,5 +76,5 @@ otter: setup
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf .venv .venv-trl .venv-otter artefacts .cache .pytest_cache .hypothesis utils/rlhf_course.egg-info
+	rm -rf .venv .venv-trl .venv-otter artefacts .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,12 +1,12 @@
-"""How long does `nbgrader autograde` take with the course's judge, how long with nbgrader's own execution, and what does a large class need?
+"""Measure `nbgrader autograde` with the course's judge and with nbgrader's own execution, and size a large class.
 
     python benchmarks/autograding.py                       # 50 submissions, 2 of them by nbgrader's own execution
     python benchmarks/autograding.py --stock 50            # nbgrader's own execution on all; takes an hour or more
 
-Every submission holds the reference answers with a comment of its own, so that no result can be shared. Both ways run in one go on one
-machine. nbgrader executes one submission after the other, so its time for more of them is in proportion. Core seconds are what the
-processes used, which other work on the machine changes little. Figures go to benchmarks/results/autograding.json, and the tables of
-docs/at_scale.md are made from them.
+Every submission holds the reference answers with a comment of its own, so that no result can be shared. Both ways run
+in one go on one machine. nbgrader executes one submission after the other, so its time for more of them is in
+proportion. Core seconds are what the processes used, which other work on the machine changes little. Figures go to
+benchmarks/results/autograding.json, and the tables of docs/at_scale.md are made from them.
 """
 
 import argparse
@@ -168,7 +168,8 @@ def tables(figures: dict[str, float]) -> dict[str, str]:
         minutes = CLASS * judging / machine / 60
         cost = PRICE * machine * minutes / 60
         sizing.append(
-            f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes | {CLASS * serial / 60:.0f} minutes | {CLASS * shown / 60:.0f} minutes | {cost:.2f} |"
+            f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes "
+            f"| {CLASS * serial / 60:.0f} minutes | {CLASS * shown / 60:.0f} minutes | {cost:.2f} |"
         )
     return {"measured_table": "\n".join(measured_rows), "sizing_table": "\n".join(sizing)}
 

@@ -82,7 +82,10 @@ def keep(name: str, data: dict[str, Any]) -> None:
 def shaped(
     folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, heads: int = 4, context: int = 128
 ) -> str:
-    """A random GPT-2 of a shape, with the embedded model's tokenizer; returns its folder. Only its speed means anything."""
+    """Save a GPT-2 with random weights and the embedded model's tokenizer, to measure speed with.
+
+    Returns: its folder.
+    """
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
 
@@ -108,7 +111,10 @@ GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context"
 def matmul_rate(
     size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = onednn_matmul
 ) -> float:
-    """Floating-point operations a second of CPU time in a large float32 matrix product, by the quicker library: the machine's roof."""
+    """Measure the machine's peak: operations a second of CPU time in a large float32 matrix product.
+
+    The quicker of the two libraries counts.
+    """
     one, other = torch.randn(size, size), torch.randn(size, size)
     seconds = []
     with products():

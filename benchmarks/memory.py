@@ -1,7 +1,8 @@
 """How much memory does a phase take over the loaded models? `python benchmarks/memory.py [repeats]` (Linux)
 
 The peak of a process that does one phase, less what it held when the models were loaded: the plain loop, the reference
-answers, the lean trainer; on the embedded model, and on one of its size with GPT-2's vocabulary. Each in a process of its own.
+answers, the lean trainer; on the embedded model, and on one of its size with GPT-2's vocabulary. Each in a process of
+its own.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""How fast submissions are graded, beside otter-grader's own runs of the same answers: `make otter`, which installs it into .venv-otter
+"""Measure how fast submissions are graded, beside otter-grader (`make otter` installs it into .venv-otter).
 
-The sets of answers are those of `grading.py`. For otter each becomes a notebook of answers, and an autograder archive holds a test for
-each exercise, which runs the same hidden tests on what the notebook defines; `otter run` grades one submission after the other, without
-its container. Figures go to benchmarks/results/otter_grading.json.
+The sets of answers are those of `grading.py`. For otter each becomes a notebook of answers, and an autograder archive
+holds a test for each exercise, which runs the same hidden tests on what the notebook defines; `otter run` grades one
+submission after the other, without its container. Figures go to benchmarks/results/otter_grading.json.
 """
 
 import json

@@ -1,7 +1,8 @@
 """How long is a phase? `python benchmarks/phase.py [embedded|gpt2-shape]`
 
-The plain loop, the reference answers as a learner would write them, and the lean trainer: same model, samples' number and
-lengths, optimizer steps. Beside the times, the floating-point operations of the learning phase and the machine's roof.
+The plain loop, the reference answers as a learner would write them, and the lean trainer: same model, samples' number
+and lengths, optimizer steps. Beside the times, the floating-point operations of the learning phase and the machine's
+roof.
 """
 
 import argparse

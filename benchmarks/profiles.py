@@ -1,7 +1,8 @@
 """What a phase of a named run costs in seconds and memory: `python benchmarks/profiles.py`.
 
 Writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from (`notebook/gate.py`). The
-embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory alone, with random weights and a
+embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory alone, with random weights and
+a
 small batch: that is enough to check the formula, and needs no network.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import REPEATS, RESULTS, keep, machine, spread
 
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import SOLUTIONS
 
 SNIPPETS = {
@@ -59,7 +59,7 @@ def main() -> None:
     where = machine()
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in wanted}
     with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(SOLUTIONS / PACKAGE, Path(desk) / PACKAGE)
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
         os.environ["RLHF_COURSE_DESK"] = desk  # whose answers are checked
         for _ in range(REPEATS):
             for name in wanted:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,17 @@ def machine_line() -> str:
     data = measured("phase_embedded")
     where, rates = data["machine"], (data["matmul_gflops"], data["usual_matmul_gflops"])
     return (
-        f"{where['cpu']}, {where['cores']} cores, {where['threads']} thread{'s' if where['threads'] > 1 else ''} in use, "
+        f"{where['cpu']}, {where['cores']} cores, "
+        f"{where['threads']} thread{'s' if where['threads'] > 1 else ''} in use, "
         f"torch {where['torch']}; load average before the first run {where['load_average_before']:.1f}. A large "
-        f"product: {rates[0]:.0f} GFLOP a second of a core by the quicker library, {rates[1]:.0f} as PyTorch makes it by itself"
+        f"product: {rates[0]:.0f} GFLOP a second of a core by the quicker library, "
+        f"{rates[1]:.0f} as PyTorch makes it by itself"
     )
+
+
+def _filled(table: str, match: re.Match[str]) -> str:
+    """A pair of markers with a table between them."""
+    return f"{match[1]}{table}\n{match[2]}"
 
 
 def filled_page() -> str:
@@ -142,7 +150,7 @@ def filled_page() -> str:
             made = maker()
         except FileNotFoundError as error:
             made = f"(not measured yet: {Path(error.filename).name} is missing)"
-        text, count = re.subn(pattern, lambda found: f"{found[1]}{made}\n{found[2]}", text, flags=re.DOTALL)
+        text, count = re.subn(pattern, partial(_filled, made), text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f"docs/performance.md marks no place for {maker.__name__}")
     return text

@@ -1,11 +1,12 @@
 """A phase by TRL, beside the lean trainer's: `make trl`, then `.venv/bin/python benchmarks/trl_phase.py`
 
-TRL 1.16 has no PPO any more; its `GRPOTrainer` is the nearest: it samples a batch, scores it, reads it with the reference for
-a KL penalty, and learns from it. Here with the same embedded model, 128 texts of 30 tokens and 8 optimizer steps. It has no
-value head to train and one group of all texts. It runs in a virtual environment of its own (.venv-trl), as a process that this script starts; the
-lean trainer runs in this one, and the two take turns.
+TRL 1.16 has no PPO any more; its `GRPOTrainer` is the nearest: it samples a batch, scores it, reads it with the
+reference for a KL penalty, and learns from it. Here with the same embedded model, 128 texts of 30 tokens and 8
+optimizer steps. It has no value head to train and one group of all texts. It runs in a virtual environment of its own
+(.venv-trl), as a process that this script starts; the lean trainer runs in this one, and the two take turns.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -40,7 +41,8 @@ def peer() -> None:
             taken.append((time.perf_counter(), time.process_time()))
 
     with tempfile.TemporaryDirectory() as out:
-        # 32 texts a device's batch, 4 of which are sampled together and learnt from twice: 8 optimizer steps for 128 texts.
+        # 32 texts a device's batch, 4 of which are sampled together and learnt from twice: 8 optimizer steps for 128
+        # texts.
         config = GRPOConfig(
             output_dir=out,
             per_device_train_batch_size=32,
@@ -72,7 +74,7 @@ def peer() -> None:
             callbacks=[Clock()],
         )
         trainer.train()
-    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(taken, taken[1:], strict=False)]
+    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(taken)]
     print(json.dumps(spans[1:]))
 
 

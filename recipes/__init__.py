@@ -1,1 +1,1 @@
-"""How the shipped models were made: corpus, synthetic text, tokenizer, training, sentiment, model card. See README.md here."""
+"""The recipe of the shipped models: corpus, synthetic text, tokenizer, training, sentiment and model card."""

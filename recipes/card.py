@@ -14,9 +14,9 @@ import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from recipes.train import SECOND_PEAK
+from rlhf_course.rl.models import EMBEDDED
 
 HERE = Path(__file__).parent
-EMBEDDED = HERE.parent / "embedded"
 PROMPTS = ("This is", "There is", "This movie was really")
 SAMPLES, NEW_TOKENS, TOP_K, SEED = 4, 50, 10, 1
 
@@ -57,10 +57,14 @@ def cycles(facts: dict, losses: list[dict[str, str]], sources: list[dict]) -> st
         return ""
     earlier = [row for row in losses if float(row["minutes"]) <= facts["minutes"] - facts["own_minutes"] + 0.01][-1]
     return (
-        f"Training went through two cycles of the learning rate. The second, of {facts['own_minutes']:.0f} minutes, began after "
-        f"{int(earlier['tokens']) / 1e6:.1f} million tokens with the first one's weights, at {SECOND_PEAK} of the rates, and with "
-        "texts that had been written meanwhile; the data above are what it read. On its held-out documents, weighted by the sources' "
-        f"shares, the first cycle's model has {weighted(facts['earlier_bits'], sources):.3f} bits a character, and this one "
+        f"Training went through two cycles of the learning rate. The second, of {facts['own_minutes']:.0f} minutes, "
+        "began after "
+        f"{int(earlier['tokens']) / 1e6:.1f} million tokens with the first one's weights, "
+        f"at {SECOND_PEAK} of the rates, and with "
+        "texts that had been written meanwhile; the data above are what it read. "
+        "On its held-out documents, weighted by the sources' "
+        f"shares, the first cycle's model has {weighted(facts['earlier_bits'], sources):.3f} bits a character, "
+        "and this one "
         f"{weighted(facts['bits'], sources):.3f}.\n\n"
     )
 

@@ -1,7 +1,10 @@
-"""What holds the sentiment classifier back: its texts, its teacher, its list or its kind? Measured on reviews by people; nothing of it is shipped.
+"""Measure what limits the sentiment classifier: its texts, its teacher, its list of words or its kind of model.
 
-The teacher, alone and beside the classifier; classifiers of the shipped kind that read people's reviews, with the teacher's verdicts or with true labels; and
-ones with nothing but true labels of many people's openings, for the listed words and for all. WORK/ceiling.json, which `sentiment` puts on the card.
+The measurements use reviews by people; nothing of this module's models is shipped.
+
+The teacher, alone and beside the classifier; classifiers of the shipped kind that read people's reviews, with the
+teacher's verdicts or with true labels; and ones with nothing but true labels of many people's openings, for the listed
+words and for all. WORK/ceiling.json, which `sentiment` puts on the card.
 """
 
 from __future__ import annotations
@@ -91,7 +94,8 @@ def labelled_only(
 ) -> SentimentModel:
     """Logistic regression on true labels alone, without prior or teacher.
 
-    Only the features in `allowed`, of 0 and 1, count; with a smaller `size`, a power of 2, features share that many weights.
+    Only the features in `allowed`, of 0 and 1, count; with a smaller `size`, a power of 2, features share that many
+    weights.
     """
     data, labels = (
         Rows([[bucket(f) for f in features(text)] or [0] for text, _ in reviews], settings.steadiness),
@@ -119,7 +123,7 @@ Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # of some reviews: the class
 
 
 def with_teacher(tune: Scores, test: Scores) -> float:
-    """Accuracy on `test` of the classifier and its teacher together; the teacher's weight is the one that suits `tune`."""
+    """Accuracy on `test` of the classifier and its teacher together, with the teacher's weight chosen on `tune`."""
 
     def together(scores: Scores, weight: float) -> float:
         own, taught, labels = scores

@@ -1,4 +1,4 @@
-"""Plain-prose filters that every source goes through: ASCII-like characters, whole sentences, no code, no repetition."""
+"""Filters for plain prose, used on every source: ASCII-like characters, whole sentences, no code, no repetition."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ Document = tuple[str, list[str]]  # name, paragraphs
 
 @dataclass(frozen=True)
 class Source:
-    """A source of text: who packages it, under which licence, which share of the training windows it gets, and how to read it."""
+    """A source of text: its package, its licence, its share of the training windows, and how to read it."""
 
     name: str
     manager: str
@@ -199,7 +199,7 @@ def packaged_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
         for doc, paragraphs in source.read(work):
             text = clean_all(paragraphs, seen)
             if len(text) > 200:
-                yield dict(source=source.name, doc=doc, held_out=held_out(doc), label=None, text=text)
+                yield {"source": source.name, "doc": doc, "held_out": held_out(doc), "label": None, "text": text}
 
 
 def written_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
@@ -209,14 +209,14 @@ def written_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
         record = json.loads(line)
         text = written(record["text"], record["ended"], seen)
         if text:
-            yield dict(
-                source=f"written-{record['kind']}",
-                doc=f"{number}",
-                held_out=held_out(record["ask"]),
-                label=record["label"],
-                opening=record["opening"],
-                text=text,
-            )
+            yield {
+                "source": f"written-{record['kind']}",
+                "doc": f"{number}",
+                "held_out": held_out(record["ask"]),
+                "label": record["label"],
+                "opening": record["opening"],
+                "text": text,
+            }
 
 
 def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
@@ -228,16 +228,16 @@ def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
         train = sum(len(d["text"]) for d in documents if d["source"] == name and not d["held_out"])
         kept = sum(len(d["text"]) for d in documents if d["source"] == name and d["held_out"])
         rows.append(
-            dict(
-                source=name,
-                manager=manager,
-                package=package,
-                version=versions[package],
-                licence=licence,
-                train_mb=train / 1e6,
-                held_out_mb=kept / 1e6,
-                share=share,
-            )
+            {
+                "source": name,
+                "manager": manager,
+                "package": package,
+                "version": versions[package],
+                "licence": licence,
+                "train_mb": train / 1e6,
+                "held_out_mb": kept / 1e6,
+                "share": share,
+            }
         )
     return rows
 

@@ -68,7 +68,7 @@ def build_stream(source: SourceTexts, tokenizer: PreTrainedTokenizerBase, end_id
         tokens.append(end_id)
         parts = sentences(text)
         spaced = [part if i == 0 else " " + part for i, part in enumerate(parts)]
-        for part, ids in zip(parts, tokenizer(spaced)["input_ids"]):
+        for part, ids in zip(parts, tokenizer(spaced)["input_ids"], strict=False):
             word = re.match(r"\S+", part).group()
             plain = re.match(r"[A-Za-z]+", word)
             if plain:

@@ -1,7 +1,7 @@
 """Muon in fp32: momentum, then the nearest orthogonal matrix by Newton-Schulz iterations.
 
-Source: Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own runs in bf16, which CPUs
-without bf16 units do slowly. Matrices of one shape are handled in one batched product.
+Source: Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own runs in bf16, which
+CPUs without bf16 units do slowly. Matrices of one shape are handled in one batched product.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params: list[Tensor], lr: float = 0.02, momentum: float = 0.95, split: int = 3) -> None:
-        super().__init__(params, dict(lr=lr, momentum=momentum))
+        super().__init__(params, {"lr": lr, "momentum": momentum})
         self.split = split
 
     @torch.no_grad()
@@ -51,9 +51,11 @@ class Muon(torch.optim.Optimizer):
                 buffer.mul_(group["momentum"]).add_(p.grad)
                 update = p.grad + group["momentum"] * buffer  # Nesterov
                 parts = self.split if max(p.shape) == self.split * min(p.shape) else 1
-                for weight, direction in zip(p.chunk(parts, dim=1), update.chunk(parts, dim=1)):
+                for weight, direction in zip(p.chunk(parts, dim=1), update.chunk(parts, dim=1), strict=False):
                     by_shape[weight.shape].append((weight, direction))
             for shape, pairs in by_shape.items():
                 scale = max(1.0, shape[1] / shape[0]) ** 0.5  # GPT-2 keeps weights as [inputs, outputs]
-                for (weight, _), direction in zip(pairs, orthogonalise(torch.stack([d for _, d in pairs]))):
+                for (weight, _), direction in zip(
+                    pairs, orthogonalise(torch.stack([d for _, d in pairs])), strict=False
+                ):
                     weight.add_(direction, alpha=-group["lr"] * scale)

@@ -2,8 +2,8 @@
 
 A sentence start ("The acting was") follows a remark of praise or of complaint; the model's next-word probabilities,
 summed over many such pairs, say how much each word belongs to one side. So do the beginnings of written sentences.
-WORK/probes.json: word -> [praise, complaint]. The words' embeddings go to WORK/embeddings.npz: they carry what is learned
-about one word over to words like it.
+WORK/probes.json: word -> [praise, complaint]. The words' embeddings go to WORK/embeddings.npz: they carry what is
+learned about one word over to words like it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def main() -> None:
     wanted = contexts(writer, sentence_beginnings(args.work, writer, args.beginnings))
     totals = next_words(writer, wanted)
     counts: dict[str, list[float]] = {}
-    for text, praise, complaint in zip(writer.tokenizer.batch_decode(writer.output_ids[:, None]), *totals.tolist()):
+    for text, praise, complaint in zip(
+        writer.tokenizer.batch_decode(writer.output_ids[:, None]), *totals.tolist(), strict=False
+    ):
         if re.fullmatch(r" [A-Za-z]{2,}", text):  # a whole word, or the beginning of a longer one
             old = counts.get(text.strip().lower(), [0.0, 0.0])
             counts[text.strip().lower()] = [old[0] + praise, old[1] + complaint]

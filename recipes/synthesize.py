@@ -1,8 +1,8 @@
 """Let SmolLM2-135M write film reviews and everyday prose: WORK/synthetic-*.jsonl, one text a line.
 
 Stop it whenever there is enough, start it again to go on: every batch has a seed of its own, and finished batches are
-counted from the file. Workers of one thread each (`--worker 0 --workers 2`, `--worker 1 --workers 2`) do not wait for one
-another, which on a shared machine is faster than one worker with two threads.
+counted from the file. Workers of one thread each (`--worker 0 --workers 2`, `--worker 1 --workers 2`) do not wait for
+one another, which on a shared machine is faster than one worker with two threads.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def write_batch(seed: int, writer: Writer, args: argparse.Namespace) -> list[dic
     sampling = Sampling(temperature=args.temperature)
     texts = writer.write(prompts, openings, args.max_new, sampling, generator)
     return [
-        dict(
-            batch=seed,
-            kind=r.kind,
-            label=r.label,
-            ask=r.ask,
-            opening=o,
-            text=writer.tokenizer.decode(ids),
-            ended=len(ids) < args.max_new,
-            tokens=len(ids),
-        )
-        for (r, o), ids in zip(rows, texts)
+        {
+            "batch": seed,
+            "kind": r.kind,
+            "label": r.label,
+            "ask": r.ask,
+            "opening": o,
+            "text": writer.tokenizer.decode(ids),
+            "ended": len(ids) < args.max_new,
+            "tokens": len(ids),
+        }
+        for (r, o), ids in zip(rows, texts, strict=False)
     ]
 
 

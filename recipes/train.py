@@ -1,8 +1,9 @@
 """Train the embedded model for a given time: WORK/<run>/ holds the model, its losses and a checkpoint to resume from.
 
-GPT-2's architecture, 2.4M parameters. AdamW for embeddings, norms and biases, Muon for the matrices; products in bfloat16,
-weights in fp32. The learning rate follows the clock: a short warm-up, then constant, then down to zero over the last part of
-the time. `--start FOLDER` begins with a trained model's weights (its tokenizer too) instead of fresh ones: a second cycle.
+GPT-2's architecture, 2.4M parameters. AdamW for embeddings, norms and biases, Muon for the matrices; products in
+bfloat16, weights in fp32. The learning rate follows the clock: a short warm-up, then constant, then down to zero over
+the last part of the time. `--start FOLDER` begins with a trained model's weights (its tokenizer too) instead of fresh
+ones: a second cycle.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import time
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedT
 
 from recipes.data import SourceTexts, Windows, build_stream, read_corpus
 from recipes.muon import Muon
+from rlhf_course.files import atomic_write
 
 TOKENS_A_STEP = 4096
 SHORT, LONG = 128, 256  # every fourth step reads long windows, so that all positions are trained
@@ -121,8 +122,8 @@ class Run:
     def train_step(self) -> float:
         """Read one batch and update; returns its loss in nats a token."""
         factor = self.peak * lr_factor(self.seconds / self.seconds_allowed)
-        for optimizer, lrs in zip(self.optimizers, self.base_lrs):
-            for group, lr in zip(optimizer.param_groups, lrs):
+        for optimizer, lrs in zip(self.optimizers, self.base_lrs, strict=False):
+            for group, lr in zip(optimizer.param_groups, lrs, strict=False):
                 group["lr"] = lr * factor
         length = LONG if self.step % 4 == 3 else SHORT
         window = torch.from_numpy(self.windows.batch(self.step, TOKENS_A_STEP // length, length)).long()
@@ -146,13 +147,13 @@ class Run:
         bits = self.measure(HELD_OUT_CHARS // 8)
         mean = float(np.average([bits[k] for k in bits], weights=[weights[k] for k in bits]))
         minutes = self.earlier_minutes + self.seconds / 60
-        row = dict(
-            step=self.step,
-            minutes=round(minutes, 2),
-            tokens=self.step * TOKENS_A_STEP,
-            train_loss=round(float(np.mean(recent)), 4),
-            held_out_bits_per_character=round(mean, 4),
-        )
+        row = {
+            "step": self.step,
+            "minutes": round(minutes, 2),
+            "tokens": self.step * TOKENS_A_STEP,
+            "train_loss": round(float(np.mean(recent)), 4),
+            "held_out_bits_per_character": round(mean, 4),
+        }
         self.losses.append(row)
         with (self.folder / "losses.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(row))
@@ -162,39 +163,39 @@ class Run:
 
     def save(self) -> None:
         """A checkpoint that `resume` reads, written whole or not at all."""
-        state = dict(
-            model=self.model.state_dict(),
-            optimizers=[o.state_dict() for o in self.optimizers],
-            step=self.step,
-            seconds=self.seconds,
-            losses=self.losses,
-            earlier_minutes=self.earlier_minutes,
-            earlier_bits=self.earlier_bits,
-        )
-        torch.save(state, self.folder / "checkpoint.tmp")
-        os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "earlier_minutes": self.earlier_minutes,
+            "earlier_bits": self.earlier_bits,
+        }
+        with atomic_write(self.folder / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
 
     def resume(self) -> None:
         """Go on from the checkpoint."""
         state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
             optimizer.load_state_dict(saved)
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         self.earlier_minutes, self.earlier_bits = state["earlier_minutes"], state["earlier_bits"]
 
     def finish(self) -> None:
         """Measure on more text, and save the model in fp16 with the facts of the run."""
-        facts = dict(
-            steps=self.step,
-            minutes=self.earlier_minutes + self.seconds / 60,
-            tokens=self.step * TOKENS_A_STEP,
-            parameters=sum(p.numel() for p in self.model.parameters()),
-            bits=self.measure(HELD_OUT_CHARS),
-            threads=self.threads,
-            own_minutes=self.seconds / 60,
-            earlier_bits=self.earlier_bits,
-        )
+        facts = {
+            "steps": self.step,
+            "minutes": self.earlier_minutes + self.seconds / 60,
+            "tokens": self.step * TOKENS_A_STEP,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "bits": self.measure(HELD_OUT_CHARS),
+            "threads": self.threads,
+            "own_minutes": self.seconds / 60,
+            "earlier_bits": self.earlier_bits,
+        }
         (self.folder / "facts.json").write_text(json.dumps(facts, indent=1))
         half = new_model(self.tokenizer)
         half.load_state_dict(self.model.state_dict())

@@ -1,7 +1,7 @@
 """What does SmolLM2 make of a text? Its state before the word that would follow "... This movie was really".
 
-Read are the first words of each written review and fragments of it. The states go to WORK/verdicts.npz; `sentiment` learns how
-they tell praise from complaint, and teaches the small classifier with it.
+Read are the first words of each written review and fragments of it. The states go to WORK/verdicts.npz; `sentiment`
+learns how they tell praise from complaint, and teaches the small classifier with it.
 """
 
 from __future__ import annotations

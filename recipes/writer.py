@@ -1,8 +1,8 @@
 """SmolLM2-135M as a fast batch writer on a CPU: int8 and bfloat16 products, a static KV cache, shared prompts.
 
-The library's `generate` is made for every model and every option. This loop is made for one thing: many short texts at a
-time. All prompts of a batch have the same number of tokens, so there is no padding and no mask; each prompt is read once
-and its cache is copied to the rows that continue it; rows that have ended are taken out of the batch.
+The library's `generate` is made for every model and every option. This loop is made for one thing: many short texts at
+a time. All prompts of a batch have the same number of tokens, so there is no padding and no mask; each prompt is read
+once and its cache is copied to the rows that continue it; rows that have ended are taken out of the batch.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Writer(nn.Module):
         cos, sin = self.cos[start:end], self.sin[start:end]
         sizes = [self.heads * self.head_dim, self.groups * self.head_dim, self.groups * self.head_dim]
         x = self.embed[ids]
-        for block, (keys, values) in zip(self.blocks, cache):
+        for block, (keys, values) in zip(self.blocks, cache, strict=False):
             q, k, v = (
                 part.view(rows, new, -1, self.head_dim).transpose(1, 2)
                 for part in block.qkv(block.norm_attention(x)).split(sizes, dim=-1)

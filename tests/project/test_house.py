@@ -2,11 +2,16 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from rlhf_course.errors import CourseError
+from rlhf_course.files import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,7 +33,8 @@ def locked() -> dict[str, str]:
 def direct() -> set[str]:
     """The packages that the project asks for by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "smollm2" for line in lines]
+    wanted = [*project["dependencies"], *extras]
     return {re.split(r"[<>=\[ ]", line)[0].lower() for line in wanted}
 
 
@@ -38,6 +44,45 @@ def test_the_lock_pins_every_package_that_the_project_asks_for():
     assert pins["torch"] == "2.13.0"
     assert pins["transformer-lens"].startswith("4.")
     assert {"einops", "eindex-callum", "jaxtyping", "jupyterlab", "nbgrader", "ipywidgets", "pytest"} <= set(pins)
+
+
+def test_every_dependency_is_listed_once_and_has_a_lower_bound_that_the_lock_meets():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    requirements = [Requirement(line) for line in lines]
+    names = [requirement.name for requirement in requirements]
+    assert len(names) == len(set(names))
+    assert not [str(requirement) for requirement in requirements if not re.search(r">=|==", str(requirement.specifier))]
+    pins = locked()
+    unmet = [str(item) for item in requirements if item.name in pins and not item.specifier.contains(pins[item.name])]
+    assert not unmet
+
+
+@pytest.mark.parametrize("extra", ["grading-at-scale", "nbgrader", "wandb", "build"])
+def test_a_message_about_a_missing_extra_names_one_that_exists(extra):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extra in project["optional-dependencies"]
+    naming = [
+        path for path in (ROOT / "utils").rglob("*.py") if re.search(rf'missing_extra\(.*"{extra}"', path.read_text())
+    ]
+    assert naming
+
+
+def test_grading_on_a_cluster_without_dask_says_what_to_install(monkeypatch):
+    from rlhf_course.grading.batch.cluster import Cluster
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(CourseError, match=re.escape("pip install 'rlhf-course[grading-at-scale]'")):
+        Cluster(lambda: None, "tcp://127.0.0.1:1")
+
+
+def test_recording_in_wandb_without_it_says_what_to_install(monkeypatch):
+    from rlhf_course import RLHFArgs
+    from rlhf_course.rl.wandb_log import check_wandb
+
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(CourseError, match=re.escape("pip install 'rlhf-course[wandb]'")):
+        check_wandb(RLHFArgs(use_wandb=True))
 
 
 def test_what_is_installed_is_what_is_locked():
@@ -62,10 +107,41 @@ def test_the_extra_is_pinned_alike_in_the_makefile_and_the_project():
         assert f'"{pin}"' in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "test-all", "learn", "clean"])
+@pytest.mark.parametrize("target", ["setup", "demo", "lint", "test", "test-all", "learn", "clean"])
 def test_make_knows_its_targets(target):
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        ("vendor.github-workflows", ".github/workflows/ci.yml"),
+        ("vendor.dependabot", ".github/dependabot.yml"),
+        ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"),
+        ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/exercise.yml"),
+        ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_the_files_for_github_follow_its_schemas(schema, file):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_runs_the_readmes_commands_on_linux_with_both_pythons_and_on_macos():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    for name in ("linux", "macos"):
+        commands = [step.get("run", "") for step in jobs[name]["steps"]]
+        assert {"make demo PYTHON=python", "make test PYTHON=python"} <= set(commands)
+    assert jobs["linux"]["strategy"]["matrix"]["python-version"] == ["3.11", "3.12"]
+    assert jobs["macos"]["runs-on"] == "macos-latest"
+    assert "make lint PYTHON=python" in [step.get("run") for step in jobs["lint"]["steps"]]
+
+
+def test_ci_runs_setup_extras_lint_and_all_tests_in_this_order():
+    lines = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
+    assert lines == [f"make {target}" for target in ("setup", "smollm2", "lint", "test", "test-all")]
 
 
 def test_the_two_commands_stand_on_the_readmes_first_screen():
@@ -92,20 +168,12 @@ def test_no_tracked_file_is_too_large_for_a_clone():
 
 
 def test_the_readmes_tables_are_what_was_measured():
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("curves", ROOT / "benchmarks" / "curves.py")
-    curves = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(curves)
+    curves = load_module(ROOT / "benchmarks" / "curves.py", "curves")
     assert curves.filled_readme() == README, "run `make bench`"
 
 
 def test_the_tables_of_the_page_on_speed_are_what_was_measured():
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
+    tables = load_module(ROOT / "benchmarks" / "tables.py", "tables")
     assert tables.filled_page() == tables.PAGE.read_text(), "run `make speed`"
 
 

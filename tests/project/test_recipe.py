@@ -35,10 +35,11 @@ def work(tmp_path_factory):
         for i in range(60)
     ]
     documents = [
-        dict(source="written-prose", doc=str(i), held_out=i < 9, label=None, text=t) for i, t in enumerate(texts)
+        {"source": "written-prose", "doc": str(i), "held_out": i < 9, "label": None, "text": t}
+        for i, t in enumerate(texts)
     ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    (folder / "corpus.json").write_text(json.dumps([dict(source="written-prose", share=1.0)]))
+    (folder / "corpus.json").write_text(json.dumps([{"source": "written-prose", "share": 1.0}]))
     return folder
 
 

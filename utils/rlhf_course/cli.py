@@ -1,6 +1,7 @@
 """The command line: `rlhf-course COMMAND`."""
 
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.errors import CourseError
+from rlhf_course.errors import CourseError, missing_extra
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
 
@@ -76,6 +77,8 @@ def build(
     root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
 ) -> None:
     """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes; --check makes all of it anew."""
+    if importlib.util.find_spec("jupytext") is None:
+        raise missing_extra("build", "build")
     from rlhf_course.building.build import built_files, differing, write
 
     if outputs is not None:

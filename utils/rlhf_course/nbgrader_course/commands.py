@@ -1,9 +1,12 @@
 """The commands of an instructor who uses nbgrader."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rlhf_course.errors import missing_extra
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +22,8 @@ def new_course(
     ] = None,
 ) -> None:
     """Make an nbgrader course, whose autograding is done by this course's judge."""
+    if importlib.util.find_spec("nbgrader") is None:
+        raise missing_extra("new-course", "nbgrader")
     from rlhf_course.nbgrader_course import new_course as making
 
     files = making.new_course(folder, course_id, exchange)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.errors import CourseError
+from rlhf_course.errors import CourseError, missing_extra
 from rlhf_course.rl.args import RLHFArgs
 
 _SAMPLES_KEPT = 16
@@ -16,11 +16,14 @@ def check_wandb(args: RLHFArgs) -> None:
     """Refuse a run that could not be recorded, before anything of it exists.
 
     Raises:
-        CourseError: there is no key for Weights & Biases.
+        CourseError: wandb is not installed, or has no key.
     """
     if not args.use_wandb:
         return
-    import wandb
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        raise missing_extra("use_wandb", "wandb") from error
 
     try:
         ready = wandb.setup().settings.mode != "online" or wandb.login(prompt=False)

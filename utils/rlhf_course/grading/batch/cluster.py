@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
-from rlhf_course.errors import CourseError
+from rlhf_course.errors import CourseError, missing_extra
 from rlhf_course.grading.batch.cache import grading_version
 from rlhf_course.grading.batch.pool import AnyJudge, JudgeFactory, Task, lost
 from rlhf_course.grading.results import SubmissionResult
@@ -26,9 +26,12 @@ class Cluster:
             address: of the scheduler, e.g. tcp://10.0.0.1:8786.
 
         Raises:
-            CourseError: no scheduler answers, or it has no workers.
+            CourseError: no scheduler answers, it has no workers, or Dask is not installed.
         """
-        from distributed import Client
+        try:
+            from distributed import Client
+        except ModuleNotFoundError as error:
+            raise missing_extra("--scheduler", "grading-at-scale") from error
 
         logging.getLogger("distributed").setLevel(logging.ERROR)
         self._make_judge = make_judge
