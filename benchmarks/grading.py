@@ -35,7 +35,7 @@ from rlhf_course.paths import REPOSITORY
 
 RESULTS = Path(__file__).parent / "results" / "grading.json"
 ASSIGNMENT = "part1"
-TEST = """from rlhf_course.grading.judge.answers import LocalAnswers
+TEST = """from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.grading.judge.suite import run_suite
 
 results = run_suite(LocalAnswers({{"{name}": {name}}}), ["{name}"])["{name}"]

@@ -138,7 +138,7 @@ _TRAIN_FLAGS = {
     "profile": (str, "settings for a machine: auto (default), laptop, gpu, gpu-fast or gpu-large"),
     "reward": (str, "periods, sentiment-embedded, sentiment-imdb or package.module:function"),
     "direction": (str, "which sentiment is rewarded: pos (default) or neg"),
-    "code": (Path, "folder that holds the part1_rlhf to train with; by default the solutions"),
+    "code": (Path, "folder that holds the part's package to train with; by default the solutions"),
     "lean": (bool, "train with the solutions' trainer that wastes neither time nor memory"),
 }
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rlhf_course.checks.tiny import classifier_folder
-from rlhf_course.grading.judge.answers import AnswerError
 from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.sandbox.answers import AnswerError
 
 TEXTS = ["this film was good", "a dull story and", "never bad the end"]
 

@@ -7,10 +7,10 @@ import pytest
 
 from rlhf_course.building.bank import Bank, bank_file, read_bank
 from rlhf_course.course import BY_NAME
-from rlhf_course.grading.judge.answers import LocalAnswers
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.results import TestResult
+from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.paths import REPOSITORY
 
 # The trainer's wrong answers take long: every run tries some of them, the whole run all.

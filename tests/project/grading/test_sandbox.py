@@ -5,8 +5,8 @@ import torch
 from doubles import normal
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.grading.judge.answers import AnswerError
 from rlhf_course.grading.judge.judge import Judge
+from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import SOLUTIONS
 

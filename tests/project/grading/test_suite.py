@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.judge.answers import AnswerError, LocalAnswers
 from rlhf_course.grading.judge.expect import expect
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
 from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, run_suite
+from rlhf_course.grading.sandbox.answers import AnswerError, LocalAnswers
 
 ROOT = HIDDEN.parents[1]
 

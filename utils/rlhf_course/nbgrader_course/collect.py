@@ -31,7 +31,7 @@ class SafeExtractor(ExtractorPlugin):
 
 
 class CourseCollector(FileNameCollectorPlugin):
-    """Takes notebooks and the files of `part1_rlhf/` for a submission; of two that are called alike, the first.
+    """Takes notebooks and the files of the part's folder for a submission; of two that are called alike, the first.
 
     The name of the zip or folder is the learner's, unless `named_regexp` finds a `student_id` in it.
     """

@@ -60,7 +60,7 @@ def check(answer: Any, exercise: str | None = None) -> Result:
     """Try an answer on the visible cases, and print what came of it.
 
     Args:
-        answer: the function or class, or the exercise's name, which stands for what the file in `part1_rlhf/` defines.
+        answer: the function or class, or the exercise's name, which stands for what the learner's file defines.
         exercise: the exercise that is answered, where the answer has another name.
 
     Raises:

@@ -258,7 +258,7 @@ def load(name_or_object: Any) -> None:
 
 
 def reset(name_or_object: Any) -> None:
-    """Give an exercise's stub back; the text that was there is kept in `part1_rlhf/.history/`."""
+    """Give an exercise's stub back; the text that was there is kept in `.history/` beside the file."""
     try:
         exercise = workspace.exercise_of(name_or_object)
         stub = stub_of(exercise)

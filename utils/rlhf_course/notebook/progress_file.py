@@ -1,4 +1,4 @@
-"""What is remembered beside the learner's files: `part1_rlhf/.progress.json`, shared by all notebooks."""
+"""The record beside the learner's files, `.progress.json` in the part's folder, shared by all notebooks."""
 
 import json
 import os

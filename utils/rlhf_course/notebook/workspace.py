@@ -1,4 +1,4 @@
-"""The learner's desk: the folder that holds `part1_rlhf/`, its files, and the modules that are loaded from them."""
+"""The workspace: the folder that holds the learner's package, its files, and the modules that are loaded from them."""
 
 import difflib
 import hashlib
@@ -24,7 +24,7 @@ HISTORY = ".history"
 
 
 def find_workspace() -> Path:
-    """The folder that holds the learner's `part1_rlhf/`: `RLHF_COURSE_DESK`, else the current folder or one above it.
+    """The folder that holds the learner's package: `RLHF_COURSE_DESK`, else the current folder or one above it.
 
     Raises:
         CourseError: there is none.
@@ -129,7 +129,7 @@ def load_answer(exercise: Exercise) -> Any:
 
 
 def load_module(exercise: Exercise, path: Path, text: str) -> ModuleType:
-    """The module that a text makes, as `part1_rlhf.<module>`; the one that is loaded where it is of the same text."""
+    """The module that a text makes, as a module of the part's package; the one that is loaded where it is of the same text."""
     package = _package()
     name = f"{PACKAGE}.{exercise.module}"
     loaded = sys.modules.get(name)
@@ -189,7 +189,7 @@ def substitute(names: Iterable[str]) -> None:
 
 
 def _package() -> ModuleType:
-    """`part1_rlhf` of the learner's desk, imported."""
+    """Import the part's package of the workspace."""
     desk = find_workspace()
     package = sys.modules.get(PACKAGE)
     if package is None or Path(package.__file__).resolve().parent != desk / PACKAGE:

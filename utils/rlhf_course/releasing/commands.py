@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 
 
@@ -43,7 +44,7 @@ def marks(
     roster: Annotated[
         Path | None, typer.Option(help="grades exported from Canvas, or Moodle's grading worksheet, to be filled in")
     ] = None,
-    title: Annotated[str, typer.Option(help="the assignment's name in Canvas")] = "part1_rlhf",
+    title: Annotated[str, typer.Option(help="the assignment's name in Canvas")] = DEFAULT_PART.name,
 ) -> None:
     """Write marks in the form that Canvas or Moodle imports."""
     from rlhf_course.grading.results import GradeReport

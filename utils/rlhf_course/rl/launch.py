@@ -28,7 +28,7 @@ def start_run(
         out: the run's folder, or None for a new one in `runs/`.
         run, profile: what fills in the settings.
         reward, direction: the reward by name, where it is not the run's own.
-        code: the folder that holds the `part1_rlhf` to train with.
+        code: the folder that holds the part's package to train with.
         given: fields of `RLHFArgs` that win over the run's.
         lean: train with the solutions' trainer that wastes nothing; `code` is the solutions then.
 

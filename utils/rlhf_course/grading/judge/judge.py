@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 
 from rlhf_course.course import Exercise
-from rlhf_course.grading.judge.answers import AnswerError
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
+from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.sandbox.backends import Bounds
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, require
 from rlhf_course.grading.sandbox.proxies import SandboxedAnswers

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf_course.course import BY_NAME, EXERCISES, PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.files import load_module
-from rlhf_course.grading.judge.answers import AnswerError, LocalAnswers, account
+from rlhf_course.grading.sandbox.answers import AnswerError, LocalAnswers, account
 from rlhf_course.learner_package import imported_answer, package_root, use_code
 from rlhf_course.paths import SOLUTIONS
 

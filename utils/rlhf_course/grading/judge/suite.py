@@ -18,8 +18,8 @@ from _pytest.runner import runtestprotocol
 
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.judge.answers import AnswerError, Answers
 from rlhf_course.grading.results import Status, TestResult
+from rlhf_course.grading.sandbox.answers import AnswerError, Answers
 from rlhf_course.paths import HIDDEN_TESTS
 
 HIDDEN = HIDDEN_TESTS

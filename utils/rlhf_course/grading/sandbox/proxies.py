@@ -16,8 +16,8 @@ from torch import Tensor
 
 from rlhf_course.course import BY_NAME, Exercise, part_of
 from rlhf_course.grading.drivers import DRIVEN, driver
-from rlhf_course.grading.judge.answers import NOT_WRITTEN, AnswerError
 from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.sandbox.answers import NOT_WRITTEN, AnswerError
 from rlhf_course.grading.sandbox.protocol import Caps, ConnectionClosed, DeadlineExceeded, ProtocolError, receive, send
 from rlhf_course.grading.sandbox.serialization import OTHER, Packer, is_place, lists_of_texts, named, unpack
 from rlhf_course.grading.sandbox.zygote_client import Sandbox, Zygote
