@@ -74,7 +74,7 @@ def test_the_version_covers_the_hidden_suite_the_solutions_and_the_judge():
     assert {
         "solutions/part1_rlhf/trainer.py",
         "utils/rlhf_course/rl/trainer.py",
-        "utils/rlhf_course/exercises.py",
+        "utils/rlhf_course/course.py",
     } <= names
     assert (
         any(name.startswith("tests/hidden/") for name in names)

@@ -203,7 +203,7 @@ def test_the_terminals_table_takes_no_orders_from_a_name():
 def test_templates_are_part_of_what_is_installed():
     import rlhf_course.grading
 
-    assert {path.name for path in (Path(rlhf_course.grading.__file__).parent / "templates").iterdir()} == {
+    assert {path.name for path in (Path(rlhf_course.grading.__file__).parent / "reports" / "templates").iterdir()} == {
         "page.html",
         "marks.html",
         "learner.html",
