@@ -63,7 +63,9 @@ def grade(
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
     timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one call of an answer may take")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="threads that an answer may start")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
+    ] = None,
     output: Annotated[
         int | None, typer.Option(min=1, help="kilobytes that one call of an answer may give back")
     ] = None,
