@@ -30,7 +30,7 @@ from rlhf_course.building.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
-from rlhf_course.learner_package import PACKAGE, use_code
+from rlhf_course.learner_package import use_code
 from rlhf_course.paths import REPOSITORY
 
 RESULTS = Path(__file__).parent / "results" / "grading.json"
@@ -67,9 +67,9 @@ def answer_sets() -> list[dict[str, str]]:
 def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) -> dict:
     """Grade the sets with the judge, each several times over."""
     for number in range(copies * len(sets)):
-        home = folder / "class" / f"learner{number:03}" / PACKAGE
-        home.mkdir(parents=True)
+        home = folder / "class" / f"learner{number:03}"
         for name, text in sets[number % len(sets)].items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text(text)
     command = [
         sys.executable,
@@ -189,7 +189,7 @@ def write_notebook(folder: Path, files: dict[str, str]) -> None:
 
 def answer_text(files: dict[str, str], exercise: Exercise) -> str:
     """What a set answers to an exercise; a stub where it answers nothing."""
-    return files.get(exercise.file, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")
+    return files.get(exercise.path, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")
 
 
 def marks(grade_id: str, **given: object) -> dict:

@@ -138,7 +138,7 @@ def _judged(
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 answer = workspace.load_answer(exercise)
-        if hasattr(checks_of(exercise), "NEEDS"):
+        if exercise.uses:
             workspace.load_all()
         result = judge(exercise, answer, needs or judge_file)
     except BaseException as error:  # whatever a learner raises, and the stop button
@@ -154,7 +154,7 @@ def judge(exercise: Exercise, answer: Any, needs: Callable[[Exercise], Result] =
         needs: how the exercises that this one uses are judged.
     """
     module = checks_of(exercise)
-    if missing := _unmet(module, needs):
+    if missing := _unmet(exercise, needs):
         return missing_needs(exercise, missing)
     with module.CHECK.remembering():
         for test in tests_of(module):
@@ -177,8 +177,8 @@ def tests_of(module: Any) -> list[Callable[[Any], None]]:
     return [test for name, test in vars(module).items() if name.startswith("test_")]
 
 
-def _unmet(module: Any, needs: Callable[[Exercise], Result]) -> list[Result]:
-    names = [name for name in getattr(module, "NEEDS", ()) if name not in workspace.substituted()]
+def _unmet(exercise: Exercise, needs: Callable[[Exercise], Result]) -> list[Result]:
+    names = [name for name in exercise.uses if name not in workspace.substituted()]
     return [result for name in names if not (result := needs(BY_NAME[name]))]
 
 

@@ -10,15 +10,6 @@ from torch import Tensor, nn
 from rlhf_course.checks.core import Case, Check, Observation, integers, normal, observe_result
 from rlhf_course.checks.tiny import PROMPT, fill, gpt2_folder, on_the_cpu, reused_models
 
-NEEDS = (
-    "HookedTransformerWithValueHead",
-    "normalize_reward",
-    "compute_advantages",
-    "calc_kl_penalty",
-    "calc_entropy_bonus",
-    "get_logprobs",
-    "get_optimizer",
-)
 HINTS = (
     "Write the methods in the order in which a phase runs them: the rollout gathers what learning needs, with the old policy and "
     "without gradients; learning goes over it in minibatches; the objective is computed anew, with gradients, for each.",
