@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from learners import learner_environment
 
-from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART
 from rlhf_course.paths import REPOSITORY
 
 GUIDE = (REPOSITORY / "docs/adding_an_exercise.md").read_text()
@@ -70,14 +70,14 @@ def learners_checks(root: Path) -> list[str]:
         (root / name / "part1_rlhf/double_reward.py").write_text(f"def double_reward(reward):\n    {body}\n")
     program = f"from rlhf_course import check, hint; check({NAME!r}); hint({NAME!r})"
     python = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
-    return [run(root, f"RLHF_COURSE_DESK={folder} {python}") for folder in ("notebooks", *bodies)]
+    return [run(root, f"RLHF_COURSE_WORKSPACE={folder} {python}") for folder in ("notebooks", *bodies)]
 
 
 @pytest.fixture
 def copy_of_the_repository(tmp_path: Path) -> Path:
     root = tmp_path / "clone"
     ignored = shutil.ignore_patterns("__pycache__", ".*")
-    for folder in ("solutions", "notebooks", "tests", "utils", "docs"):
+    for folder in ("solutions", "notebooks", "tests", "utils", "docs", "benchmarks", "recipes"):
         shutil.copytree(REPOSITORY / folder, root / folder, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "Makefile"):
         shutil.copy(REPOSITORY / name, root)
@@ -102,7 +102,7 @@ def test_the_guide_followed_word_for_word_gives_an_exercise_that_is_built_checke
     # Four tests for each wrong answer and two for each right one would be missed if none was collected.
     assert int(re.search(r"(\d+) passed", tests)[1]) >= 2 * 15 + 12 + 2 * 5
     table = next(text for command, text in printed.items() if "grade solutions" in command)
-    total = sum(exercise.points for exercise in EXERCISES) + 3
+    total = DEFAULT_PART.points + 3
     assert f"{total} / {total}" in table
     assert run(root, ".venv/bin/rlhf-course build --check").endswith("all as built\n")
     untouched, squared, doubled = learners_checks(root)

@@ -47,8 +47,8 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
 def source_notebook(source: Path, answers: dict[str, str]) -> str:
     """Return the notebook for `nbgrader generate_assignment`: as `build_notebook` makes it, but with its solutions.
 
-    Cells of exercises hold the answers, and cells that a person grades hold a model answer, between
-    `### BEGIN SOLUTION` and `### END SOLUTION`. The preprocessor `ClearSolutions` of nbgrader cuts the same text when it gets the options
+    Cells of exercises hold the answers, and cells that a person grades hold a model answer, between the marks of
+    `building.stubs`. The preprocessor `ClearSolutions` of nbgrader cuts the same text when it gets the options
     `CLEAR_SOLUTIONS`; with nbgrader's own stub, `is_stub` would not recognise an untouched exercise. Leave out the
     preprocessor `ClearOutput`, which would delete the expected outputs.
 
