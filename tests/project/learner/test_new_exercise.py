@@ -44,11 +44,11 @@ def listed(clone: Path) -> list[str]:
 
 @pytest.mark.parametrize("notebook", ["4", "04", "04_sampling_and_rewards"])
 def test_the_entry_stands_behind_those_of_the_same_notebook_and_the_section_at_its_end(clone, notebook):
-    add(clone, "double_reward", notebook=notebook)
+    add(clone, "halve_reward", notebook=notebook)
     names = listed(clone)
-    assert names.index("double_reward") == names.index("normalize_reward") + 1
+    assert names.index("halve_reward") == names.index("normalize_reward") + 1
     assert len(names) == len(EXERCISES) + 1
-    assert exercises_in(clone / "solutions/notebooks/04_sampling_and_rewards.md")[-1] == "double_reward"
+    assert exercises_in(clone / "solutions/notebooks/04_sampling_and_rewards.md")[-1] == "halve_reward"
 
 
 def test_an_exercise_of_the_first_notebook_stands_first_in_the_list(clone):
@@ -57,8 +57,8 @@ def test_an_exercise_of_the_first_notebook_stands_first_in_the_list(clone):
 
 
 def test_without_a_notebook_the_last_one_that_teaches_an_exercise_is_taken(clone):
-    add(clone, "double_reward")
-    assert exercises_in(clone / f"solutions/notebooks/{EXERCISES[-1].notebook}.md")[-1] == "double_reward"
+    add(clone, "halve_reward")
+    assert exercises_in(clone / f"solutions/notebooks/{EXERCISES[-1].notebook}.md")[-1] == "halve_reward"
 
 
 def test_a_notebook_that_does_not_import_check_imports_it_in_the_section(clone):
@@ -66,14 +66,14 @@ def test_a_notebook_that_does_not_import_check_imports_it_in_the_section(clone):
     assert "from rlhf_course import check\n" in (clone / "solutions/notebooks/01_environment.md").read_text()
 
 
-@pytest.mark.parametrize(("is_class", "name", "count"), [(False, "double_reward", 4), (True, "DoubleReward", 5)])
+@pytest.mark.parametrize(("is_class", "name", "count"), [(False, "halve_reward", 4), (True, "HalveReward", 5)])
 def test_the_skeleton_is_python_and_marks_what_is_to_be_written(clone, is_class, name, count):
     _, _, *files = add(clone, name, is_class=is_class)
     assert len(files) == count
     for path in files:
         ast.parse((clone / path).read_text())
     exercise = load_module(clone / COURSE_LIST, "_copied_course").BY_NAME[name]
-    assert exercise.file == "double_reward.py"
+    assert exercise.file == "halve_reward.py"
     marked = {line.partition(":")[0] for line in todo_lines(clone, exercise)}
     assert marked == {*files, f"solutions/notebooks/{exercise.notebook}.md"}
 
@@ -81,7 +81,7 @@ def test_the_skeleton_is_python_and_marks_what_is_to_be_written(clone, is_class,
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("double-reward", "no Python keyword"),
+        ("halve-reward", "no Python keyword"),
         ("2nd", "no Python keyword"),
         ("récompense", "no Python keyword"),
         ("lambda", "no Python keyword"),
@@ -102,11 +102,11 @@ def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(clone, nam
 @pytest.mark.parametrize(
     "path",
     [
-        "solutions/part1_rlhf/double_reward.py",
-        "utils/rlhf_course/checks/part1_rlhf/double_reward.py",
-        "tests/hidden/part1_rlhf/double_reward.py",
-        "tests/hidden/part1_rlhf/test_double_reward.py",
-        "notebooks/part1_rlhf/double_reward.py",
+        "solutions/part1_rlhf/halve_reward.py",
+        "utils/rlhf_course/checks/part1_rlhf/halve_reward.py",
+        "tests/hidden/part1_rlhf/halve_reward.py",
+        "tests/hidden/part1_rlhf/test_halve_reward.py",
+        "notebooks/part1_rlhf/halve_reward.py",
     ],
 )
 def test_a_file_that_exists_is_never_overwritten(clone, path):
@@ -114,16 +114,16 @@ def test_a_file_that_exists_is_never_overwritten(clone, path):
     (clone / path).write_text("mine = 1\n")
     before = contents(clone)
     with pytest.raises(CourseError, match=f"{path} exists"):
-        add(clone, "double_reward")
+        add(clone, "halve_reward")
     assert contents(clone) == before
 
 
 def test_an_unknown_part_or_notebook_is_refused_with_those_that_there_are(clone):
     before = contents(clone)
     with pytest.raises(CourseError, match="the parts are part1_rlhf"):
-        add(clone, "double_reward", part="part9")
+        add(clone, "halve_reward", part="part9")
     with pytest.raises(CourseError, match=r"its notebooks are 01_environment, .*, 10_bonus"):
-        add(clone, "double_reward", notebook="11")
+        add(clone, "halve_reward", notebook="11")
     assert contents(clone) == before
 
 
@@ -133,19 +133,19 @@ def test_an_error_in_the_middle_leaves_every_file_as_it_was(clone, monkeypatch, 
     write_text = new_exercise.write_text
 
     def fail_at_the_bank(path: Path, text: str) -> None:
-        if path == clone / "tests/hidden/part1_rlhf/double_reward.py":
+        if path == clone / "tests/hidden/part1_rlhf/halve_reward.py":
             raise error
         write_text(path, text)
 
     monkeypatch.setattr(new_exercise, "write_text", fail_at_the_bank)
     with pytest.raises((CourseError, KeyboardInterrupt)):
-        add(clone, "double_reward")
+        add(clone, "halve_reward")
     assert contents(clone) == before
 
 
 def test_outside_of_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["new-exercise", "double_reward"])
+    result = CliRunner().invoke(app, ["new-exercise", "halve_reward"])
     assert isinstance(result.exception, CourseError)
     assert "needs a clone of the course" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
@@ -154,12 +154,12 @@ def test_outside_of_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeyp
 def test_in_another_clone_than_the_one_of_the_package_the_command_says_so(clone, monkeypatch):
     monkeypatch.setattr(new_exercise, "REPOSITORY", REPOSITORY)
     with pytest.raises(CourseError, match="run `make setup` in"):
-        add(clone, "double_reward")
+        add(clone, "halve_reward")
 
 
 def test_the_command_prints_what_it_wrote_and_the_next_steps(clone, monkeypatch):
     monkeypatch.chdir(clone)
-    result = CliRunner().invoke(app, ["new-exercise", "double_reward", "--notebook", "4", "--points", "3"])
+    result = CliRunner().invoke(app, ["new-exercise", "halve_reward", "--notebook", "4", "--points", "3"])
     assert result.exit_code == 0, result.output
-    for text in (COURSE_LIST, "tests/hidden/part1_rlhf/test_double_reward.py", "1. ", "rlhf-course build", "TODO:"):
+    for text in (COURSE_LIST, "tests/hidden/part1_rlhf/test_halve_reward.py", "1. ", "rlhf-course build", "TODO:"):
         assert text in result.output
