@@ -34,7 +34,7 @@ def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
 
 
 def _observations(check: Any, answer: Any) -> dict[str, Any]:
-    return {case: check.observed(answer, case)[0] for case in check.cases}
+    return {case: check.observe(answer, case)[0] for case in check.cases}
 
 
 def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
@@ -42,7 +42,7 @@ def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
     wanted: dict[str, list[Any]] = {case: [] for case in check.cases}
     for answer in answers.values():
         for case, seen in _observations(check, answer).items():
-            if not any(check.same(seen, one) for one in wanted[case]):
+            if not any(check.equal(seen, one) for one in wanted[case]):
                 wanted[case].append(seen)
     return wanted
 
@@ -51,12 +51,12 @@ def _refuse_twins(exercise: Exercise, check: Any, wanted: dict[str, list[Any]], 
     names = list(mistakes)
     for position, name in enumerate(names):
         observed = mistakes[name]["observed"]
-        if all(any(check.same(observed[case], one) for one in wanted[case]) for case in check.cases):
+        if all(any(check.equal(observed[case], one) for one in wanted[case]) for case in check.cases):
             raise CourseError(
                 f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it"
             )
         for other in names[:position]:
-            if check.same(observed, mistakes[other]["observed"]):
+            if check.equal(observed, mistakes[other]["observed"]):
                 raise CourseError(f"mistakes {name} and {other} of {exercise.name} do the same on every visible case")
 
 
@@ -75,6 +75,6 @@ def as_text(data: dict[str, Any]) -> str:
 
 def same_data(one: str, other: str) -> bool:
     """Whether two files of data hold the same, up to the rounding of another machine."""
-    from rlhf_course.checks.core import same
+    from rlhf_course.checks.core import equal_within_tolerance
 
-    return same(json.loads(one), json.loads(other), 1e-4, 1e-5)
+    return equal_within_tolerance(json.loads(one), json.loads(other), 1e-4, 1e-5)

@@ -156,7 +156,7 @@ def judge(exercise: Exercise, answer: Any, needs: Callable[[Exercise], Result] =
     module = checks_of(exercise)
     if missing := _unmet(exercise, needs):
         return missing_needs(exercise, missing)
-    with module.CHECK.remembering():
+    with module.CHECK.cached_observations():
         for test in tests_of(module):
             try:
                 test(answer)
@@ -205,10 +205,10 @@ def _rejected(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Re
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
     diagnosis = module.CHECK.diagnose(answer)
     if error is not None:
-        lines = error_lines(exercise, error, answer, mismatch.case.says)
+        lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
-        lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.account())]
-    likely = diagnosis.says if diagnosis is not None else _commonplace(mismatch)
+        lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.lines())]
+    likely = diagnosis.description if diagnosis is not None else _commonplace(mismatch)
     if likely:
         lines.append(f"likely: {likely}")
     if module.CHECK.output:
