@@ -38,7 +38,7 @@ def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
 
 
 def _observations(check: Any, answer: Any) -> dict[str, Any]:
-    return {case: check.observed(answer, case)[0] for case in check.cases}
+    return {case: check.observe(answer, case)[0] for case in check.cases}
 
 
 def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
@@ -46,7 +46,7 @@ def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[A
     distinct: dict[str, list[Any]] = {case: [] for case in check.cases}
     for answer in answers.values():
         for case, observation in _observations(check, answer).items():
-            if not any(check.same(observation, known) for known in distinct[case]):
+            if not any(check.equal(observation, known) for known in distinct[case]):
                 distinct[case].append(observation)
     return distinct
 
@@ -55,12 +55,12 @@ def _require_distinct(exercise: Exercise, check: Any, expected: dict[str, list[A
     names = list(mistakes)
     for index, name in enumerate(names):
         observed = mistakes[name]["observed"]
-        if all(any(check.same(observed[case], right) for right in expected[case]) for case in check.cases):
+        if all(any(check.equal(observed[case], right) for right in expected[case]) for case in check.cases):
             raise CourseError(
                 f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it"
             )
         for other in names[:index]:
-            if check.same(observed, mistakes[other]["observed"]):
+            if check.equal(observed, mistakes[other]["observed"]):
                 raise CourseError(
                     f"mistakes {name} and {other} of {exercise.name} do the same on every visible case: "
                     "add a case that tells them apart, or delete one"
@@ -85,6 +85,6 @@ def format_data(data: dict[str, Any]) -> str:
 def data_equal(first: str, second: str) -> bool:
     """Return whether two files of data hold the same, up to differences in rounding between machines."""
     # Deferred: `checks.core` imports torch.
-    from rlhf_course.checks.core import same
+    from rlhf_course.checks.core import equal_within_tolerance
 
-    return same(json.loads(first), json.loads(second), 1e-4, 1e-5)
+    return equal_within_tolerance(json.loads(first), json.loads(second), 1e-4, 1e-5)

@@ -31,7 +31,7 @@ def $name(values: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
 ''',
     "check": '''"""Self-check of `$name`."""
 
-from rlhf_course.checks.core import Case, Check, normal, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
 
 HINTS = (
     "TODO: give the idea in words.",
@@ -45,7 +45,7 @@ CHECK = Check("$name", CASES, observe_call)
 
 
 # TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
-def test_the_result_is_as_described($name):
+def test_the_result_is_as_described($name: Answer) -> None:
     CHECK.require($name, "batch")
 ''',
     "bank": '''"""Wrong and right answers to `$name`."""
@@ -119,7 +119,7 @@ class $name(nn.Module):
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_course.checks.core import Case, Check, Observation, normal, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_result
 
 HINTS = (
     "TODO: give the idea in words.",
@@ -131,7 +131,7 @@ HINTS = (
 CASES = {"batch": Case("values of shape [3]", {"values": normal(3, seed=1)})}
 
 
-def _observe(answer: Any, inputs: Mapping[str, Any]) -> Observation:
+def _observe(answer: Answer, inputs: Mapping[str, Any]) -> Observation:
     """TODO: make an object, call its methods and return what they do."""
     return observe_result(answer().forward(inputs["values"].clone()))
 
@@ -140,7 +140,7 @@ CHECK = Check("$name", CASES, _observe)
 
 
 # TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
-def test_the_result_is_as_described($name):
+def test_the_result_is_as_described($name: Answer) -> None:
     CHECK.require($name, "batch")
 ''',
     "bank": '''"""Wrong and right answers to `$name`."""

@@ -70,6 +70,6 @@ def _observe(exercise: str) -> Callable[..., Any]:
     def observe(answer: Any, case: str) -> dict[str, Any]:
         """What the visible check sees when the answer meets one of its cases."""
         check = importlib.import_module(f"rlhf_course.checks.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}").CHECK
-        return check.observed(answer, case)[0]
+        return check.observe(answer, case)[0]
 
     return observe
