@@ -51,6 +51,11 @@ class Exercise:
         return f"{self.part}/{self.file}"
 
     @property
+    def qualified_module(self) -> str:
+        """Name under which Python imports the answer's module, such as "part1_rlhf.value_head"."""
+        return f"{self.part}.{self.module}"
+
+    @property
     def minutes_text(self) -> str:
         """The minutes as a table shows them: "10-15", or "5" where both are the same."""
         return "-".join(str(minute) for minute in dict.fromkeys(self.minutes))
@@ -83,6 +88,11 @@ class Part:
     def __post_init__(self) -> None:
         named = tuple(replace(exercise, part=self.name) for exercise in self.exercises)
         object.__setattr__(self, "exercises", named)
+
+    @property
+    def points(self) -> int:
+        """Points of all exercises of the part together."""
+        return sum(exercise.points for exercise in self.exercises)
 
     def has_notebook(self, stem: str) -> bool:
         """Whether a notebook, by its file's stem such as "03_value_head", belongs to the part."""

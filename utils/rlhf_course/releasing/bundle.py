@@ -28,7 +28,7 @@ def bundle_files(root: Path = REPOSITORY) -> dict[Path, bytes]:
         for path, content in files.items()
         if not any(path.is_relative_to(package / name) for name in INSTRUCTORS)
     }
-    files |= built_files(root, anew=False)
+    files |= built_files(root)
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
     if found := leaks(files, root):
         raise CourseError("the bundle would give away what learners are to find out:\n  " + "\n  ".join(found[:10]))

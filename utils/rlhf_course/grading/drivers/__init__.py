@@ -9,15 +9,16 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from rlhf_course.checks import tiny
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 
-# The answers to these exercises are classes, or make objects, which a sandbox cannot send. Each exercise has a module
+# The answers to these exercises are classes, or make objects, which a sandbox cannot send: each exercise with a module
 # of drivers below this package.
-DRIVEN = ("HookedTransformerWithValueHead", "get_optimizer", "RLHFTrainer")
+DRIVEN = tuple(exercise.name for exercise in EXERCISES if (Path(__file__).parent / exercise.path).is_file())
 CLASSIFIER = "lvwerra/distilbert-imdb"
 
 
@@ -72,7 +73,7 @@ def _observe_driver(exercise: str) -> Callable[..., Any]:
     def observe(answer: Any, case: str) -> dict[str, Any]:
         """Return the visible check's observation of an answer on a case."""
         module = importlib.import_module(f"rlhf_course.checks.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}")
-        observation: dict[str, Any] = module.CHECK.observed(answer, case)[0]
+        observation: dict[str, Any] = module.CHECK.observe(answer, case)[0]
         return observation
 
     return observe

@@ -128,4 +128,4 @@ def _mistake(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
     except AnswerError:
         return None
     mistake = check.diagnose_observed(observations)
-    return None if mistake is None else mistake.says
+    return None if mistake is None else mistake.description

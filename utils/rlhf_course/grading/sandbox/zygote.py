@@ -94,7 +94,7 @@ def _load(config: ZygoteConfig) -> None:
     from rlhf_course.course import EXERCISES
     from rlhf_course.grading.drivers import DRIVEN, model_pool
 
-    tiny.MADE.update(gpt2=config.language_model, classifier=config.classifier)
+    tiny.premade_folders().update(gpt2=config.language_model, classifier=config.classifier)
     for exercise in EXERCISES:
         importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}")
         if exercise.name in DRIVEN:
