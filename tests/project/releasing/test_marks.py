@@ -37,7 +37,8 @@ def test_a_roster_from_canvas_is_filled_in_and_who_handed_in_nothing_stays_blank
 def test_moodles_worksheet_is_filled_in_by_the_number_that_moodle_gave_the_submission(tmp_path):
     worksheet = tmp_path / "worksheet.csv"
     worksheet.write_text(
-        "Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\nParticipant 4711,Ben Yu,b@x.org,,86,\n"
+        "Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\n"
+        "Participant 4711,Ben Yu,b@x.org,,86,\n"
     )
     text, unknown = moodle_csv(MARKS, worksheet)
     (ben,) = rows(text)
