@@ -29,6 +29,7 @@ import psutil
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import SOLUTIONS
+from rlhf_course.stubs import CODE_STUB
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results/autograding.json", HERE.parent / "docs/at_scale.md"
@@ -36,10 +37,10 @@ NBGRADER = Path(sys.executable).parent / "nbgrader"
 CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
 MACHINES = (2, 8, 32, 96)
 # What is the same for both ways, without the judge.
-_STOCK_SETTINGS = """c = get_config()
+_STOCK_SETTINGS = f"""c = get_config()
 c.CourseDirectory.course_id = "stock"
-c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write this part")'}
-c.Autograde.exclude_overwriting = {"part1_rlhf": FILES}
+c.ClearSolutions.code_stub = {{"python": {CODE_STUB!r}}}
+c.Autograde.exclude_overwriting = {{"part1_rlhf": FILES}}
 """
 
 

@@ -10,7 +10,7 @@ from fake_judge import FakeJudge, FakeLimits
 from handed_in import PATH, WORK, folder, zipped
 
 from rlhf_course.cli import main
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading import commands
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
@@ -55,7 +55,11 @@ def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, handed_in, tmp
         tmp_path / "r.csv",
     )
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["ada", "bob", "cy"] and "8 / 86" in shown
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
+        "ada",
+        "bob",
+        "cy",
+    ] and f"8 / {DEFAULT_PART.points}" in shown
     assert str(tmp_path / "html" / "index.html") in shown.replace("\n", "")
     assert (tmp_path / "html/learners/ada.html").is_file() and (tmp_path / "r.csv").read_text().count("\n") == 4
     results = json.loads((tmp_path / "out/r.json").read_text())
@@ -78,7 +82,7 @@ def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_no
     run("grade", "--each", handed_in, "--json", tmp_path / "r.json")
     ada, bob, cy = json.loads((tmp_path / "r.json").read_text())["submissions"]
     assert ada["score"] > 0 and cy["score"] > 0
-    assert bob["score"] == 0 and bob["max_score"] == 86 and "is damaged" in bob["warnings"][0]
+    assert bob["score"] == 0 and bob["max_score"] == DEFAULT_PART.points and "is damaged" in bob["warnings"][0]
     assert {exercise["status"] for exercise in bob["exercises"].values()} == {"missing"}
 
 

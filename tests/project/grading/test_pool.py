@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_judge import CountedJudge, FakeJudge, kept_in
 
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch.cache import ResultCache
 from rlhf_course.grading.batch.grade_all import grade_all
@@ -56,7 +57,7 @@ def test_a_submission_that_brings_its_worker_down_twice_is_an_error_and_the_othe
     results = graded([submission("a"), submission("b", order), submission("c")], patience=1)
     assert [result.score for result in results] == [3, 0, 3]
     bad = results[1]
-    assert bad.max_score == 86 and {one.status for one in bad.exercises.values()} == {"error"}
+    assert bad.max_score == DEFAULT_PART.points and {one.status for one in bad.exercises.values()} == {"error"}
     assert bad.warnings[0] == "a warning of b" and words in bad.warnings[1] and "twice" in bad.warnings[1]
 
 

@@ -32,7 +32,7 @@ def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,
     excluded = [package / name for name in INSTRUCTOR_PACKAGES]
     for part in others:
         excluded += [package / "checks" / part.name, Path("notebooks") / part.name]
-    files = files_below(root, *_ENVIRONMENT_FILES, str(package)) | built_files(root, anew=False)
+    files = files_below(root, *_ENVIRONMENT_FILES, str(package)) | built_files(root)
     files = {
         path: content
         for path, content in files.items()

@@ -9,12 +9,13 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, EXERCISES
 
-# Exercises whose answers are classes, or make objects, which no sandbox hands out; each has a module of drivers here.
-DRIVEN = ("HookedTransformerWithValueHead", "get_optimizer", "RLHFTrainer")
+# Exercises whose answers are classes, or make objects, which no sandbox hands out: those with a module of drivers here.
+DRIVEN = tuple(exercise.name for exercise in EXERCISES if (Path(__file__).parent / exercise.path).is_file())
 CLASSIFIER = "lvwerra/distilbert-imdb"
 
 
@@ -69,6 +70,6 @@ def _observe(exercise: str) -> Callable[..., Any]:
     def observe(answer: Any, case: str) -> dict[str, Any]:
         """What the visible check sees when the answer meets one of its cases."""
         check = importlib.import_module(f"rlhf_course.checks.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}").CHECK
-        return check.observed(answer, case)[0]
+        return check.observe(answer, case)[0]
 
     return observe

@@ -16,8 +16,9 @@ def preload(count: int) -> None:
     No backward pass runs: after one, a process can fork, and its children can compute no gradients.
     """
     with mock.patch.object(models, "freeze_unused_parameters", _freeze_by_the_graph):
-        while len(tiny._pool) < count:
-            tiny._pool.append(tiny.PooledModel(models.load_model(tiny.gpt2_folder(), device="cpu")))
+        pool = tiny.model_pool()
+        while len(pool) < count:
+            pool.append(tiny.PooledModel(models.load_model(tiny.gpt2_folder(), device="cpu")))
 
 
 def _freeze_by_the_graph(bridge: Any) -> None:

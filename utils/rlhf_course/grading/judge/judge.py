@@ -132,4 +132,4 @@ def _mistake(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
     except AnswerError:
         return None
     found = check.diagnose_observed(seen)
-    return None if found is None else found.says
+    return None if found is None else found.description

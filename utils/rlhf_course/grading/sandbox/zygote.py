@@ -89,7 +89,7 @@ def _load(setup: ZygoteConfig) -> None:
     from rlhf_course.course import EXERCISES
     from rlhf_course.grading.drivers import DRIVEN, model_pool
 
-    tiny.MADE.update(gpt2=setup.language_model, classifier=setup.classifier)
+    tiny.premade_folders().update(gpt2=setup.language_model, classifier=setup.classifier)
     for exercise in EXERCISES:
         importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}")
         if exercise.name in DRIVEN:
