@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from bank import bank_of, failed, graded, parameters, sole_refusals
+from graded_bank import bank_of, failed, graded, parameters, sole_refusals
 
 from rlhf_course.building.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu

@@ -92,11 +92,11 @@ def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
     """The grader: a Dask cluster, or processes of this machine."""
     from rlhf_course.grading.batch.cluster import Cluster
     from rlhf_course.grading.batch.pool import Pool, available_cores
-    from rlhf_course.grading.sandbox.isolation import require
+    from rlhf_course.grading.sandbox.isolation import require_isolation
 
     if settings.scheduler is not None:
         return Cluster(make_judge, settings.scheduler)
-    require(settings.isolation)
+    require_isolation(settings.isolation)
     return Pool(make_judge, min(most, settings.workers or available_cores()))
 
 
