@@ -31,7 +31,7 @@ def histogram(percents: Sequence[float]) -> Markup:
     bars = axes.bar([100 / _BINS * (index + 0.5) for index in range(_BINS)], counts, width=92 / _BINS, color=_ACCENT)
     axes.bar_label(bars, [count or "" for count in counts], color=_INK)
     axes.set(xlabel="score, % of the marks", ylabel="learners", xlim=(0, 100), xticks=range(0, 101, 100 // _BINS))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     return _svg(figure, "histogram")
 
 
