@@ -188,3 +188,9 @@ def test_the_command_line_and_the_limits_load_neither_torch_nor_dask():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_an_unknown_part_is_refused_with_the_parts_that_there_are(run, class_folder, tmp_path):
+    code, _, error = run("grade", "--each", class_folder, "--part", "part9", "--json", tmp_path / "r.json")
+    assert code == 2 and f"{DEFAULT_PART.name}, all" in error and "got part9" in error
+    assert not (tmp_path / "r.json").exists()

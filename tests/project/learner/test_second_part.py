@@ -52,11 +52,11 @@ def steps_in_second_part() -> Iterator[Step]:
     yield Step("", "", ".venv/bin/rlhf-course build")
 
 
-def grade(root: Path, *arguments: str) -> dict:
-    """The JSON of `rlhf-course grade` on one submission."""
-    run(root, f".venv/bin/rlhf-course grade {' '.join(arguments)} --json results.json")
+def grade(root: Path, *arguments: str) -> tuple[dict, str]:
+    """The JSON of `rlhf-course grade` on one submission, and what the command printed."""
+    printed = run(root, f".venv/bin/rlhf-course grade {' '.join(arguments)} --json results.json")
     (submission,) = json.loads((root / "results.json").read_text())["submissions"]
-    return submission
+    return submission, printed
 
 
 @pytest.mark.slow
@@ -100,11 +100,12 @@ def is_released(root: Path) -> None:
 
 
 def is_graded(root: Path) -> None:
-    first = grade(root, "learner")
+    first, printed = grade(root, "learner")
+    assert f"handed in too, and not graded: {PART} (1)" in printed and not first["warnings"]
     assert list(first["exercises"]) == [exercise.name for exercise in DEFAULT_PART.exercises]
-    second = grade(root, "learner", "--part", PART)
+    second, _ = grade(root, "learner", "--part", PART)
     assert (second["score"], second["max_score"], list(second["exercises"])) == (POINTS, POINTS, [NAME])
-    whole = grade(root, "learner", "--part", "all")
+    whole, _ = grade(root, "learner", "--part", "all")
     assert (whole["score"], whole["max_score"]) == (POINTS, DEFAULT_PART.points + POINTS)
 
 
