@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from rlhf_course import ReplayMemory, RLHFArgs, calc_clipped_surrogate_objective, calc_value_function_loss
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.recording import record
+from rlhf_course.recording import record_metrics
 from rlhf_course.rl.samples import generate, prompt_tokens, sample_token
 
 # Tokens whose logits are held at once: few enough to stay in a processor's cache where the vocabulary is small.
@@ -250,7 +250,7 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
         )
         self._memory.ref_logprobs[minibatch.rows] = ref_logprobs_of_chosen.view_as(minibatch.logprobs)
         entropy, kl = terms.entropy.mean(), terms.kl.mean()
-        record(entropy=entropy, kl=kl)
+        record_metrics(entropy=entropy, kl=kl)
         surrogate = calc_clipped_surrogate_objective(
             terms.logprobs.view_as(minibatch.logprobs),
             minibatch.logprobs,

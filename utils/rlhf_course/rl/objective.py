@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.recording import record
+from rlhf_course.recording import record_metrics
 
 
 def calc_value_function_loss(
@@ -29,7 +29,7 @@ def calc_value_function_loss(
     _check_columns("values", values, gen_len)
     _check_same("mb_returns", mb_returns, "values", values)
     loss = 0.5 * vf_coef * (values - mb_returns).pow(2).mean()
-    record(value_loss=loss, mean_value=values.mean())
+    record_metrics(value_loss=loss, mean_value=values.mean())
     return loss
 
 
@@ -64,7 +64,7 @@ def calc_clipped_surrogate_objective(
     advantages = (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + eps)
     ratio = (logprobs - mb_logprobs).exp()
     objective = (ratio * advantages).minimum(ratio.clip(1 - clip_coef, 1 + clip_coef) * advantages).mean()
-    record(clipped_surrogate=objective, clipfrac=((ratio - 1).abs() > clip_coef).float().mean())
+    record_metrics(clipped_surrogate=objective, clipfrac=((ratio - 1).abs() > clip_coef).float().mean())
     return objective
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import imported_answer
-from rlhf_course.rl.args import RewardFn
 from rlhf_course.rl.special_tokens import END_OF_TEXT, without_special_tokens
+from rlhf_course.rl.types import RewardFn
 
 REWARDS = ("periods", "sentiment-embedded", "sentiment-imdb")
 # Those of them that can be turned round, and into which directions.

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import code_in_use, imported_answer
+from rlhf_course.recording import PhaseMetrics, recorded_phase, require_result
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
-from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.reference import ReferenceModel
 from rlhf_course.rl.rewards import check_reward, describe_reward
 from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, owned
@@ -39,7 +40,12 @@ Watch = Callable[[dict[str, Any], list[dict[str, Any]]], None]
 
 
 class Trainer:
-    """One RLHF run. A subclass adds `compute_rlhf_objective`, `rollout_phase` and `learning_phase`.
+    """Train a policy by RLHF. A subclass adds `compute_rlhf_objective`, `rollout_phase` and `learning_phase`.
+
+    The metrics of a phase are what its functions returned. Entropy and KL are recorded without their coefficients: as the
+    result of `calc_entropy_bonus` and `calc_kl_penalty` divided by the coefficient. When a coefficient is 0, the function is
+    called with 1 instead, its result is recorded, and 0 times the result goes into the objective; the exercise asks for a
+    result that is proportional to the coefficient, so the objective is the same.
 
     Attributes:
         use_value_head: whether the policy gets one; a subclass that learns without values says False.
@@ -77,7 +83,7 @@ class Trainer:
         self.reference: list[str] = []
         self._wandb_id = uuid.uuid4().hex[:12]
         self._raw_reward: Float[Tensor, "batch"] | None = None
-        self._logged = Record()
+        self._logged = PhaseMetrics()
         self._stop_asked = False
         self._unpaused = threading.Event()
         self._unpaused.set()
@@ -186,7 +192,7 @@ class Trainer:
         began = time.perf_counter()
         self._paused_seconds = 0.0
         self._raw_reward = None
-        self._logged = Record()
+        self._logged = PhaseMetrics()
         lr = self.optimizer.param_groups[0]["lr"]
         memory = self._checked_rollout()
         texts = self.model.tokenizer.batch_decode(memory.sample_ids)
@@ -210,7 +216,8 @@ class Trainer:
         missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
         if missing and self.phase == 0:
             display.show_message(
-                f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it"
+                f"not recorded: {', '.join(missing)}: compute_rlhf_objective did not call the functions that compute "
+                "them (import yours from their part's package)"
             )
         folder.add_phase(row, samples)
         self.phase += 1
@@ -224,28 +231,48 @@ class Trainer:
         Raises:
             CourseError: it is no memory, or one of the learner's functions returned nothing.
         """
-        with recording(type(self)), onednn_matmul(), advice_when_full("rollout", self.args):
+        with recorded_phase(), onednn_matmul(), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
+        memory.release_ref_logits(self.ref_model)
         return memory
 
     def _checked_learning(self, memory: ReplayMemory) -> tuple[float, dict[str, float]]:
-        """The learner's mean objective over a phase, and the objective's terms as they were meanwhile.
+        """Run the learner's `learning_phase`.
 
-        Entropy and KL are without their coefficients, so that a run with `kl_coef=0` shows how far it has strayed.
+        Returns: the mean objective of the phase, and the mean of each term of the objective, by metric. Entropy and KL are
+            without their coefficients, so a run with `kl_coef=0` still shows how far the policy is from the reference.
 
         Raises:
-            CourseError: the objective is no number, or one of the learner's functions returned nothing.
+            CourseError: the objective is not a number, or one of the learner's functions returned None.
         """
-        watched = _replaced(self, "compute_rlhf_objective", must_return)
-        with recording(type(self)) as terms, watched, onednn_matmul(), advice_when_full("learning", self.args):
-            objective = self.learning_phase(memory)
+        with recorded_phase() as terms, self._objective_required(), onednn_matmul():
+            with advice_when_full("learning", self.args):
+                objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
             raise CourseError(
                 f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number"
             )
         return _finite(float(objective), self.phase), terms.means()
+
+    @contextmanager
+    def _objective_required(self) -> Iterator[None]:
+        """Raise a CourseError in place of returning None from `compute_rlhf_objective`, until the block ends."""
+        compute = self.compute_rlhf_objective
+        overridden = "compute_rlhf_objective" in vars(self)
+
+        @wraps(compute)
+        def required(*args: Any, **kwargs: Any) -> Any:
+            return require_result("compute_rlhf_objective", compute(*args, **kwargs))
+
+        vars(self)["compute_rlhf_objective"] = required
+        try:
+            yield
+        finally:
+            del vars(self)["compute_rlhf_objective"]
+            if overridden:
+                vars(self)["compute_rlhf_objective"] = compute
 
     def _memory_note(self) -> str:
         """What the run takes at its peak, by the formula for a trainer that keeps whole logits."""
@@ -374,21 +401,6 @@ def _check_forward(model: Any, ids: Tensor) -> None:
             f"forward_with_value_head gave {got} for {ids.shape[1]} tokens, should give values of shape {list(ids.shape)}: "
             "run_value_head has to keep them in self.value_head_output"
         )
-
-
-@contextmanager
-def _replaced(holder: Any, name: str, wrap: Callable[[str, Callable], Callable]) -> Iterator[None]:
-    """While it lasts, an object's method is wrapped."""
-    own = name in vars(holder)
-    method = getattr(holder, name)
-    setattr(holder, name, wrap(name, method))
-    try:
-        yield
-    finally:
-        if own:
-            setattr(holder, name, method)
-        else:
-            delattr(holder, name)
 
 
 def _finite(objective: float, phase: int) -> float:

@@ -96,7 +96,7 @@ def _guarded(exercise: str, answer: Any, function: Callable[..., Any], *args: An
 
 def _source(answer: Any) -> str:
     try:
-        return inspect.getsourcefile(answer) or ""
+        return inspect.getsourcefile(inspect.unwrap(answer)) or ""
     except TypeError:
         return ""
 
