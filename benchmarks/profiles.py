@@ -1,6 +1,6 @@
 """What a phase of a named run costs in seconds and memory: `python benchmarks/profiles.py`.
 
-Writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from (`notebook/gate.py`). The
+Writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from (`notebook/run_cost.py`). The
 embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory alone, with random weights and
 a
 small batch: that is enough to check the formula, and needs no network.
@@ -27,7 +27,7 @@ PHASES = 3
 def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
     """Seconds of the processor for a phase, and gigabytes of the process at most, in this very process."""
     from rlhf_course import RLHFArgs, use_code
-    from rlhf_course.notebook.gate import estimate
+    from rlhf_course.notebook.run_cost import estimate
 
     use_code()
     from part1_rlhf import RLHFTrainer

@@ -8,7 +8,7 @@ from part1_rlhf import RLHFTrainer
 
 from rlhf_course import RLHFArgs, get_samples, load_model
 from rlhf_course.errors import CourseError
-from rlhf_course.notebook.gate import estimate
+from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.rl import gpu
 from rlhf_course.rl.gpu import compile_mlps, refuse_where_useless, split_name, use_bf16
 from rlhf_course.rl.models import bridge_parameters

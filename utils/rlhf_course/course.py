@@ -51,6 +51,11 @@ class Exercise:
         return f"{self.part}/{self.file}"
 
     @property
+    def qualified_module(self) -> str:
+        """Name under which Python imports the answer's module, such as "part1_rlhf.value_head"."""
+        return f"{self.part}.{self.module}"
+
+    @property
     def minutes_text(self) -> str:
         """The minutes as a table shows them: "10-15", or "5" where both are the same."""
         return "-".join(str(minute) for minute in dict.fromkeys(self.minutes))

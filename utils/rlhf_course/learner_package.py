@@ -59,7 +59,7 @@ def code_in_use(part: Part = DEFAULT_PART) -> Path:
     Raises:
         CourseError: none can be imported.
     """
-    return Path(str(_package(part.name).__file__)).resolve().parents[1]
+    return Path(str(part_package(part.name).__file__)).resolve().parents[1]
 
 
 def imported_answer(name: str) -> Any:
@@ -71,17 +71,19 @@ def imported_answer(name: str) -> Any:
     """
     if name not in BY_NAME:
         raise AttributeError(f"the course has no exercise {name!r}")
-    return getattr(_package(BY_NAME[name].part), name)
+    return getattr(part_package(BY_NAME[name].part), name)
 
 
-def trainer_class(lean: bool = False) -> Any:
-    """The trainer of the code in use, or the lean one, which lies with the solutions.
+def trainer_class(lean: bool = False, part: Part = DEFAULT_PART) -> Any:
+    """The trainer of a part in the code in use, or the lean one, which lies with the solutions.
 
     Raises:
-        CourseError: no solutions are here.
+        CourseError: the part has no trainer, or no solutions are here.
     """
     if not lean:
-        return imported_answer("RLHFTrainer")
+        if part.trainer is None:
+            raise CourseError(f"{part.name} has no exercise that trains")
+        return imported_answer(part.trainer)
     file = SOLUTIONS / "lean.py"
     if not file.is_file():
         raise CourseError(f"the lean trainer is part of the solutions, and {file} is not here")
@@ -89,7 +91,12 @@ def trainer_class(lean: bool = False) -> Any:
     return load_module(file, "lean").LeanTrainer
 
 
-def _package(name: str) -> ModuleType:
+def part_package(name: str) -> ModuleType:
+    """Import a part's package, by the part's name, from the folder in use.
+
+    Raises:
+        CourseError: it is not there.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

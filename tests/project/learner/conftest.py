@@ -1,4 +1,4 @@
-"""A desk of a learner's own, and kernels at it."""
+"""A workspace of a learner's own, and kernels at it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,16 +8,16 @@ import pytest
 from learners import NOTEBOOKS, SOLUTIONS, Kernel
 
 from rlhf_course import use_code
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A learner's desk with every stub on it, in use."""
-    home = tmp_path / "desk"
-    stubs = NOTEBOOKS / PACKAGE
-    shutil.copytree(stubs, home / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    monkeypatch.setenv("RLHF_COURSE_DESK", str(home))
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A learner's workspace with every stub on it, in use."""
+    home = tmp_path / "workspace"
+    stubs = NOTEBOOKS / DEFAULT_PART.name
+    shutil.copytree(stubs, home / DEFAULT_PART.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    monkeypatch.setenv("RLHF_COURSE_WORKSPACE", str(home))
     monkeypatch.chdir(home)
     use_code(home)
     yield home
@@ -25,21 +25,21 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def solved_desk(desk: Path) -> Path:
-    """A learner's desk with the reference answers on it."""
-    for path in (SOLUTIONS / PACKAGE).glob("*.py"):
-        shutil.copy(path, desk / PACKAGE)
-    return desk
+def solved_workspace(workspace: Path) -> Path:
+    """A learner's workspace with the reference answers on it."""
+    for path in (SOLUTIONS / DEFAULT_PART.name).glob("*.py"):
+        shutil.copy(path, workspace / DEFAULT_PART.name)
+    return workspace
 
 
 @pytest.fixture
-def kernel(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Kernel]]:
-    """Starts kernels at the desk."""
-    monkeypatch.delenv("RLHF_COURSE_DESK")
+def kernel(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Kernel]]:
+    """Starts kernels at the workspace."""
+    monkeypatch.delenv("RLHF_COURSE_WORKSPACE")
     started: list[Kernel] = []
 
     def start() -> Kernel:
-        started.append(Kernel(desk))
+        started.append(Kernel(workspace))
         return started[-1]
 
     yield start

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import rlhf_course
-from rlhf_course.course import BY_NAME
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import BY_NAME, DEFAULT_PART
 from rlhf_course.paths import REPOSITORY
 
 SOLUTIONS = REPOSITORY / "solutions"
@@ -44,11 +43,11 @@ class Shown(NamedTuple):
 class Kernel:
     """IPython in a process of its own, as a notebook's kernel is."""
 
-    def __init__(self, desk: Path) -> None:
+    def __init__(self, workspace: Path) -> None:
         environment = {**os.environ, **learner_environment()}
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-c", _DRIVER],
-            cwd=desk,
+            cwd=workspace,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -86,9 +85,9 @@ def learner_environment() -> dict[str, str]:
 
 def answer_text(name: str) -> str:
     """The reference answer's text."""
-    return (SOLUTIONS / PACKAGE / BY_NAME[name].file).read_text()
+    return (SOLUTIONS / DEFAULT_PART.name / BY_NAME[name].file).read_text()
 
 
 def stub_text(name: str) -> str:
     """The stub's text, as a cell holds it."""
-    return (NOTEBOOKS / PACKAGE / BY_NAME[name].file).read_text().rstrip()
+    return (NOTEBOOKS / DEFAULT_PART.name / BY_NAME[name].file).read_text().rstrip()

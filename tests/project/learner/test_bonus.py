@@ -30,18 +30,18 @@ def attempted(task: str, answer: str | None, capsys) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_right_answer_passes(solved_desk, capsys, task):
+def test_a_right_answer_passes(solved_workspace, capsys, task):
     passed, shown = attempted(task, GAE if task == "gae" else GRPO, capsys)
     assert passed and "wrong" not in shown
 
 
 @pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in TASKS for answer in WRONG[task]])
-def test_a_wrong_answer_is_told_what_is_wrong(solved_desk, capsys, task, answer):
+def test_a_wrong_answer_is_told_what_is_wrong(solved_workspace, capsys, task, answer):
     passed, shown = attempted(task, answer, capsys)
     assert not passed and "wrong: " in shown
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_an_empty_answer_is_not_attempted(desk, capsys, task):
+def test_an_empty_answer_is_not_attempted(workspace, capsys, task):
     passed, shown = attempted(task, None, capsys)
     assert not passed and "not attempted" in shown

@@ -8,22 +8,21 @@ import torch
 from learners import answer_text, stub_text
 
 from rlhf_course import check, reset
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.notebook.progress_file import read_state
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
-def test_an_untouched_stub_is_not_attempted(desk, exercise):
+def test_an_untouched_stub_is_not_attempted(workspace, exercise):
     assert check(exercise.name).status == "not attempted"
 
 
-def write(desk, name, text):
-    (desk / PACKAGE / f"{name}.py").write_text(text)
+def write(workspace, name, text):
+    (workspace / DEFAULT_PART.name / f"{name}.py").write_text(text)
 
 
-def test_the_file_of_the_desk_is_checked_by_name(desk, capsys):
-    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+def test_the_file_in_the_workspace_is_checked_by_name(workspace, capsys):
+    write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     result = check("calc_kl_penalty")
     assert result.status == "passed"
     assert result
@@ -31,13 +30,13 @@ def test_the_file_of_the_desk_is_checked_by_name(desk, capsys):
     assert "calc_kl_penalty: passed" in shown
     assert "Next: HookedTransformer" not in shown
     assert "Next: calc_entropy_bonus" in shown
-    assert read_state(desk)["exercises"]["calc_kl_penalty"]["status"] == "passed"
+    assert read_state(workspace / DEFAULT_PART.name)["exercises"]["calc_kl_penalty"]["status"] == "passed"
 
 
-def test_an_error_is_told_with_the_line_of_the_learners_own_file(desk):
+def test_an_error_is_shown_with_the_line_of_the_learners_file(workspace):
     text = stub_text("compute_advantages")
     write(
-        desk,
+        workspace,
         "compute_advantages",
         text.replace('raise NotImplementedError("write this part")', "return values + missing"),
     )
@@ -51,17 +50,17 @@ def test_an_error_is_told_with_the_line_of_the_learners_own_file(desk):
     assert len(result.lines) < 12
 
 
-def test_a_file_that_does_not_even_load_is_an_error_of_its_own_exercise_alone(desk):
-    write(desk, "get_logprobs", "def get_logprobs(:\n    pass\n")
-    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+def test_a_file_that_does_not_even_load_is_an_error_of_its_own_exercise_alone(workspace):
+    write(workspace, "get_logprobs", "def get_logprobs(:\n    pass\n")
+    write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     result = check("get_logprobs")
     assert result.status == "error"
     assert any("line 1 of part1_rlhf/get_logprobs.py" in line for line in result.lines)
     assert check("calc_kl_penalty").status == "passed"
 
 
-def test_a_file_that_exits_is_an_error_and_nothing_more(desk):
-    write(desk, "get_logprobs", "raise SystemExit(3)\n")
+def test_a_file_that_exits_is_an_error_and_nothing_more(workspace):
+    write(workspace, "get_logprobs", "raise SystemExit(3)\n")
     assert check("get_logprobs").status == "error"
 
 
@@ -100,33 +99,33 @@ ENTROPY = "def calc_entropy_bonus(logits, ent_coef, gen_len):\n    "
         ("yield 1", "`yield`"),
     ],
 )
-def test_a_slip_that_any_exercise_allows_is_named(desk, body, likely):
-    write(desk, "calc_entropy_bonus", ENTROPY + body + "\n")
+def test_a_mistake_that_any_exercise_allows_is_named(workspace, body, likely):
+    write(workspace, "calc_entropy_bonus", ENTROPY + body + "\n")
     assert any(line.startswith("likely: ") and likely in line for line in check("calc_entropy_bonus").lines)
 
 
-def test_an_endless_recursion_is_an_error_at_its_own_line(desk):
-    write(desk, "calc_entropy_bonus", ENTROPY + "return calc_entropy_bonus(logits, ent_coef, gen_len)\n")
+def test_an_endless_recursion_is_an_error_at_its_own_line(workspace):
+    write(workspace, "calc_entropy_bonus", ENTROPY + "return calc_entropy_bonus(logits, ent_coef, gen_len)\n")
     result = check("calc_entropy_bonus")
     assert result.status == "error" and "line 2 of part1_rlhf/calc_entropy_bonus.py" in "\n".join(result.lines)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
-def test_files_of_editors_that_write_other_bytes_are_read_and_kept(desk, encoding):
-    path = desk / PACKAGE / "calc_entropy_bonus.py"
+def test_files_of_editors_that_write_other_bytes_are_read_and_kept(workspace, encoding):
+    path = workspace / DEFAULT_PART.name / "calc_entropy_bonus.py"
     text = answer_text("calc_entropy_bonus") + "# Größe\n"
     path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
     assert check("calc_entropy_bonus").status == "passed"
     reset("calc_entropy_bonus")
-    (kept,) = (desk / PACKAGE / ".history").glob("*.py")
+    (kept,) = (workspace / DEFAULT_PART.name / ".history").glob("*.py")
     assert kept.read_text(encoding="utf-8") == text
 
 
-def test_prints_and_warnings_of_the_learner_do_not_matter(desk, capsys):
+def test_prints_and_warnings_of_the_learner_do_not_matter(workspace, capsys):
     text = answer_text("normalize_reward").replace(
         "    return (reward", "    import warnings\n    warnings.warn('loud')\n    print('loud')\n    return (reward"
     )
-    write(desk, "normalize_reward", text)
+    write(workspace, "normalize_reward", text)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert check("normalize_reward").status == "passed"
@@ -155,44 +154,44 @@ def test_something_that_is_no_exercise_is_said_so(capsys):
     assert "did you mean compute_advantages?" in capsys.readouterr().out
 
 
-def test_the_trainer_first_asks_that_what_it_uses_passes(solved_desk, capsys):
+def test_the_trainer_first_asks_that_what_it_uses_passes(solved_workspace, capsys):
     wrong = answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()")
-    write(solved_desk, "calc_kl_penalty", wrong)
-    write(solved_desk, "get_optimizer", stub_text("get_optimizer"))
+    write(solved_workspace, "calc_kl_penalty", wrong)
+    write(solved_workspace, "get_optimizer", stub_text("get_optimizer"))
     result = check("RLHFTrainer")
     assert result.status == "not attempted"
     assert result.lines[1:] == ["  calc_kl_penalty: wrong", "  get_optimizer: not attempted"]
 
 
-def test_a_trainer_that_spoils_the_models_it_is_tried_on_spoils_no_later_check(solved_desk):
+def test_a_trainer_that_spoils_the_models_it_is_tried_on_spoils_no_later_check(solved_workspace):
     head = '    def rollout_phase(self) -> ReplayMemory:\n        """Sample'
     text = answer_text("RLHFTrainer")
     assert head in text
     spoils = "self.model.base_model.half(); self.ref_model.base_model.forward = None"
-    write(solved_desk, "trainer", text.replace(head, head.replace('"""', f'{spoils}; """')))
+    write(solved_workspace, "trainer", text.replace(head, head.replace('"""', f'{spoils}; """')))
     assert not check("RLHFTrainer")
-    write(solved_desk, "trainer", text)
+    write(solved_workspace, "trainer", text)
     assert check("RLHFTrainer").status == "passed"
 
 
-def test_a_file_changed_by_hand_is_checked_as_it_is_now(desk, capsys):
-    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+def test_a_file_changed_by_hand_is_checked_as_it_is_now(workspace, capsys):
+    write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     from rlhf_course.course import BY_NAME
     from rlhf_course.notebook.workspace import load_answer
 
     bound = load_answer(BY_NAME["calc_kl_penalty"])
-    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()"))
+    write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty").replace("kl.mean()", "kl.sum()"))
     result = check(bound)
     assert result.mistake == "sums_over_everything"
     assert "has changed since the cell ran" in capsys.readouterr().out
 
 
-def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
+def test_a_half_written_class_says_which_line_is_still_to_be_written(workspace):
     whole, stub = answer_text("HookedTransformerWithValueHead"), stub_text("HookedTransformerWithValueHead")
     half = stub.replace(
         'raise NotImplementedError("write this part")', whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1
     )
-    write(desk, "value_head", half + "\n")
+    write(workspace, "value_head", half + "\n")
     result = check("HookedTransformerWithValueHead")
     assert result.status == "not attempted"
     assert "value_head.py" in result.lines[0]
@@ -200,10 +199,10 @@ def test_a_half_written_class_says_which_line_is_still_to_be_written(desk):
 
 @pytest.mark.parametrize("execution", ["autograde", "validate"])
 def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_means_full_marks(
-    desk, monkeypatch, execution
+    workspace, monkeypatch, execution
 ):
     monkeypatch.setenv("NBGRADER_EXECUTION", execution)
     with pytest.raises(AssertionError, match="calc_kl_penalty: not attempted"):
         check("calc_kl_penalty")
-    write(desk, "calc_kl_penalty", answer_text("calc_kl_penalty"))
+    write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     assert check("calc_kl_penalty").status == "passed"

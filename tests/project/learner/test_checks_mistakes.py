@@ -10,7 +10,7 @@ from rlhf_course import use_code
 from rlhf_course.building.bank import Bank, bank_file, read_bank
 from rlhf_course.checks.core import known_mistakes
 from rlhf_course.course import BY_NAME, EXERCISES, Exercise
-from rlhf_course.notebook.checking import PASSED, Result, checks_of, judge
+from rlhf_course.notebook.checking import PASSED, Result, checks_of, run_checks
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 
@@ -35,7 +35,7 @@ def checked(kind: str, name: str, answer: str) -> Result:
     """The check's result for one answer of the bank."""
     use_code(SOLUTIONS)
     exercise = BY_NAME[name]
-    return judge(exercise, getattr(bank_of(exercise), kind)[answer], needs=lambda used: Result(used.name, PASSED))
+    return run_checks(exercise, getattr(bank_of(exercise), kind)[answer], lambda used: Result(used.name, PASSED))
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), every("visible"))

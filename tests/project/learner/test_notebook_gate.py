@@ -7,8 +7,8 @@ from learners import answer_text, stub_text
 
 from rlhf_course import RLHFArgs, open_training, passed, train_run
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.learner_package import PACKAGE
-from rlhf_course.notebook.gate import estimate
+from rlhf_course.course import DEFAULT_PART
+from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import profiles
 
@@ -20,7 +20,7 @@ def small_runs(monkeypatch):
     monkeypatch.setitem(profiles._MODEL, "laptop", gpt2_folder())
 
 
-def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(desk, capsys):
+def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(workspace, capsys):
     assert open_training() is None
     shown = capsys.readouterr().out
     assert "The gate is closed" in shown
@@ -28,7 +28,7 @@ def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(desk, ca
     assert train_run("collapse", profile="laptop") is None
 
 
-def test_the_learners_trainer_trains_when_all_pass(solved_desk, small_runs, capsys):
+def test_the_learners_trainer_trains_when_all_pass(solved_workspace, small_runs, capsys):
     folder = train_run("collapse", profile="laptop").path
     shown = capsys.readouterr().out
     assert "The gate is open" in shown
@@ -36,13 +36,13 @@ def test_the_learners_trainer_trains_when_all_pass(solved_desk, small_runs, caps
     assert "GB of memory" in shown and shown.index("GB of memory") < shown.index("phase 1:")
     config = json.loads((folder / "config.json").read_text())
     assert config["reference"] == []
-    assert config["code"] == str(solved_desk)
+    assert config["code"] == str(solved_workspace)
     assert config["args"]["total_phases"] == 2
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
 
 
-def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_desk, small_runs, capsys):
-    path = solved_desk / PACKAGE / "compute_advantages.py"
+def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_workspace, small_runs, capsys):
+    path = solved_workspace / DEFAULT_PART.name / "compute_advantages.py"
     path.write_text(stub_text("compute_advantages"))
     assert train_run("collapse", profile="laptop") is None
     folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"]).path
@@ -72,14 +72,16 @@ def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name):
         assert cost.seconds / args.total_phases == pytest.approx(measured["cpu_seconds_a_phase"], rel=0.5)
 
 
-def test_sentiment_gates_its_own_run(solved_desk, small_runs, capsys):
-    (solved_desk / PACKAGE / "reward_fn_sentiment_imdb.py").write_text(stub_text("reward_fn_sentiment_imdb"))
+def test_sentiment_gates_its_own_run(solved_workspace, small_runs, capsys):
+    (solved_workspace / DEFAULT_PART.name / "reward_fn_sentiment_imdb.py").write_text(
+        stub_text("reward_fn_sentiment_imdb")
+    )
     assert train_run("sentiment", profile="laptop") is None
     assert "reward_fn_sentiment_imdb has to pass first" in capsys.readouterr().out
     assert open_training() is not None
 
 
-def test_settings_that_cannot_be_are_said_and_not_raised(solved_desk, capsys):
+def test_impossible_settings_are_shown_as_a_message(solved_workspace, capsys):
     assert train_run("nowhere") is None
     assert train_run("collapse", batch_sise=3) is None
     assert train_run("collapse", use_reference=["foo"]) is None
@@ -87,10 +89,12 @@ def test_settings_that_cannot_be_are_said_and_not_raised(solved_desk, capsys):
     assert "run takes collapse" in shown and "batch_sise" in shown and "foo" in shown
 
 
-def test_a_cell_can_ask_whether_an_exercise_passes(desk, capsys):
+def test_a_cell_can_ask_whether_an_exercise_passes(workspace, capsys):
     assert not passed("normalize_reward")
     assert "waits for normalize_reward" in capsys.readouterr().out
-    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+    (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(answer_text("normalize_reward"))
     assert passed("normalize_reward")
-    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward").replace("reward.mean()", "0"))
+    (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(
+        answer_text("normalize_reward").replace("reward.mean()", "0")
+    )
     assert not passed("normalize_reward")

@@ -8,10 +8,12 @@ import pytest
 from learners import answer_text, learner_environment
 
 from rlhf_course import check, compare, hint, predict, progress
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART
+from rlhf_course.notebook.progress_file import read_state
+from rlhf_course.notebook.workspace import find_workspace
 
 
-def test_hints_open_one_by_one_and_then_stay_open(desk, capsys):
+def test_hints_open_one_by_one_and_then_stay_open(workspace, capsys):
     for number in (1, 2, 3):
         hint("get_logprobs")
         assert f"hint {number} of 3" in capsys.readouterr().out
@@ -20,10 +22,10 @@ def test_hints_open_one_by_one_and_then_stay_open(desk, capsys):
     assert "all hints are open" in shown and "1. " in shown and "3. " in shown
 
 
-def test_progress_shows_every_exercise_and_the_next_step(desk, capsys):
-    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+def test_progress_shows_every_exercise_and_the_next_step(workspace, capsys):
+    (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(answer_text("normalize_reward"))
     check("normalize_reward")
-    (desk / PACKAGE / "get_logprobs.py").write_text(answer_text("get_logprobs"))
+    (workspace / DEFAULT_PART.name / "get_logprobs.py").write_text(answer_text("get_logprobs"))
     capsys.readouterr()
     progress()
     lines = capsys.readouterr().out.splitlines()
@@ -33,8 +35,8 @@ def test_progress_shows_every_exercise_and_the_next_step(desk, capsys):
     assert "1 of 10 passed. Next: HookedTransformerWithValueHead, in 03_value_head.ipynb" in lines[-1]
 
 
-def test_a_file_that_changed_after_its_check_is_not_checked(desk, capsys):
-    path = desk / PACKAGE / "normalize_reward.py"
+def test_a_file_that_changed_after_its_check_is_not_checked(workspace, capsys):
+    path = workspace / DEFAULT_PART.name / "normalize_reward.py"
     path.write_text(answer_text("normalize_reward"))
     check("normalize_reward")
     path.write_text(answer_text("normalize_reward") + "\n# later\n")
@@ -43,23 +45,25 @@ def test_a_file_that_changed_after_its_check_is_not_checked(desk, capsys):
     assert "not checked" in capsys.readouterr().out
 
 
-def test_a_prediction_is_kept_and_compared(desk, capsys):
+def test_a_prediction_is_kept_and_compared(workspace, capsys):
     predict("kl", "KL after one phase?", 0.25)
     compare("kl", 1.5)
     shown = capsys.readouterr().out
     assert "Recorded" in shown
     assert "predicted: 0.25, measured: 1.5, 1.25 apart" in shown
-    assert json.loads((desk / PACKAGE / ".progress.json").read_text())["predictions"]["kl"]["value"] == 0.25
+    assert (
+        json.loads((workspace / DEFAULT_PART.name / ".progress.json").read_text())["predictions"]["kl"]["value"] == 0.25
+    )
 
 
-def test_without_a_prediction_nothing_fails(desk, capsys):
+def test_without_a_prediction_nothing_fails(workspace, capsys):
     predict("kl", "KL after one phase?", None)
     assert "No prediction yet" in capsys.readouterr().out
     compare("kl", 1.5)
     assert "no prediction was made" in capsys.readouterr().out
 
 
-def test_tensors_and_texts_can_be_compared(desk, capsys):
+def test_tensors_and_texts_can_be_compared(workspace, capsys):
     import torch
 
     predict("word", "Which token?", " the")
@@ -71,23 +75,23 @@ def test_tensors_and_texts_can_be_compared(desk, capsys):
     assert "predicted: 3, measured: 4, 1 apart" in shown
 
 
-def test_a_damaged_record_does_not_stop_anybody(desk, capsys):
-    (desk / PACKAGE / ".progress.json").write_text("{")
+def test_a_damaged_record_does_not_stop_anybody(workspace, capsys):
+    (workspace / DEFAULT_PART.name / ".progress.json").write_text("{")
     hint("get_logprobs")
     predict("kl", "KL?", 1)
     progress()
 
 
-@pytest.mark.parametrize("where", ["", PACKAGE])
-def test_a_plain_editor_and_a_shell_are_enough(desk, monkeypatch, where):
-    monkeypatch.delenv("RLHF_COURSE_DESK")
-    (desk / PACKAGE / "normalize_reward.py").write_text(answer_text("normalize_reward"))
+@pytest.mark.parametrize("where", ["", DEFAULT_PART.name])
+def test_a_plain_editor_and_a_shell_are_enough(workspace, monkeypatch, where):
+    monkeypatch.delenv("RLHF_COURSE_WORKSPACE")
+    (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(answer_text("normalize_reward"))
     program = "from rlhf_course import check; result = check('normalize_reward'); print(repr(result))"
     import os
 
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=desk / where,
+        cwd=workspace / where,
         env={**os.environ, **learner_environment()},
         capture_output=True,
         text=True,
@@ -96,8 +100,27 @@ def test_a_plain_editor_and_a_shell_are_enough(desk, monkeypatch, where):
     assert "<check of normalize_reward: passed>" in done.stdout
 
 
-def test_outside_of_any_desk_the_message_says_where_to_start(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("RLHF_COURSE_DESK", raising=False)
+def test_the_variables_older_name_still_names_the_workspace(workspace, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("RLHF_COURSE_WORKSPACE")
+    monkeypatch.setenv("RLHF_COURSE_DESK", str(workspace / DEFAULT_PART.name))
+    monkeypatch.chdir(tmp_path)
+    assert find_workspace() == workspace
+
+
+def test_a_record_that_another_process_holds_locked_does_not_stop_a_check(workspace, monkeypatch):
+    monkeypatch.setattr("rlhf_course.notebook.progress_file._LOCK_TIMEOUT", 0.1)
+    folder = workspace / DEFAULT_PART.name
+    lock = str(folder / ".progress.json.lock")
+    holder = f"from filelock import FileLock; lock = FileLock({lock!r}); lock.acquire(); print(1, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"1\n"
+        assert check("get_logprobs").status == "not attempted"
+        process.communicate(b"\n")
+    assert read_state(folder)["exercises"]["get_logprobs"]["status"] == "not attempted"
+
+
+def test_outside_of_any_workspace_the_message_says_where_to_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("RLHF_COURSE_WORKSPACE", raising=False)
     monkeypatch.chdir(tmp_path)
     progress()
     hint("get_logprobs")

@@ -16,14 +16,13 @@ from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
-from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 
 BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.fixture
-def desk(tmp_path):
+def workspace(tmp_path):
     """The learner's folder as it is handed out."""
     return handed_out(tmp_path)
 
@@ -34,12 +33,12 @@ def handed_out(folder: Path) -> Path:
     return home
 
 
-def run(notebook: nbformat.NotebookNode, desk: Path) -> nbformat.NotebookNode:
+def run(notebook: nbformat.NotebookNode, workspace: Path) -> nbformat.NotebookNode:
     environment = {**os.environ, **learner_environment(), "RLHF_COURSE_SHORT": "1", "HF_HUB_OFFLINE": "1"}
-    environment.pop("RLHF_COURSE_DESK", None)
-    NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(desk)}}).execute(
-        env=environment
-    )
+    environment.pop("RLHF_COURSE_WORKSPACE", None)
+    NotebookClient(
+        notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(workspace)}}
+    ).execute(env=environment)
     return notebook
 
 
@@ -85,29 +84,29 @@ progress()
 def small_notebook(tmp_path: Path) -> nbformat.NotebookNode:
     source = tmp_path / "06_objective.md"
     source.write_text(SMALL)
-    stubs = {one.name: (NOTEBOOKS / PACKAGE / one.file).read_text() for one in EXERCISES}
+    stubs = {one.name: (NOTEBOOKS / DEFAULT_PART.name / one.file).read_text() for one in EXERCISES}
     return nbformat.reads(build_notebook(source, stubs), as_version=4)
 
 
-def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(desk, tmp_path):
-    notebook = run(small_notebook(tmp_path), desk)
+def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(workspace, tmp_path):
+    notebook = run(small_notebook(tmp_path), workspace)
     assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: not attempted")
     assert "0 of 10 passed" in text_of(notebook.cells[-1])
     (exercise,) = [cell for cell in notebook.cells if cell.source.startswith("%%exercise")]
     exercise.source = "%%exercise get_logprobs\n" + answer_text("get_logprobs").rstrip()
-    run(notebook, desk)
+    run(notebook, workspace)
     assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: passed")
     assert "<check of" not in checks_in(notebook)["get_logprobs"]
     (shown,) = (cell.outputs[0].data["text/html"] for cell in notebook.cells if cell.source.startswith("check("))
     assert "get_logprobs: passed" in shown and "pre-wrap" in shown  # long lines wrap on the page
-    assert (desk / PACKAGE / "get_logprobs.py").read_text() == answer_text("get_logprobs")
+    assert (workspace / DEFAULT_PART.name / "get_logprobs.py").read_text() == answer_text("get_logprobs")
 
 
 class Executed(NamedTuple):
-    """A built notebook after its run, and the desk that it ran at."""
+    """A built notebook after its run, and the workspace that it ran at."""
 
     notebook: nbformat.NotebookNode
-    desk: Path
+    workspace: Path
 
 
 @pytest.fixture(scope="session")
@@ -127,14 +126,14 @@ def executed(
         pool.shutdown(cancel_futures=True)
 
 
-def execute(path: Path, solved: bool, desk: Path) -> Executed:
+def execute(path: Path, solved: bool, workspace: Path) -> Executed:
     notebook = nbformat.read(path, as_version=4)
     if solved:
-        for answer in (SOLUTIONS / PACKAGE).glob("*.py"):
-            shutil.copy(answer, desk / PACKAGE)
+        for answer in (SOLUTIONS / DEFAULT_PART.name).glob("*.py"):
+            shutil.copy(answer, workspace / DEFAULT_PART.name)
         if path.stem == "10_bonus":
             answer_the_bonus(notebook)
-    return Executed(run(notebook, desk), desk)
+    return Executed(run(notebook, workspace), workspace)
 
 
 def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
@@ -166,16 +165,16 @@ def test_with_stubs_a_notebook_runs_to_its_end_and_every_check_says_not_attempte
 @pytest.mark.parametrize("solved", [True], ids=["answers"])
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
 def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_passes(executed, path, solved):
-    notebook, desk = executed(path, solved)
+    notebook, workspace = executed(path, solved)
     assert_whole(notebook)
     checks = checks_in(notebook)
     assert set(checks) == {one.name for one in EXERCISES if one.notebook == path.stem}
     for name, shown in checks.items():
         assert f"{name}: passed" in shown
-        assert (desk / PACKAGE / BY_NAME[name].file).read_text() == answer_text(name)
+        assert (workspace / DEFAULT_PART.name / BY_NAME[name].file).read_text() == answer_text(name)
     if path.stem == "10_bonus":
         shown = "\n".join(text_of(cell) for cell in notebook.cells if cell.cell_type == "code")
         assert shown.count("passed\n") >= 3 and "mean reward: [" in shown and "trained 2 phases with GAE" in shown
     if path.stem == "08_training":
-        configs = [json.loads(file.read_text()) for file in desk.glob("runs/*/config.json")]
-        assert configs and all(config["code"] == str(desk.resolve()) for config in configs)
+        configs = [json.loads(file.read_text()) for file in workspace.glob("runs/*/config.json")]
+        assert configs and all(config["code"] == str(workspace.resolve()) for config in configs)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import write_zip
 from rlhf_course.releasing.bundle import TOP, bundle_files
@@ -42,7 +41,7 @@ def files():
 def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
-    assert {f"notebooks/{PACKAGE}/{one.file}" for one in EXERCISES} | {
+    assert {f"notebooks/{DEFAULT_PART.name}/{one.file}" for one in EXERCISES} | {
         f"utils/rlhf_course/checks/{one.path}" for one in EXERCISES
     } <= below
     assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
@@ -139,4 +138,4 @@ def test_it_installs_in_a_fresh_folder_and_a_right_answer_passes_its_check_there
     assert commands == {"exercises", "doctor", "train"}
     (tmp_path / "nothing.py").write_text("")
     assert "not attempted" in run("-c", NOTEBOOK_3, tmp_path / "nothing.py")
-    assert "passed" in run("-c", NOTEBOOK_3, REPOSITORY / "solutions" / PACKAGE / "value_head.py")
+    assert "passed" in run("-c", NOTEBOOK_3, REPOSITORY / "solutions" / DEFAULT_PART.name / "value_head.py")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.grading import results
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.gradescope import write_autograder
 from rlhf_course.releasing.on_gradescope import as_gradescope
@@ -77,7 +76,7 @@ def test_scripts_may_be_run_and_the_archive_holds_what_the_judge_needs(tmp_path)
         modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
     assert modes["setup.sh"] & 0o111 and modes["run_autograder"] & 0o111
     assert {
-        f"course/solutions/{PACKAGE}/trainer.py",
+        f"course/solutions/{DEFAULT_PART.name}/trainer.py",
         "course/tests/hidden/part1_rlhf/test_trainer.py",
         "course/requirements.lock",
     } <= set(modes)
@@ -107,8 +106,8 @@ def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_
 )
 def test_a_submission_is_graded_as_on_the_platform(platform):
     (platform / "venv").symlink_to(Path(sys.prefix))
-    handed_in = platform / "submission" / PACKAGE
-    shutil.copytree(REPOSITORY / "solutions" / PACKAGE, handed_in)
+    handed_in = platform / "submission" / DEFAULT_PART.name
+    shutil.copytree(REPOSITORY / "solutions" / DEFAULT_PART.name, handed_in)
     (handed_in / "trainer.py").unlink()
     wrong = (
         REPOSITORY / "tests/hidden/part1_rlhf/calc_kl_penalty.py"

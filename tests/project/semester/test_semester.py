@@ -18,8 +18,7 @@ import nbformat
 import pytest
 
 from rlhf_course.building.bank import bank_file
-from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
@@ -27,7 +26,7 @@ from rlhf_course.releasing.leaks import leaks
 pytestmark = pytest.mark.slow
 
 GUIDE = REPOSITORY / "docs/instructors_guide.md"
-ANSWERS = REPOSITORY / "solutions" / PACKAGE
+ANSWERS = REPOSITORY / "solutions" / DEFAULT_PART.name
 LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
 ALL = sum(one.points for one in EXERCISES)
 HALF = (
@@ -121,7 +120,7 @@ class Semester:
 def answer(folder: Path, name: str, text: str | None = None) -> None:
     """Write an exercise's file in a learner's folder; by default the reference answer."""
     file = BY_NAME[name].file
-    (folder / ASSIGNMENT / PACKAGE / file).write_text(text or (ANSWERS / file).read_text())
+    (folder / ASSIGNMENT / DEFAULT_PART.name / file).write_text(text or (ANSWERS / file).read_text())
 
 
 def edit(path: Path, do: Callable[[nbformat.NotebookNode], None]) -> None:
@@ -286,7 +285,7 @@ def test_the_semester(semester):
     archive = course / "downloaded" / ASSIGNMENT / "archive"
     archive.mkdir(parents=True)
     with zipfile.ZipFile(archive / "zoe.zip", "w") as packed:
-        packed.write(ANSWERS / "get_optimizer.py", f"notebooks/{PACKAGE}/get_optimizer.py")
+        packed.write(ANSWERS / "get_optimizer.py", f"notebooks/{DEFAULT_PART.name}/get_optimizer.py")
     semester.play("zip_collect")
     assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM, "zoe": BY_NAME["get_optimizer"].points}
     semester.play("platform.json")

@@ -1,4 +1,4 @@
-"""The learner's machinery: `%%exercise`, `check`, `hint`, `progress`, `reset`, `load`, predictions, and the gate to training.
+"""The learner's tools: `%%exercise`, `check`, `hint`, `progress`, `reset`, `load`, predictions, the gate.
 
 Importing this module inside IPython makes the cell magic `%%exercise` known; elsewhere it does nothing.
 """

@@ -1,4 +1,4 @@
-"""Where a learner stands in the course."""
+"""The progress of a learner in each exercise, and the next step."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class ExerciseProgress(NamedTuple):
         exercise: its name.
         status: passed, wrong, error, not attempted or not checked.
         hints_open, hints: how many hints are open, of how many.
-        minutes: what it takes.
+        minutes: how long it takes, such as "10-15".
     """
 
     notebook: str
@@ -24,15 +24,15 @@ class ExerciseProgress(NamedTuple):
 
 
 def passed(progress_rows: Sequence[ExerciseProgress]) -> int:
-    """How many exercises are done."""
-    return sum(one.status == "passed" for one in progress_rows)
+    """How many exercises have passed."""
+    return sum(row.status == "passed" for row in progress_rows)
 
 
 def next_step(progress_rows: Sequence[ExerciseProgress]) -> str:
     """What to do next, in a sentence."""
     done = passed(progress_rows)
-    for one in progress_rows:
-        if one.status != "passed":
-            step = f"check({one.exercise!r})" if one.status == "not checked" else one.exercise
-            return f"{done} of {len(progress_rows)} passed. Next: {step}, in {one.notebook}.ipynb"
+    for row in progress_rows:
+        if row.status != "passed":
+            step = f"check({row.exercise!r})" if row.status == "not checked" else row.exercise
+            return f"{done} of {len(progress_rows)} passed. Next: {step}, in {row.notebook}.ipynb"
     return f"All {done} passed."

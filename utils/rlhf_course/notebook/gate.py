@@ -1,51 +1,50 @@
-"""The gate to training: what the learner has written trains, once it passes."""
+"""The gate to training: a learner's code trains once the exercises that training needs pass."""
 
-import importlib
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS_BY_NAME, Exercise, Part
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.learner_package import imported_answer
 from rlhf_course.notebook import workspace
 from rlhf_course.notebook.checking import PASSED, check_all
 from rlhf_course.notebook.messages import join_names, show_message
+from rlhf_course.notebook.run_cost import cost_sentence
+from rlhf_course.notebook.session import current_session
 from rlhf_course.paths import SOLUTIONS
 
 if TYPE_CHECKING:  # torch loads when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
-_TRAINER = "RLHFTrainer"
 _SENTIMENT = "reward_fn_sentiment_imdb"
 _SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
 
 
-def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -> Any:
-    """Check every exercise up to the trainer, and hand out the learner's trainer when all pass.
+def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = (), part: str = DEFAULT_PART.name) -> Any:
+    """Check every exercise up to the trainer of a part, and return the learner's trainer if all pass.
 
     Args:
         use_reference: exercises that the reference answers instead, where `solutions/` is at hand.
         also: further exercises that have to pass.
+        part: the part whose trainer is wanted.
 
-    Returns: the learner's `RLHFTrainer`, or None while something is missing; what is missing is said.
+    Returns: the learner's trainer class, or None if something is missing, which a message names.
     """
-    if busy := workspace.busy():
+    session = current_session()
+    if busy := session.busy():
         show_message(f"The gate is closed: {busy}", status="error")
         return None
     try:
-        filled = _known(use_reference)
-        needed = [*EXERCISES[: EXERCISES.index(BY_NAME[_TRAINER]) + 1], *(BY_NAME[name] for name in also)]
-        if filled and not (SOLUTIONS / PACKAGE).is_dir():
-            raise CourseError("use_reference needs the folder solutions/ of the course, which is not here")
-        workspace.substitute(filled)
-        statuses = check_all([exercise for exercise in needed if exercise.name not in filled])
-        workspace.load_all()
+        needed = [*_exercises_to_train(part), *(BY_NAME[name] for name in also)]
+        session.substituted = _checked_reference(use_reference)
+        statuses = check_all([exercise for exercise in needed if exercise.name not in session.substituted])
+        workspace.load_all(session.substituted)
     except CourseError as error:
-        workspace.substitute(())
+        session.substituted = ()
         show_message(f"The gate is closed: {error}", status="error")
         return None
     missing = [name for name, status in statuses.items() if status != PASSED]
@@ -58,8 +57,20 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = ()) -
         )
         return None
     show_message("The gate is open.", *lines, *_hidden_suite(), status="passed")
+    return imported_answer(str(PARTS_BY_NAME[part].trainer))
 
-    return importlib.import_module(PACKAGE).RLHFTrainer
+
+def _exercises_to_train(name: str) -> tuple[Exercise, ...]:
+    """The exercises of a part up to its trainer.
+
+    Raises:
+        CourseError: there is no such part, or it has no trainer.
+    """
+    part: Part | None = PARTS_BY_NAME.get(name)
+    if part is None or part.trainer is None:
+        having = [part.name for part in PARTS_BY_NAME.values() if part.trainer is not None]
+        raise CourseError(f"part takes the name of a part with a trainer, got {name!r}; they are {', '.join(having)}")
+    return part.exercises[: part.exercises.index(BY_NAME[part.trainer]) + 1]
 
 
 class Prepared(NamedTuple):
@@ -75,24 +86,28 @@ def train_run(
     use_reference: Iterable[str] = (),
     profile: str = "auto",
     out: str | Path | None = None,
+    part: str = DEFAULT_PART.name,
     **overrides: Any,
 ) -> "RunFolder | None":
-    """Train with the learner's trainer, if the gate is open.
+    """Train with the learner's trainer if the gate is open.
 
     Args:
         run: collapse, periods or sentiment.
         use_reference: exercises that the reference answers instead; the run's record names them.
         profile: auto, laptop, gpu, gpu-fast or gpu-large.
         out: the run's folder; by default a new one in `runs/`.
-        overrides: fields of `RLHFArgs` that win over the run's.
+        part: the part whose trainer trains.
+        overrides: fields of `RLHFArgs` that take the place of the run's.
 
-    Returns: the run's folder, with its `path` and its `rows` of metrics; None where the gate is closed or the run could not be made, which is said.
+    Returns: the run's folder, with its `path` and its `rows` of metrics; None if the gate is closed or the run
+        could not be made, for which a message gives the reason.
     """
-    prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, **overrides)
+    prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, part=part, **overrides)
     if prepared is None:
         return None
     try:
-        return prepared.trainer.train(prepared.path)
+        folder: RunFolder = prepared.trainer.train(prepared.path)
+        return folder
     except CourseError as error:
         show_message(f"The run {run!r} was not made: {error}", status="error")
         return None
@@ -106,15 +121,17 @@ def prepare_run(
     use_reference: Iterable[str] = (),
     profile: str = "auto",
     out: str | Path | None = None,
+    part: str = DEFAULT_PART.name,
     **overrides: Any,
 ) -> Prepared | None:
-    """Open the gate and make the trainer of a run; `release_run` is called when it has been trained.
+    """Open the gate and make the trainer of a run. The caller calls `release_run` after training.
 
     Args: as `train_run` takes them.
 
-    Returns: None where the gate is closed or there can be no such run, which is said.
+    Returns: None if the gate is closed or there can be no such run, for which a message gives the reason.
     """
-    if busy := workspace.busy():
+    session = current_session()
+    if busy := session.busy():
         show_message(f"The run {run!r} was not made: {busy}", status="error")
         return None
     use_reference = [use_reference] if isinstance(use_reference, str) else list(use_reference)
@@ -126,11 +143,11 @@ def prepare_run(
         args = RLHFArgs.for_profile(profile, run, **{**overrides, **short})
         uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
         also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
-        trainer_class = open_training(use_reference, also)
+        trainer_class = open_training(use_reference, also, part)
         if trainer_class is not None:
-            show_message(_cost(args))
+            show_message(cost_sentence(args))
             trainer = trainer_class(args)
-            trainer.reference = sorted(workspace.substituted())
+            trainer.reference = sorted(session.substituted)
             prepared = Prepared(trainer, _free_folder(run) if out is None else Path(out))
     except CourseError as error:
         show_message(f"The run {run!r} was not made: {error}", status="error")
@@ -138,31 +155,30 @@ def prepare_run(
         if prepared is None:
             release_run()
         else:
-            workspace.in_training = prepared.path
+            session.training = prepared.path
     return prepared
 
 
 def release_run() -> None:
-    """Open the desk again: to checks, to another run, and with the learner's answers where the reference's stood in."""
-    workspace.in_training = None
-    with _quiet():
-        workspace.substitute(())
+    """End a run: checks and other runs are possible again, and the learner's answers replace the reference's."""
+    session = current_session()
+    session.training, session.substituted = None, ()
+    with suppress(CourseError):
         workspace.load_all()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    try:
-        yield
-    except CourseError:
-        pass
+def _checked_reference(names: Iterable[str]) -> tuple[str, ...]:
+    """The exercises that the reference is to answer, each once.
 
-
-def _known(names: Iterable[str]) -> list[str]:
-    names = [names] if isinstance(names, str) else list(names)
+    Raises:
+        CourseError: one is no exercise, or the solutions are not here.
+    """
+    names = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
     for name in names:
         if name not in BY_NAME:
             raise CourseError(f"use_reference takes names of exercises, got {name!r}; they are {', '.join(BY_NAME)}")
+        if not (SOLUTIONS / BY_NAME[name].part).is_dir():
+            raise CourseError("use_reference needs the folder solutions/ of the course, which is not here")
     return names
 
 
@@ -178,76 +194,3 @@ def _hidden_suite() -> list[str]:
     if not (SOLUTIONS.parent / "tests" / "hidden").is_dir():
         return []
     return ["In this clone the hidden tests can grade you as well: rlhf-course grade notebooks/"]
-
-
-def _cost(args: Any) -> str:
-    """What a run costs, said before it starts."""
-    import torch
-
-    from rlhf_course.rl.device import pick_device
-    from rlhf_course.rl.gpu import split_name
-
-    on_cpu, threads = pick_device().type == "cpu", torch.get_num_threads()
-    cost = estimate(args, threads if on_cpu else None)
-    where = (
-        f"on {threads} CPU core{'s' if threads > 1 else ''}" if on_cpu else "on a recent GPU (computed, not measured)"
-    )
-    size = "" if split_name(args.base_model)[0] in _SIZES else " (if the model is about as large as GPT-2 small)"
-    return (
-        f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
-        f"about {cost.gigabytes:.1f} GB of memory and {_as_time(cost.seconds)} {where}{size}. "
-        "It can be stopped with Ctrl-C or the stop button."
-    )
-
-
-def _as_time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return "less than a minute" if minutes < 1 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-
-
-class _Size(NamedTuple):
-    """Of a model, before it is loaded; by the names that its configuration has for them."""
-
-    parameters: float
-    d_vocab: int
-    n_layers: int
-    d_model: int
-
-
-_SIZES = {
-    "embedded": _Size(2.4e6, 3072, 4, 192),
-    "gpt2-small": _Size(124e6, 50257, 12, 768),
-    "gpt2-medium": _Size(355e6, 50257, 24, 1024),
-}
-_PROCESS = 0.6  # gigabytes of Python and torch by themselves
-# Multiplications and additions a second: of one CPU core, as `benchmarks/profiles.py` measured it with the embedded model; of a
-# recent GPU in float32, as a small part of what its maker promises. More cores help, but each less than the one before.
-_ONE_CORE, _GPU = 7e10, 5e12
-_MORE_CORES = 0.7
-_PREFIX = 3
-
-
-class Cost(NamedTuple):
-    """Roughly what a run takes."""
-
-    gigabytes: float
-    seconds: float
-
-
-def estimate(args: Any, threads: int | None) -> Cost:
-    """Rough cost of a run: memory as `needed_bytes` has it, seconds by the passes over every token.
-
-    Args:
-        args: the run's settings.
-        threads: of the processor; None for a GPU.
-    """
-    from rlhf_course.rl.gpu import split_name
-    from rlhf_course.rl.memory_need import needed_bytes, peak_bytes
-
-    size, seq_len = _SIZES.get(split_name(args.base_model)[0], _SIZES["gpt2-small"]), args.gen_len + _PREFIX
-    peak = peak_bytes(needed_bytes(args, size, size.parameters, seq_len))
-    # Sampling, policy and reference read every token once; learning reads it forward and backward in each of its passes.
-    passes = 3 + 3 * args.batches_per_learning_phase
-    speed = _GPU if threads is None else _ONE_CORE * threads**_MORE_CORES
-    seconds = args.total_phases * 2 * size.parameters * args.batch_size * seq_len * passes / speed
-    return Cost(_PROCESS + peak / 2**30, seconds)

@@ -1,14 +1,15 @@
-"""`hint` and `progress`: the next word of advice, and where the learner stands."""
+"""`hint` opens the next hint of an exercise; `read_progress` reads where the learner stands."""
 
 from typing import TYPE_CHECKING, Any
 
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import parts_in
 from rlhf_course.notebook import workspace
 from rlhf_course.notebook.checking import NOT_ATTEMPTED, checks_of
 from rlhf_course.notebook.exercise_progress import ExerciseProgress, next_step
 from rlhf_course.notebook.messages import console, show_message
-from rlhf_course.notebook.progress_file import changed_state, part, read_state
+from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.stubs import is_stub
 
 if TYPE_CHECKING:
@@ -25,16 +26,15 @@ def hint(name_or_object: Any) -> None:
     try:
         exercise = workspace.exercise_of(name_or_object)
         hints = checks_of(exercise).HINTS
-        with changed_state(workspace.find_workspace()) as state:
-            opened = part(state, "hints").get(exercise.name, 0)
-            part(state, "hints")[exercise.name] = min(opened + 1, len(hints))
+        with changed_state(workspace.find_workspace() / exercise.part) as state:
+            opened = section(state, "hints").get(exercise.name, 0)
+            section(state, "hints")[exercise.name] = min(opened + 1, len(hints))
     except CourseError as error:
         show_message(f"hint: {error}", status="error")
         return
     if opened >= len(hints):
-        show_message(
-            f"{exercise.name}: all hints are open.", *[f"{number}. {one}" for number, one in enumerate(hints, 1)]
-        )
+        numbered = [f"{number}. {text}" for number, text in enumerate(hints, 1)]
+        show_message(f"{exercise.name}: all hints are open.", *numbered)
         return
     more = len(hints) - opened - 1
     show_message(f"{exercise.name}, hint {opened + 1} of {len(hints)}: {hints[opened]}")
@@ -43,16 +43,20 @@ def hint(name_or_object: Any) -> None:
 
 
 def status_of(exercise: Exercise, state: dict[str, Any]) -> str:
-    """Where an exercise stands: its last check, as long as the file is what was checked."""
-    record = part(state, "exercises", exercise.name)
+    """The status of an exercise: that of its last check, unless the file has changed since.
+
+    Args:
+        state: the record of the exercise's part.
+    """
+    record = section(state, "exercises", exercise.name)
     text = workspace.read_answer(exercise)
     if is_stub(exercise, text):
         return NOT_ATTEMPTED
-    return record.get("status", _NOT_CHECKED) if record.get("text") == workspace.digest(text) else _NOT_CHECKED
+    return str(record.get("status", _NOT_CHECKED)) if record.get("text") == workspace.digest(text) else _NOT_CHECKED
 
 
 def print_progress() -> None:
-    """Print every exercise, where it stands, and the next step."""
+    """Print every exercise with its status, and the next step."""
     try:
         progress_rows = read_progress()
     except CourseError as error:
@@ -63,22 +67,23 @@ def print_progress() -> None:
 
 
 def read_progress() -> list[ExerciseProgress]:
-    """Where each exercise stands.
+    """The progress in each exercise of the workspace's parts.
 
     Raises:
-        CourseError: there is no desk here.
+        CourseError: there is no workspace here.
     """
-    state = read_state(workspace.find_workspace())
+    home = workspace.find_workspace()
+    states = {part.name: read_state(home / part.name) for part in parts_in(home)}
     return [
         ExerciseProgress(
             notebook=exercise.notebook,
             exercise=exercise.name,
-            status=status_of(exercise, state),
-            hints_open=part(state, "hints").get(exercise.name, 0),
+            status=status_of(exercise, states[exercise.part]),
+            hints_open=section(states[exercise.part], "hints").get(exercise.name, 0),
             hints=len(checks_of(exercise).HINTS),
-            minutes="-".join(map(str, dict.fromkeys(exercise.minutes))),
+            minutes=exercise.minutes_text,
         )
-        for exercise in EXERCISES
+        for exercise in workspace.exercises_in(home)
     ]
 
 
@@ -88,17 +93,18 @@ def _as_table(progress_rows: list[ExerciseProgress]) -> "Table":
     table = Table(box=None, header_style="bold", title="Your course", title_justify="left")
     for heading in ("notebook", "exercise", "status", "hints", "minutes"):
         table.add_column(heading, no_wrap=True)
-    for one in progress_rows:
-        colour = {"passed": "green", "wrong": "red", "error": "red"}.get(one.status, "yellow")
+    for row in progress_rows:
+        colour = {"passed": "green", "wrong": "red", "error": "red"}.get(row.status, "yellow")
         table.add_row(
-            one.notebook, one.exercise, f"[{colour}]{one.status}[/]", f"{one.hints_open} of {one.hints}", one.minutes
+            row.notebook, row.exercise, f"[{colour}]{row.status}[/]", f"{row.hints_open} of {row.hints}", row.minutes
         )
     return table
 
 
 def as_text(progress_rows: list[ExerciseProgress]) -> str:
+    """The progress as plain text, a line for each exercise."""
     lines = [
-        f"{one.notebook:<28}{one.exercise:<32}{one.status:<15}hints {one.hints_open} of {one.hints}"
-        for one in progress_rows
+        f"{row.notebook:<28}{row.exercise:<32}{row.status:<15}hints {row.hints_open} of {row.hints}"
+        for row in progress_rows
     ]
     return "\n".join([*lines, next_step(progress_rows)])

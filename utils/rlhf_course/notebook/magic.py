@@ -1,159 +1,151 @@
-"""The cell magic `%%exercise NAME`: what a learner writes in a cell is checked, saved, loaded and bound."""
+"""The cell magic `%%exercise NAME`: check the form of a cell, save it, import it, bind its name."""
 
 import ast
 import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.notebook import workspace
 from rlhf_course.notebook.checking import error_lines, shortened
 from rlhf_course.notebook.messages import show_message
-from rlhf_course.notebook.progress_file import changed_state, part, read_state
+from rlhf_course.notebook.progress_file import changed_state, read_state, section
+from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.recording import recorded
 from rlhf_course.stubs import is_stub, stub_of
 
 
-@dataclass
-class _Memory:
-    """What this kernel knows: the text that it last saved or loaded, by exercise, as a digest."""
-
-    known: dict[str, str] = field(default_factory=dict)
-
-
-_memory = _Memory()
-
-
 def register() -> None:
-    """Make the magic known to the IPython that runs this; do nothing outside IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    """Register the magic with the IPython that runs this; do nothing outside IPython."""
+    shell = _shell()
     if shell is not None:
         shell.register_magic_function(exercise_magic, "cell", "exercise")
 
 
 def exercise_magic(line: str, cell: str) -> None:
-    """`%%exercise NAME [--replace]`: check, save and load the cell's text as the answer to an exercise.
+    """`%%exercise NAME [--replace]`: check, save and import the cell's text as the answer to an exercise.
 
-    With --replace the cell's text takes the place of the file's, whatever the file holds; what it held is kept.
+    With --replace the cell's text replaces the file's, whatever that is; the file's text is kept in the history.
     """
-    shell = sys.modules["IPython"].get_ipython()
     words = line.split()
     replace = "--replace" in words
     names = [word for word in words if word != "--replace"]
     try:
         if len(names) != 1:
             raise CourseError("%%exercise takes the name of one exercise")
-        run_cell(workspace.exercise_of(names[0]), cell, shell.user_ns, replace)
+        run_cell(workspace.exercise_of(names[0]), cell, _shell().user_ns, current_session(), replace)
     except CourseError as error:
         show_message(f"%%exercise: {error}", status="error")
 
 
-def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], replace: bool = False) -> None:
-    """What running an exercise's cell does. Whatever is wrong is said; nothing is raised but a missing desk.
+def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], session: Session, replace: bool = False) -> None:
+    """Run an exercise's cell. Every problem is shown as a message.
 
     Args:
         cell: the text below the magic line.
         namespace: where the exercise's name is bound.
-        replace: whether the file may be overwritten although it is not what a cell last saved.
+        session: what this kernel knows of the learner's files; it is updated.
+        replace: whether the file may be replaced although no cell saved what it holds.
+
+    Raises:
+        CourseError: there is no workspace.
     """
-    text = workspace.plain(cell if cell.endswith("\n") else cell + "\n")
+    text = workspace.normalize_newlines(cell if cell.endswith("\n") else cell + "\n")
     on_disk = workspace.read_answer(exercise)
-    workspace.unsaved.discard(exercise.name)
+    session.unsaved.discard(exercise.name)
     if problem := _problem_of(exercise, text):
-        workspace.unsaved.add(exercise.name)
-        show_message(*problem, f"Nothing was saved; {_place(exercise)} is as it was.", status="error")
+        session.unsaved.add(exercise.name)
+        show_message(*problem, f"Nothing was saved; {exercise.path} is as it was.", status="error")
     elif is_stub(exercise, text):
         if on_disk is None:
-            _save(exercise, text)
+            _save(exercise, text, session)
         elif not is_stub(exercise, on_disk):
             show_message(
-                f"{exercise.name}: this cell holds the untouched stub, {_place(exercise)} holds work. The file is used.",
+                f"{exercise.name}: this cell holds the untouched stub, {exercise.path} holds work. The file is used.",
                 f"load({exercise.name!r}) puts its text into a cell.",
             )
-            _memory.known[exercise.name] = workspace.digest(on_disk)
-    elif not replace and _changed_elsewhere(exercise, text, on_disk):
-        workspace.unsaved.add(exercise.name)
+            session.digests[exercise.name] = workspace.digest(on_disk)
+    elif not replace and _changed_elsewhere(exercise, text, on_disk, session):
+        session.unsaved.add(exercise.name)
         show_message(
-            f"{exercise.name}: not saved. {_place(exercise)} was changed since a cell here last saved it:",
+            f"{exercise.name}: not saved. {exercise.path} was changed since a cell here last saved it:",
             "by hand, or in another notebook that is open. The file is used as it is.",
             f"  to work on the file's text:  load({exercise.name!r})",
             f"  to put this cell's in place: %%exercise {exercise.name} --replace",
             status="error",
         )
     else:
-        _save(exercise, text)
+        _save(exercise, text, session)
     _bind(exercise, namespace)
 
 
-def _save(exercise: Exercise, text: str) -> None:
-    kept = workspace.save_answer(exercise, text)
-    _memory.known[exercise.name] = workspace.digest(text)
-    with changed_state(workspace.find_workspace()) as state:
-        record = part(state, "exercises", exercise.name)
+def _save(exercise: Exercise, text: str, session: Session) -> None:
+    backup = workspace.save_answer(exercise, text)
+    session.digests[exercise.name] = workspace.digest(text)
+    with changed_state(workspace.find_workspace() / exercise.part) as state:
+        record = section(state, "exercises", exercise.name)
         record["saved"] = workspace.digest(text)
         record["kernel"] = _this_kernel()
-    show_message(
-        f"{exercise.name}: saved to {_place(exercise)}"
-        + (f" (before: {workspace.HISTORY}/{kept.name})" if kept else "")
-    )
+    before = f" (before: {workspace.HISTORY}/{backup.name})" if backup else ""
+    show_message(f"{exercise.name}: saved to {exercise.path}{before}")
 
 
-def _changed_elsewhere(exercise: Exercise, text: str, on_disk: str | None) -> bool:
+def _changed_elsewhere(exercise: Exercise, text: str, on_disk: str | None, session: Session) -> bool:
     """Whether the file holds work that neither this kernel saved or loaded, nor a kernel that has ended."""
     if is_stub(exercise, on_disk) or on_disk == text:
         return False
-    found = workspace.digest(on_disk)
-    if exercise.name in _memory.known:
-        return found != _memory.known[exercise.name]
-    record = part(read_state(workspace.find_workspace()), "exercises", exercise.name)
-    return found != record.get("saved") or _runs(record.get("kernel"))
+    digest = workspace.digest(on_disk)
+    if exercise.name in session.digests:
+        return digest != session.digests[exercise.name]
+    record = section(read_state(workspace.find_workspace() / exercise.part), "exercises", exercise.name)
+    return digest != record.get("saved") or _is_running(record.get("kernel"))
 
 
 def _this_kernel() -> list[float]:
+    """Number and start time of this process, which together name it."""
     import psutil
 
     return [os.getpid(), psutil.Process().create_time()]
 
 
-def _runs(kernel: Any) -> bool:
-    """Whether the kernel that is named by process and start still runs, and is another one."""
+def _is_running(kernel: Any) -> bool:
+    """Whether a process other than this one still runs, given its number and start time."""
     import psutil
 
     if not isinstance(kernel, list) or len(kernel) != 2 or kernel == _this_kernel():
         return False
     try:
-        return abs(psutil.Process(int(kernel[0])).create_time() - kernel[1]) < 1
+        return bool(abs(psutil.Process(int(kernel[0])).create_time() - kernel[1]) < 1)
     except (psutil.Error, ValueError):
         return False
 
 
 class Unloaded:
-    """Stands for an answer whose file cannot be loaded, so that the cells that follow still run."""
+    """Stands for an answer whose file cannot be imported, so that the cells below still run."""
 
     def __init__(self, exercise: Exercise) -> None:
-        self.__name__, self.__module__ = exercise.name, f"{PACKAGE}.{exercise.module}"
+        self.__name__, self.__module__ = exercise.name, exercise.qualified_module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse the call.
+
+        Raises:
+            CourseError: always.
+        """
         raise CourseError(f"{self.__name__} cannot be used: its file does not load; check({self.__name__!r}) says why")
 
 
 def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
         namespace[exercise.name] = recorded(exercise.name, workspace.load_answer(exercise))
-    except BaseException as error:  # whatever a learner raises, and the stop button
+    except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
         show_message(*error_lines(exercise, error, None), status="error")
         namespace[exercise.name] = Unloaded(exercise)
 
 
-def _place(exercise: Exercise) -> str:
-    return f"{PACKAGE}/{exercise.file}"
-
-
-# The shape of an answer.
+# The form of an answer.
 
 
 def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
@@ -162,82 +154,96 @@ def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
         compile(text, f"<cell of {exercise.name}>", "exec")
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        lines = [f"{exercise.name}: {type(error).__name__}: {getattr(error, 'msg', error)}"]
-        if line:
-            # The cell's first line is the magic's.
-            written = (getattr(error, "text", None) or "").strip()
-            lines.append(shortened(f"at: line {line + 1} of the cell: {written}"))
-            if written.startswith(("%", "!")):
-                lines.append(
-                    "An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own."
-                )
-        return lines
+        return _syntax_problem(exercise, error)
     defined = _definition(tree, exercise.name)
     if defined is None:
         return [f"{exercise.name}: this cell does not define {exercise.name}; the exercise keeps its name."]
-    wanted = _definition(ast.parse(stub_of(exercise)), exercise.name)
-    for name, got, want in _pairs(exercise.name, defined, wanted):
-        if not _fits(got, want):
+    in_stub = _definition(ast.parse(stub_of(exercise)), exercise.name)
+    for name, function, expected in _function_pairs(exercise.name, defined, in_stub):
+        if not _accepts_calls_of(function, expected):
             return [
                 f"{exercise.name}: {name} takes other arguments than the exercise's.",
-                f"got:    {name}({', '.join(_arguments(got))})",
-                f"wanted: {name}({', '.join(_arguments(want))})",
+                f"got:    {name}({', '.join(_arguments(function))})",
+                f"wanted: {name}({', '.join(_arguments(expected))})",
             ]
     return None
 
 
-def _definition(tree: ast.AST, name: str) -> ast.AST | None:
-    """The last statement that defines a name at the top of a module or class."""
-    found = None
-    for node in getattr(tree, "body", []):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.name == name:
+def _syntax_problem(exercise: Exercise, error: SyntaxError | ValueError) -> list[str]:
+    lines = [f"{exercise.name}: {type(error).__name__}: {getattr(error, 'msg', error)}"]
+    if line := getattr(error, "lineno", None):
+        written = (getattr(error, "text", None) or "").strip()
+        # The magic's line is the cell's first, and is no part of the text.
+        lines.append(shortened(f"at: line {line + 1} of the cell: {written}"))
+        if written.startswith(("%", "!")):
+            lines.append(
+                "An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own."
+            )
+    return lines
+
+
+_BINDING_STATEMENTS = (ast.Assign, ast.AnnAssign, ast.ImportFrom, ast.Import, ast.If, ast.Try, ast.With)
+
+
+def _definition(tree: ast.Module, name: str) -> ast.stmt | None:
+    """The last statement at the top of a module that defines a name."""
+    found: ast.stmt | None = None
+    for node in tree.body:
+        is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.name == name
+        if is_definition or (isinstance(node, _BINDING_STATEMENTS) and name in _bound_names(node)):
             found = node
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.ImportFrom | ast.Import | ast.If | ast.Try | ast.With):
-            if name in _names_bound(node):
-                found = node
     return found
 
 
-def _names_bound(node: ast.AST) -> set[str]:
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
-    names |= {one.asname or one.name for one in ast.walk(node) if isinstance(one, ast.alias)}
-    return names | {one.name for one in ast.walk(node) if isinstance(one, ast.FunctionDef | ast.ClassDef)}
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """The names that a statement and the statements within it bind."""
+    names = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+    return names
 
 
-def _pairs(name: str, got: ast.AST, want: ast.AST | None) -> list[tuple[str, ast.FunctionDef, ast.FunctionDef]]:
-    """Functions of the learner beside those of the stub: the function itself, or a class's methods."""
-    if isinstance(got, ast.FunctionDef) and isinstance(want, ast.FunctionDef):
-        return [(name, got, want)]
-    if not (isinstance(got, ast.ClassDef) and isinstance(want, ast.ClassDef)):
+def _function_pairs(
+    name: str, defined: ast.stmt, in_stub: ast.stmt | None
+) -> list[tuple[str, ast.FunctionDef, ast.FunctionDef]]:
+    """The learner's functions with those of the stub: the function itself, or the methods that both classes have."""
+    if isinstance(defined, ast.FunctionDef) and isinstance(in_stub, ast.FunctionDef):
+        return [(name, defined, in_stub)]
+    if not (isinstance(defined, ast.ClassDef) and isinstance(in_stub, ast.ClassDef)):
         return []
-    methods = {node.name: node for node in want.body if isinstance(node, ast.FunctionDef)}
-    mine = [node for node in got.body if isinstance(node, ast.FunctionDef)]
-    return [(node.name, node, methods[node.name]) for node in mine if node.name in methods]
+    expected = {node.name: node for node in in_stub.body if isinstance(node, ast.FunctionDef)}
+    methods = [node for node in defined.body if isinstance(node, ast.FunctionDef)]
+    return [(method.name, method, expected[method.name]) for method in methods if method.name in expected]
 
 
-def _fits(got: ast.FunctionDef, want: ast.FunctionDef) -> bool:
-    """Whether a function can be called as the stub is: the same arguments, and no further one that must be passed."""
-    if got.args.vararg is not None and got.args.kwarg is not None:
+def _accepts_calls_of(function: ast.FunctionDef, expected: ast.FunctionDef) -> bool:
+    """Whether a function accepts every call that the stub's accepts: the same parameters, and further ones optional."""
+    if function.args.vararg is not None and function.args.kwarg is not None:
         return True
-    mine, asked = _names(got), _names(want)
-    optional = len(got.args.defaults)
-    if mine[: len(asked)] != asked or len(mine) - len(asked) > optional:
+    names, expected_names = _parameters(function), _parameters(expected)
+    optional = len(function.args.defaults)
+    if names[: len(expected_names)] != expected_names or len(names) - len(expected_names) > optional:
         return False
-    required_of_mine, required = len(mine) - optional, len(asked) - len(want.args.defaults)
-    missing_defaults = any(default is None for default in got.args.kw_defaults)
-    return required_of_mine <= required and not missing_defaults
+    required, expected_required = len(names) - optional, len(expected_names) - len(expected.args.defaults)
+    has_required_keyword = any(default is None for default in function.args.kw_defaults)
+    return required <= expected_required and not has_required_keyword
 
 
-def _names(function: ast.FunctionDef) -> list[str]:
-    return [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    return [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
 
 
 def _arguments(function: ast.FunctionDef) -> list[str]:
-    names = _names(function)
-    defaults = [f"={ast.unparse(one)}" for one in function.args.defaults]
-    marks = [""] * (len(names) - len(defaults)) + defaults
-    return [name + mark for name, mark in zip(names, marks, strict=True)]
+    """The parameters as the signature shows them, with their defaults."""
+    names = _parameters(function)
+    defaults: Sequence[str] = [f"={ast.unparse(default)}" for default in function.args.defaults]
+    suffixes = [*[""] * (len(names) - len(defaults)), *defaults]
+    return [name + suffix for name, suffix in zip(names, suffixes, strict=True)]
 
 
 # Loading and resetting.
@@ -245,44 +251,48 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 
 def load(name_or_object: Any) -> None:
     """Put the text of the learner's file into a new cell; outside a notebook, print it."""
+    session = current_session()
     try:
         exercise = workspace.exercise_of(name_or_object)
         text = workspace.read_answer(exercise)
         if text is None:
-            raise CourseError(f"{_place(exercise)} does not exist; reset({exercise.name!r}) puts the stub there")
+            raise CourseError(f"{exercise.path} does not exist; reset({exercise.name!r}) puts the stub there")
     except CourseError as error:
         show_message(f"load: {error}", status="error")
         return
-    _memory.known[exercise.name] = workspace.digest(text)
-    workspace.unsaved.discard(exercise.name)
-    _into_a_cell(exercise, text)
+    session.digests[exercise.name] = workspace.digest(text)
+    session.unsaved.discard(exercise.name)
+    _show_in_new_cell(exercise, text)
 
 
 def reset(name_or_object: Any) -> None:
-    """Give an exercise's stub back; the text that was there is kept in `.history/` beside the file."""
+    """Write an exercise's stub to its file again; the text that it held is kept in `.history/` beside the file."""
     try:
         exercise = workspace.exercise_of(name_or_object)
         stub = stub_of(exercise)
-        kept = workspace.save_answer(exercise, stub)
+        backup = workspace.save_answer(exercise, stub)
     except CourseError as error:
         show_message(f"reset: {error}", status="error")
         return
-    _memory.known[exercise.name] = workspace.digest(stub)
-    with changed_state(workspace.find_workspace()) as state:
-        part(state, "exercises", exercise.name).update(
-            status="not attempted", saved=workspace.digest(stub), text=workspace.digest(stub), kernel=_this_kernel()
+    digest = workspace.digest(stub)
+    current_session().digests[exercise.name] = digest
+    with changed_state(workspace.find_workspace() / exercise.part) as state:
+        section(state, "exercises", exercise.name).update(
+            status="not attempted", saved=digest, text=digest, kernel=_this_kernel()
         )
     show_message(
-        f"{exercise.name}: {_place(exercise)} holds the stub again.",
-        f"Your text is in {PACKAGE}/{workspace.HISTORY}/{kept.name}." if kept else "There was nothing else to keep.",
+        f"{exercise.name}: {exercise.path} holds the stub again.",
+        f"Your text is in {exercise.part}/{workspace.HISTORY}/{backup.name}."
+        if backup
+        else "There was nothing else to keep.",
     )
     shell = _shell()
     if shell is not None:
         _bind(exercise, shell.user_ns)
-        _into_a_cell(exercise, stub)
+        _show_in_new_cell(exercise, stub)
 
 
-def _into_a_cell(exercise: Exercise, text: str) -> None:
+def _show_in_new_cell(exercise: Exercise, text: str) -> None:
     shell = _shell()
     if shell is None:
         print(text)
@@ -291,5 +301,6 @@ def _into_a_cell(exercise: Exercise, text: str) -> None:
 
 
 def _shell() -> Any:
+    """IPython's shell, or None outside IPython."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None

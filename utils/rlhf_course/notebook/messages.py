@@ -1,4 +1,4 @@
-"""Text to the learner, in a notebook or a terminal."""
+"""Show messages to the learner, in a notebook or a terminal."""
 
 import html
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from rich.text import Text
 from rlhf_course.display import in_notebook
 
 _COLOURS = {"passed": "green", "wrong": "red", "error": "red", "not attempted": "yellow"}
-# As they are told apart on a light and on a dark page.
-_ON_A_PAGE = {"passed": "#1f883d", "wrong": "#d1384f", "error": "#d1384f", "not attempted": "#a06a00"}
-# Long lines wrap; the last line has room for what reaches below it, underscores above all.
+# These differ from each other and from the background in the light and in the dark theme.
+_HTML_COLOURS = {"passed": "#1f883d", "wrong": "#d1384f", "error": "#d1384f", "not attempted": "#a06a00"}
+# Long lines wrap. The padding keeps the underscores of the last line visible.
 _STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.4; padding-bottom: 0.3em; margin: 0"
 
 
@@ -30,20 +30,20 @@ def show_message(*lines: str, status: str | None = None) -> None:
 
 def _as_html(lines: Iterable[str], status: str | None) -> str:
     first, *others = map(html.escape, lines)
-    if status in _ON_A_PAGE:
-        first = f'<b style="color: {_ON_A_PAGE[status]}">{first}</b>'
+    if status in _HTML_COLOURS:
+        first = f'<b style="color: {_HTML_COLOURS[status]}">{first}</b>'
     return f'<pre style="{_STYLE}">{chr(10).join([first, *others])}</pre>'
 
 
 def console(width: int | None = None) -> Console:
-    """Rich's console of this moment: a notebook's, a terminal's, or one without colours."""
+    """A new Rich console for where output goes now: a notebook, a terminal, or a file without colours."""
     plain = Console(highlight=False, width=width)
-    # A terminal wraps lines by itself; a notebook would let the reader scroll sideways.
+    # A terminal wraps long lines itself; a notebook would show a horizontal scroll bar.
     plain.soft_wrap = width is None and not plain.is_jupyter
     return plain
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Names as a sentence lists them."""
+    """Join names as a sentence lists them: "a, b and c"."""
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,10 +1,13 @@
-"""`predict` and `compare`: say what you expect before you measure it."""
+"""`predict` and `compare`: record what a learner expects, and show it beside what was measured."""
 
+from pathlib import Path
 from typing import Any
 
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import parts_in
 from rlhf_course.notebook.messages import show_message
-from rlhf_course.notebook.progress_file import changed_state, part, read_state
+from rlhf_course.notebook.progress_file import changed_state, read_state, section
+from rlhf_course.notebook.session import current_session
 from rlhf_course.notebook.workspace import find_workspace
 
 
@@ -46,27 +49,34 @@ def compare(key: str, measured: Any) -> None:
         show_message(*question, f"measured: {_text(measured)} (no prediction was made)")
         return
     apart = ""
-    if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (predicted, measured)):
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (predicted, measured)):
         apart = f", {_text(abs(measured - predicted))} apart"
     show_message(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{apart}")
 
 
-_unsaved: dict[str, dict[str, Any]] = {}
+def _record_folder() -> Path:
+    """The folder whose progress file records predictions: that of the first part in the workspace.
+
+    Raises:
+        CourseError: there is no workspace.
+    """
+    workspace = find_workspace()
+    return workspace / parts_in(workspace)[0].name
 
 
 def _predictions() -> dict[str, dict[str, Any]]:
     try:
-        return part(read_state(find_workspace()), "predictions")
+        return section(read_state(_record_folder()), "predictions")
     except CourseError:
-        return _unsaved
+        return current_session().predictions
 
 
-def _record(key: str, **what: Any) -> None:
+def _record(key: str, **fields: Any) -> None:
     try:
-        with changed_state(find_workspace()) as state:
-            part(state, "predictions", key).update(what)
+        with changed_state(_record_folder()) as state:
+            section(state, "predictions", key).update(fields)
     except CourseError:
-        _unsaved.setdefault(key, {}).update(what)
+        current_session().predictions.setdefault(key, {}).update(fields)
 
 
 def _plain(value: Any) -> Any:

@@ -1,45 +1,55 @@
-"""The workspace: the folder that holds the learner's package, its files, and the modules that are loaded from them."""
+"""The workspace: the folder that holds a learner's files, and the modules that are loaded from them."""
 
 import difflib
 import hashlib
-import importlib
 import importlib.util
 import linecache
 import os
 import sys
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.learner_package import PACKAGE, use_code
+from rlhf_course.learner_package import package_root, part_package, parts_in, use_code
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
 HISTORY = ".history"
+# The second name is that of earlier releases.
+_VARIABLES = ("RLHF_COURSE_WORKSPACE", "RLHF_COURSE_DESK")
 
 
 def find_workspace() -> Path:
-    """The folder that holds the learner's package: `RLHF_COURSE_DESK`, else the current folder or one above it.
+    """Return the folder that holds the parts' packages of the learner.
+
+    The environment variable RLHF_COURSE_WORKSPACE names it. Without that variable it is the current folder, or the
+    nearest one above it, that holds a part.
 
     Raises:
         CourseError: there is none.
     """
-    if named := os.environ.get("RLHF_COURSE_DESK"):
-        home = Path(named).expanduser().resolve()
-        home = home.parent if home.name == PACKAGE and not (home / PACKAGE).is_dir() else home
-        if (home / PACKAGE / "__init__.py").is_file():
-            return home
-        raise CourseError(f"RLHF_COURSE_DESK is {named!r}, which holds no {PACKAGE}/__init__.py")
-    here = Path.cwd().resolve()
-    for home in (here, *here.parents):
-        if (home / PACKAGE / "__init__.py").is_file():
-            return home
-    raise CourseError(f"no {PACKAGE}/ here ({here}): start in notebooks/, or set RLHF_COURSE_DESK to that folder")
+    for variable in _VARIABLES:
+        if named := os.environ.get(variable):
+            folder = package_root(named)
+            if parts_in(folder):
+                return folder
+            raise CourseError(f"{variable} is {named!r}, which holds no {DEFAULT_PART.name}/__init__.py")
+    current = Path.cwd().resolve()
+    for folder in (current, *current.parents):
+        if parts_in(folder):
+            return folder
+    raise CourseError(
+        f"no {DEFAULT_PART.name}/ here ({current}): start in notebooks/, or set {_VARIABLES[0]} to that folder"
+    )
+
+
+def exercises_in(workspace: Path) -> list[Exercise]:
+    """The exercises of the parts that a workspace holds, in the course's order."""
+    return [exercise for part in parts_in(workspace) for exercise in part.exercises]
 
 
 def exercise_of(name_or_object: Any) -> Exercise:
@@ -57,8 +67,8 @@ def exercise_of(name_or_object: Any) -> Exercise:
 
 
 def file_of(exercise: Exercise) -> Path:
-    """Where the learner's answer is kept."""
-    return find_workspace() / PACKAGE / exercise.file
+    """The file that holds the learner's answer."""
+    return find_workspace() / exercise.path
 
 
 def read_answer(exercise: Exercise) -> str | None:
@@ -68,13 +78,13 @@ def read_answer(exercise: Exercise) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        return plain(content.decode("utf-8"))
+        return normalize_newlines(content.decode("utf-8"))
     except UnicodeDecodeError:
-        return plain(content.decode("latin-1"))
+        return normalize_newlines(content.decode("latin-1"))
 
 
-def plain(text: str) -> str:
-    """A text without a byte order mark, with lines that end as they do on Unix."""
+def normalize_newlines(text: str) -> str:
+    """A text without a byte order mark, with the line ends of Unix."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -84,27 +94,28 @@ def digest(text: str | None) -> str:
 
 
 def save_answer(exercise: Exercise, text: str) -> Path | None:
-    """Write the learner's file whole; what it held before goes to the history.
+    """Replace the learner's file, and copy its earlier text to the history.
 
-    Returns: where the earlier text is kept, or None where there was none worth keeping.
+    Returns: the copy of the earlier text, or None where that was missing, the same, or an untouched stub.
     """
-    before, kept = read_answer(exercise), None
+    before, backup = read_answer(exercise), None
     if before is not None and before != text and not is_stub(exercise, before):
-        kept = _keep(exercise, before)
+        backup = _back_up(exercise, before)
     path = file_of(exercise)
     write_text(path, text)
-    # A cache of bytecode knows a file by its second and size alone, and could outlive a quick edit.
+    # Python takes cached bytecode for fresh when the file's size and second are the same, as after a quick edit.
     Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
-    return kept
+    return backup
 
 
-def _keep(exercise: Exercise, text: str) -> Path:
+def _back_up(exercise: Exercise, text: str) -> Path:
+    """The copy of a text in the history, written unless the history holds the same text."""
     history = file_of(exercise).parent / HISTORY
     history.mkdir(exist_ok=True)
-    same = [path for path in history.glob(f"{exercise.module}-*-{digest(text)}.py")]
-    path = same[0] if same else history / f"{exercise.module}-{datetime.now():%Y%m%d-%H%M%S}-{digest(text)}.py"
-    if not same:
-        write_text(path, text)
+    for path in history.glob(f"{exercise.module}-*-{digest(text)}.py"):
+        return path
+    path = history / f"{exercise.module}-{datetime.now():%Y%m%d-%H%M%S}-{digest(text)}.py"
+    write_text(path, text)
     return path
 
 
@@ -112,34 +123,43 @@ def _keep(exercise: Exercise, text: str) -> Path:
 
 
 def load_answer(exercise: Exercise) -> Any:
-    """What the learner's file defines under the exercise's name; the file is run anew where it has changed.
+    """Return what the learner's file defines under the exercise's name; the file is run again only if it has changed.
 
     Raises:
-        CourseError: no such file, or it does not define the name.
+        CourseError: there is no such file, or it does not define the name.
         Exception: whatever the file raises.
     """
     text = read_answer(exercise)
     path = file_of(exercise)
     if text is None:
         raise CourseError(f"{path} does not exist; `reset({exercise.name!r})` puts the stub there")
-    module = load_module(exercise, path, text)
+    module = load_text(exercise, path, text)
     if exercise.name not in vars(module):
-        raise CourseError(f"{PACKAGE}/{exercise.file} does not define {exercise.name}: the exercise keeps its name")
+        raise CourseError(f"{exercise.path} does not define {exercise.name}: the exercise keeps its name")
     return vars(module)[exercise.name]
 
 
-def load_module(exercise: Exercise, path: Path, text: str) -> ModuleType:
-    """The module that a text makes, as a module of the part's package; the one that is loaded where it is of the same text."""
-    package = _package()
-    name = f"{PACKAGE}.{exercise.module}"
+def load_text(exercise: Exercise, path: Path, text: str) -> ModuleType:
+    """Import a text as the exercise's module in the part's package.
+
+    Args:
+        path: the file that holds the text.
+
+    Returns: the module; the one that is imported already, where it has the same path and text.
+
+    Raises:
+        Exception: whatever the text raises; the module that was imported before then stays.
+    """
+    package = _package(exercise)
+    name = exercise.qualified_module
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__text__", None) == (str(path), text):
         return loaded
     linecache.checkcache(str(path))
     module = ModuleType(name)
-    module.__file__, module.__package__ = str(path), PACKAGE
+    module.__file__, module.__package__ = str(path), exercise.part
     module.__spec__ = importlib.util.spec_from_file_location(name, path)
-    module.__text__ = (str(path), text)
+    vars(module)["__text__"] = (str(path), text)
     sys.modules[name] = module
     try:
         exec(compile(text, str(path), "exec"), module.__dict__)
@@ -152,46 +172,27 @@ def load_module(exercise: Exercise, path: Path, text: str) -> ModuleType:
     return module
 
 
-def load_all() -> None:
-    """Load every file that has changed; the reference's for substituted exercises. Files that fail are left out."""
-    for exercise in BY_NAME.values():
+def load_all(substituted: tuple[str, ...] = ()) -> None:
+    """Import every file of the workspace that has changed. A file that fails is left out.
+
+    Args:
+        substituted: exercises whose answer is imported from the solutions instead.
+    """
+    for exercise in exercises_in(find_workspace()):
         try:
-            if exercise.name in _substituted:
-                path = SOLUTIONS / PACKAGE / exercise.file
-                load_module(exercise, path, path.read_text(encoding="utf-8"))
+            if exercise.name in substituted:
+                path = SOLUTIONS / exercise.path
+                load_text(exercise, path, path.read_text(encoding="utf-8"))
             else:
                 load_answer(exercise)
         except (Exception, SystemExit):
-            sys.modules.pop(f"{PACKAGE}.{exercise.module}", None)
+            sys.modules.pop(exercise.qualified_module, None)
 
 
-# Exercises whose cell could not be saved when it last ran here, so that their file holds something else.
-unsaved: set[str] = set()
-# The folder of the run that is being trained in this process, between `gate.prepare_run` and `gate.release_run`.
-in_training: Path | None = None
-_substituted: tuple[str, ...] = ()
-
-
-def busy() -> str | None:
-    """Why nothing can be checked or trained now: a run shares its exercises and its random numbers with nobody."""
-    return in_training and f"{in_training} is being trained: stop it first, or wait for it with `await ….finished()`"
-
-
-def substituted() -> tuple[str, ...]:
-    """The exercises whose answer is the reference's for now."""
-    return _substituted
-
-
-def substitute(names: Iterable[str]) -> None:
-    """Let the reference answer these exercises in place of the learner, and no others, until the next call."""
-    global _substituted
-    _substituted = tuple(dict.fromkeys(names))
-
-
-def _package() -> ModuleType:
-    """Import the part's package of the workspace."""
-    desk = find_workspace()
-    package = sys.modules.get(PACKAGE)
-    if package is None or Path(package.__file__).resolve().parent != desk / PACKAGE:
-        use_code(desk)
-    return importlib.import_module(PACKAGE)
+def _package(exercise: Exercise) -> ModuleType:
+    """Import the part's package from the workspace."""
+    workspace = find_workspace()
+    package = sys.modules.get(exercise.part)
+    if package is None or Path(str(package.__file__)).resolve().parent != workspace / exercise.part:
+        use_code(workspace)
+    return part_package(exercise.part)
