@@ -236,7 +236,7 @@ def test_columns_other_than_gen_len_are_refused():
 
 def test_a_single_advantage_is_refused_where_it_would_become_nan():
     one = torch.zeros(1, 1)
-    with pytest.raises(CourseError, match="one advantage alone has no deviation"):
+    with pytest.raises(CourseError, match="a single advantage has no standard deviation"):
         calc_clipped_surrogate_objective(one, one, one, 0.2, 1)
 
 

@@ -10,7 +10,7 @@ from rlhf_course import RLHFArgs, get_samples, load_model
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.rl import gpu
-from rlhf_course.rl.gpu import compile_mlps, refuse_where_useless, split_name, use_bf16
+from rlhf_course.rl.gpu import compile_mlps, check_options, split_name, use_bf16
 from rlhf_course.rl.models import bridge_parameters
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
@@ -19,7 +19,7 @@ IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8,
 @pytest.fixture
 def a_gpu(monkeypatch):
     """Models may be asked for what a GPU would do; it is done on the CPU, by a compiler that takes no time."""
-    monkeypatch.setattr("rlhf_course.rl.models.refuse_where_useless", lambda *_: None)
+    monkeypatch.setattr("rlhf_course.rl.models.check_options", lambda *_: None)
     monkeypatch.setitem(gpu.OPTIONS, "compile", lambda bridge: compile_mlps(bridge, backend="eager"))
     yield
     torch.compiler.reset()
@@ -51,7 +51,7 @@ def test_an_unknown_word_is_named_with_those_that_are_known(name):
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(device):
     with pytest.raises(
-        CourseError, match=f"bf16 and compile help on a CUDA GPU alone, and this is {device}: take 'nobody/has-this'"
+        CourseError, match=f"bf16 and compile need a CUDA GPU, and the device is {device}: use 'nobody/has-this'"
     ):
         load_model("nobody/has-this+bf16+compile", device=device)
 
@@ -59,8 +59,8 @@ def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(devi
 def test_an_old_gpu_refuses_bf16_and_compiles(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     with pytest.raises(CourseError, match="this GPU has no bfloat16: take 'gpt2-small'"):
-        refuse_where_useless("gpt2-small+bf16", ["bf16"], torch.device("cuda"))
-    refuse_where_useless("gpt2-small+compile", ["compile"], torch.device("cuda"))
+        check_options("gpt2-small+bf16", ["bf16"], torch.device("cuda"))
+    check_options("gpt2-small+compile", ["compile"], torch.device("cuda"))
 
 
 def test_bf16_rounds_products_inside_layers_and_nothing_between_them(tiny_folder):

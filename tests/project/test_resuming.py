@@ -84,7 +84,10 @@ def cut(name: str, characters: int):
 
 
 DAMAGE = {
-    "a cut last sample": (cut("samples.jsonl", 9), r"samples.jsonl holds 5 samples of the first 1 phases, which had 6"),
+    "a cut last sample": (
+        cut("samples.jsonl", 9),
+        r"samples.jsonl holds 5 samples of the first 1 phases, should hold 6",
+    ),
     "no samples": (lambda run: (run / "samples.jsonl").unlink(), "samples.jsonl holds 0 samples of the first 1 phases"),
     "no metrics": (
         lambda run: (run / "metrics.csv").unlink(),
@@ -92,15 +95,18 @@ DAMAGE = {
     ),
     "metrics of nothing": (lambda run: (run / "metrics.csv").write_bytes(b"\xff\x00"), "metrics.csv is damaged"),
     "a cut config": (cut("config.json", 20), "config.json cannot be read"),
-    "a config of something else": (lambda run: (run / "config.json").write_text("[]"), "config.json is not of a run"),
+    "a config of something else": (
+        lambda run: (run / "config.json").write_text("[]"),
+        "config.json was not written by",
+    ),
     "an edited config": (
         with_another_setting,
-        "config.json has been edited: its kl_coef is not what the run was trained with",
+        "config.json has been edited: the run was trained with another kl_coef",
     ),
-    "no checkpoint": (lambda run: [one.unlink() for one in checkpoints(run)], "holds no checkpoint"),
+    "no checkpoint": (lambda run: [checkpoint.unlink() for checkpoint in checkpoints(run)], "has no checkpoint"),
     "a checkpoint without keys": (
         without_a_key,
-        r"phase_00001.pt lacks optimizer, numpy_rng: delete it to go on from phase_00000.pt",
+        r"phase_00001.pt lacks optimizer, numpy_rng: delete it to resume from phase_00000.pt",
     ),
     "a checkpoint of nothing": (
         lambda run: torch.save([1], checkpoints(run)[-1]),

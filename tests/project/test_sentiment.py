@@ -109,8 +109,8 @@ def test_the_embedded_sentiment_reads_each_text_alone_and_no_end_of_text_token()
 def test_special_tokens_of_other_models_are_kept_from_both_classifiers(monkeypatch):
     from rlhf_course.rl import special_tokens
 
-    monkeypatch.setattr(special_tokens, "_KNOWN", {"<|endoftext|>"})
-    special_tokens.note_special_tokens(["<s>", "</s>", "[PAD]"])
+    monkeypatch.setattr(special_tokens, "_SPECIAL_TOKENS", {"<|endoftext|>"})
+    special_tokens.register_special_tokens(["<s>", "</s>", "[PAD]"])
     plain, marked = "This was dull", "<s>This was dull</s>[PAD][PAD]"
     assert named_reward("sentiment-embedded")([plain]) == named_reward("sentiment-embedded")([marked])
     seen = []
@@ -125,6 +125,6 @@ def test_the_special_tokens_of_a_model_are_known_once_it_is_loaded(tiny_folder, 
     from rlhf_course import load_model
     from rlhf_course.rl import special_tokens
 
-    monkeypatch.setattr(special_tokens, "_KNOWN", set())
+    monkeypatch.setattr(special_tokens, "_SPECIAL_TOKENS", set())
     load_model(str(tiny_folder))
-    assert {"<|endoftext|>"} == special_tokens._KNOWN
+    assert {"<|endoftext|>"} == special_tokens._SPECIAL_TOKENS

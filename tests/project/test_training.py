@@ -325,14 +325,16 @@ def test_a_reward_that_is_none_is_refused_before_anything_is_written(small_args,
 
 
 def test_a_text_longer_than_the_model_reads_is_refused(small_args):
-    with pytest.raises(CourseError, match=r"gen_len takes at most \d+ here: the model reads 64 tokens, .* got 64"):
+    with pytest.raises(
+        CourseError, match=r"gen_len takes at most \d+ here: the model\'s context has 64 tokens, .* got 64"
+    ):
         RLHFTrainer(small_args(gen_len=64))
 
 
 def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
     trainer = RLHFTrainer(small_args(total_phases=1))
     trainer.train(tmp_path / "run", show=False)
-    with pytest.raises(CourseError, match="has done all its phases"):
+    with pytest.raises(CourseError, match="has finished all its phases"):
         trainer.train(tmp_path / "again", show=False)
     assert not (tmp_path / "again").exists()
 
@@ -384,7 +386,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
     before, newest = checkpoints(tmp_path / "run")
     whole = metrics_of(tmp_path / "run")
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.raises(CourseError, match="phase_00011.pt is damaged: delete it to go on from phase_00010.pt"):
+    with pytest.raises(CourseError, match="phase_00011.pt is damaged: delete it to resume from phase_00010.pt"):
         RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
     assert metrics_of(tmp_path / "run") == whole
     newest.unlink()
@@ -401,18 +403,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
         (["--profile", "tpu"], "profile takes auto, laptop, gpu, gpu-fast, gpu-large, got 'tpu'"),
         (["--reward", "dots"], "reward takes periods, sentiment-embedded, sentiment-imdb or package.module:function"),
         (["--reward", "math:nothing"], "reward 'math:nothing' cannot be imported"),
-        (["--reward", "math:pi"], "reward 'math:pi' is no function"),
+        (["--reward", "math:pi"], "reward 'math:pi' is a float, should be a function"),
         (["--reward", "sentiment_reward:broken"], "reward 'sentiment_reward:broken' cannot be imported"),
         (
             ["--direction", "neg"],
-            "--direction goes with --reward sentiment-embedded or sentiment-imdb; periods has none",
+            "--direction needs --reward sentiment-embedded or sentiment-imdb; periods has no direction",
         ),
         (["--seed", str(2**64)], "seed takes a whole number from 0 to 2**64 - 1, got 18446744073709551616"),
         (["--prefix", "<|endoftext|>This"], "prefix takes a text without '<|endoftext|>' at its start"),
         (["--lean", "--code", "."], "--lean trains with the solutions' own trainer: leave out --code"),
         (["--direction", "up"], "direction takes pos or neg, got 'up'"),
         (["--code", "./nowhere"], "holds no part1_rlhf"),
-        (["--resume", "./nowhere"], "nowhere holds no config.json"),
+        (["--resume", "./nowhere"], "nowhere has no config.json"),
     ],
 )
 def test_the_command_line_says_what_was_wrong_in_one_line(command_line, arguments, message, tmp_path):

@@ -13,7 +13,8 @@ class ExercisePackage(ModuleType):
     """A part's package, whose attributes are the exercises' answers.
 
     An exercise's file is imported when its name is looked up, so a broken file takes no other exercise down. For a
-    function that a trainer calls, the attribute is a wrapper that records its results while a phase runs (`recording.py`).
+    function that a trainer calls, the attribute is a wrapper that records its results while a phase runs
+    (`recording.py`).
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -1,7 +1,8 @@
 """Record the metrics of a training phase from the results of the functions that the trainer calls.
 
-The given terms of the objective call `record_metrics` themselves. The learner's functions are recorded by the wrapper that
-their package hands out (`exercises.py`): it reports to the phase that runs, and only calls the function when none does.
+The given terms of the objective call `record_metrics` themselves. The learner's functions are recorded by the wrapper
+that their package hands out (`exercises.py`): it reports to the phase that runs, and only calls the function when none
+does.
 """
 
 import inspect
@@ -82,8 +83,8 @@ def recorded(name: str, answer: Any) -> Any:
         name: the exercise's name.
         answer: what the exercise's file defines under that name.
 
-    Returns: for a function that a trainer calls, a wrapper that reports to the phase that runs; the same function always
-        gets the same wrapper. Every other answer is returned as it is.
+    Returns: for a function that a trainer calls, a wrapper that reports to the phase that runs; the same function
+        always gets the same wrapper. Every other answer is returned as it is.
     """
     if name in TRAINER_CALLS and isinstance(answer, FunctionType):
         return _wrapper(name, answer)
@@ -129,8 +130,9 @@ def _call_term(
 ) -> Any:
     """Call a term of the objective once, and record its result divided by its coefficient.
 
-    A result says nothing when the coefficient is 0. The function is then called with coefficient 1, and 0 times its result
-    is returned. Both are the same, because the exercise's contract makes the term proportional to its coefficient.
+    A result says nothing when the coefficient is 0. The function is then called with coefficient 1, and 0 times its
+    result is returned. Both are the same, because the exercise's contract makes the term proportional to its
+    coefficient.
     """
     try:
         call = inspect.signature(function).bind(*args, **kwargs)

@@ -110,7 +110,10 @@ class RLHFArgs:
 
     # The reward and the KL penalty
     kl_coef: float = _setting(2.5, _NON_NEGATIVE, "weight of the KL penalty")
-    reward_fn: RewardFn = _setting(zero_reward, _REWARD_FN, "function from texts to a float tensor of their number")
+    reward_fn: RewardFn = field(
+        default=zero_reward,
+        metadata={"validator": _REWARD_FN, "help": "function from texts to a float tensor of their number"},
+    )
     normalize_reward: bool = _setting(True, _BOOL, "normalise the rewards over the batch")
 
     def __post_init__(self) -> None:
@@ -138,11 +141,10 @@ class RLHFArgs:
     def for_profile(cls, name: str = "auto", run: str = "periods", **overrides: Any) -> "RLHFArgs":
         """Return the settings of a named run on a kind of machine.
 
-        Args:
-            name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to bfloat16),
-                "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop".
-            run: "collapse", "periods" or "sentiment".
-            overrides: fields, which take precedence over those of the profile and the run.
+        Args: name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to
+            bfloat16), "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop". run:
+            "collapse", "periods" or "sentiment". overrides: fields, which take precedence over those of the profile and
+            the run.
 
         Raises:
             CourseError: there is no such profile, run or field, or a field cannot take its value.

@@ -43,8 +43,8 @@ class ForwardPass:
 class ReferenceModel(BridgeModel):
     """The pretrained model: frozen, in eval mode, without a value head.
 
-    It remembers the last hidden states of its latest forward pass, so that a replay memory can store them in place of the
-    logits.
+    It remembers the last hidden states of its latest forward pass, so that a replay memory can store them in place of
+    the logits.
     """
 
     def __init__(self, base_model: TransformerBridge, use_value_head: bool = False) -> None:
@@ -52,7 +52,8 @@ class ReferenceModel(BridgeModel):
         self.requires_grad_(False)
         self.eval()
         self._latest: ForwardPass | None = None
-        self._unembed: nn.Module = base_model.original_model.get_output_embeddings()
+        transformer: Any = base_model.original_model
+        self._unembed: nn.Module = transformer.get_output_embeddings()
         self._unembed_gives_logits = self._check_unembed()
 
     def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
