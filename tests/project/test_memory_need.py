@@ -1,4 +1,4 @@
-"""What a run says about memory, before it starts and when there is not enough."""
+"""Tests of the memory estimate before a run, and of the error when memory runs out."""
 
 from types import SimpleNamespace
 

@@ -20,7 +20,7 @@ from rlhf_course.rl.run_folder import METRICS, read_run
 
 
 class Seen(RLHFTrainer):
-    """Keeps every minibatch with the logits and values that its objective was computed from."""
+    """Records every minibatch with the logits and values that its objective was computed from."""
 
     def __init__(self, args):
         super().__init__(args)
@@ -29,11 +29,11 @@ class Seen(RLHFTrainer):
     def compute_rlhf_objective(self, minibatch):
         forward = self.model.forward_with_value_head
 
-        def kept(ids):
+        def recorded_forward(ids):
             self.seen.append((minibatch, *forward(ids)))
             return self.seen[-1][1:]
 
-        self.model.forward_with_value_head = kept
+        self.model.forward_with_value_head = recorded_forward
         try:
             objective = super().compute_rlhf_objective(minibatch)
         finally:
@@ -43,11 +43,13 @@ class Seen(RLHFTrainer):
 
 
 def terms(minibatch, logits, values, args) -> dict[str, float]:
-    """One minibatch's terms, in float64, from their formulas."""
+    """Return one minibatch's terms in float64, from their formulas."""
     gen = args.gen_len
     chosen = slice(-gen - 1, -1)
-    old, advantages, returns = (one.double() for one in (minibatch.logprobs, minibatch.advantages, minibatch.returns))
-    p, q = (one.detach().double()[:, chosen].log_softmax(-1) for one in (logits, minibatch.ref_logits))
+    old, advantages, returns = (
+        tensor.double() for tensor in (minibatch.logprobs, minibatch.advantages, minibatch.returns)
+    )
+    p, q = (tensor.detach().double()[:, chosen].log_softmax(-1) for tensor in (logits, minibatch.ref_logits))
     v = values.detach().double()[:, chosen]
     ratio = (p.gather(-1, minibatch.sample_ids[:, -gen:, None]).squeeze(-1) - old).exp()
     scaled = (advantages - advantages.mean()) / (advantages.var().sqrt() + 1e-8)
@@ -69,10 +71,10 @@ def test_each_term_is_recorded_as_its_mean_over_the_phases_minibatches_kl_and_en
     args = small_args(kl_coef=kl_coef, ent_coef=ent_coef, vf_coef=0.3, clip_coef=0.04, base_lr=5e-3, total_phases=1)
     trainer = Seen(args)
     (row,) = trainer.train(tmp_path / "run", show=False).rows
-    seen = [terms(*one, args) for one in trainer.seen]
+    seen = [terms(*forward_pass, args) for forward_pass in trainer.seen]
     assert len(seen) == 6
     for name in seen[0]:
-        assert row[name] == pytest.approx(sum(one[name] for one in seen) / 6, rel=1e-4, abs=1e-6), name
+        assert row[name] == pytest.approx(sum(values[name] for values in seen) / 6, rel=1e-4, abs=1e-6), name
     assert row["objective"] == pytest.approx(sum(trainer.objectives) / 6)
     rebuilt = row["clipped_surrogate"] - row["value_loss"] + ent_coef * row["entropy"] - kl_coef * row["kl"]
     assert row["objective"] == pytest.approx(rebuilt, abs=1e-5)
@@ -240,11 +242,11 @@ def test_a_trainer_without_a_value_head_trains(small_args, tmp_path):
 
 
 def wandb_records(run: Path) -> list:
-    """What a run's offline file of Weights & Biases holds: records in a log of 32 KB blocks."""
+    """Return the records in a run's offline file of Weights & Biases, which is a log of 32 KB blocks."""
     import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
-    wandb.teardown()  # until then it may still be writing
+    wandb.teardown()  # waits until the file is written
     records = []
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         data, at, part = file.read_bytes(), 7, b""
@@ -295,7 +297,7 @@ def test_wandb_without_a_key_is_one_message_and_leaves_nothing(small_args, tmp_p
 
     wandb.teardown()
     try:
-        with pytest.raises(CourseError, match="use_wandb: .*WANDB_MODE=offline"):
+        with pytest.raises(CourseError, match=r"use_wandb: .*WANDB_MODE=offline"):
             RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", show=False)
     finally:
         wandb.teardown()

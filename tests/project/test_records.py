@@ -1,4 +1,4 @@
-"""How a run names its reward, and what it prints."""
+"""Tests of the name of a run's reward in its record, and of what a run prints."""
 
 import io
 from functools import partial

@@ -1,4 +1,4 @@
-"""Going on with a run, and folders that cannot be gone on with: named in one message, and left as they were."""
+"""Tests of resuming a run, and of the errors for folders that cannot be resumed."""
 
 import json
 import random
@@ -11,11 +11,12 @@ import torch
 from part1_rlhf import RLHFTrainer
 
 from rlhf_course.errors import CourseError
+from rlhf_course.files import atomic_write
 from rlhf_course.rl.run_folder import checkpoints, read_run
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file that a run has written, but not the lock."""
+    """Return the content of every file of a run, except the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -176,7 +177,11 @@ def test_a_full_disk_ends_the_run_with_one_message_and_keeps_what_was_there(smal
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_args, tmp_path):
     def fills_the_disk(row, samples):
-        (tmp_path / "run" / "checkpoints" / "checkpoint.part").symlink_to("/dev/full")
+        with atomic_write(tmp_path / "run" / "checkpoints" / "phase_00001.pt") as temporary:
+            name = temporary.name
+            temporary.touch()
+        (tmp_path / "run" / "checkpoints" / "phase_00001.pt").unlink()
+        (tmp_path / "run" / "checkpoints" / name).symlink_to("/dev/full")
 
     with pytest.raises(CourseError, match="cannot be written: "):
         RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run", show=False, watch=fills_the_disk)

@@ -1,4 +1,4 @@
-"""Rewards that read: the classifier of the exercise, and the one that comes with the course."""
+"""Tests of the sentiment rewards: the classifier of the exercise, and the one that ships with the course."""
 
 from pathlib import Path
 
@@ -40,10 +40,10 @@ def one_by_one(model, texts: list[str]) -> list[float]:
 
 
 def test_the_reward_is_the_probability_of_the_class_whatever_text_it_is_batched_with(tiny_distilbert):
-    wanted = one_by_one(tiny_distilbert, REVIEWS)
-    assert max(wanted) - min(wanted) > 0.05
+    expected = one_by_one(tiny_distilbert, REVIEWS)
+    assert max(expected) - min(expected) > 0.05
     positive, negative = (reward_fn_sentiment_imdb(REVIEWS, direction) for direction in ("pos", "neg"))
-    assert positive.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert positive.tolist() == pytest.approx(expected, abs=1e-5)
     assert torch.allclose(positive + negative, torch.ones(4), atol=1e-5)
     assert torch.equal(reward_fn_sentiment_imdb(REVIEWS), positive)
     assert not positive.requires_grad

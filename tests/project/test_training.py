@@ -1,4 +1,4 @@
-"""Training: what a run does, what it leaves on disk, and what it refuses."""
+"""Tests of training: the phases, the files of a run, and the errors."""
 
 import csv
 import json
@@ -342,7 +342,7 @@ def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
 def test_rewards_become_float32_without_gradient_whatever_float_they_were(small_args):
     weight = torch.ones(1, requires_grad=True)
     for dtype in (torch.float16, torch.float64):
-        trainer = RLHFTrainer(small_args(reward_fn=lambda texts: weight.expand(len(texts)).to(dtype)))
+        trainer = RLHFTrainer(small_args(reward_fn=lambda texts, dtype=dtype: weight.expand(len(texts)).to(dtype)))
         reward = trainer.reward(["a", "b", "c"])
         assert reward.dtype == torch.float32 and not reward.requires_grad and reward.tolist() == [1, 1, 1]
 
@@ -371,7 +371,7 @@ def test_a_folder_that_cannot_be_written_is_refused(small_args, tmp_path):
 
 
 def test_a_folder_whose_name_is_too_long_is_refused(small_args, tmp_path):
-    with pytest.raises(CourseError, match="a{300} cannot be written: File name too long"):
+    with pytest.raises(CourseError, match=r"a{300} cannot be written: File name too long"):
         RLHFTrainer(small_args()).train(tmp_path / ("a" * 300), show=False)
 
 
@@ -383,15 +383,15 @@ def test_the_methods_of_the_exercise_are_asked_for_by_name(small_args):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args, tmp_path):
     args = small_args(total_phases=11)
     RLHFTrainer(args).train(tmp_path / "run", show=False)
-    before, newest = checkpoints(tmp_path / "run")
-    whole = metrics_of(tmp_path / "run")
+    _, newest = checkpoints(tmp_path / "run")
+    metrics = metrics_of(tmp_path / "run")
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.raises(CourseError, match="phase_00011.pt is damaged: delete it to resume from phase_00010.pt"):
+    with pytest.raises(CourseError, match=r"phase_00011\.pt is damaged: delete it to resume from phase_00010\.pt"):
         RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
-    assert metrics_of(tmp_path / "run") == whole
+    assert metrics_of(tmp_path / "run") == metrics
     newest.unlink()
     RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
-    assert metrics_of(tmp_path / "run") == whole
+    assert metrics_of(tmp_path / "run") == metrics
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
             "--direction needs --reward sentiment-embedded or sentiment-imdb; periods has no direction",
         ),
         (["--seed", str(2**64)], "seed takes a whole number from 0 to 2**64 - 1, got 18446744073709551616"),
-        (["--prefix", "<|endoftext|>This"], "prefix takes a text without '<|endoftext|>' at its start"),
+        (["--prefix", "<|endoftext|>This"], "prefix takes a text that does not start with '<|endoftext|>'"),
         (["--lean", "--code", "."], "--lean trains with the solutions' own trainer: leave out --code"),
         (["--direction", "up"], "direction takes pos or neg, got 'up'"),
         (["--code", "./nowhere"], "holds no part1_rlhf"),
@@ -513,7 +513,7 @@ NOTHING = {
         "value_head.py",
         "self.value_head_output = self.value_head(resid)",
         "self.value_head(resid)",
-        "gave None for 3 tokens",
+        "returned None for 3 tokens",
     ),
     "forward_with_value_head": (
         "value_head.py",

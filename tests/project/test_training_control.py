@@ -1,4 +1,4 @@
-"""Watching, pausing and stopping a run from another thread, and reading what it left."""
+"""Tests of pausing and stopping a run from another thread, and of reading a run while it is trained."""
 
 import threading
 
@@ -91,5 +91,5 @@ def test_a_damaged_file_of_a_run_is_named(small_args, tmp_path, file, spoil, mes
     path.write_text(spoil(path.read_text()))
     with pytest.raises(CourseError, match=message):
         read_run(tmp_path / "run")
-    with pytest.raises(CourseError, match="has no config.json"):
+    with pytest.raises(CourseError, match=r"has no config\.json"):
         read_run(tmp_path / "nowhere")
