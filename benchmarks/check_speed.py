@@ -19,8 +19,7 @@ from pathlib import Path
 
 from rlhf_course import check
 from rlhf_course.building.bank import bank_file, read_bank
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
@@ -42,7 +41,7 @@ def median_seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     """Measure the check of every exercise, and write the results."""
     with tempfile.TemporaryDirectory() as workspace:
-        shutil.copytree(SOLUTIONS / PACKAGE, Path(workspace) / PACKAGE)
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
         os.environ["RLHF_COURSE_DESK"] = workspace
         check("RLHFTrainer")
         results = {}

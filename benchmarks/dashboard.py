@@ -23,31 +23,34 @@ import rlhf_course
 rlhf_course.use_code()
 from part1_rlhf import RLHFTrainer
 from rlhf_course import RLHFArgs
-from rlhf_course.widgets.board import board_of_trainer
-from rlhf_course.widgets.training import Training
+from rlhf_course.widgets.dashboard_model import DashboardModel
+from rlhf_course.widgets.dashboard_view import DashboardView
+from rlhf_course.widgets.training import TrainingThread
 
 trainer = RLHFTrainer(RLHFArgs.for_profile("laptop", "collapse", total_phases=PHASES))
-board, shown, drawn = board_of_trainer(trainer, Path("run")), [], []
-board._turns = [(what, lambda what=what, do=do: (do(), drawn.append(what))) for what, do in board._turns]
+model, display_seconds, redrawn = DashboardModel.from_trainer(trainer, Path("run")), [], []
+model._redraws = [
+    (task, lambda task=task, redraw=redraw: (redraw(), redrawn.append(task))) for task, redraw in model._redraws
+]
 
-def watch(row, samples):
-    began = time.perf_counter()
-    board.add_phase(row, samples)
-    shown.append(time.perf_counter() - began)
+def on_phase(row, samples):
+    start = time.perf_counter()
+    model.add_phase(row, samples)
+    display_seconds.append(time.perf_counter() - start)
 
-board.training = Training(trainer, board.path, watch, board.end)
-board.display()
-board.budget.begin()
-board.training.start()
-await board.training.finished()
-assert board.training.status == "finished", board.training.error
-trained = sum(row["seconds"] for row in board.rows)
+model.training = TrainingThread(trainer, model.path, on_phase, model.on_end)
+model.display(DashboardView)
+model.budget.start()
+model.training.start()
+await model.training.wait()
+assert model.training.status == "finished", model.training.error
+train_seconds = sum(row["seconds"] for row in model.rows)
 print("RESULT", json.dumps({
-    "phases": len(board.rows),
-    "seconds_a_phase": round(trained / len(board.rows), 2),
-    "share_of_a_phase": round(sum(shown) / trained, 4),
-    "curves_drawn": drawn.count("curves"),
-    "samples_scored": drawn.count("samples"),
+    "phases": len(model.rows),
+    "seconds_a_phase": round(train_seconds / len(model.rows), 2),
+    "share_of_a_phase": round(sum(display_seconds) / train_seconds, 4),
+    "curves_drawn": redrawn.count("curves"),
+    "samples_scored": redrawn.count("samples"),
 }))
 """
 

@@ -161,7 +161,9 @@ def test_a_forbidden_import_is_found_wherever_it_stands(tmp_path):
         f"utils/rlhf_course/files.py:{number + 2} imports rlhf_course.rl.args: files may not import rl"
     ]
     assert added_findings(utils, "rl/args.py", "\ndef late():\n    from rlhf_course import notebook\n")
-    assert added_findings(utils, "grading/limits.py", "\nif TYPE_CHECKING:\n    import rlhf_course.widgets.board\n")
+    assert added_findings(
+        utils, "grading/limits.py", "\nif TYPE_CHECKING:\n    import rlhf_course.widgets.dashboard_model\n"
+    )
     assert added_findings(utils, "checks/core.py", '\nimportlib.import_module("rlhf_course.building.build")\n')
 
 

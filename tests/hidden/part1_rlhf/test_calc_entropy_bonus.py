@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from rlhf_course.checks.core import normal, quarters
+from rlhf_course.checks.core import normal, round_to_quarters
 from rlhf_course.grading.judge.expect import expect
 
 WHY = "it is minus the sum over the vocabulary of p * log p, averaged over texts and positions"
@@ -52,7 +52,7 @@ def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus):
 
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus):
-    logits = normal(3, 1, 5, seed=630).sign() * 1e4 + quarters(normal(3, 1, 5, seed=631))
+    logits = normal(3, 1, 5, seed=630).sign() * 1e4 + round_to_quarters(normal(3, 1, 5, seed=631))
     leaf = logits.clone().requires_grad_(True)
     got = calc_entropy_bonus(leaf, 1.0, 1)
     expect(

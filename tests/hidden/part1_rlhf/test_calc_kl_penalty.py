@@ -6,7 +6,7 @@ The tests of single circumstances use texts of one token and a coefficient of 1,
 import pytest
 import torch
 
-from rlhf_course.checks.core import normal, quarters
+from rlhf_course.checks.core import normal, round_to_quarters
 from rlhf_course.grading.judge.expect import expect
 
 WHY = "it is the sum over the vocabulary of p * (log p - log p_ref), p being the policy's, averaged over texts and positions"
@@ -31,7 +31,7 @@ def pair(*shape, seed):
 
 def extreme(*shape, seed):
     """Logits near 10000 and -10000."""
-    return normal(*shape, seed=seed).sign() * 1e4 + quarters(normal(*shape, seed=seed + 1))
+    return normal(*shape, seed=seed).sign() * 1e4 + round_to_quarters(normal(*shape, seed=seed + 1))
 
 
 @pytest.mark.points(2)

@@ -6,7 +6,7 @@ The tests of single circumstances use a prefix of one token, so that they speak 
 import pytest
 import torch
 
-from rlhf_course.checks.core import integers, normal, quarters
+from rlhf_course.checks.core import integers, normal, round_to_quarters
 from rlhf_course.grading.judge.expect import expect, expect_floats
 
 WHY = "logits at position i are about the token at i + 1; the log-probability of that token is wanted, for tokens after the prefix"
@@ -83,7 +83,7 @@ def test_gradients_flow_to_the_logits(get_logprobs):
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs):
     logits, tokens = case(3, 6, 5, seed=740)
-    logits = logits.sign() * 1e4 + quarters(logits)
+    logits = logits.sign() * 1e4 + round_to_quarters(logits)
     leaf = logits.clone().requires_grad_(True)
     got = get_logprobs(leaf, tokens.clone(), 1)
     expect(

@@ -9,7 +9,7 @@ from rlhf_course.checks.core import integers, normal
 from rlhf_course.checks.tiny import VOCABULARY, gpt2_folder
 from rlhf_course.grading.judge.expect import expect, expect_floats
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.sandbox.serialization import named
+from rlhf_course.grading.sandbox.serialization import known_class_name
 
 WIDTH = 24
 SHAPES = [[4 * WIDTH, WIDTH], [4 * WIDTH], [1, 4 * WIDTH], [1]]
@@ -54,9 +54,8 @@ def require_head(seen):
 
 def expect_pair(seen, input_ids, what, dtype=torch.float32):
     """Ask for the right logits and values."""
-    assert "result" not in seen, (
-        f"forward_with_value_head should return logits and values; a {named(seen.get('result', '')[1:-1])} came"
-    )
+    kind = known_class_name(seen.get("result", "")[1:-1])
+    assert "result" not in seen, f"forward_with_value_head should return logits and values; a {kind} came"
     logits, values = by_hand(input_ids, dtype)
     expect_floats(seen["values"], 2, f"What came as values of {what}")
     expect(seen["logits"], logits, f"What came as logits of {what}", LOGITS, atol=1e-4)

@@ -5,9 +5,9 @@ import re
 
 import pytest
 import torch
-from bank import bank_of, failed, graded, parameters, sole_refusals
+from graded_bank import bank_of, failed, graded, parameters, sole_refusals
 
-from rlhf_course.building.bank import bank_file, refused_with
+from rlhf_course.building.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, surroundings
@@ -96,10 +96,8 @@ def test_an_answer_that_always_says_the_same_has_no_marks(exercise):
 @pytest.mark.parametrize("exercise", NAMES)
 def test_the_bank_holds_enough_answers_none_a_copy_of_another(exercise):
     bank = bank_of(exercise)
-    least = 25 if exercise == "RLHFTrainer" else 15
-    assert len(bank.wrong) >= least, f"the bank of {exercise} needs at least {least} wrong answers"
-    assert len(bank.visible) >= 8, f"the bank of {exercise} needs at least 8 visible mistakes"
-    assert len(bank.right) >= 5, f"the bank of {exercise} needs at least 5 right answers"
+    missing = missing_answers(exercise, bank, 25 if exercise == "RLHFTrainer" else LEAST_WRONG)
+    assert not missing, "; ".join(missing)
     definitions = {
         node.name: node
         for node in ast.parse(bank_file(ROOT, BY_NAME[exercise]).read_text()).body

@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.grading.sandbox import backends, isolation
-from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
+from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.sandbox import uid_sandbox
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
+from rlhf_course.paths import PACKAGE
 
-GRADE = Path(__file__).with_name("grade_alone.py")
+GRADE = Path(__file__).with_name("grade_attacks.py")
 NOBODY = 65534
 # Every user can read Python in here, wherever root has it.
 OPEN_PYTHON = """
@@ -32,7 +34,7 @@ exec "$@"
 
 def run(*words: str) -> subprocess.CompletedProcess:
     """Run a program that finds the package of these tests."""
-    environment = {**os.environ, "PYTHONPATH": str(isolation.PACKAGE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     return subprocess.run([*words], env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -53,13 +55,17 @@ def without_namespaces(*words: str) -> list[str]:
 
 
 def ask(level: str) -> list[str]:
-    return [sys.executable, "-c", f"from rlhf_course.grading.sandbox.isolation import require; require({level!r})"]
+    return [
+        sys.executable,
+        "-c",
+        f"from rlhf_course.grading.sandbox.isolation import require_isolation; require_isolation({level!r})",
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _namespaces_here() -> None:
     try:
-        require("namespaces")
+        require_isolation("namespaces")
     except IsolationUnavailable as error:
         pytest.skip(str(error))
 
@@ -116,16 +122,16 @@ def test_without_landlock_the_uid_level_is_refused_while_everyone_can_read_the_h
         hidden = Path(folder) / "tests" / "hidden"
         hidden.mkdir(parents=True)
         Path(folder).chmod(0o755)
-        monkeypatch.setattr(backends, "REPOSITORY", Path(folder))
-        monkeypatch.setattr(backends.linux_syscalls, "has_landlock", lambda: False)
-        monkeypatch.setattr(backends, "_closed_to_others", lambda paths: "")
+        monkeypatch.setattr(uid_sandbox, "REPOSITORY", Path(folder))
+        monkeypatch.setattr(uid_sandbox.linux_syscalls, "has_landlock", lambda: False)
+        monkeypatch.setattr(uid_sandbox, "_first_closed_path", lambda paths: "")
         with pytest.raises(PermissionError, match="every user can read .*hidden"):
-            backends.UidSandbox(backends.Bounds()).prepare()
+            uid_sandbox.UidSandbox(ResourceLimits()).prepare()
 
 
 def test_an_unknown_level_is_named():
     with pytest.raises(ValueError, match="namespaces, uid, unsafe"):
-        require("prison")
+        require_isolation("prison")
 
 
 ATTACKS = [
@@ -158,7 +164,7 @@ def test_a_level_gives_right_answers_their_marks_and_attacks_none(level: str):
 
 @pytest.mark.slow
 def test_a_judge_that_is_killed_takes_its_sandboxes_with_it():
-    environment = {**os.environ, "PYTHONPATH": str(isolation.PACKAGE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, str(GRADE), "namespaces", *["loop_deaf_to_signals"] * 50]
     judge = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     family = []

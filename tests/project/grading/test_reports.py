@@ -9,7 +9,7 @@ import pytest
 from fake_judge import FakeJudge
 from rich.console import Console
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading.reports.pages import class_page, learner_page, write_pages
 from rlhf_course.grading.reports.summary import summarise
 from rlhf_course.grading.reports.tables import terminal_table, write_csv
@@ -17,6 +17,7 @@ from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionR
 from rlhf_course.grading.results import TestResult as Outcome
 from rlhf_course.grading.submissions.submission import Submission
 
+POINTS = DEFAULT_PART.points
 HOSTILE = (
     "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"
 )
@@ -100,7 +101,14 @@ def test_a_page_runs_nothing_loads_nothing_and_shows_hostile_text_as_text(number
 
 def test_the_learners_page_gives_scores_messages_and_the_likely_mistake():
     page = Page(learner_page(REPORT.submissions[1], "namespaces")).text
-    for wanted in ("80 of 86 points", "5 / 8", "The sign is turned: <Q> - V.", MESSAGE, "timeout", "judged by a fake"):
+    for wanted in (
+        f"{POINTS - 6} of {POINTS} points",
+        "5 / 8",
+        "The sign is turned: <Q> - V.",
+        MESSAGE,
+        "timeout",
+        "judged by a fake",
+    ):
         assert wanted in page
 
 
@@ -182,11 +190,11 @@ def test_the_csv_holds_a_row_a_submission_and_no_formula(tmp_path):
     write_csv(tmp_path / "a.csv", [*REPORT.submissions, bad])
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["score"] for row in rows] == ["86", "80", "80", "80", "83", "86"]
+    assert [row["score"] for row in rows] == [str(POINTS - lost) for lost in (0, 6, 6, 6, 3, 0)]
     assert (
         rows[1]["compute_advantages"] == "5"
         and rows[1]["get_logprobs status"] == "timeout"
-        and rows[1]["percent"] == "93.0"
+        and rows[1]["percent"] == f"{100 * (POINTS - 6) / POINTS:.1f}"
     )
     assert rows[5]["name"] == "'=HYPERLINK(1)" and rows[5]["warnings"] == "'@x | line\nbreak"
     assert list(rows[0])[:6] == ["name", "score", "max_score", "percent", "seconds", "warnings"]
@@ -197,7 +205,7 @@ def test_the_terminals_table_takes_no_orders_from_a_name():
     name = "[bold red]x[/] [link=http://a]b[/link]"
     console.print(terminal_table([result(name), *REPORT.submissions[:2]]))
     shown = console.export_text()
-    assert "[link=" in shown and "80 / 86" in shown and "compute_advantages +1" in shown
+    assert "[link=" in shown and f"{POINTS - 6} / {POINTS}" in shown and "compute_advantages +1" in shown
 
 
 def test_templates_are_part_of_what_is_installed():

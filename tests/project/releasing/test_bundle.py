@@ -23,10 +23,12 @@ from nbclient import NotebookClient
 
 answer = Path(sys.argv[1]).read_text()
 notebook = nbformat.read("03_value_head.ipynb", as_version=4)
-marked = {cell.metadata.nbgrader.grade_id: number for number, cell in enumerate(notebook.cells) if "nbgrader" in cell.metadata}
-check = marked["check-HookedTransformerWithValueHead"]
+name = "HookedTransformerWithValueHead"
+graded = [(index, cell) for index, cell in enumerate(notebook.cells) if "nbgrader" in cell.metadata]
+indices = {cell.metadata.nbgrader.grade_id: index for index, cell in graded}
+check = indices[f"check-{name}"]
 if answer:
-    notebook.cells[marked["exercise-HookedTransformerWithValueHead"]].source = "%%exercise HookedTransformerWithValueHead\\n" + answer
+    notebook.cells[indices[f"exercise-{name}"]].source = f"%%exercise {name}\\n{answer}"
 notebook.cells = notebook.cells[: check + 1]
 NotebookClient(notebook, timeout=300).execute()
 print(notebook.cells[check].outputs[0].get("text") or notebook.cells[check].outputs[0].data["text/plain"])

@@ -14,7 +14,7 @@ LOG = logging.getLogger("test")
 @pytest.fixture(autouse=True)
 def obedient(monkeypatch):
     monkeypatch.setattr("rlhf_course.grading.judge.judge.Judge", ObedientJudge)
-    monkeypatch.setattr("rlhf_course.grading.sandbox.isolation.require", lambda level: None)
+    monkeypatch.setattr("rlhf_course.grading.sandbox.isolation.require_isolation", lambda level: None)
 
 
 @pytest.fixture

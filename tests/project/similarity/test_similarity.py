@@ -1,18 +1,21 @@
-"""Near-copies: what is found, and what is not."""
+"""The similarity report: which answers count as near-copies, and its pages."""
 
 import random
 
 import pytest
 
 from rlhf_course.building.bank import bank_file
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import ALL_PARTS, BY_NAME, DEFAULT_PART, EXERCISES, PARTS
+from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.similarity.normal import normal_lines
+from rlhf_course.similarity.commands import similarity
+from rlhf_course.similarity.normalize import normalized_lines
 from rlhf_course.similarity.pages import write_report
 from rlhf_course.similarity.pairs import similar_pairs
+from rlhf_course.stubs import stub_of
 
-ROUNDABOUT = '''"""What each action was worth."""
+LOOP_ANSWER = '''"""What each action was worth."""
 
 import torch
 from torch import Tensor
@@ -33,7 +36,7 @@ def compute_advantages(values, rewards, prefix_len):
         rows.append(torch.tensor(row))
     return torch.stack(rows)
 '''
-DISGUISED = """import torch as t
+RENAMED_COPY = """import torch as t
 
 
 def compute_advantages(values: t.Tensor,
@@ -53,7 +56,7 @@ def compute_advantages(values: t.Tensor,
         out.append(t.tensor(line))
     return t.stack(out)
 """
-ANOTHER_WAY = """import torch
+MASK_ANSWER = """import torch
 
 
 def compute_advantages(values, rewards, prefix_len):
@@ -66,23 +69,27 @@ def compute_advantages(values, rewards, prefix_len):
 """
 
 
-def handed_in(name: str, text: str, file: str = "compute_advantages.py") -> Submission:
-    return Submission(name, {f"part1_rlhf/{file}": text})
+def submission(name: str, text: str, exercise: str = "compute_advantages") -> Submission:
+    return Submission(name, {BY_NAME[exercise].path: text})
 
 
-def names(pairs) -> list[tuple[str, str]]:
+def pair_names(pairs) -> list[tuple[str, str]]:
     return [(pair.left, pair.right) for pair in pairs]
 
 
 def test_a_copy_with_other_names_layout_comments_annotations_and_imports_is_found():
-    pairs = similar_pairs([handed_in("ada", ROUNDABOUT), handed_in("cy", ANOTHER_WAY), handed_in("ben", DISGUISED)])
-    assert names(pairs) == [("ada", "ben")]
-    assert pairs[0].matches[0].exercise == "compute_advantages" and pairs[0].matches[0].alike > 0.95
+    pairs = similar_pairs(
+        [submission("ada", LOOP_ANSWER), submission("cy", MASK_ANSWER), submission("ben", RENAMED_COPY)]
+    )
+    assert pair_names(pairs) == [("ada", "ben")]
+    assert pairs[0].matches[0].exercise == "compute_advantages" and pairs[0].matches[0].similarity > 0.95
 
 
 def test_a_copy_with_a_statement_added_is_still_found():
-    more = DISGUISED.replace("    return t.stack(out)", "    assert len(out) == len(rewards)\n    return t.stack(out)")
-    assert names(similar_pairs([handed_in("ada", ROUNDABOUT), handed_in("ben", more)])) == [("ada", "ben")]
+    more = RENAMED_COPY.replace(
+        "    return t.stack(out)", "    assert len(out) == len(rewards)\n    return t.stack(out)"
+    )
+    assert pair_names(similar_pairs([submission("ada", LOOP_ANSWER), submission("ben", more)])) == [("ada", "ben")]
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
@@ -95,42 +102,43 @@ def test_answers_written_as_the_reference_or_a_known_right_answer_make_no_pair(e
 
 
 def test_untouched_stubs_and_empty_submissions_make_no_pair():
-    stub = (REPOSITORY / "notebooks/part1_rlhf/trainer.py").read_text()
+    stub = stub_of(BY_NAME["RLHFTrainer"])
     assert not similar_pairs(
         [
-            handed_in("ada", stub, "trainer.py"),
-            handed_in("ben", stub, "trainer.py"),
+            submission("ada", stub, "RLHFTrainer"),
+            submission("ben", stub, "RLHFTrainer"),
             Submission("cy", {}),
             Submission("di", {}),
         ]
     )
 
 
-def test_what_a_whole_class_writes_makes_no_pair_and_two_copies_in_it_do():
+def test_statements_of_a_whole_class_make_no_pair_but_two_copies_in_it_do():
     text = "def get_logprobs(logits, tokens, prefix_len=None):\n    first = 1 if prefix_len is None else prefix_len\n"
-    text += "    table = logits.double().log_softmax(2).float()\n    return table[:, first - 1 : -1].gather(2, tokens[:, first:, None]).flatten(1, 2)\n"
-    group = [handed_in(f"learner {number}", text, "get_logprobs.py") for number in range(40)]
+    text += "    table = logits.double().log_softmax(2).float()\n"
+    text += "    return table[:, first - 1 : -1].gather(2, tokens[:, first:, None]).flatten(1, 2)\n"
+    group = [submission(f"learner {number}", text, "get_logprobs") for number in range(40)]
     assert not similar_pairs(group)
-    pairs = similar_pairs([*group, handed_in("ada", ROUNDABOUT), handed_in("ben", DISGUISED)])
-    assert names(pairs) == [("ada", "ben")]
+    pairs = similar_pairs([*group, submission("ada", LOOP_ANSWER), submission("ben", RENAMED_COPY)])
+    assert pair_names(pairs) == [("ada", "ben")]
 
 
-def test_texts_that_are_no_python_are_compared_line_by_line():
-    broken = ROUNDABOUT.replace("rows = []", "rows = [")
-    assert names(
-        similar_pairs([handed_in("ada", broken), handed_in("ben", broken.replace("    # One row", "    # Each row"))])
+def test_texts_that_cannot_be_parsed_are_compared_line_by_line():
+    broken = LOOP_ANSWER.replace("rows = []", "rows = [")
+    assert pair_names(
+        similar_pairs([submission("ada", broken), submission("ben", broken.replace("    # One row", "    # Each row"))])
     ) == [("ada", "ben")]
 
 
 @pytest.mark.parametrize("text", ["(" * 5000, "\0", "x = " + "1 + " * 30_000 + "1", "def f(:\n", "'''", "\ud800"])
 def test_a_text_that_breaks_the_parser_breaks_no_report(text):
-    assert isinstance(normal_lines(text), list)
-    similar_pairs([handed_in("ada", text), handed_in("ben", text)])
+    assert isinstance(normalized_lines(text), list)
+    similar_pairs([submission("ada", text), submission("ben", text)])
 
 
-def test_both_texts_stand_side_by_side_and_are_only_text(tmp_path):
-    evil = ROUNDABOUT.replace("because I like loops", "<script>alert(1)</script>")
-    pairs = similar_pairs([handed_in("<b>ada</b>", evil), handed_in("ben", DISGUISED)])
+def test_a_page_shows_both_texts_side_by_side_and_escapes_them(tmp_path):
+    evil = LOOP_ANSWER.replace("because I like loops", "<script>alert(1)</script>")
+    pairs = similar_pairs([submission("<b>ada</b>", evil), submission("ben", RENAMED_COPY)])
     index = write_report(tmp_path, pairs, 2).read_text()
     page = (tmp_path / "pair-001.html").read_text()
     assert "&lt;b&gt;ada" in index and "hint to look" in index and 'href="pair-001.html"' in index
@@ -139,14 +147,47 @@ def test_both_texts_stand_side_by_side_and_are_only_text(tmp_path):
 
 
 def test_two_copies_are_found_among_hundreds_of_unlike_answers():
-    chance = random.Random(0)
+    rng = random.Random(0)
     statement = "    x{} = values[{}] {} rewards[{}]"
-    many = []
+    submissions = []
     for number in range(600):
         lines = [
-            statement.format(chance.randrange(9), chance.randrange(99), chance.choice("+-*/"), chance.randrange(99))
+            statement.format(rng.randrange(9), rng.randrange(99), rng.choice("+-*/"), rng.randrange(99))
             for _ in range(12)
         ]
-        many.append(handed_in(str(number), "def compute_advantages(values, rewards, prefix_len):\n" + "\n".join(lines)))
-    pairs = similar_pairs([many[0], handed_in("ada", ROUNDABOUT), *many[1:], handed_in("ben", DISGUISED)])
-    assert names(pairs)[0] == ("ada", "ben")
+        submissions.append(
+            submission(str(number), "def compute_advantages(values, rewards, prefix_len):\n" + "\n".join(lines))
+        )
+    pairs = similar_pairs(
+        [submissions[0], submission("ada", LOOP_ANSWER), *submissions[1:], submission("ben", RENAMED_COPY)]
+    )
+    assert pair_names(pairs)[0] == ("ada", "ben")
+
+
+@pytest.fixture
+def class_folder(tmp_path):
+    """A folder of two submissions, of which one is a copy of the other."""
+    for learner, text in (("ada", LOOP_ANSWER), ("ben", RENAMED_COPY)):
+        path = tmp_path / "class" / learner / BY_NAME["compute_advantages"].path
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return tmp_path / "class"
+
+
+@pytest.mark.parametrize("part", [None, [DEFAULT_PART.name], [ALL_PARTS]])
+def test_the_command_compares_the_answers_of_the_named_parts(part, class_folder, tmp_path, capsys):
+    similarity([class_folder], tmp_path / "report", part)
+    assert "ada and ben: compute_advantages" in capsys.readouterr().out
+    assert (tmp_path / "report" / "pair-001.html").is_file()
+
+
+def test_only_the_given_exercises_are_compared():
+    submissions = [submission("ada", LOOP_ANSWER), submission("ben", RENAMED_COPY)]
+    assert similar_pairs(submissions, [BY_NAME["compute_advantages"]])
+    assert not similar_pairs(submissions, [BY_NAME["get_logprobs"]])
+
+
+def test_an_unknown_part_is_answered_with_the_list_of_parts(class_folder, tmp_path):
+    with pytest.raises(CourseError) as error:
+        similarity([class_folder], tmp_path / "report", ["part9_unknown"])
+    assert all(name in str(error.value) for name in [*(part.name for part in PARTS), ALL_PARTS, "part9_unknown"])

@@ -1,4 +1,4 @@
-"""Widgets in a real kernel, without a browser: what is saved for other front ends, and the kernel's own interrupt."""
+"""Widgets in a real kernel, without a browser: their static outputs, and the kernel's interrupt."""
 
 import os
 import shutil
@@ -15,13 +15,15 @@ from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
-FIRST_PHASE = "import time\nwhile board.training.trainer.phase == 0:\n    time.sleep(0.1)"  # a stop may come before it, and keep no row
+# A run that is stopped before its first phase has no row.
+WAIT_FOR_FIRST_PHASE = "import time\nwhile run_dashboard.training.trainer.phase == 0:\n    time.sleep(0.1)"
+SETTINGS = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def solved(tmp_path: Path) -> Path:
-    """A desk with the reference answers and the recorded runs."""
+    """A learner's folder with the reference answers and the recorded runs."""
     shutil.copytree(SOLUTIONS / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(RUNS, tmp_path / "runs")
     return tmp_path
@@ -29,11 +31,11 @@ def solved(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """A learner's, who has set nothing."""
+    """The environment of a learner who has set no variable of the course."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RLHF_COURSE_")}
 
 
-def test_a_notebook_that_has_run_reads_whole_on_a_page_that_shows_no_widgets(solved, environment):
+def test_an_exported_notebook_shows_the_static_output_of_every_widget(solved, environment):
     from nbconvert import HTMLExporter, MarkdownExporter
 
     cells = [
@@ -48,31 +50,31 @@ def test_a_notebook_that_has_run_reads_whole_on_a_page_that_shows_no_widgets(sol
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(solved)}}).execute(
         env=environment
     )
-    notebook.metadata.pop("widgets", None)  # what nbclient keeps of live widgets, and JupyterLab does not
+    notebook.metadata.pop("widgets", None)  # nbclient stores the state of live widgets here, JupyterLab does not
     page, _ = HTMLExporter().from_notebook_node(notebook)
-    for shown in (
+    for text in (
         'alt="Three plots. Left: the target',
         "Their advantages add up to +0.80",
         'alt="Six plots of collapse',
         'alt="Two plots of periods',
         "0 of 10 passed",
     ):
-        assert shown in page
-    text, _ = MarkdownExporter().from_notebook_node(notebook)
-    assert "Six plots of collapse against the phase, first to last of 30 phases" in text
+        assert text in page
+    markdown, _ = MarkdownExporter().from_notebook_node(notebook)
+    assert "Six plots of collapse against the phase, first to last of 30 phases" in markdown
 
 
 def run(client: BlockingKernelClient, code: str) -> str:
-    """Run a cell; returns what it printed."""
-    return printed(client, client.execute(code))
+    """Run a cell and return its output."""
+    return output_of(client, client.execute(code))
 
 
-def printed(client: BlockingKernelClient, cell: str) -> str:
-    """What a cell that was sent has printed by its end."""
+def output_of(client: BlockingKernelClient, message_id: str) -> str:
+    """Wait for the end of a cell, and return its output and the text of its exception."""
     text = ""
     while True:
         message = client.get_iopub_msg(timeout=300)
-        if message["parent_header"].get("msg_id") == cell:
+        if message["parent_header"].get("msg_id") == message_id:
             content = message["content"]
             text += content.get("text", "") + content.get("evalue", "")
             if content.get("execution_state") == "idle":
@@ -81,7 +83,7 @@ def printed(client: BlockingKernelClient, cell: str) -> str:
 
 @pytest.fixture
 def kernel(solved: Path, environment: dict[str, str]) -> Iterator[tuple]:
-    """A kernel at that desk."""
+    """A kernel in that folder, with its manager."""
     manager, client = start_new_kernel(cwd=str(solved), env=environment)
     yield manager, client
     client.stop_channels()
@@ -92,30 +94,33 @@ def test_interrupting_the_kernel_while_a_cell_waits_stops_the_run_and_keeps_it(k
     manager, client = kernel
     run(
         client,
-        'from rlhf_course import *\nboard = dashboard("periods", total_phases=500, batch_size=8, num_minibatches=2, gen_len=4, out="runs/mine")',
+        f'from rlhf_course import *\nrun_dashboard = dashboard("periods", {SETTINGS}, out="runs/mine")',
     )
-    run(client, FIRST_PHASE)
+    run(client, WAIT_FOR_FIRST_PHASE)
     waiting = client.execute(
-        'print("waiting", flush=True)\nrun = await board.finished()\nprint(len(run.rows), board.training.status)'
+        'print("waiting", flush=True)\nrun = await run_dashboard.finished()\n'
+        "print(len(run.rows), run_dashboard.training.status)"
     )
     while client.get_iopub_msg(timeout=300)["content"].get("text", "").strip() != "waiting":
         pass
     manager.interrupt_kernel()
-    done, status = printed(client, waiting).split()
+    done, status = output_of(client, waiting).split()
     assert status == "stopped" and 0 < int(done) < 500
-    assert run(client, "print(len(gallery.__doc__) > 0)").strip() == "True", "the kernel goes on"
+    assert run(client, "print(len(gallery.__doc__) > 0)").strip() == "True", "the kernel still runs"
 
 
 def test_a_second_run_and_a_check_wait_for_the_first(kernel):
     _, client = kernel
-    settings = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
-    run(client, f'from rlhf_course import *\nboard = dashboard("periods", {settings}, out="runs/mine")')
+    run(client, f'from rlhf_course import *\nrun_dashboard = dashboard("periods", {SETTINGS}, out="runs/mine")')
     refused = run(
-        client, f'second = dashboard("collapse", {settings})\nprint(second.training, await second.finished())'
+        client, f'second = dashboard("collapse", {SETTINGS})\nprint(second.training, await second.finished())'
     )
     assert refused.strip() == "None None"
     checking = 'result = check("compute_advantages")\nprint(result.lines, bool(result))'
     assert "runs/mine is being trained" in run(client, checking)
-    run(client, FIRST_PHASE)
-    assert run(client, "board.training.stop()\nprint(len((await board.finished()).rows) > 0)").strip() == "True"
+    run(client, WAIT_FOR_FIRST_PHASE)
+    assert (
+        run(client, "run_dashboard.training.stop()\nprint(len((await run_dashboard.finished()).rows) > 0)").strip()
+        == "True"
+    )
     assert "True" in run(client, checking)

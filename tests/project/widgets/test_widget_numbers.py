@@ -1,4 +1,4 @@
-"""The numbers behind the widgets, without any display."""
+"""The computations behind the widgets, without any display."""
 
 import math
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from rlhf_course.widgets.numbers import (
     curves,
     diversity,
     kl,
-    story,
+    status,
     strategies,
     tokens,
 )
@@ -52,7 +52,7 @@ def test_the_integrands_add_up_to_the_divergences():
 
 
 def test_the_covering_fit_lies_between_the_peaks_and_no_neighbour_is_better():
-    best = kl.best_cover(PEAKS)
+    best = kl.fit_covering(PEAKS)
     assert best.mean == pytest.approx(0) and best.std > 3
     least = kl.divergences(PEAKS, best).covering
     for neighbour in (best._replace(mean=0.2), best._replace(std=best.std + 0.2), best._replace(std=best.std - 0.2)):
@@ -61,13 +61,13 @@ def test_the_covering_fit_lies_between_the_peaks_and_no_neighbour_is_better():
 
 @pytest.mark.parametrize(("start", "peak"), [(0.5, 3), (-0.5, -3), (4.0, 3)])
 def test_the_seeking_fit_takes_the_peak_on_its_side_at_a_price_of_log_2(start, peak):
-    best = kl.best_seek(PEAKS, kl.Gaussian(start, 1.0))
+    best = kl.fit_seeking(PEAKS, kl.Gaussian(start, 1.0))
     assert best == pytest.approx((peak, PEAKS.std), abs=0.01)
     assert kl.divergences(PEAKS, best).seeking == pytest.approx(math.log(2), abs=0.001)
 
 
 def test_the_seeking_fit_that_starts_in_the_middle_stays_wide():
-    best = kl.best_seek(PEAKS, kl.Gaussian(0.0, 1.0))
+    best = kl.fit_seeking(PEAKS, kl.Gaussian(0.0, 1.0))
     assert best.mean == pytest.approx(0) and best.std > 2
     assert kl.divergences(PEAKS, best).seeking > 3
 
@@ -77,7 +77,7 @@ def test_the_seeking_fit_that_starts_in_the_middle_stays_wide():
 
 @pytest.mark.parametrize("advantage", [1.0, -1.0, 0.5, -2.0])
 def test_the_clipped_terms_gradient_is_that_of_the_given_objective(advantage):
-    """Two tokens with opposite advantages, whose normalised values are known; the first is looked at."""
+    """Two tokens have opposite advantages, whose normalised values are known; the first is compared."""
     for ratio in (0.5, 0.79, 0.9, 1.0, 1.1, 1.21, 1.7):
         new = torch.tensor([[math.log(ratio), 0.0]], requires_grad=True)
         calc_clipped_surrogate_objective(
@@ -85,7 +85,7 @@ def test_the_clipped_terms_gradient_is_that_of_the_given_objective(advantage):
         ).backward()
         term = clipping.clipped_term(ratio, advantage, 0.2)
         normalised = math.copysign(1 / math.sqrt(2), advantage)
-        # The mean of two halves the gradient; the logarithm's derivative multiplies it by the ratio.
+        # The mean over two tokens halves the gradient; the derivative of the logarithm multiplies it by the ratio.
         assert new.grad[0, 0].item() == pytest.approx(
             float(term.gradient) / abs(advantage) * abs(normalised) * ratio / 2, abs=1e-5
         )
@@ -103,17 +103,17 @@ def test_the_gradient_is_zero_only_where_the_policy_has_gone_far_in_the_wanted_d
 
 
 def test_the_example_has_the_notebooks_advantages_and_they_add_up_to_reward_minus_first_value():
-    made = advantages.columns(advantages.EXAMPLE, 2)
-    assert [column.advantage for column in made[:2]] == [None, None]
-    assert [column.advantage for column in made[2:]] == pytest.approx([0.3, -0.1, 0.6])
-    assert [column.reward for column in made] == [0, 0, 0, 0, 1]
-    assert advantages.total(made) == pytest.approx(1.0 - 0.2)
+    table = advantages.columns(advantages.EXAMPLE, 2)
+    assert [column.advantage for column in table[:2]] == [None, None]
+    assert [column.advantage for column in table[2:]] == pytest.approx([0.3, -0.1, 0.6])
+    assert [column.reward for column in table] == [0, 0, 0, 0, 1]
+    assert advantages.total_advantage(table) == pytest.approx(1.0 - 0.2)
 
 
 @pytest.mark.parametrize("prefix_len", [1, 2, 3, 4])
 def test_whatever_the_prefix_the_advantages_add_up_to_reward_minus_its_value(prefix_len):
-    made = advantages.columns(advantages.EXAMPLE, prefix_len)
-    assert advantages.total(made) == pytest.approx(1.0 - made[prefix_len - 1].state_value)
+    table = advantages.columns(advantages.EXAMPLE, prefix_len)
+    assert advantages.total_advantage(table) == pytest.approx(1.0 - table[prefix_len - 1].state_value)
 
 
 @pytest.mark.parametrize("prefix_len", [0, 5, -1])
@@ -126,12 +126,12 @@ def test_a_rollouts_columns_are_what_its_memory_holds():
     args = RLHFArgs(batch_size=3, num_minibatches=1, gen_len=2)
     values, given_advantages = torch.rand(3, 5), torch.rand(3, 2)
     memory = ReplayMemory(args, torch.zeros(3, 5), torch.zeros(3, 2), given_advantages, values, torch.zeros(3, 5, 7))
-    episode = advantages.episode_of(memory, list("abcde"), row=1)
-    made = advantages.columns(episode, 3)
+    episode = advantages.episode_from_memory(memory, list("abcde"), row=1)
+    table = advantages.columns(episode, 3)
     assert episode.first == 3
-    assert [column.value for column in made[3:]] == pytest.approx(values[1, 2:4].tolist())
-    assert [column.advantage for column in made[3:]] == pytest.approx(given_advantages[1].tolist())
-    assert [column.state_value for column in made] == pytest.approx(values[1].tolist())
+    assert [column.value for column in table[3:]] == pytest.approx(values[1, 2:4].tolist())
+    assert [column.advantage for column in table[3:]] == pytest.approx(given_advantages[1].tolist())
+    assert [column.state_value for column in table] == pytest.approx(values[1].tolist())
 
 
 # Dashboard.
@@ -152,25 +152,25 @@ def row(phase, **numbers):
 
 
 def test_curves_hold_every_panel_of_every_phase_and_mark_what_is_missing():
-    made = curves.curves([row(0), row(1, mean_reward=2.5, kl="")])
-    assert made.phases == [0, 1]
-    assert made.panels["mean_reward"] == [1.0, 2.5]
-    assert math.isnan(made.panels["kl"][1])
-    assert set(made.panels) == set(curves.PANELS)
+    run = curves.curves([row(0), row(1, mean_reward=2.5, kl="")])
+    assert run.phases == [0, 1]
+    assert run.panels["mean_reward"] == [1.0, 2.5]
+    assert math.isnan(run.panels["kl"][1])
+    assert set(run.panels) == set(curves.PANELS)
 
 
 def test_the_spread_is_where_four_texts_in_five_lie():
-    assert curves.spread([float(number) for number in range(11)]) == (1.0, 9.0)
-    assert curves.spread([3.0]) == (3.0, 3.0)
+    assert curves.reward_spread([float(number) for number in range(11)]) == (1.0, 9.0)
+    assert curves.reward_spread([3.0]) == (3.0, 3.0)
     samples = [{"phase": phase, "reward": reward} for phase in (1, 0) for reward in (phase, phase)]
-    assert curves.spreads(samples) == [(0, 0), (1, 1)]
+    assert curves.reward_spreads(samples) == [(0, 0), (1, 1)]
 
 
 def test_the_time_left_is_that_of_the_latest_phases():
     rows = [row(phase, seconds=100.0 if phase < 5 else 2.0) for phase in range(10)]
     assert curves.time_left(rows, 40) == 60.0
-    assert "2.0 s a phase, about 60 s left" in story.pace(rows, 40)
-    assert story.pace(rows, 10) == ""
+    assert "2.0 s a phase, about 60 s left" in status.describe_pace(rows, 40)
+    assert status.describe_pace(rows, 10) == ""
 
 
 def test_runs_to_compare_with_are_those_with_a_finished_phase(tmp_path):
@@ -185,53 +185,53 @@ def test_runs_to_compare_with_are_those_with_a_finished_phase(tmp_path):
     assert [path.name for path in curves.run_folders(tmp_path)] == ["whole"]
 
 
-def test_a_stopped_run_is_told_how_to_go_on(tmp_path):
-    assert f"rlhf-course train --resume {tmp_path}" in story.standing("stopped", 3, 9, tmp_path)
-    assert "resume" not in story.standing("finished", 9, 9, tmp_path)
-    assert "KeyError: 'lr'" in story.standing("failed", 3, 9, tmp_path, KeyError("lr"))
+def test_the_status_of_a_stopped_run_names_the_command_that_continues_it(tmp_path):
+    assert f"rlhf-course train --resume {tmp_path}" in status.describe_status("stopped", 3, 9, tmp_path)
+    assert "resume" not in status.describe_status("finished", 9, 9, tmp_path)
+    assert "KeyError: 'lr'" in status.describe_status("failed", 3, 9, tmp_path, KeyError("lr"))
 
 
-def test_each_token_earns_what_it_adds_to_the_reward():
+def test_the_gain_of_a_token_is_what_it_adds_to_the_reward():
     def periods(texts):
         return torch.tensor([float(text.count(".")) for text in texts])
 
     assert tokens.gains([" a", "..", " b."], "So. ", periods) == [0, 2, 1]
-    assert tokens.strengths([0.0, 2.0, -1.0]) == [0.0, 1.0, -0.5]
-    assert tokens.strengths([0.0, 0.0]) == [0.0, 0.0]
+    assert tokens.relative_gains([0.0, 2.0, -1.0]) == [0.0, 1.0, -0.5]
+    assert tokens.relative_gains([0.0, 0.0]) == [0.0, 0.0]
 
 
-def test_the_shade_grows_with_surprise_up_to_its_deepest():
+def test_the_shade_grows_with_surprise_up_to_its_maximum():
     assert [tokens.shade(nats) for nats in (-0.0, 4.0, 8.0, 80.0)] == [0.0, 0.5, 1.0, 1.0]
     text = tokens.ScoredText(
         "p", [tokens.ScoredToken("a", 0, 1.0), tokens.ScoredToken("b", 0, 3.0), tokens.ScoredToken("c")], 0, 0
     )
-    assert text.strangest.text == "b"
+    assert text.most_surprising.text == "b"
 
 
-def test_showing_waits_until_it_has_earned_its_time():
+def test_a_display_task_waits_until_its_time_is_within_the_share():
     now = SimpleNamespace(time=0.0)
-    purse = budget.Budget(share=0.02, clock=lambda: now.time)
+    display_budget = budget.Budget(share=0.02, clock=lambda: now.time)
 
     def draw():
         now.time += 0.1
 
-    purse.learn("curves", 0.1)
-    assert not purse.allows("curves")
+    display_budget.set_cost("curves", 0.1)
+    assert not display_budget.allows("curves")
     now.time = 5.0
-    assert purse.allows("curves")
-    purse.spend("curves", draw)
-    assert not purse.allows("curves")
-    while not purse.allows("curves"):
+    assert display_budget.allows("curves")
+    display_budget.run("curves", draw)
+    assert not display_budget.allows("curves")
+    while not display_budget.allows("curves"):
         now.time += 0.5
-    purse.spend("curves", draw)
-    assert purse.spent / purse.elapsed <= 0.0205
+    display_budget.run("curves", draw)
+    assert display_budget.spent / display_budget.elapsed <= 0.0205
 
 
 # Gallery.
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("wait... what", {"ellipses": ["..."]}),
         ("no …", {"ellipses": ["…"]}),
@@ -252,9 +252,9 @@ def test_showing_waits_until_it_has_earned_its_time():
         ("Nothing to be found in a plain sentence of some length that ends.", {}),
     ],
 )
-def test_each_detector_finds_its_strategy_and_no_other(text, found):
-    spans = {one.name: [text[start:end] for start, end in one.find(text)] for one in strategies.DETECTORS}
-    assert {name: some for name, some in spans.items() if some} == found
+def test_each_detector_finds_its_strategy_and_no_other(text, expected):
+    uses = {detector.name: [text[start:end] for start, end in detector.find(text)] for detector in strategies.DETECTORS}
+    assert {name: spans for name, spans in uses.items() if spans} == expected
 
 
 def samples_of(*phases):
@@ -265,7 +265,7 @@ def samples_of(*phases):
     ]
 
 
-def test_a_strategy_that_grows_is_said_to_have_risen_when_half_of_it_had_come():
+def test_the_phase_of_a_rise_is_the_one_that_passes_half_of_it():
     samples = samples_of(*[[" plain", " plain"]] * 3, [" it...", " plain"], *[[" it... so...", " it..."]] * 3)
     rates = strategies.rates(samples, "This is")
     assert rates["ellipses"] == [0, 0, 0, 0.5, 1.5, 1.5, 1.5]
@@ -294,15 +294,15 @@ def test_distinct_n_grams_fall_as_texts_become_alike():
 
 
 def test_the_next_step_is_the_first_exercise_that_has_not_passed():
-    def one(name, status):
+    def row_of(name, status):
         return exercise_progress.ExerciseProgress("06_objective", name, status, 0, 3, "10")
 
     assert (
-        exercise_progress.next_step([one("a", "passed"), one("b", "not checked")])
+        exercise_progress.next_step([row_of("a", "passed"), row_of("b", "not checked")])
         == "1 of 2 passed. Next: check('b'), in 06_objective.ipynb"
     )
     assert (
-        exercise_progress.next_step([one("a", "wrong"), one("b", "passed")])
+        exercise_progress.next_step([row_of("a", "wrong"), row_of("b", "passed")])
         == "1 of 2 passed. Next: a, in 06_objective.ipynb"
     )
-    assert exercise_progress.next_step([one("a", "passed")]) == "All 1 passed."
+    assert exercise_progress.next_step([row_of("a", "passed")]) == "All 1 passed."

@@ -1,5 +1,5 @@
-"""The self-checks: one module an exercise, with its visible cases, its tests and its hints.
+"""The self-checks: one module for each exercise, with its visible cases, tests and hints.
 
-`core` holds what they share, `tiny` the models that they try things on, and `data/` what `rlhf-course build` made of
-the reference answers and of the bank of known mistakes: outputs on the visible cases, and no code.
+`core` holds the classes and functions that they share, `tiny` the small models that they run on. `rlhf-course build`
+writes `data/`: the outputs of the reference answers and of the known mistakes on the visible cases, without any code.
 """

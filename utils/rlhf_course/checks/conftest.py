@@ -1,4 +1,7 @@
-"""The self-checks as tests: `pytest utils/rlhf_course/checks`, with RLHF_COURSE_DESK=solutions or a learner's folder."""
+"""Fixtures and collection for `pytest utils/rlhf_course/checks`, which runs the self-checks as tests.
+
+The environment variable RLHF_COURSE_DESK names the folder whose answers are checked: `solutions`, or a learner's.
+"""
 
 import os
 from pathlib import Path
@@ -11,7 +14,7 @@ from rlhf_course.learner_package import imported_answer, use_code
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect the modules named after exercises, which pytest would pass over for their names."""
+    """Collect the modules named after exercises, whose names do not match pytest's `python_files`."""
     checks = {Path(__file__).parent / exercise.path for exercise in EXERCISES}
     if file_path in checks and not parent.session.isinitpath(file_path):
         return pytest.Module.from_parent(parent, path=file_path)

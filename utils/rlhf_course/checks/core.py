@@ -1,7 +1,8 @@
-"""What the self-checks share: cases, observations, and the comparison with wanted ones and with known mistakes.
+"""Cases, observations and comparisons that the self-checks share.
 
-An *observation* is everything that is looked at when an answer meets a case: values, shape, dtype, gradients, changed
-inputs, a raised exception. It is plain data, so a wrong answer is recognised by what it does, and its code stays home.
+An *observation* is everything that a check looks at when an answer runs on a case: values, shape, dtype, gradients,
+changed inputs, and a raised exception. It is plain data, so that a known mistake can be recognised by what it does, and
+its code need not be shipped to learners.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,162 +25,194 @@ from rlhf_course.course import BY_NAME
 from rlhf_course.paths import CHECKS
 
 RAISED = "raised"
-Observation = dict[str, Any]
+
+# A learner's function or class, as the test of a self-check takes it.
+Answer: TypeAlias = Callable[..., Any]
+
+# The names of what was looked at, with the values as `encode` returns them.
+Observation: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One visible case.
+    """A visible case of a self-check.
 
     Attributes:
-        says: the input, as a message to the learner names it.
-        inputs: arguments, in the order in which they are passed.
+        description: The input, as a message to the learner names it.
+        inputs: The arguments, in the order in which they are passed.
     """
 
-    says: str
+    description: str
     inputs: Mapping[str, Any]
 
 
 class Mismatch(AssertionError):
-    """An answer did something else than was wanted.
+    """An answer's observation on a case differs from the expected one.
 
     Attributes:
-        case: the case it was seen on.
-        key: what differs; `RAISED` where an exception came.
-        got, wanted: as observed; None where there was nothing.
-        error: the exception that came, or None.
+        case: The case on which the answer ran.
+        key: The name of the first value that differs; `RAISED` if the answer raised an exception.
+        got: The observed value, or None if there is none.
+        wanted: The expected value, or None if there is none.
+        error: The exception that the answer raised, or None.
     """
 
     def __init__(self, case: Case, key: str, got: Any, wanted: Any, error: BaseException | None) -> None:
         self.case, self.key, self.got, self.wanted, self.error = case, key, got, wanted, error
-        super().__init__("\n".join(self.account()))
+        super().__init__("\n".join(self.lines()))
 
-    def account(self) -> list[str]:
-        """The difference in a few lines."""
+    def lines(self) -> list[str]:
+        """Return the input, the observed and the expected value as three lines of text."""
         if self.key == RAISED:
-            got, wanted = (one or "no exception" for one in (self.got, self.wanted))
-            return [f"input:  {self.case.says}", f"got:    {got}", f"wanted: {wanted}"]
-        got, wanted = difference(self.got, self.wanted)
-        return [f"input:  {self.case.says}", f"got:    {self.key} {got}", f"wanted: {self.key} {wanted}"]
+            got, wanted = (exception or "no exception" for exception in (self.got, self.wanted))
+            return [f"input:  {self.case.description}", f"got:    {got}", f"wanted: {wanted}"]
+        got, wanted = format_difference(self.got, self.wanted)
+        return [f"input:  {self.case.description}", f"got:    {self.key} {got}", f"wanted: {self.key} {wanted}"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A known mistake that an answer behaves like."""
+    """The known mistake that an answer makes.
+
+    Attributes:
+        name: The name of the mistake in the bank.
+        description: The sentence that explains the mistake to the learner.
+    """
 
     name: str
-    says: str
+    description: str
 
 
 class Check:
-    """The cases of one exercise, and what is wanted on each.
+    """The self-check of one exercise: its cases, and the comparison with the expected observations.
 
     Args:
-        exercise: its name.
-        cases: by name.
-        observe: from an answer and a case's inputs to an observation.
-        rtol, atol: how far numbers may be apart.
+        exercise: The name of the exercise.
+        cases: The cases by name.
+        observe: A function that runs an answer on a case's inputs and returns an observation.
+        rtol: The relative tolerance for numbers.
+        atol: The absolute tolerance for numbers.
     """
 
     def __init__(
         self,
         exercise: str,
         cases: Mapping[str, Case],
-        observe: Callable[[Any, Mapping[str, Any]], Observation],
+        observe: Callable[[Answer, Mapping[str, Any]], Observation],
         rtol: float = 5e-4,
         atol: float = 5e-5,
     ) -> None:
         self.exercise, self.cases, self._observe = exercise, dict(cases), observe
         self.rtol, self.atol = rtol, atol
         self.output = ""
-        self._seen: dict[str, tuple[Observation, BaseException | None]] | None = None
+        self._cache: dict[str, tuple[Observation, BaseException | None]] | None = None
 
-    def observed(self, answer: Any, case: str) -> tuple[Observation, BaseException | None]:
-        """What an answer does on a case, and the exception that it raised there or None."""
-        if self._seen is not None and case in self._seen:
-            return self._seen[case]
+    def observe(self, answer: Answer, case: str) -> tuple[Observation, BaseException | None]:
+        """Run an answer on a case.
+
+        Args:
+            answer: The learner's function or class.
+            case: The name of the case.
+
+        Returns:
+            The observation, and the exception that the answer raised or None.
+        """
+        if self._cache is not None and case in self._cache:
+            return self._cache[case]
         printed = io.StringIO()
-        error = None
+        error: BaseException | None = None
         with preserved_state(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
                 observation = encode(self._observe(answer, self.cases[case].inputs))
             except (Exception, SystemExit) as raised:
                 observation, error = {RAISED: type(raised).__name__}, raised
         self.output += printed.getvalue()
-        if self._seen is not None:
-            self._seen[case] = observation, error
+        if self._cache is not None:
+            self._cache[case] = observation, error
         return observation, error
 
     @contextmanager
-    def remembering(self) -> Iterator[None]:
-        """While it lasts, each case is tried once: for judging one answer."""
-        self._seen, self.output = {}, ""
+    def cached_observations(self) -> Iterator[None]:
+        """Cache the observation of each case inside the `with` block, in which only one answer may be judged."""
+        self._cache, self.output = {}, ""
         try:
             yield
         finally:
-            self._seen = None
+            self._cache = None
 
-    def require(self, answer: Any, case: str) -> None:
-        """Ask that an answer does on a case what is wanted there.
+    def require(self, answer: Answer, case: str) -> None:
+        """Compare what an answer does on a case with the expected observations.
+
+        Args:
+            answer: The learner's function or class.
+            case: The name of the case.
 
         Raises:
-            Mismatch: it does something else.
+            Mismatch: The observation equals none of the expected ones. The nearest of them is reported.
         """
-        got, error = self.observed(answer, case)
-        right = expected_results(self.exercise)[case]
-        if any(self.same(got, one) for one in right):
+        got, error = self.observe(answer, case)
+        expected = expected_results(self.exercise)[case]
+        if any(self.equal(got, observation) for observation in expected):
             return
-        nearest = max(right, key=lambda one: sum(self.same(got.get(key), one[key]) for key in one))
+        nearest = max(expected, key=lambda wanted: sum(self.equal(got.get(key), wanted[key]) for key in wanted))
         for key in dict.fromkeys([RAISED, *got, *nearest]):
-            if not self.same(got.get(key), nearest.get(key)):
+            if not self.equal(got.get(key), nearest.get(key)):
                 raise Mismatch(self.cases[case], key, got.get(key), nearest.get(key), error)
 
-    def diagnose(self, answer: Any) -> Diagnosis | None:
-        """The known mistake whose observations are those of an answer; None where there is none."""
-        return self.diagnose_observed({case: self.observed(answer, case)[0] for case in self.cases})
+    def diagnose(self, answer: Answer) -> Diagnosis | None:
+        """Return the known mistake that behaves like an answer on every case, or None."""
+        return self.diagnose_observed({case: self.observe(answer, case)[0] for case in self.cases})
 
-    def diagnose_observed(self, seen: Mapping[str, Observation]) -> Diagnosis | None:
-        """The known mistake whose observations on every case are those that were seen; None where there is none."""
-        wanted = expected_results(self.exercise)
+    def diagnose_observed(self, observations: Mapping[str, Observation]) -> Diagnosis | None:
+        """Return the known mistake with these observations, or None.
+
+        Args:
+            observations: The observation on each case, by the name of the case.
+        """
+        expected = expected_results(self.exercise)
         for name, mistake in known_mistakes(self.exercise).items():
-            if all(self._alike(seen[case], mistake["observed"][case], wanted[case]) for case in self.cases):
+            if all(
+                self._matches_mistake(observations[case], mistake["observed"][case], expected[case])
+                for case in self.cases
+            ):
                 return Diagnosis(name, mistake["description"])
         return None
 
-    def _alike(self, got: Observation, mistaken: Observation, right: Sequence[Observation]) -> bool:
-        """The same, or both right in one of several ways."""
-        if self.same(got, mistaken):
+    def _matches_mistake(self, got: Observation, mistaken: Observation, expected: Sequence[Observation]) -> bool:
+        """Return whether an observation equals the mistake's, or both are right in one of several ways."""
+        if self.equal(got, mistaken):
             return True
-        return all(any(self.same(one, wanted) for wanted in right) for one in (got, mistaken))
+        return all(any(self.equal(value, wanted) for wanted in expected) for value in (got, mistaken))
 
-    def same(self, one: Any, other: Any) -> bool:
-        """Whether two observations, or parts of them, are equal up to the tolerance."""
-        return same(one, other, self.rtol, self.atol)
+    def equal(self, first: Any, second: Any) -> bool:
+        """Return whether two observations, or parts of them, are equal up to the check's tolerances."""
+        return equal_within_tolerance(first, second, self.rtol, self.atol)
 
 
 @cache
 def _data(exercise: str) -> dict[str, Any]:
-    return json.loads((CHECKS / BY_NAME[exercise].part / "data" / f"{BY_NAME[exercise].module}.json").read_text())
+    path = CHECKS / BY_NAME[exercise].part / "data" / f"{BY_NAME[exercise].module}.json"
+    return json.loads(path.read_text())
 
 
 def expected_results(exercise: str) -> dict[str, list[Observation]]:
-    """What is right on each case; several observations where there are several ways to be right."""
+    """Return the expected observations of each case; there are several where an answer can be right in several ways."""
     return _data(exercise)["wanted"]
 
 
 def known_mistakes(exercise: str) -> dict[str, dict[str, Any]]:
-    """The known mistakes by name: the sentence that explains each (`says`), and what it does on each case (`observed`)."""
+    """Return the known mistakes by name.
+
+    Returns:
+        For each mistake a dict with the sentence that explains it (`description`), and its observation on each case
+        (`observed`).
+    """
     return _data(exercise)["mistakes"]
-
-
-def forget_data() -> None:
-    """Read the data anew when it is next needed."""
-    _data.cache_clear()
 
 
 @contextmanager
 def preserved_state() -> Iterator[None]:
-    """Try an answer without leaving a trace in the random states, and without its warnings."""
+    """Restore the global random states after an answer has run, and suppress its warnings."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
@@ -191,107 +224,120 @@ def preserved_state() -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-# Observing.
+# Inputs and observations.
 
 
 def normal(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
-    """Normal numbers in float32, the same everywhere for the same seed."""
+    """Return float32 samples of a normal distribution, which are the same on every machine for the same seed."""
     return torch.tensor(np.random.RandomState(seed).standard_normal(shape) * scale, dtype=torch.float32)
 
 
-def quarters(numbers: Tensor) -> Tensor:
-    """Numbers rounded to quarters, so that adding 10000 to them in float32 loses nothing."""
+def round_to_quarters(numbers: Tensor) -> Tensor:
+    """Round numbers to quarters, so that adding 10000 to them in float32 is exact."""
     return (4 * numbers).round() / 4
 
 
-def integers(least: int, below: int, *shape: int, seed: int) -> Tensor:
-    """Whole numbers, the same everywhere for the same seed."""
-    return torch.tensor(np.random.RandomState(seed).randint(least, below, shape), dtype=torch.long)
+def integers(low: int, high: int, *shape: int, seed: int) -> Tensor:
+    """Return random int64 numbers in [low, high), which are the same on every machine for the same seed."""
+    return torch.tensor(np.random.RandomState(seed).randint(low, high, shape), dtype=torch.long)
 
 
-def observe_call(function: Callable, inputs: Mapping[str, Any], gradient_of: str | None = None) -> Observation:
-    """Call a function and look at its result, at the gradient of one argument, and at whether arguments were changed."""
-    passed = {name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()}
+def observe_call(function: Answer, inputs: Mapping[str, Any], gradient_of: str | None = None) -> Observation:
+    """Call a function and observe its result.
+
+    Args:
+        function: The learner's function.
+        inputs: The arguments by name; they are passed by position, and tensors are cloned first.
+        gradient_of: The name of the argument whose gradient is observed too, or None.
+
+    Returns:
+        The observation of the result, the gradient, and for each tensor whether it was changed in place.
+    """
+    arguments = {name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()}
     if gradient_of is not None:
-        passed[gradient_of].requires_grad_(True)
-    result = function(*passed.values())
-    seen = observe_result(result)
+        arguments[gradient_of].requires_grad_(True)
+    result = function(*arguments.values())
+    observation = observe_result(result)
     if gradient_of is not None and isinstance(result, Tensor):
-        seen[f"gradient of {gradient_of}"] = gradient(result, passed[gradient_of])
+        observation[f"gradient of {gradient_of}"] = gradient(result, arguments[gradient_of])
     for name, value in inputs.items():
         if isinstance(value, Tensor):
-            seen[f"{name} changed in place"] = not torch.equal(value, passed[name].detach())
-    return seen
+            observation[f"{name} changed in place"] = not torch.equal(value, arguments[name].detach())
+    return observation
 
 
 def observe_result(result: Any) -> Observation:
-    """Type, shape, kind of number and values of a result."""
+    """Return the type of a result, and for a tensor its shape, whether it holds floats, and its values."""
     if not isinstance(result, Tensor):
         return {"type": type(result).__name__}
-    kind = "float" if result.is_floating_point() else str(result.dtype)
-    return {"type": "Tensor", "shape": list(result.shape), "dtype": kind, "result": result}
+    dtype = "float" if result.is_floating_point() else str(result.dtype)
+    return {"type": "Tensor", "shape": list(result.shape), "dtype": dtype, "result": result}
 
 
-def gradient(result: Tensor, of: Tensor) -> Tensor | str:
-    """Gradient of a weighted sum of a result's entries."""
+def gradient(result: Tensor, argument: Tensor) -> Tensor | str:
+    """Return the gradient of a weighted sum of a result's entries with respect to an argument, or "none"."""
     if not result.requires_grad:
         return "none"
     weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
-    (found,) = torch.autograd.grad((result * weights).sum(), of, allow_unused=True)
-    return "none" if found is None else found
+    (grad,) = torch.autograd.grad((result * weights).sum(), argument, allow_unused=True)
+    return "none" if grad is None else grad
 
 
 # Observations as data.
 
 
 def encode(value: Any) -> Any:
-    """A value as JSON can hold it, numbers rounded to six digits."""
+    """Return a value as JSON can hold it, with floats rounded to six digits."""
     if isinstance(value, Tensor):
         return encode(value.detach().cpu().tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): encode(one) for key, one in value.items()}
+        return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [encode(one) for one in value]
+        return [encode(item) for item in value]
     return value
 
 
-def same(one: Any, other: Any, rtol: float, atol: float) -> bool:
-    """Whether two encoded values are equal, numbers up to a tolerance."""
-    if (isinstance(one, float) and isinstance(other, int | float)) or (
-        isinstance(other, float) and isinstance(one, int | float)
+def equal_within_tolerance(first: Any, second: Any, rtol: float, atol: float) -> bool:
+    """Return whether two encoded values are equal, floats up to a tolerance relative to the second."""
+    if (isinstance(first, float) and isinstance(second, int | float)) or (
+        isinstance(second, float) and isinstance(first, int | float)
     ):
-        return abs(one - other) <= atol + rtol * abs(other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(a, b, rtol, atol) for a, b in zip(one, other, strict=True))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key], rtol, atol) for key in one)
-    return type(one) is type(other) and one == other
+        return abs(first - second) <= atol + rtol * abs(second)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(
+            equal_within_tolerance(*pair, rtol, atol) for pair in zip(first, second, strict=True)
+        )
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(
+            equal_within_tolerance(first[key], second[key], rtol, atol) for key in first
+        )
+    return type(first) is type(second) and bool(first == second)
 
 
 # Observations as text.
 
-_SHOWN = 8
+_MAX_SHOWN = 8
 
 
-def difference(got: Any, wanted: Any) -> tuple[str, str]:
-    """Two encoded values as text; of two long lists, the first entries that differ."""
-    if isinstance(got, list) and isinstance(wanted, list) and max(_size(got), _size(wanted)) > _SHOWN:
+def format_difference(got: Any, wanted: Any) -> tuple[str, str]:
+    """Format two encoded values for a message; of two long lists only the first entries that differ are shown."""
+    if isinstance(got, list) and isinstance(wanted, list) and max(_size(got), _size(wanted)) > _MAX_SHOWN:
         index = _first_difference(got, wanted)
         if index:
-            place = f"[{', '.join(map(str, index))}] = "
-            return place + text(_at(got, index)), place + text(_at(wanted, index))
-    return text(got), text(wanted)
+            prefix = f"[{', '.join(map(str, index))}] = "
+            return prefix + format_value(_entry(got, index)), prefix + format_value(_entry(wanted, index))
+    return format_value(got), format_value(wanted)
 
 
-def text(value: Any) -> str:
-    """An encoded value, short."""
+def format_value(value: Any) -> str:
+    """Format an encoded value in at most a line: floats with four digits, lists with their first entries."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        shown = ", ".join(map(text, value[: _SHOWN + 1])) + (", …" if len(value) > _SHOWN + 1 else "")
-        return f"[{shown}]"
+        entries = ", ".join(map(format_value, value[: _MAX_SHOWN + 1])) + (", …" if len(value) > _MAX_SHOWN + 1 else "")
+        return f"[{entries}]"
     if value is None:
         return "-"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
@@ -301,19 +347,20 @@ def _size(value: Any) -> int:
     return sum(map(_size, value)) if isinstance(value, list) else 1
 
 
-def _at(value: Any, index: tuple[int, ...]) -> Any:
+def _entry(value: Any, index: tuple[int, ...]) -> Any:
     for position in index:
         value = value[position]
     return value
 
 
 def _first_difference(got: Any, wanted: Any) -> tuple[int, ...] | None:
+    """Return the index of the first entries that differ, () if the values differ as wholes, None if they are equal."""
     if not (isinstance(got, list) and isinstance(wanted, list)):
-        return None if same(got, wanted, 5e-4, 5e-5) else ()
+        return None if equal_within_tolerance(got, wanted, 5e-4, 5e-5) else ()
     if len(got) != len(wanted):
         return ()
-    for position, (one, other) in enumerate(zip(got, wanted, strict=True)):
-        inner = _first_difference(one, other)
-        if inner is not None:
-            return (position, *inner)
+    for position, (got_entry, wanted_entry) in enumerate(zip(got, wanted, strict=True)):
+        index = _first_difference(got_entry, wanted_entry)
+        if index is not None:
+            return (position, *index)
     return None

@@ -1,6 +1,6 @@
-"""Models small enough to be made on the spot: a GPT-2 and a sentiment classifier with fixed random weights.
+"""Tiny models for checks and tests: a GPT-2 and a sentiment classifier with fixed random weights.
 
-Their weights come from NumPy's legacy generator, whose numbers are the same everywhere.
+The weights come from NumPy's legacy generator, whose numbers are the same on every machine.
 """
 
 import atexit
@@ -23,52 +23,41 @@ PROMPT = "This is"
 _WORDS = ["This", " is", " a", " film", " good", " bad", ".", "..", " the", " U", " and", " not", " story", " dull"]
 VOCABULARY = [BOS, *_WORDS, *(f" w{number}" for number in range(22))]
 _REVIEW_WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    *[
-        "this",
-        "film",
-        "was",
-        "good",
-        "bad",
-        "a",
-        "dull",
-        "story",
-        "and",
-        "never",
-        "the",
-        "end",
-        "of",
-        "text",
-        "<",
-        "|",
-        ">",
-    ],
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "this", "film", "was", "good", "bad", "a", "dull", "story", "and", "never"),
+    *("the", "end", "of", "text", "<", "|", ">"),
 ]
 
-# Folders of the tiny models, where another process has made them: "gpt2", "classifier".
-MADE: dict[str, str] = {}
+
+@cache
+def premade_folders() -> dict[str, str]:
+    """Return this process's register of tiny models that another process has saved: "gpt2", "classifier" to a folder.
+
+    A process that must not save models itself, such as the zygote, fills it before it first asks for one.
+    """
+    return {}
 
 
 def fill(parameters: Iterable[nn.Parameter], seed: int, scale: float = 0.3) -> None:
-    """Overwrite parameters with fixed random numbers."""
-    source = np.random.RandomState(seed)
+    """Overwrite parameters with normal random numbers that depend on the seed alone."""
+    generator = np.random.RandomState(seed)
     with torch.no_grad():
         for parameter in parameters:
-            numbers = source.standard_normal(tuple(parameter.shape)) * scale
+            numbers = generator.standard_normal(tuple(parameter.shape)) * scale
             parameter.copy_(torch.from_numpy(np.asarray(numbers, dtype=np.float32)))
 
 
 @cache
 def gpt2_folder() -> str:
-    """A GPT-2 of two layers and 37 tokens, in Hugging Face format, with dropout in its configuration."""
-    if "gpt2" in MADE:
-        return MADE["gpt2"]
+    """Save a GPT-2 of two layers and 37 tokens, with dropout in its configuration.
+
+    Returns:
+        The folder, in Hugging Face format.
+    """
+    if folder := premade_folders().get("gpt2"):
+        return folder
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(VOCABULARY)}, unk_token=BOS))
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(VOCABULARY)}, unk_token=BOS))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?\w+|\.+"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     config = GPT2Config(
@@ -76,7 +65,7 @@ def gpt2_folder() -> str:
     )
     model = GPT2LMHeadModel(config)
     fill(model.parameters(), seed=5)
-    folder = _saved(model)
+    folder = _save(model)
     names = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), BOS)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
     return folder
@@ -84,12 +73,16 @@ def gpt2_folder() -> str:
 
 @cache
 def classifier_folder() -> str:
-    """A DistilBERT of one layer that calls reviews good or bad at random, in Hugging Face format."""
-    if "classifier" in MADE:
-        return MADE["classifier"]
+    """Save a DistilBERT of one layer that classifies reviews at random.
+
+    Returns:
+        The folder, in Hugging Face format.
+    """
+    if folder := premade_folders().get("classifier"):
+        return folder
     from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
-    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(_REVIEW_WORDS))}
+    vocabulary = {word: index for index, word in enumerate(dict.fromkeys(_REVIEW_WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -102,11 +95,10 @@ def classifier_folder() -> str:
         hidden_dim=36,
         n_layers=1,
         n_heads=2,
-        num_labels=2,
     )
     model = DistilBertForSequenceClassification(config)
     fill(model.parameters(), seed=3, scale=0.5)
-    folder = _saved(model)
+    folder = _save(model)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
@@ -120,7 +112,7 @@ def classifier_folder() -> str:
 
 @contextmanager
 def tiny_classifier() -> Iterator[None]:
-    """While it lasts, `load_classifier()` gives the tiny classifier."""
+    """Make `load_classifier()` return the tiny classifier inside the `with` block."""
     from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS, load_classifier
 
     name = "lvwerra/distilbert-imdb"
@@ -136,52 +128,36 @@ def tiny_classifier() -> Iterator[None]:
         load_classifier.cache_clear()
 
 
-@contextmanager
-def reused_models() -> Iterator[None]:
-    """While it lasts, `load_model` hands out the tiny GPT-2 without booting it anew: booting is most of a check's time.
-
-    Each comes as it was booted, in weights, gradients, hooks and mode; when none is left, another one is booted.
-    """
-    from rlhf_course.rl import models
-
-    def lend(name: str = "embedded", *args: Any, **kwargs: Any) -> Any:
-        if name != gpt2_folder() or args or kwargs:
-            return load(name, *args, **kwargs)
-        while free:
-            if (one := free.pop()).is_whole():
-                return one.restored()
-            _pool.remove(one)
-        _pool.append(PooledModel(load(name)))
-        return _pool[-1].bridge
-
-    free = _pool[:]
-    load, models.load_model = models.load_model, lend
-    try:
-        yield
-    finally:
-        models.load_model = load
-
-
 class PooledModel:
-    """A bridge that is handed out again and again, with what it is reset to."""
+    """A loaded model that several checks use one after the other, with the state that it is reset to.
+
+    Args:
+        bridge: The model, as `load_model` returned it.
+    """
 
     def __init__(self, bridge: Any) -> None:
         self.bridge = bridge
         self._modules = list(nn.Module.modules(bridge))
-        self._weights = [(one, one.detach().clone(), one.requires_grad) for one in nn.Module.parameters(bridge)]
-        self._parts = self._made_of()
+        self._weights = [
+            (parameter, parameter.detach().clone(), parameter.requires_grad)
+            for parameter in nn.Module.parameters(bridge)
+        ]
+        self._structure = self._current_structure()
 
-    def _made_of(self) -> list[Any]:
-        parameters = [(id(one), one.dtype, one.device) for one in nn.Module.parameters(self.bridge)]
-        return parameters + [
-            (id(one), sorted(vars(one)), len(one._forward_pre_hooks)) for one in nn.Module.modules(self.bridge)
+    def _current_structure(self) -> list[Any]:
+        parameters = nn.Module.parameters(self.bridge)
+        modules = nn.Module.modules(self.bridge)
+        return [
+            *((id(parameter), parameter.dtype, parameter.device) for parameter in parameters),
+            *((id(module), sorted(vars(module)), len(module._forward_pre_hooks)) for module in modules),
         ]
 
-    def is_whole(self) -> bool:
-        """Whether nobody has exchanged or cast a part of it, which cannot be undone here."""
-        return self._made_of() == self._parts
+    def is_intact(self) -> bool:
+        """Return whether no module or parameter was exchanged or cast, which `reset` could not undo."""
+        return self._current_structure() == self._structure
 
-    def restored(self) -> Any:
+    def reset(self) -> Any:
+        """Restore weights, gradients, hooks and mode, and return the model."""
         for parameter, weights, trainable in self._weights:
             parameter.detach().copy_(weights)
             parameter.requires_grad_(trainable)
@@ -193,12 +169,46 @@ class PooledModel:
         return self.bridge
 
 
-_pool: list[PooledModel] = []
+@cache
+def model_pool() -> list[PooledModel]:
+    """Return this process's pool of loaded tiny GPT-2 models; a forked process inherits it."""
+    return []
+
+
+@contextmanager
+def reused_models() -> Iterator[None]:
+    """Make `load_model` return pooled tiny GPT-2 models inside the `with` block: loading is most of a check's time.
+
+    Each model has the weights, gradients, hooks and mode that it was loaded with. If the pool has no free model left,
+    another one is loaded.
+    """
+    from rlhf_course.rl import models
+
+    pool = model_pool()
+    free = pool[:]
+    load_model = models.load_model
+
+    def load_pooled(name: str = "embedded", *args: Any, **kwargs: Any) -> Any:
+        if name != gpt2_folder() or args or kwargs:
+            return load_model(name, *args, **kwargs)
+        while free:
+            pooled = free.pop()
+            if pooled.is_intact():
+                return pooled.reset()
+            pool.remove(pooled)
+        pool.append(PooledModel(load_model(name)))
+        return pool[-1].bridge
+
+    models.load_model = load_pooled
+    try:
+        yield
+    finally:
+        models.load_model = load_model
 
 
 @contextmanager
 def on_the_cpu() -> Iterator[None]:
-    """While it lasts, models load on the CPU."""
+    """Load models on the CPU inside the `with` block."""
     before = os.environ.get("RLHF_COURSE_DEVICE")
     os.environ["RLHF_COURSE_DEVICE"] = "cpu"
     try:
@@ -209,8 +219,8 @@ def on_the_cpu() -> Iterator[None]:
             os.environ["RLHF_COURSE_DEVICE"] = before
 
 
-def _saved(model: Any) -> str:
-    """A folder that holds a model, and goes when Python ends."""
+def _save(model: Any) -> str:
+    """Save a model to a temporary folder, which is deleted when Python exits."""
     from transformers.utils import logging
 
     folder = tempfile.mkdtemp(prefix="rlhf-course-")

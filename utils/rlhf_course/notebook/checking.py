@@ -178,7 +178,7 @@ def run_checks(
     used = [check_used(BY_NAME[name]) for name in exercise.uses if name not in substituted]
     if missing := [result for result in used if not result]:
         return uses_unfinished(exercise, missing)
-    with module.CHECK.remembering():
+    with module.CHECK.cached_observations():
         for test in tests_of(module):
             try:
                 test(answer)
@@ -218,10 +218,10 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
     diagnosis = module.CHECK.diagnose(answer)
     if error is not None:
-        lines = error_lines(exercise, error, answer, mismatch.case.says)
+        lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
-        lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.account())]
-    likely = diagnosis.says if diagnosis is not None else _common_reason(mismatch)
+        lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.lines())]
+    likely = diagnosis.description if diagnosis is not None else _common_reason(mismatch)
     if likely:
         lines.append(f"likely: {likely}")
     if module.CHECK.output:

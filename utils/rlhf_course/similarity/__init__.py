@@ -1,1 +1,1 @@
-"""Near-copies among submissions, whatever was renamed or laid out anew: a hint to look, never a mark."""
+"""Find near-copies among submissions, even with other names and layout: a hint to look, never a mark."""

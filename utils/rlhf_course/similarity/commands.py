@@ -1,10 +1,12 @@
-"""`rlhf-course similarity`."""
+"""The command `rlhf-course similarity`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from rlhf_course.course import DEFAULT_PART, select_parts
 
 
 def register(app: typer.Typer) -> None:
@@ -17,17 +19,21 @@ def similarity(
         list[Path], typer.Argument(metavar="FOLDER...", help="folders of submissions, such as nbgrader's submitted/")
     ],
     html: Annotated[Path, typer.Option(help="write the report to this folder")],
+    part: Annotated[
+        list[str] | None, typer.Option(help=f"a part to compare, or all; repeatable; by default {DEFAULT_PART.name}")
+    ] = None,
 ) -> None:
     """Show near-copies among submissions side by side: a hint to look, never a mark."""
     from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
     from rlhf_course.similarity.pages import write_report
     from rlhf_course.similarity.pairs import similar_pairs
 
-    submissions = [read_submission(one) for one in list_submissions(folders, each=True)]
-    pairs = similar_pairs(submissions)
-    page = write_report(html, pairs, len(submissions))
+    parts = select_parts(part)
+    submissions = [read_submission(submission, parts) for submission in list_submissions(folders, each=True)]
+    pairs = similar_pairs(submissions, [exercise for part in parts for exercise in part.exercises])
+    index = write_report(html, pairs, len(submissions))
     console = Console(soft_wrap=True, highlight=False)
     for pair in pairs[:10]:
-        names = ", ".join(f"{match.exercise} {match.alike:.0%}" for match in pair.matches)
-        console.print(f"{pair.left} and {pair.right}: {names}", markup=False)
-    console.print(f"{len(pairs)} pairs among {len(submissions)} submissions; {page}", markup=False)
+        matches = ", ".join(f"{match.exercise} {match.similarity:.0%}" for match in pair.matches)
+        console.print(f"{pair.left} and {pair.right}: {matches}", markup=False)
+    console.print(f"{len(pairs)} pairs among {len(submissions)} submissions; {index}", markup=False)

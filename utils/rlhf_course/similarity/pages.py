@@ -1,4 +1,4 @@
-"""The similarity report as pages that open from disk."""
+"""Write the similarity report as HTML pages that a browser opens from disk."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -12,33 +12,40 @@ from rlhf_course.grading.reports.pages import visible
 from rlhf_course.similarity.pairs import Pair
 from rlhf_course.stubs import stub_of
 
-# A page for each of the weightiest pairs; more than this nobody reads.
-MOST = 200
+# Only this many pairs, by falling weight, get a page; more pages would not be read.
+MAX_PAGES = 200
 
 
 def write_report(folder: Path, pairs: Sequence[Pair], submissions: int) -> Path:
     """Write `index.html` with the list of pairs, and a page for each pair with both texts side by side.
 
-    Returns: the list's page.
+    Args:
+        folder: The folder of the pages.
+        pairs: The pairs, by falling weight.
+        submissions: The number of submissions that were compared.
+
+    Returns:
+        The path of `index.html`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shown = pairs[:MOST]
-    for number, pair in enumerate(shown, 1):
+    listed = pairs[:MAX_PAGES]
+    for number, pair in enumerate(listed, 1):
         write_text(folder / page_name(number), _environment().get_template("pair.html").render(pair=pair))
-    index = _environment().get_template("pairs.html").render(pairs=shown, found=len(pairs), submissions=submissions)
-    write_text(folder / "index.html", index)
+    template = _environment().get_template("pairs.html")
+    html = template.render(pairs=listed, pair_count=len(pairs), submission_count=submissions)
+    write_text(folder / "index.html", html)
     return folder / "index.html"
 
 
 def page_name(number: int) -> str:
-    """The file of a pair's page."""
+    """Return the file name of a pair's page."""
     return f"pair-{number:03}.html"
 
 
 def lines_of(text: str, exercise: str) -> list[tuple[str, bool]]:
-    """The lines of an answer, each with whether the stub gave it."""
-    given = {line.strip() for line in stub_of(BY_NAME[exercise]).splitlines()}
-    return [(line, line.strip() in given) for line in text.splitlines()]
+    """Return the lines of an answer, each with whether it is a line of the stub."""
+    stub_lines = {line.strip() for line in stub_of(BY_NAME[exercise]).splitlines()}
+    return [(line, line.strip() in stub_lines) for line in text.splitlines()]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pairs of submissions whose answers are near-copies in what is their own."""
+"""Find pairs of submissions whose answers are near-copies in the statements that are the learners' own."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,39 +14,53 @@ from rlhf_course.building.bank import bank_file
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.similarity.normal import anonymous, normal_lines, tokens
+from rlhf_course.similarity.normalize import anonymize_names, normalized_lines, tokens
 from rlhf_course.stubs import stub_of
 
-# What is alike in two answers counts from here on, and from so many tokens of their own on.
-ALIKE = 0.8
-OWN_TOKENS = 25
-# A statement that more than this share of the class writes is common property.
-_COMMON_SHARE, _COMMON_LEAST = 0.2, 3
+# Two answers are reported if their similarity is at least this, and each has at least this many tokens of its own.
+MIN_SIMILARITY = 0.8
+MIN_OWN_TOKENS = 25
+# A statement in more answers than this share of the class, and than this number, is no learner's own.
+_COMMON_SHARE, _COMMON_COUNT = 0.2, 3
+# The number of answers that are compared with all others at once, which limits the memory.
 _BLOCK = 512
-# Letters that stand for tokens: the planes of Unicode beyond the first.
-_FIRST, _LETTERS = 0x10000, 0x100000
+# Tokens are encoded as characters from the planes of Unicode beyond the first.
+_FIRST_CHAR, _CHAR_COUNT = 0x10000, 0x100000
 
 
 @dataclass(frozen=True)
 class Match:
-    """One exercise in which two answers are alike.
+    """An exercise whose answers in two submissions are near-copies.
 
     Attributes:
-        alike: how much of what is their own is the same, 0 to 1.
-        own: tokens that are the two learners' own, in the shorter answer.
-        left, right: the texts.
+        exercise: The name of the exercise.
+        similarity: The similarity of the learners' own tokens, from 0 to 1.
+        own_tokens: The number of own tokens in the answer that has fewer of them.
+        left: The text of the first answer.
+        right: The text of the second answer.
     """
 
     exercise: str
-    alike: float
-    own: int
+    similarity: float
+    own_tokens: int
     left: str
     right: str
+
+    @property
+    def weight(self) -> float:
+        """The number of own tokens that the two answers share."""
+        return self.similarity * self.own_tokens
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two submissions and the exercises in which they are alike, the weightiest first."""
+    """Two submissions with near-copies.
+
+    Attributes:
+        left: The name of the first submission.
+        right: The name of the second submission.
+        matches: The exercises with near-copies, by falling weight.
+    """
 
     left: str
     right: str
@@ -54,80 +68,92 @@ class Pair:
 
     @property
     def weight(self) -> float:
-        """Tokens that the two share and others do not."""
-        return sum(match.alike * match.own for match in self.matches)
+        """The number of own tokens that the two submissions share."""
+        return sum(match.weight for match in self.matches)
 
 
-def similar_pairs(submissions: Sequence[Submission], root: Path = REPOSITORY) -> list[Pair]:
-    """Every pair with a near-copy, the weightiest first.
+def similar_pairs(
+    submissions: Sequence[Submission], exercises: Sequence[Exercise] = EXERCISES, root: Path = REPOSITORY
+) -> list[Pair]:
+    """Find all pairs of submissions with a near-copy.
 
-    Statements of the stub, of the reference and its known variants, and those that many learners write are left out before answers are
-    compared, so that a short answer that can be written in one way only makes no pair.
+    Statements of the stub, of the reference and of the answers in the bank, and those that many learners write are left
+    out before answers are compared. So a short answer that can be written in one way only makes no pair.
 
     Args:
-        submissions: of one class.
-        root: the repository, for the reference.
+        submissions: The submissions of a class.
+        exercises: The exercises whose answers are compared.
+        root: The repository, which holds the reference and the bank.
+
+    Returns:
+        The pairs, by falling weight.
     """
     matches: dict[tuple[int, int], list[Match]] = defaultdict(list)
-    for exercise in EXERCISES:
+    for exercise in exercises:
         for left, right, match in _matches(exercise, submissions, root):
             matches[left, right].append(match)
     pairs = [
         Pair(
             submissions[left].name,
             submissions[right].name,
-            tuple(sorted(found, key=lambda match: -match.alike * match.own)),
+            tuple(sorted(pair_matches, key=lambda match: -match.weight)),
         )
-        for (left, right), found in matches.items()
+        for (left, right), pair_matches in matches.items()
     ]
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.left, pair.right))
 
 
 def _matches(exercise: Exercise, submissions: Sequence[Submission], root: Path) -> Iterator[tuple[int, int, Match]]:
-    """The near-copies of one exercise, each by the numbers of the two submissions."""
+    """Yield the near-copies in one exercise, each with the indices of the two submissions."""
     texts = [submission.files.get(exercise.path, "") for submission in submissions]
-    lines = [normal_lines(text, exercise.name) for text in texts]
-    common = known_lines(exercise, root) | _common(lines)
-    own = [tokens([line for line in one if anonymous(line) not in common]) for one in lines]
-    chosen = [number for number, one in enumerate(own) if len(one) >= OWN_TOKENS]
-    written = _as_letters([own[number] for number in chosen])
-    for first, second, alike in _near(written):
-        left, right = chosen[first], chosen[second]
-        yield left, right, Match(exercise.name, alike, min(len(own[left]), len(own[right])), texts[left], texts[right])
+    answers = [normalized_lines(text, exercise.name) for text in texts]
+    common = known_lines(exercise, root) | _common_lines(answers)
+    own = [tokens([line for line in lines if anonymize_names(line) not in common]) for lines in answers]
+    compared = [index for index, own_tokens in enumerate(own) if len(own_tokens) >= MIN_OWN_TOKENS]
+    strings = _encode([own[index] for index in compared])
+    for first, second, similarity in _similar_strings(strings):
+        left, right = compared[first], compared[second]
+        own_tokens = min(len(own[left]), len(own[right]))
+        yield left, right, Match(exercise.name, similarity, own_tokens, texts[left], texts[right])
 
 
 @cache
 def known_lines(exercise: Exercise, root: Path) -> frozenset[str]:
-    """Statements that are nobody's own: those of the stub, the reference and its known variants."""
-    files = [root / "solutions" / exercise.path, bank_file(root, exercise)]
-    texts = [stub_of(exercise), *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
-    return frozenset(anonymous(line) for text in texts for line in normal_lines(text, exercise.name))
+    """Return the anonymized statements of the stub, of the reference and of the exercise's file in the bank."""
+    paths = [root / "solutions" / exercise.path, bank_file(root, exercise)]
+    texts = [stub_of(exercise), *(path.read_text(encoding="utf-8") for path in paths if path.is_file())]
+    return frozenset(anonymize_names(line) for text in texts for line in normalized_lines(text, exercise.name))
 
 
-def _common(lines: Iterable[list[str]]) -> set[str]:
-    """Statements that many of the class write."""
-    answers = [{anonymous(line) for line in one} for one in lines if one]
-    counts = Counter(line for one in answers for line in one)
-    most = max(_COMMON_LEAST, _COMMON_SHARE * len(answers))
-    return {line for line, count in counts.items() if count > most}
+def _common_lines(answers: Iterable[list[str]]) -> set[str]:
+    """Return the anonymized statements that many of the class write."""
+    anonymized = [{anonymize_names(line) for line in lines} for lines in answers if lines]
+    counts = Counter(line for lines in anonymized for line in lines)
+    limit = max(_COMMON_COUNT, _COMMON_SHARE * len(anonymized))
+    return {line for line, count in counts.items() if count > limit}
 
 
-def _as_letters(answers: Sequence[Sequence[str]]) -> list[str]:
-    """Each answer as a string with a letter for each token, which is what rapidfuzz compares fastest."""
-    letters: dict[str, str] = {}
+def _encode(answers: Sequence[Sequence[str]]) -> list[str]:
+    """Return each answer as a string with a character for each token, which rapidfuzz compares fastest."""
+    chars: dict[str, str] = {}
     return [
-        "".join(letters.setdefault(token, chr(_FIRST + len(letters) % _LETTERS)) for token in answer)
+        "".join(chars.setdefault(token, chr(_FIRST_CHAR + len(chars) % _CHAR_COUNT)) for token in answer)
         for answer in answers
     ]
 
 
-def _near(answers: Sequence[str]) -> Iterator[tuple[int, int, float]]:
-    """Numbers of the answers that are alike, each pair once; the table of all pairs is made block by block."""
-    for start in range(0, len(answers), _BLOCK):
-        block = answers[start : start + _BLOCK]
-        table = cdist(
-            block, answers[start:], scorer=Indel.normalized_similarity, score_cutoff=ALIKE, dtype=np.float32, workers=-1
+def _similar_strings(strings: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+    """Yield the indices and the similarity of all similar pairs, computed in blocks of rows."""
+    for start in range(0, len(strings), _BLOCK):
+        block = strings[start : start + _BLOCK]
+        similarities = cdist(
+            block,
+            strings[start:],
+            scorer=Indel.normalized_similarity,
+            score_cutoff=MIN_SIMILARITY,
+            dtype=np.float32,
+            workers=-1,
         )
-        for row, column in zip(*np.nonzero(table), strict=True):
+        for row, column in zip(*np.nonzero(similarities), strict=True):
             if column > row:
-                yield start + int(row), start + int(column), float(table[row, column])
+                yield start + int(row), start + int(column), float(similarities[row, column])

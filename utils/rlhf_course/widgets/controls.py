@@ -1,4 +1,4 @@
-"""Sliders and buttons that a keyboard reaches, with names that a screen reader says."""
+"""Sliders and buttons that the keyboard operates and that have names for screen readers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import ipywidgets as ipw
 
 
-def slider(name: str, value: float, least: float, most: float, step: float) -> ipw.FloatSlider:
-    """A slider for a number; arrow keys move it by `step`, and its number can be typed."""
+def slider(description: str, value: float, minimum: float, maximum: float, step: float) -> ipw.FloatSlider:
+    """Make a slider for a float; arrow keys move it by `step`, and its number can be typed."""
     return ipw.FloatSlider(
-        description=name,
+        description=description,
         value=value,
-        min=least,
-        max=most,
+        min=minimum,
+        max=maximum,
         step=step,
         readout_format=".2f",
         style={"description_width": "120px"},
@@ -20,22 +20,21 @@ def slider(name: str, value: float, least: float, most: float, step: float) -> i
     )
 
 
-def whole_slider(name: str, value: int, least: int, most: int) -> ipw.IntSlider:
-    """A slider for a whole number."""
+def int_slider(description: str, value: int, minimum: int, maximum: int) -> ipw.IntSlider:
+    """Make a slider for an integer."""
     return ipw.IntSlider(
-        description=name,
+        description=description,
         value=value,
-        min=least,
-        max=most,
+        min=minimum,
+        max=maximum,
         style={"description_width": "120px"},
         layout=ipw.Layout(width="360px"),
     )
 
 
-def button(name: str, tooltip: str, on_click: Callable[[Any], None], disabled: bool = False) -> ipw.Button:
-    """A button as wide as its name."""
-    made = ipw.Button(
-        description=name, tooltip=tooltip, disabled=disabled, layout=ipw.Layout(width="auto", min_width="90px")
-    )
-    made.on_click(on_click)
-    return made
+def button(description: str, tooltip: str, on_click: Callable[[Any], None], disabled: bool = False) -> ipw.Button:
+    """Make a button that is as wide as its description."""
+    layout = ipw.Layout(width="auto", min_width="90px")
+    widget = ipw.Button(description=description, tooltip=tooltip, disabled=disabled, layout=layout)
+    widget.on_click(on_click)
+    return widget

@@ -1,7 +1,8 @@
-"""A run's curves, beside those of earlier runs."""
+"""Draw a run's curves beside those of earlier runs."""
 
 from collections.abc import Mapping
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -12,47 +13,49 @@ _SIZE = (10.0, 4.6)
 _EARLIER_COLOURS = (VERMILION, GREEN, PURPLE)
 
 
-def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: int, keep: bool = True) -> Picture:
+def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: int, with_png: bool = True) -> Picture:
     """Draw the six panels of the dashboard.
 
     Args:
-        name: the run's.
-        run: its curves; they may still be empty.
-        earlier: runs to compare with, by name.
-        length: phases that the plots have room for.
-        keep: make the PNG too.
+        name: The run's name.
+        run: The run's curves, which may still be empty.
+        earlier: The curves of the runs to compare with, by name.
+        length: The number of phases on the x axis.
+        with_png: Whether to make the PNG too.
+
+    Returns:
+        The picture.
     """
 
     def plot(figure: Figure) -> str:
         panels = dict(zip(PANELS, figure.subplots(2, 3).flat, strict=True))
-        for number, (other, theirs) in enumerate(earlier.items()):
-            colour = _EARLIER_COLOURS[number % len(_EARLIER_COLOURS)]
+        for index, (label, other) in enumerate(earlier.items()):
+            colour, dashes = _EARLIER_COLOURS[index % len(_EARLIER_COLOURS)], DASHES[1 + index % 3]
             for panel, axes in panels.items():
-                axes.plot(
-                    theirs.phases, theirs.panels[panel], DASHES[1 + number % 3], color=colour, lw=1.3, label=other
-                )
+                axes.plot(other.phases, other.panels[panel], dashes, color=colour, lw=1.3, label=label)
         for panel, axes in panels.items():
             axes.plot(run.phases, run.panels[panel], color=BLUE, marker="o" if len(run.phases) < 2 else "", label=name)
             axes.set(title=PANELS[panel], xlim=(0, max(length - 1, 1)))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        _band(panels["mean_reward"], run)
+        _fill_spread(panels["mean_reward"], run)
         for axes in list(panels.values())[3:]:
             axes.set_xlabel("phase")
         panels["lr"].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
         if run.phases or earlier:
             panels["mean_reward"].legend(loc="best", fontsize=8)
-        return _in_words(name, run, earlier)
+        return _alt_text(name, run, earlier)
 
-    return draw(plot, _SIZE, keep)
+    return draw(plot, _SIZE, with_png)
 
 
-def _band(axes: object, run: Curves) -> None:
+def _fill_spread(axes: Axes, run: Curves) -> None:
     count = min(len(run.phases), len(run.spreads))
-    lows, highs = [one.low for one in run.spreads[:count]], [one.high for one in run.spreads[:count]]
+    lows = [spread.low for spread in run.spreads[:count]]
+    highs = [spread.high for spread in run.spreads[:count]]
     axes.fill_between(run.phases[:count], lows, highs, color=BLUE, alpha=0.2, lw=0, label="four texts in five")
 
 
-def _in_words(name: str, run: Curves, earlier: Mapping[str, Curves]) -> str:
+def _alt_text(name: str, run: Curves, earlier: Mapping[str, Curves]) -> str:
     beside = f" Beside it, {', '.join(earlier)}." if earlier else ""
     if not run.phases:
         return f"Six plots against the phase: {', '.join(PANELS.values())}. No phase of {name} has ended yet.{beside}"

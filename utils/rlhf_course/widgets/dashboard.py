@@ -1,4 +1,4 @@
-"""The training dashboard: a run's curves and samples while it trains, buttons to pause, resume and stop it, earlier runs."""
+"""The training dashboard: a run's curves and samples, earlier runs, and buttons to pause, resume and stop it."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,35 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_course.display import in_notebook
 from rlhf_course.errors import CourseError
-from rlhf_course.widgets import training
-from rlhf_course.widgets.board import board_of_folder, board_of_trainer
+from rlhf_course.widgets.dashboard_model import DashboardModel, View
+from rlhf_course.widgets.training import TrainingThread
 
-if TYPE_CHECKING:  # torch loads when a run starts
+if TYPE_CHECKING:  # it imports torch, which loads when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 
 class Dashboard:
-    """What `dashboard` returns: the run that is shown.
+    """The result of `dashboard`: the run that is shown.
 
     Attributes:
-        training: the run in its thread; None where none is being trained here.
+        training: The thread that trains the run; None if no run is trained here.
     """
 
-    def __init__(self, running: training.Training | None, folder: "RunFolder | None") -> None:
+    def __init__(self, running: TrainingThread | None, folder: "RunFolder | None") -> None:
         self.training = running
         self._folder = folder
 
     def _ipython_display_(self) -> None:
-        """The board is on the page already: a cell that ends with it shows nothing more."""
+        """Display nothing: `dashboard` has displayed the run already."""
 
     async def finished(self) -> "RunFolder | None":
-        """Wait until the run has ended, by itself or by Stop. The buttons answer meanwhile.
+        """Wait until the run has ended, by itself or by Stop; the buttons work meanwhile.
 
-        Returns: the run's folder, with its `path` and its `rows` of metrics; None where there was no run, which is said.
+        Returns:
+            The run's folder, with its `path` and its `rows` of metrics; None if there is no run, of which a message was
+            shown.
         """
         if self.training is None:
             return self._folder
-        await self.training.finished()
+        await self.training.wait()
         error = self.training.error
         if error is not None and not isinstance(error, CourseError):
             raise error
@@ -52,19 +54,22 @@ def dashboard(
 ) -> Dashboard:
     """Train with the learner's trainer, if the gate is open, and show the run while it trains.
 
-    The cell ends at once; `await dashboard(…).finished()` waits for the run. Outside a notebook the run is trained in the
-    foreground, with a progress bar.
+    The cell ends at once; `await dashboard(…).finished()` waits for the run. Outside a notebook the run is trained in
+    the foreground, with a progress bar.
 
     Args:
         run: collapse, periods or sentiment.
-        folder: show the run in this folder, whether it has ended or not, and train nothing.
-        use_reference: exercises that the reference answers instead; the run's record names them.
+        folder: The folder of a run, finished or not, that is shown; then nothing is trained.
+        use_reference: The exercises for which the reference is used; the run's record names them.
         profile: auto, laptop, gpu, gpu-fast or gpu-large.
-        out: the run's folder; by default a new one in `runs/`.
-        overrides: fields of `RLHFArgs` that win over the run's.
+        out: The run's folder; by default a new one in `runs/`.
+        overrides: Fields of `RLHFArgs` that take precedence over the run's.
+
+    Returns:
+        The dashboard, whose `finished()` waits for the run.
     """
     if folder is not None:
-        return _from_folder(Path(folder))
+        return _show_folder(Path(folder))
     from rlhf_course.notebook.gate import prepare_run, release_run, train_run
 
     if not in_notebook():
@@ -80,34 +85,40 @@ def dashboard(
 
 
 def _start(trainer: Any, path: Path, release: Callable[[], None]) -> Dashboard:
-    board = board_of_trainer(trainer, path)
+    model = DashboardModel.from_trainer(trainer, path)
 
-    def ended() -> None:
+    def on_end() -> None:
         try:
-            board.end()
+            model.on_end()
         finally:
             release()
 
-    board.training = training.Training(trainer, path, board.add_phase, ended)
-    board.display()
-    board.budget.begin()
-    board.training.start()
-    return Dashboard(board.training, None)
+    thread = model.training = TrainingThread(trainer, path, model.add_phase, on_end)
+    model.display(_make_view)
+    model.budget.start()
+    thread.start()
+    return Dashboard(thread, None)
 
 
-def _from_folder(path: Path) -> Dashboard:
+def _show_folder(path: Path) -> Dashboard:
     from rlhf_course.rl.run_folder import RunFolder
 
     try:
-        board = board_of_folder(path)
-        board.display()
+        model = DashboardModel.from_folder(path)
+        model.display(_make_view)
     except CourseError as error:
-        _say(f"dashboard: {error}")
+        _show_error(f"dashboard: {error}")
         return Dashboard(None, None)
-    return Dashboard(None, RunFolder(path, board.rows))
+    return Dashboard(None, RunFolder(path, model.rows))
 
 
-def _say(message: str) -> None:
+def _make_view(model: DashboardModel) -> View:
+    from rlhf_course.widgets.dashboard_view import DashboardView  # ipywidgets loads only in a notebook
+
+    return DashboardView(model)
+
+
+def _show_error(message: str) -> None:
     from rlhf_course.notebook.messages import show_message
 
     show_message(message, status="error")

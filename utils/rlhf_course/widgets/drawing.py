@@ -1,6 +1,6 @@
-"""Pictures that read in light and dark, with alternative text: vector graphics where they are live, PNG where they are kept.
+"""Draw pictures with Matplotlib: SVG for live widgets, in the colours of the theme, PNG for static outputs.
 
-Matplotlib draws them all.
+Each picture has alternative text.
 """
 
 import base64
@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, safe for the colour-blind; those that are pale on white or on black are left out.
+# Okabe and Ito's colours, which colour-blind people can distinguish, without those that are pale on white or on black.
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 DASHES = ("-", "--", "-.", ":")
 
-# Everything that is neither a curve nor white: the theme's text colour takes its place where the picture is live.
+# The colour of text, axes and grid. In SVG it is replaced by the theme's text colour.
 INK = "#1b1b1d"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rlhf",
     "font.family": "sans-serif",
@@ -45,18 +45,18 @@ _STYLE = {
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
 }
-# Matplotlib's settings are one for all threads, and a slider may move while a run draws its curves.
-_one_at_a_time = threading.Lock()
+# Matplotlib's rcParams are global to all threads, and a slider may move while a run's thread draws its curves.
+_RC_LOCK = threading.Lock()
 
 
 class Picture(NamedTuple):
     """A drawn figure.
 
     Attributes:
-        svg: for a page of either theme; it takes on the colour of the text around it.
-        png: dark on white.
-        alt: what it shows, in words.
-        seconds: what drawing it took.
+        svg: An `svg` element that takes on the colour of the text around it.
+        png: The picture in dark on white; empty if no PNG was asked for.
+        alt: The alternative text.
+        seconds: The time that drawing took.
     """
 
     svg: str
@@ -64,56 +64,63 @@ class Picture(NamedTuple):
     alt: str
     seconds: float
 
-    def live(self) -> str:
-        """HTML for a widget."""
+    def svg_html(self) -> str:
+        """Return HTML with the SVG, for a live widget."""
         label = html.escape(self.alt, quote=True)
-        return f'<div role="img" aria-label="{label}" style="color: var(--jp-content-font-color1, inherit)">{self.svg}</div>'
+        style = "color: var(--jp-content-font-color1, inherit)"
+        return f'<div role="img" aria-label="{label}" style="{style}">{self.svg}</div>'
 
-    def kept(self) -> str:
-        """HTML for an output that is saved in the notebook."""
+    def png_html(self) -> str:
+        """Return HTML with the PNG, for a static output."""
         data = base64.b64encode(self.png).decode()
-        return f'<img alt="{html.escape(self.alt, quote=True)}" src="data:image/png;base64,{data}" style="max-width: 100%"/>'
+        alt = html.escape(self.alt, quote=True)
+        return f'<img alt="{alt}" src="data:image/png;base64,{data}" style="max-width: 100%"/>'
 
 
-def draw(plot: Callable[[Figure], str], size: tuple[float, float], keep: bool = True) -> Picture:
+def draw(plot: Callable[[Figure], str], size: tuple[float, float], with_png: bool = True) -> Picture:
     """Draw a picture.
 
     Args:
-        plot: draws on a figure, and returns the picture's alternative text.
-        size: in inches.
-        keep: make the PNG too.
+        plot: A function that draws on a figure and returns the alternative text.
+        size: Width and height in inches.
+        with_png: Whether to make the PNG too.
+
+    Returns:
+        The picture.
     """
-    began = time.perf_counter()
-    with _one_at_a_time, matplotlib.rc_context(_STYLE):
+    start = time.perf_counter()
+    with _RC_LOCK, matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size)
         alt = plot(figure)
         _set_margins(figure)
-        svg = _themed(_saved(figure, "svg", transparent=True, metadata={"Date": None}).decode("utf-8"))
-        png = _saved(figure, "png", facecolor="white", dpi=110) if keep else b""
-    return Picture(svg, png, alt, time.perf_counter() - began)
+        svg = _inline_svg(_save(figure, "svg", transparent=True, metadata={"Date": None}).decode("utf-8"))
+        png = _save(figure, "png", facecolor="white", dpi=110) if with_png else b""
+    return Picture(svg, png, alt, time.perf_counter() - start)
 
 
 def _set_margins(figure: Figure) -> None:
-    """Margins of fixed size: finding the best ones would take most of the time of a drawing."""
+    """Set margins of fixed size, because a layout engine would take most of the time of a drawing."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
         left=0.6 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.35 / height, wspace=0.3, hspace=0.45
     )
 
 
-def _saved(figure: Figure, kind: str, **how: Any) -> bytes:
+def _save(figure: Figure, image_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **how)
+    figure.savefig(buffer, format=image_format, **options)
     return buffer.getvalue()
 
 
-def _themed(svg: str) -> str:
-    """The bare `svg` element, as wide as there is room, its ink the colour of the text around it."""
+def _inline_svg(svg: str) -> str:
+    """Return the `svg` element alone, as wide as the page allows, and in the colour of the text around it."""
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    width = re.search(r'width="([\d.]+)pt"', svg)[1]
+    match = re.search(r'width="([\d.]+)pt"', svg)
+    assert match is not None, "Matplotlib writes the width in points"
+    max_width = float(match[1]) * 4 / 3
     svg = re.sub(r'(<svg[^>]*?)\swidth="[\d.]+pt"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?)\sheight="[\d.]+pt"', r"\1", svg, count=1)
     return svg.replace(
-        "<svg", f'<svg aria-hidden="true" style="width: 100%; max-width: {float(width) * 4 / 3:.0f}px; height: auto"', 1
+        "<svg", f'<svg aria-hidden="true" style="width: 100%; max-width: {max_width:.0f}px; height: auto"', 1
     )

@@ -1,4 +1,4 @@
-"""The gallery of reward hacking: which strategies a run found, when, with examples, and what became of its variety."""
+"""The gallery of reward hacking: the strategies that a run found, with examples, and the diversity of its texts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,26 +10,36 @@ from matplotlib.ticker import MaxNLocator
 from rlhf_course.errors import CourseError
 from rlhf_course.widgets.drawing import COLOURS, DASHES, Picture, draw
 from rlhf_course.widgets.numbers.diversity import diversity
-from rlhf_course.widgets.numbers.strategies import DETECTORS, Rise, Span, examples, rates, rises
-from rlhf_course.widgets.showing import Kept, escaped, show, words
+from rlhf_course.widgets.numbers.strategies import DETECTORS, Rise, Span, examples, rises
+from rlhf_course.widgets.numbers.strategies import rates as strategy_rates
+from rlhf_course.widgets.output import StaticOutput, escape_html, show, status_html
 
-_DRAWN = 6
-_WORTH_A_CURVE = 0.1
+_MAX_CURVES = 6
+_MIN_RATE = 0.1
 
 
-class Findings(NamedTuple):
-    """What the gallery shows of a run."""
+class RunStrategies(NamedTuple):
+    """The strategies of a run and the diversity of its texts.
+
+    Attributes:
+        name: The name of the run's folder.
+        prefix: The prompt with which the texts start.
+        samples: The run's samples.
+        rates: For each strategy, its uses per text in each phase.
+        rises: The strategies, the greatest rise first.
+        diversity: For each length of n-gram, the share of distinct n-grams in each phase.
+    """
 
     name: str
     prefix: str
-    samples: list[Mapping[str, Any]]
+    samples: Sequence[Mapping[str, Any]]
     rates: dict[str, list[float]]
     rises: list[Rise]
     diversity: dict[int, list[float]]
 
     @property
     def phases(self) -> int:
-        """How many there are."""
+        """The number of phases."""
         return len(self.diversity[1])
 
 
@@ -37,24 +47,24 @@ def gallery(run: Any) -> None:
     """Show the strategies that a run found to earn its reward, phase by phase.
 
     Args:
-        run: what `train_run` or `await dashboard(…).finished()` gave, or a run's folder.
+        run: The result of `train_run` or `await dashboard(…).finished()`, or the path of a run's folder.
 
     Raises:
-        CourseError: no run there, or one without a finished phase.
+        CourseError: The folder holds no run, or one without a finished phase.
     """
-    findings = find(Path(getattr(run, "path", run)))
-    picture = _drawn(findings)
-    first = next((rise.name for rise in findings.rises), DETECTORS[0].name)
-    last = findings.phases - 1
-    page = picture.kept() + _table(findings) + _examples(findings, first, last)
-    show(lambda: _widget(findings, picture, first), Kept(page, _text(findings, picture)))
+    strategies = find_strategies(Path(getattr(run, "path", run)))
+    picture = _draw(strategies)
+    first = next((rise.name for rise in strategies.rises), DETECTORS[0].name)
+    last = strategies.phases - 1
+    page = picture.png_html() + _table(strategies) + _examples(strategies, first, last)
+    show(lambda: _widget(strategies, picture, first), StaticOutput(page, _text(strategies, picture)))
 
 
-def find(path: Path) -> Findings:
-    """Everything that the gallery shows, found in a run's folder.
+def find_strategies(path: Path) -> RunStrategies:
+    """Find the strategies of the run in a folder.
 
     Raises:
-        CourseError: no run there, or one without a finished phase.
+        CourseError: The folder holds no run, or one without a finished phase.
     """
     from rlhf_course.rl.run_folder import read_run
 
@@ -62,111 +72,118 @@ def find(path: Path) -> Findings:
     if not run.samples:
         raise CourseError(f"{path} has no samples yet: the gallery needs a run with at least one finished phase")
     prefix = run.config["args"]["prefix"]
-    found = rates(run.samples, prefix)
-    return Findings(path.name, prefix, run.samples, found, rises(found), diversity(run.samples, prefix))
+    rates = strategy_rates(run.samples, prefix)
+    return RunStrategies(path.name, prefix, run.samples, rates, rises(rates), diversity(run.samples, prefix))
 
 
-def _widget(findings: Findings, picture: Picture, first: str) -> Any:
+def _widget(run: RunStrategies, picture: Picture, first: str) -> Any:
     import ipywidgets as ipw
 
-    from rlhf_course.widgets.controls import whole_slider
+    from rlhf_course.widgets.controls import int_slider
 
-    names = [rise.name for rise in findings.rises]
+    names = [rise.name for rise in run.rises]
     style, layout = {"description_width": "120px"}, ipw.Layout(width="360px")
     strategy = ipw.Dropdown(options=names, value=first, description="strategy", style=style, layout=layout)
-    phase = whole_slider("in phase", findings.phases - 1, 0, findings.phases - 1)
-    shown = ipw.HTML(_examples(findings, first, phase.value))
+    phase = int_slider("in phase", run.phases - 1, 0, run.phases - 1)
+    example_html = ipw.HTML(_examples(run, first, phase.value))
 
-    def choose(_: Any) -> None:
-        shown.value = _examples(findings, strategy.value, phase.value)
+    def update(_: Any) -> None:
+        example_html.value = _examples(run, strategy.value, phase.value)
 
-    strategy.observe(choose, "value")
-    phase.observe(choose, "value")
-    return ipw.VBox([ipw.HTML(picture.live()), ipw.HTML(_table(findings)), ipw.HBox([strategy, phase]), shown])
+    strategy.observe(update, "value")
+    phase.observe(update, "value")
+    return ipw.VBox([ipw.HTML(picture.svg_html()), ipw.HTML(_table(run)), ipw.HBox([strategy, phase]), example_html])
 
 
-def _drawn(findings: Findings) -> Picture:
-    x = list(range(findings.phases))
+def _draw(run: RunStrategies) -> Picture:
+    x = list(range(run.phases))
     marker = "o" if len(x) < 2 else ""
 
     def plot(figure: Figure) -> str:
         strategies, variety = figure.subplots(1, 2, width_ratios=(1.5, 1))
-        for number, rise in enumerate(_most_used(findings)):
-            colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS)]
-            strategies.plot(x, findings.rates[rise.name], dashes, color=colour, marker=marker, label=rise.name)
-        for size, dashes, colour in zip(findings.diversity, DASHES, COLOURS, strict=False):
+        for index, rise in enumerate(_most_used(run)):
+            colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS)]
+            strategies.plot(x, run.rates[rise.name], dashes, color=colour, marker=marker, label=rise.name)
+        for size, dashes, colour in zip(run.diversity, DASHES, COLOURS, strict=False):
             label = {1: "words", 2: "pairs of words", 3: "three words in a row"}[size]
-            variety.plot(x, findings.diversity[size], dashes, color=colour, marker=marker, label=label)
+            variety.plot(x, run.diversity[size], dashes, color=colour, marker=marker, label=label)
         strategies.set(title="uses of a strategy, a text", xlabel="phase", ylim=(0, None))
         variety.set(title="share that is distinct in the batch", xlabel="phase", ylim=(0, 1.02))
         for axes in (strategies, variety):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if axes.lines:
                 axes.legend(loc="best", fontsize=8)
-        return _in_words(findings)
+        return _alt_text(run)
 
     return draw(plot, (10.0, 3.4))
 
 
-def _most_used(findings: Findings) -> list[Rise]:
-    """The strategies that are worth a curve, the greatest change first."""
-    used = [rise for rise in findings.rises if max(findings.rates[rise.name]) >= _WORTH_A_CURVE]
-    return sorted(used, key=lambda rise: -abs(rise.after - rise.before))[:_DRAWN]
+def _most_used(run: RunStrategies) -> list[Rise]:
+    """Return the strategies that get a curve, the greatest change first."""
+    used = [rise for rise in run.rises if max(run.rates[rise.name]) >= _MIN_RATE]
+    return sorted(used, key=lambda rise: -abs(rise.after - rise.before))[:_MAX_CURVES]
 
 
-def _in_words(findings: Findings) -> str:
+def _alt_text(run: RunStrategies) -> str:
     grown = [
         f"{rise.name} {rise.before:.2f} to {rise.after:.2f} a text, mostly since phase {rise.phase}"
-        for rise in findings.rises
+        for rise in run.rises
         if rise.phase is not None
     ]
-    three = findings.diversity[3]
+    triples = run.diversity[3]
     return (
-        f"Two plots of {findings.name} against the phase. Left, strategies; risen: {'; '.join(grown[:5]) or 'none'}. Right, the share of distinct "
-        f"words, pairs and triples in a batch; triples go from {three[0]:.2f} to {three[-1]:.2f}."
+        f"Two plots of {run.name} against the phase. Left, strategies; risen: {'; '.join(grown[:5]) or 'none'}. "
+        f"Right, the share of distinct words, pairs and triples in a batch; triples go from {triples[0]:.2f} to "
+        f"{triples[-1]:.2f}."
     )
 
 
-def _table(findings: Findings) -> str:
+def _table(run: RunStrategies) -> str:
     cell = 'style="padding: 2px 10px; text-align: left"'
-    looks = {one.name: one.looks_like for one in DETECTORS}
+    looks = {detector.name: escape_html(detector.looks_like) for detector in DETECTORS}
     rows = "".join(
-        f'<tr><th scope="row" {cell}>{rise.name}</th><td {cell}><code>{escaped(looks[rise.name])}</code></td><td {cell}>{rise.before:.2f}</td>'
+        f'<tr><th scope="row" {cell}>{rise.name}</th><td {cell}><code>{looks[rise.name]}</code></td>'
+        f"<td {cell}>{rise.before:.2f}</td>"
         f"<td {cell}>{rise.after:.2f}</td><td {cell}>{'' if rise.phase is None else rise.phase}</td></tr>"
-        for rise in findings.rises
+        for rise in run.rises
     )
     head = "".join(
         f'<th scope="col" {cell}>{name}</th>'
         for name in ("strategy", "looks like", "first phases", "last phases", "risen since phase")
     )
     caption = "Uses a text, in the first and in the last tenth of the phases"
-    return f'<table style="color: inherit; border-collapse: collapse; line-height: 1.5"><caption style="text-align: left; white-space: nowrap">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return (
+        '<table style="color: inherit; border-collapse: collapse; line-height: 1.5">'
+        f'<caption style="text-align: left; white-space: nowrap">{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
 
 
-def _examples(findings: Findings, name: str, phase: int) -> str:
-    found = examples(findings.samples, name, findings.prefix, phase)
+def _examples(run: RunStrategies, name: str, phase: int) -> str:
+    found = examples(run.samples, name, run.prefix, phase)
     if not found:
-        return words(f"Phase {phase}: no text uses {name}.")
+        return status_html(f"Phase {phase}: no text uses {name}.")
     items = "".join(f"<li>{_marked(text, spans)}</li>" for text, spans in found)
-    return words(f"Phase {phase}, {name}: the texts that use it most.<ul>{items}</ul>")
+    return status_html(f"Phase {phase}, {name}: the texts that use it most.<ul>{items}</ul>")
 
 
 def _marked(text: str, spans: Sequence[Span]) -> str:
-    """A text with some parts of it marked."""
-    parts, end = [], 0
+    """Return a text as HTML with some spans of it marked."""
+    parts: list[str] = []
+    end = 0
     for start, stop in spans:
         parts += [
-            escaped(text[end:start]),
-            f'<mark style="background: rgba(0, 114, 178, 0.35); color: inherit">{escaped(text[start:stop])}</mark>',
+            escape_html(text[end:start]),
+            f'<mark style="background: rgba(0, 114, 178, 0.35); color: inherit">{escape_html(text[start:stop])}</mark>',
         ]
         end = stop
-    return "".join(parts) + escaped(text[end:])
+    return "".join(parts) + escape_html(text[end:])
 
 
-def _text(findings: Findings, picture: Picture) -> str:
-    """The gallery in plain text."""
+def _text(run: RunStrategies, picture: Picture) -> str:
+    """Return the gallery as plain text."""
     lines = [f"{'strategy':<18}{'first':>8}{'last':>8}{'since phase':>13}"]
-    for rise in findings.rises:
+    for rise in run.rises:
         lines.append(
             f"{rise.name:<18}{rise.before:>8.2f}{rise.after:>8.2f}{'' if rise.phase is None else rise.phase:>13}"
         )

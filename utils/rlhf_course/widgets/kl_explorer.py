@@ -1,4 +1,4 @@
-"""One Gaussian against two peaks: fit it by hand, or let either KL divergence do it."""
+"""Fit one Gaussian to two peaks, by hand or by minimising either KL divergence."""
 
 from typing import Any
 
@@ -10,27 +10,28 @@ from rlhf_course.widgets.numbers.kl import (
     Divergences,
     Gaussian,
     TwoPeaks,
-    best_cover,
-    best_seek,
     divergences,
+    fit_covering,
+    fit_seeking,
     integrands,
 )
-from rlhf_course.widgets.showing import Kept, show, words
+from rlhf_course.widgets.output import StaticOutput, show, status_html
 
 _X = np.linspace(-8.0, 8.0, 201)
 _COVERING, _SEEKING = "KL(target || fit)", "KL(fit || target)"
 
 
 def kl_explorer(mean: float = 0.5, std: float = 1.0) -> None:
-    """Show a target of two peaks and a Gaussian that sliders move, with both KL divergences and what each adds up.
+    """Show a target of two peaks, a Gaussian that sliders move, both KL divergences and their integrands.
 
     Args:
-        mean, std: where the Gaussian starts.
+        mean: The Gaussian's mean at the start.
+        std: The Gaussian's standard deviation at the start.
     """
     target, fit = TwoPeaks(), Gaussian(mean, std)
-    picture = _drawn(target, fit)
-    kept = Kept(picture.kept(), _in_words(fit, divergences(target, fit)))
-    show(lambda: _widget(target, fit, picture), kept)
+    picture = _draw(target, fit)
+    static = StaticOutput(picture.png_html(), _readout(fit, divergences(target, fit)))
+    show(lambda: _widget(target, fit, picture), static)
 
 
 def _widget(target: TwoPeaks, fit: Gaussian, picture: Picture) -> Any:
@@ -42,29 +43,29 @@ def _widget(target: TwoPeaks, fit: Gaussian, picture: Picture) -> Any:
     std = slider("fit: deviation", fit.std, 0.2, 5, 0.05)
     distance = slider("peaks: ± at", target.distance, 0, 5, 0.1)
     left = slider("left peak's share", target.left, 0.05, 0.95, 0.05)
-    image, readout = ipw.HTML(picture.live()), ipw.HTML(words(_in_words(fit, divergences(target, fit))))
+    image, readout = ipw.HTML(picture.svg_html()), ipw.HTML(status_html(_readout(fit, divergences(target, fit))))
 
     def redraw(_: Any = None) -> None:
         peaks, gaussian = TwoPeaks(distance.value, left.value), Gaussian(mean.value, std.value)
-        image.value = _drawn(peaks, gaussian, keep=False).live()
-        readout.value = words(_in_words(gaussian, divergences(peaks, gaussian)))
+        image.value = _draw(peaks, gaussian, with_png=False).svg_html()
+        readout.value = status_html(_readout(gaussian, divergences(peaks, gaussian)))
 
     def move_to(gaussian: Gaussian) -> None:
-        for one in (mean, std):
-            one.unobserve(redraw, "value")
+        for control in (mean, std):
+            control.unobserve(redraw, "value")
         mean.value, std.value = gaussian
-        for one in (mean, std):
-            one.observe(redraw, "value")
+        for control in (mean, std):
+            control.observe(redraw, "value")
         redraw()
 
     def cover(_: Any) -> None:
-        move_to(best_cover(TwoPeaks(distance.value, left.value)))
+        move_to(fit_covering(TwoPeaks(distance.value, left.value)))
 
     def seek(_: Any) -> None:
-        move_to(best_seek(TwoPeaks(distance.value, left.value), Gaussian(mean.value, std.value)))
+        move_to(fit_seeking(TwoPeaks(distance.value, left.value), Gaussian(mean.value, std.value)))
 
-    for one in (mean, std, distance, left):
-        one.observe(redraw, "value")
+    for control in (mean, std, distance, left):
+        control.observe(redraw, "value")
     buttons = ipw.HBox(
         [
             button(f"minimise {_COVERING}", "Cover both peaks", cover),
@@ -74,15 +75,15 @@ def _widget(target: TwoPeaks, fit: Gaussian, picture: Picture) -> Any:
     return ipw.VBox([ipw.HBox([ipw.VBox([mean, std]), ipw.VBox([distance, left])]), buttons, readout, image])
 
 
-def _in_words(fit: Gaussian, both: Divergences) -> str:
+def _readout(fit: Gaussian, kl: Divergences) -> str:
     return (
         f"Fit with mean {fit.mean:.2f} and standard deviation {fit.std:.2f}: "
-        f"{_COVERING} = {both.covering:.3f} nats (covering), {_SEEKING} = {both.seeking:.3f} nats (seeking; RLHF's)."
+        f"{_COVERING} = {kl.covering:.3f} nats (covering), {_SEEKING} = {kl.seeking:.3f} nats (seeking; RLHF's)."
     )
 
 
-def _drawn(target: TwoPeaks, fit: Gaussian, keep: bool = True) -> Picture:
-    both = divergences(target, fit)
+def _draw(target: TwoPeaks, fit: Gaussian, with_png: bool = True) -> Picture:
+    kl = divergences(target, fit)
 
     def plot(figure: Figure) -> str:
         densities, *parts = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
@@ -92,16 +93,16 @@ def _drawn(target: TwoPeaks, fit: Gaussian, keep: bool = True) -> Picture:
         densities.legend(loc="upper right")
         values = integrands(target, fit, _X)
         for axes, name, total, value, colour in zip(
-            parts, (_COVERING, _SEEKING), both, values, (BLUE, VERMILION), strict=True
+            parts, (_COVERING, _SEEKING), kl, values, (BLUE, VERMILION), strict=True
         ):
             axes.fill_between(_X, value, color=colour, alpha=0.35, lw=0)
             axes.plot(_X, value, color=colour)
             axes.axhline(0, color=INK, lw=0.8)
             axes.set(title=f"{name} = {total:.2f}", xlabel="x")
         return (
-            f"Three plots. Left: the target's density, with peaks at plus and minus {target.distance:.1f}, and the fit's, with "
-            f"mean {fit.mean:.2f} and deviation {fit.std:.2f}. Middle and right: what each x adds to {_COVERING}, "
-            f"{both.covering:.2f} nats, and to {_SEEKING}, {both.seeking:.2f} nats."
+            f"Three plots. Left: the target's density, with peaks at plus and minus {target.distance:.1f}, and the "
+            f"fit's, with mean {fit.mean:.2f} and deviation {fit.std:.2f}. Middle and right: what each x adds to "
+            f"{_COVERING}, {kl.covering:.2f} nats, and to {_SEEKING}, {kl.seeking:.2f} nats."
         )
 
-    return draw(plot, (9.5, 2.9), keep)
+    return draw(plot, (9.5, 2.9), with_png)

@@ -1,4 +1,4 @@
-"""PPO's clipped term for one token: what it is worth, and where its gradient is zero."""
+"""Show PPO's clipped term for one token, and where its gradient is zero."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from rlhf_course.widgets.drawing import BLUE, INK, VERMILION, Picture, draw
 from rlhf_course.widgets.numbers.clipping import clipped_term, flat_part, is_flat
-from rlhf_course.widgets.showing import Kept, show, words
+from rlhf_course.widgets.output import StaticOutput, show, status_html
 
 _RATIOS = np.linspace(0.0, 2.0, 201)
 
@@ -16,13 +16,13 @@ def objective_explorer(ratio: float = 1.3, advantage: float = 1.0, clip_coef: fl
     """Show the clipped term and its gradient against the ratio, with sliders for all three.
 
     Args:
-        ratio: of the new probability of the token to the old.
-        advantage: of the token.
-        clip_coef: how far the ratio may leave 1 before its gradient stops.
+        ratio: The token's probability under the new policy, divided by that under the old one.
+        advantage: The token's advantage.
+        clip_coef: How far the ratio may be from 1 before the gradient becomes zero.
     """
-    picture = _drawn(ratio, advantage, clip_coef)
-    kept = Kept(picture.kept(), _in_words(ratio, advantage, clip_coef))
-    show(lambda: _widget(ratio, advantage, clip_coef, picture), kept)
+    picture = _draw(ratio, advantage, clip_coef)
+    static = StaticOutput(picture.png_html(), _readout(ratio, advantage, clip_coef))
+    show(lambda: _widget(ratio, advantage, clip_coef, picture), static)
 
 
 def _widget(ratio: float, advantage: float, clip_coef: float, picture: Picture) -> Any:
@@ -35,29 +35,30 @@ def _widget(ratio: float, advantage: float, clip_coef: float, picture: Picture) 
         slider("advantage", advantage, -2, 2, 0.1),
         slider("clip_coef", clip_coef, 0.05, 0.5, 0.05),
     ]
-    image, readout = ipw.HTML(picture.live()), ipw.HTML(words(_in_words(ratio, advantage, clip_coef)))
+    image, readout = ipw.HTML(picture.svg_html()), ipw.HTML(status_html(_readout(ratio, advantage, clip_coef)))
 
     def redraw(_: Any) -> None:
-        now = [one.value for one in sliders]
-        image.value = _drawn(*now, keep=False).live()
-        readout.value = words(_in_words(*now))
+        settings = tuple(control.value for control in sliders)
+        image.value = _draw(*settings, with_png=False).svg_html()
+        readout.value = status_html(_readout(*settings))
 
-    for one in sliders:
-        one.observe(redraw, "value")
+    for control in sliders:
+        control.observe(redraw, "value")
     return ipw.VBox([*sliders, readout, image])
 
 
-def _in_words(ratio: float, advantage: float, clip_coef: float) -> str:
+def _readout(ratio: float, advantage: float, clip_coef: float) -> str:
     term = clipped_term(ratio, advantage, clip_coef)
     clipped = "clipped: nothing pushes it further" if is_flat(ratio, advantage, clip_coef) else "not clipped"
     return (
-        f"Ratio {ratio:.2f}, advantage {advantage:+.1f}: the term is {float(term.value):.3f}, its gradient {float(term.gradient):+.1f} "
-        f"({clipped}). The gradient is zero {flat_part(advantage, clip_coef)}."
+        f"Ratio {ratio:.2f}, advantage {advantage:+.1f}: the term is {float(term.value):.3f}, "
+        f"its gradient {float(term.gradient):+.1f} ({clipped}). The gradient is zero {flat_part(advantage, clip_coef)}."
     )
 
 
-def _drawn(ratio: float, advantage: float, clip_coef: float, keep: bool = True) -> Picture:
-    term, here = clipped_term(_RATIOS, advantage, clip_coef), clipped_term(ratio, advantage, clip_coef)
+def _draw(ratio: float, advantage: float, clip_coef: float, *, with_png: bool = True) -> Picture:
+    term = clipped_term(_RATIOS, advantage, clip_coef)
+    here = clipped_term(ratio, advantage, clip_coef)
     flat = is_flat(_RATIOS, advantage, clip_coef)
 
     def plot(figure: Figure) -> str:
@@ -76,8 +77,10 @@ def _drawn(ratio: float, advantage: float, clip_coef: float, keep: bool = True) 
         gradient.set_ylim(-2.1, 2.1)
         value.legend(loc="best")
         return (
-            f"Two plots against the ratio, for advantage {advantage:+.1f} and clip_coef {clip_coef:.2f}. Left: the clipped term, {float(here.value):.2f} "
-            f"at ratio {ratio:.2f}. Right: its gradient, {float(here.gradient):+.1f} there. It is zero {flat_part(advantage, clip_coef)}, which is shaded."
+            f"Two plots against the ratio, for advantage {advantage:+.1f} and clip_coef {clip_coef:.2f}. "
+            f"Left: the clipped term, {float(here.value):.2f} at ratio {ratio:.2f}. "
+            f"Right: its gradient, {float(here.gradient):+.1f} there. "
+            f"It is zero {flat_part(advantage, clip_coef)}, which is shaded."
         )
 
-    return draw(plot, (8.5, 2.9), keep)
+    return draw(plot, (8.5, 2.9), with_png)

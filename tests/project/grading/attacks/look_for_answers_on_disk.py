@@ -1,5 +1,5 @@
 """Searches the whole disk for a reference answer or a hidden test, and runs what it finds."""
-# told: ModuleNotFoundError
+# message: ModuleNotFoundError
 
 import os
 import sys

@@ -14,7 +14,7 @@ for name, module in list(sys.modules.items()):
             "expect",
             "expect_floats",
             "_judged",
-            "same",
+            "equal_within_tolerance",
             "runtestprotocol",
             "expected_results",
         ):

@@ -1,5 +1,5 @@
 """Looks for what another submission left: files, shared memory, changed modules; and leaves such things itself."""
-# told: LookupError
+# message: LookupError
 
 import glob
 import os

@@ -1,1 +1,1 @@
-"""Self-checks of part 1, one module an exercise."""
+"""The self-checks of part 1: one module for each exercise."""

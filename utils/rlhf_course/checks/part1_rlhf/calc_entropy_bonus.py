@@ -1,14 +1,17 @@
 """Self-check of `calc_entropy_bonus`."""
 
-from rlhf_course.checks.core import Case, Check, normal, observe_call, quarters
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
     "Entropy is the mean surprise of a distribution at its own draws: minus the log-probability, weighted with the "
     "probability. It is 0 for a certain token and largest for a uniform distribution, and never below 0.",
-    "The logits are [minibatch, gen_len, vocab]; the sum over the vocabulary leaves [minibatch, gen_len]; the mean over both "
-    "leaves a scalar, which the coefficient multiplies.",
-    "Take `log_softmax` over the last dimension (softmax first and log afterwards breaks for large logits). Multiply it by "
-    "its own exponential, sum over the last dimension, turn the sign, take the mean, multiply by `ent_coef`.",
+    "The logits have shape [minibatch, gen_len, vocab]; the sum over the vocabulary leaves [minibatch, gen_len]; the "
+    "mean over both leaves a scalar, which is multiplied by the coefficient.",
+    "Take `log_softmax` over the last dimension (`softmax` followed by `log` breaks for large logits). Multiply it by "
+    "its own exponential, sum over the last dimension, change the sign, take the mean, and multiply by `ent_coef`.",
 )
 
 _BATCH = {"logits": normal(3, 4, 7, seed=61, scale=1.5), "ent_coef": 0.3, "gen_len": 4}
@@ -25,7 +28,7 @@ CASES = {
     "extreme logits": Case(
         "logits near 10000 and -10000, of shape [2, 3, 5], ent_coef = 1",
         {
-            "logits": normal(2, 3, 5, seed=64).sign() * 1e4 + quarters(normal(2, 3, 5, seed=65)),
+            "logits": normal(2, 3, 5, seed=64).sign() * 1e4 + round_to_quarters(normal(2, 3, 5, seed=65)),
             "ent_coef": 1.0,
             "gen_len": 3,
         },
@@ -33,24 +36,24 @@ CASES = {
 }
 
 
-def _observe(calc_entropy_bonus, inputs):
+def _observe(calc_entropy_bonus: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_call(calc_entropy_bonus, inputs, gradient_of="logits")
 
 
 CHECK = Check("calc_entropy_bonus", CASES, _observe)
 
 
-def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus):
+def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus: Answer) -> None:
     CHECK.require(calc_entropy_bonus, "batch")
 
 
-def test_a_uniform_distribution_has_the_logarithm_of_the_vocabulary(calc_entropy_bonus):
+def test_a_uniform_distribution_has_the_logarithm_of_the_vocabulary(calc_entropy_bonus: Answer) -> None:
     CHECK.require(calc_entropy_bonus, "uniform")
 
 
-def test_one_text_is_a_batch_too(calc_entropy_bonus):
+def test_one_text_is_a_batch_too(calc_entropy_bonus: Answer) -> None:
     CHECK.require(calc_entropy_bonus, "one text")
 
 
-def test_extreme_logits_give_finite_numbers(calc_entropy_bonus):
+def test_extreme_logits_give_finite_numbers(calc_entropy_bonus: Answer) -> None:
     CHECK.require(calc_entropy_bonus, "extreme logits")

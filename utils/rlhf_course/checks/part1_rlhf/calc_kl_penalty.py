@@ -1,27 +1,31 @@
 """Self-check of `calc_kl_penalty`."""
 
-from rlhf_course.checks.core import Case, Check, normal, observe_call, quarters
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
-    "At each position there are two distributions over the vocabulary. The divergence asks how surprised the reference "
-    "would be by tokens that the policy draws: so the policy's probabilities are the weights.",
-    "Both logits are [minibatch, gen_len, vocab]. Log-probabilities have the same shape; the sum over the vocabulary leaves "
-    "[minibatch, gen_len]; the mean over both leaves a scalar, which the coefficient multiplies.",
-    "Take `log_softmax` over the last dimension of both logits (softmax first and log afterwards breaks for large logits). "
+    "At each position there are two distributions over the vocabulary. The divergence measures how surprised the "
+    "reference would be by tokens that the policy draws, so the policy's probabilities are the weights.",
+    "Both logits have shape [minibatch, gen_len, vocab]. Log-probabilities have the same shape; the sum over the "
+    "vocabulary leaves [minibatch, gen_len]; the mean over both leaves a scalar, which is multiplied by the "
+    "coefficient.",
+    "Take `log_softmax` over the last dimension of both logits (`softmax` followed by `log` breaks for large logits). "
     "Weight the difference of the two, policy minus reference, with the exponential of the policy's; sum over the last "
-    "dimension, take the mean, multiply by `kl_coef`.",
+    "dimension, take the mean, and multiply by `kl_coef`.",
 )
 
-_BATCH = {
+_BATCH: dict[str, Any] = {
     "logits": normal(3, 4, 7, seed=51),
     "ref_logits": normal(3, 4, 7, seed=52, scale=1.5),
     "kl_coef": 2.5,
     "gen_len": 4,
 }
-_ONE = {"logits": normal(1, 5, 3, seed=53), "ref_logits": normal(1, 5, 3, seed=54), "kl_coef": 0.7, "gen_len": 5}
+_ONE_TEXT = {"logits": normal(1, 5, 3, seed=53), "ref_logits": normal(1, 5, 3, seed=54), "kl_coef": 0.7, "gen_len": 5}
 _EXTREME = {
-    "logits": normal(2, 3, 5, seed=55).sign() * 1e4 + quarters(normal(2, 3, 5, seed=56)),
-    "ref_logits": normal(2, 3, 5, seed=57).sign() * 1e4 + quarters(normal(2, 3, 5, seed=58)),
+    "logits": normal(2, 3, 5, seed=55).sign() * 1e4 + round_to_quarters(normal(2, 3, 5, seed=56)),
+    "ref_logits": normal(2, 3, 5, seed=57).sign() * 1e4 + round_to_quarters(normal(2, 3, 5, seed=58)),
     "kl_coef": 1.0,
     "gen_len": 3,
 }
@@ -32,33 +36,33 @@ CASES = {
         {**_BATCH, "logits": _BATCH["logits"] + 3, "ref_logits": _BATCH["ref_logits"] - 1},
     ),
     "equal": Case("logits equal to ref_logits", {**_BATCH, "ref_logits": _BATCH["logits"].clone()}),
-    "one text": Case("logits and ref_logits of shape [1, 5, 3], kl_coef = 0.7, gen_len = 5", _ONE),
+    "one text": Case("logits and ref_logits of shape [1, 5, 3], kl_coef = 0.7, gen_len = 5", _ONE_TEXT),
     "extreme logits": Case("logits and ref_logits near 10000 and -10000, of shape [2, 3, 5], kl_coef = 1", _EXTREME),
 }
 
 
-def _observe(calc_kl_penalty, inputs):
+def _observe(calc_kl_penalty: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_call(calc_kl_penalty, inputs, gradient_of="logits")
 
 
 CHECK = Check("calc_kl_penalty", CASES, _observe)
 
 
-def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_kl_penalty):
+def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "batch")
 
 
-def test_adding_a_number_to_all_logits_changes_nothing(calc_kl_penalty):
+def test_adding_a_number_to_all_logits_changes_nothing(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "shifted")
 
 
-def test_equal_distributions_have_no_divergence(calc_kl_penalty):
+def test_equal_distributions_have_no_divergence(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "equal")
 
 
-def test_one_text_is_a_batch_too(calc_kl_penalty):
+def test_one_text_is_a_batch_too(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "one text")
 
 
-def test_extreme_logits_give_finite_numbers(calc_kl_penalty):
+def test_extreme_logits_give_finite_numbers(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "extreme logits")

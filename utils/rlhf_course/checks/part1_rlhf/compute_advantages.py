@@ -1,15 +1,19 @@
 """Self-check of `compute_advantages`."""
 
-from rlhf_course.checks.core import Case, Check, normal, observe_call
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
-    "An advantage is Q of the action minus V of the state in which it was chosen. The reward comes at the end alone, so "
-    "Q of every action but the last is the value of the state that the action leads to.",
-    "The token at position i was chosen in the state that ends at i - 1. There are seq - prefix_len actions, so V and Q are "
-    "both [minibatch, gen_len]: V starts one position before the first generated token, Q starts at it.",
-    "V is the columns of `values` from prefix_len - 1 up to, and without, the last. Q is the columns from prefix_len up to, "
-    "and without, the last, followed by the rewards as one more column. Put the two together with `torch.cat` along "
-    "dimension 1, and subtract. No gradient is wanted: `torch.no_grad` is on the stub already.",
+    "An advantage is Q of the action minus V of the state in which it was chosen. There is a reward only at the end, "
+    "so Q of every action but the last is the value of the state that the action leads to.",
+    "The token at position i was chosen in the state that ends at i - 1. There are seq - prefix_len actions, so V and "
+    "Q both have shape [minibatch, gen_len]: V starts one position before the first generated token, Q starts at it.",
+    "V is the columns of `values` from prefix_len - 1 to the last column, which is excluded. Q is the columns from "
+    "prefix_len to the last column, again excluded, followed by the rewards as one more column. Concatenate these with "
+    "`torch.cat` along dimension 1, and subtract V from Q. No gradient is needed: the stub has `torch.no_grad` "
+    "already.",
 )
 
 
@@ -19,15 +23,14 @@ def _case(batch: int, seq: int, prefix_len: int, seed: int) -> Case:
         "rewards": 3 + normal(batch, seed=seed + 1),
         "prefix_len": prefix_len,
     }
-    says = f"values of shape [{batch}, {seq}], rewards of shape [{batch}], prefix_len = {prefix_len}"
-    return Case(says, inputs)
+    return Case(f"values of shape [{batch}, {seq}], rewards of shape [{batch}], prefix_len = {prefix_len}", inputs)
 
 
-def _observe(compute_advantages, inputs):
-    seen = observe_call(compute_advantages, inputs)
+def _observe(compute_advantages: Answer, inputs: Mapping[str, Any]) -> Observation:
+    observation = observe_call(compute_advantages, inputs)
     values = inputs["values"].clone().requires_grad_(True)
     result = compute_advantages(values, inputs["rewards"].clone(), inputs["prefix_len"])
-    return {**seen, "carries a gradient": bool(getattr(result, "requires_grad", False))}
+    return {**observation, "carries a gradient": bool(getattr(result, "requires_grad", False))}
 
 
 CASES = {
@@ -39,17 +42,17 @@ CASES = {
 CHECK = Check("compute_advantages", CASES, _observe)
 
 
-def test_each_advantage_is_q_minus_v(compute_advantages):
+def test_each_advantage_is_q_minus_v(compute_advantages: Answer) -> None:
     CHECK.require(compute_advantages, "batch")
 
 
-def test_a_prefix_of_one_token_works(compute_advantages):
+def test_a_prefix_of_one_token_works(compute_advantages: Answer) -> None:
     CHECK.require(compute_advantages, "prefix of one")
 
 
-def test_one_text_is_a_batch_too(compute_advantages):
+def test_one_text_is_a_batch_too(compute_advantages: Answer) -> None:
     CHECK.require(compute_advantages, "one text")
 
 
-def test_the_only_generated_token_is_the_last(compute_advantages):
+def test_the_only_generated_token_is_the_last(compute_advantages: Answer) -> None:
     CHECK.require(compute_advantages, "one generated token")

@@ -1,15 +1,19 @@
 """Self-check of `get_logprobs`."""
 
-from rlhf_course.checks.core import Case, Check, integers, normal, observe_call, quarters
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_call, round_to_quarters
 
 HINTS = (
-    "The logits at position i are about the token at position i + 1. So the log-probability of a token is found one position "
-    "before it, in the column of that token's id.",
-    "Leave out the last position's logits (nothing follows it) and the first tokens: logits from prefix_len - 1 up to, and "
-    "without, the last go with tokens from prefix_len on. Both then have seq - prefix_len positions.",
-    "Take `log_softmax` over the last dimension of those logits, and pick in each position the entry of the token's id: "
-    "`gather` along the last dimension wants the ids with one more dimension at the end, which is squeezed afterwards. "
-    "Treat `prefix_len=None` as 1.",
+    "The logits at position i predict the token at position i + 1. So the log-probability of a token is found one "
+    "position before it, in the column of that token's id.",
+    "Leave out the last position's logits (no token follows it) and the tokens of the prefix: logits from prefix_len - "
+    "1 to the last position, which is excluded, belong to the tokens from prefix_len on. Both have seq - prefix_len "
+    "positions.",
+    "Take `log_softmax` over the last dimension of those logits, and pick the entry of the token's id at each "
+    "position: `gather` along the last dimension takes the ids with one more dimension at the end, which you squeeze "
+    "afterwards. Treat `prefix_len=None` as 1.",
 )
 
 
@@ -26,7 +30,7 @@ def _case(batch: int, seq: int, vocab: int, prefix_len: int | None, seed: int, s
 
 
 _EXTREME = _case(2, 4, 5, 2, seed=75)
-_EXTREME_LOGITS = _EXTREME.inputs["logits"].sign() * 1e4 + quarters(_EXTREME.inputs["logits"])
+_EXTREME_LOGITS = _EXTREME.inputs["logits"].sign() * 1e4 + round_to_quarters(_EXTREME.inputs["logits"])
 CASES = {
     "batch": _case(3, 8, 6, 3, seed=71),
     "no prefix": _case(2, 5, 7, None, seed=72),
@@ -39,28 +43,28 @@ CASES = {
 }
 
 
-def _observe(get_logprobs, inputs):
+def _observe(get_logprobs: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_call(get_logprobs, inputs, gradient_of="logits")
 
 
 CHECK = Check("get_logprobs", CASES, _observe)
 
 
-def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_logprobs):
+def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "batch")
 
 
-def test_no_prefix_length_means_one(get_logprobs):
+def test_no_prefix_length_means_one(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "no prefix")
 
 
-def test_a_prefix_of_one_token_works(get_logprobs):
+def test_a_prefix_of_one_token_works(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "prefix of one")
 
 
-def test_one_text_is_a_batch_too(get_logprobs):
+def test_one_text_is_a_batch_too(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "one text")
 
 
-def test_extreme_logits_give_finite_numbers(get_logprobs):
+def test_extreme_logits_give_finite_numbers(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "extreme logits")

@@ -1,25 +1,26 @@
 """Self-check of `get_optimizer`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from rlhf_course.checks.core import Case, Check, Observation
+from rlhf_course.checks.core import Answer, Case, Check, Observation
 from rlhf_course.checks.tiny import fill
 
 HINTS = (
-    "The transformer is pretrained and wants small steps; the value head starts from nothing and wants large ones. An "
-    "optimizer takes groups of parameters, each with settings of its own.",
-    "The first argument of `torch.optim.AdamW` may be a list of two dicts, each with the keys 'params' and 'lr'. The model "
-    "lists its parameters by `get_base_model_trainable_params()` and `get_value_head_params()`.",
-    "Make the two dicts, one with the transformer's parameters and base_lr, one with the head's and head_lr; hand the list to "
-    "`torch.optim.AdamW`, and tell it by a keyword that it maximises, since the objective is to be ascended.",
+    "The transformer is pretrained and needs small steps; the value head is new and needs large ones. An optimizer "
+    "takes groups of parameters, each with its own settings.",
+    "The first argument of `torch.optim.AdamW` may be a list of two dicts, each with the keys 'params' and 'lr'. The "
+    "model lists its parameters with `get_base_model_trainable_params()` and `get_value_head_params()`.",
+    "Make the two dicts, one with the transformer's parameters and base_lr, one with the head's and head_lr. Pass the "
+    "list to `torch.optim.AdamW`, with the keyword that makes it maximise, since the objective is ascended.",
 )
 
 
 class _TwoParts(nn.Module):
-    """As much of a model with a value head as an optimizer needs."""
+    """A stand-in for the model with a value head that offers what an optimizer needs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,35 +35,34 @@ class _TwoParts(nn.Module):
         return list(self.value_head.parameters())
 
 
-def _observe(get_optimizer: Any, inputs: dict[str, float]) -> Observation:
+def _observe(get_optimizer: Answer, inputs: Mapping[str, Any]) -> Observation:
     model = _TwoParts()
     fill(model.parameters(), seed=8)
     parts = {"transformer": model.get_base_model_trainable_params(), "value head": model.get_value_head_params()}
     optimizer = get_optimizer(model, *inputs.values())
-    seen = _groups(optimizer, parts)
-    return {**seen, **_two_steps(optimizer, parts)}
+    return {**_observe_groups(optimizer, parts), **_observe_two_steps(optimizer, parts)}
 
 
-def _groups(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observation:
+def _observe_groups(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observation:
     if not isinstance(optimizer, torch.optim.Optimizer):
         return {"type": type(optimizer).__name__}
-    part_of = {id(parameter): part for part, parameters in parts.items() for parameter in parameters}
-    kind = "AdamW" if isinstance(optimizer, torch.optim.AdamW) else type(optimizer).__name__
-    seen: Observation = {"type": kind, "number of groups": len(optimizer.param_groups)}
+    type_name = "AdamW" if isinstance(optimizer, torch.optim.AdamW) else type(optimizer).__name__
+    observation: Observation = {"type": type_name, "number of groups": len(optimizer.param_groups)}
     for part, parameters in parts.items():
+        ids = {id(parameter) for parameter in parameters}
         groups = [
-            group for group in optimizer.param_groups if any(part_of.get(id(one)) == part for one in group["params"])
+            group for group in optimizer.param_groups if any(id(parameter) in ids for parameter in group["params"])
         ]
-        held = [id(one) for group in groups for one in group["params"] if part_of.get(id(one)) == part]
-        seen[f"parameters of the {part} in it"] = f"{len(held)} of {len(parameters)}"
-        seen[f"lr of the {part}"] = [float(group["lr"]) for group in groups]
-        seen[f"maximize for the {part}"] = all(group.get("maximize", False) for group in groups)
-        seen[f"weight decay of the {part}"] = [float(group.get("weight_decay", 0.0)) for group in groups]
-    return seen
+        held = [parameter for group in groups for parameter in group["params"] if id(parameter) in ids]
+        observation[f"parameters of the {part} in it"] = f"{len(held)} of {len(parameters)}"
+        observation[f"lr of the {part}"] = [float(group["lr"]) for group in groups]
+        observation[f"maximize for the {part}"] = all(group.get("maximize", False) for group in groups)
+        observation[f"weight decay of the {part}"] = [float(group.get("weight_decay", 0.0)) for group in groups]
+    return observation
 
 
-def _two_steps(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observation:
-    """How far each part moves along its gradient; from zero, so that weight decay has nothing to take."""
+def _observe_two_steps(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observation:
+    """Observe how far two steps move each part; the parameters start at zero, where weight decay does nothing."""
     if not hasattr(optimizer, "step"):
         return {}
     for parameters in parts.values():
@@ -71,10 +71,11 @@ def _two_steps(optimizer: Any, parts: dict[str, list[nn.Parameter]]) -> Observat
             parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     optimizer.step()
-    moved = {
-        part: torch.cat([one.detach().flatten() for one in parameters]).mean() for part, parameters in parts.items()
+    return {
+        f"steps that the {part} goes up its gradient, times 1000": 1000
+        * torch.cat([parameter.detach().flatten() for parameter in parameters]).mean()
+        for part, parameters in parts.items()
     }
-    return {f"steps that the {part} goes up its gradient, times 1000": 1000 * one for part, one in moved.items()}
 
 
 CASES = {
@@ -84,9 +85,9 @@ CASES = {
 CHECK = Check("get_optimizer", CASES, _observe, atol=1e-8)
 
 
-def test_each_part_is_in_a_group_with_its_own_rate_and_goes_up(get_optimizer):
+def test_each_part_is_in_a_group_with_its_own_rate_and_goes_up(get_optimizer: Answer) -> None:
     CHECK.require(get_optimizer, "defaults")
 
 
-def test_rates_are_those_that_were_passed(get_optimizer):
+def test_rates_are_those_that_were_passed(get_optimizer: Answer) -> None:
     CHECK.require(get_optimizer, "other rates")

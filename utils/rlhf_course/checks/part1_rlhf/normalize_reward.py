@@ -2,13 +2,14 @@
 
 import torch
 
-from rlhf_course.checks.core import Case, Check, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, observe_call
 
 HINTS = (
     "Two steps: shift the rewards so that their mean is 0, then scale them so that their standard deviation is 1.",
-    "The mean and the standard deviation are single numbers over the whole batch; the result has the shape of the reward.",
-    "From the reward take its mean; divide the difference by the standard deviation with `eps` added to it. Mind the "
-    "brackets, and make a new tensor: in-place operations would change the reward that is logged.",
+    "The mean and the standard deviation are single numbers over the whole batch; the result has the shape of the "
+    "reward.",
+    "Subtract the mean from the reward, and divide the difference by the sum of the standard deviation and `eps`. Mind "
+    "the brackets, and make a new tensor: in-place operations would change the reward that is logged.",
 )
 
 
@@ -25,17 +26,17 @@ CASES = {
 CHECK = Check("normalize_reward", CASES, observe_call)
 
 
-def test_rewards_get_mean_0_and_deviation_1(normalize_reward):
+def test_rewards_get_mean_0_and_deviation_1(normalize_reward: Answer) -> None:
     CHECK.require(normalize_reward, "counts")
 
 
-def test_equal_rewards_become_zeros(normalize_reward):
+def test_equal_rewards_become_zeros(normalize_reward: Answer) -> None:
     CHECK.require(normalize_reward, "equal rewards")
 
 
-def test_rewards_below_zero_are_normalised_alike(normalize_reward):
+def test_rewards_below_zero_are_normalised_alike(normalize_reward: Answer) -> None:
     CHECK.require(normalize_reward, "below zero")
 
 
-def test_two_texts_are_enough(normalize_reward):
+def test_two_texts_are_enough(normalize_reward: Answer) -> None:
     CHECK.require(normalize_reward, "two texts")

@@ -1,11 +1,13 @@
 """Self-check of `reward_fn_char_count`."""
 
-from rlhf_course.checks.core import Case, Check, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, observe_call
 
 HINTS = (
-    "The reward looks at each text by itself: how often does the character occur in it? Python's strings can count.",
-    "A list of `batch` texts goes in, a float tensor of shape [batch] comes out: one number for each text, in order.",
-    "Take each text's `.count` of `char`, collect the counts in a list, and make a tensor of them that holds floats.",
+    "The reward of a text depends on that text alone: how often does the character occur in it? Python's strings can "
+    "count.",
+    "The argument is a list of `batch` texts, the result a float tensor of shape [batch]: one number for each text, in "
+    "order.",
+    "Call each text's `.count` with `char`, collect the counts in a list, and make a float tensor of the list.",
 )
 
 _TEXTS = ["This is a test.", "", "...", "No dots here", "U.S. costs 3.50"]
@@ -21,17 +23,17 @@ CASES = {
 CHECK = Check("reward_fn_char_count", CASES, observe_call)
 
 
-def test_periods_are_counted_in_each_text_as_floats(reward_fn_char_count):
+def test_periods_are_counted_in_each_text_as_floats(reward_fn_char_count: Answer) -> None:
     CHECK.require(reward_fn_char_count, "periods")
 
 
-def test_another_character_is_counted_when_asked_for(reward_fn_char_count):
+def test_another_character_is_counted_when_asked_for(reward_fn_char_count: Answer) -> None:
     CHECK.require(reward_fn_char_count, "another character")
 
 
-def test_one_text_is_a_batch_too(reward_fn_char_count):
+def test_one_text_is_a_batch_too(reward_fn_char_count: Answer) -> None:
     CHECK.require(reward_fn_char_count, "one text")
 
 
-def test_each_occurrence_counts(reward_fn_char_count):
+def test_each_occurrence_counts(reward_fn_char_count: Answer) -> None:
     CHECK.require(reward_fn_char_count, "a run of 64")

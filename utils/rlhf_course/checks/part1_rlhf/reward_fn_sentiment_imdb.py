@@ -1,28 +1,29 @@
-"""Self-check of `reward_fn_sentiment_imdb`, on a tiny classifier that takes the place of the real one."""
+"""Self-check of `reward_fn_sentiment_imdb`, with a tiny classifier in place of the real one."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from rlhf_course.checks.core import Case, Check, Observation, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_call
 from rlhf_course.checks.tiny import on_the_cpu, tiny_classifier
 
 HINTS = (
-    "A classifier reads each text and gives two logits, one for a negative review (class 0) and one for a positive one (class "
-    "1). The reward is a probability: what turns logits into probabilities, and over which dimension?",
-    "`load_classifier()` gives model and tokenizer. The tokenizer turns a list of texts into `input_ids` and "
-    "`attention_mask`, both [batch, longest]; the model turns these into logits of shape [batch, 2].",
-    "Refuse other directions with a ValueError first. Replace '<|endoftext|>' in each text by a space; tokenize with "
-    "padding=True and return_tensors='pt', on the model's device; give the model ids and attention mask; softmax its logits "
-    "over the last dimension, and take the column of the direction.",
+    "The classifier computes two logits for each text: one for a negative review (class 0), one for a positive review "
+    "(class 1). The reward is a probability: what turns logits into probabilities, and over which dimension?",
+    "`load_classifier()` returns model and tokenizer. The tokenizer turns a list of texts into `input_ids` and "
+    "`attention_mask`, both of shape [batch, longest]; the model turns these into logits of shape [batch, 2].",
+    "First raise a ValueError for any other direction. Replace '<|endoftext|>' in each text by a space. Tokenize with "
+    "padding=True and return_tensors='pt', and move the tensors to the model's device. Pass ids and attention mask to "
+    "the model, take the softmax of its logits over the last dimension, and return the column of the direction.",
 )
 
 _TEXTS = ["this film was good", "bad", "a dull story and never the end", ""]
 
 
-def _observe(reward_fn_sentiment_imdb: Any, inputs: dict[str, Any]) -> Observation:
+def _observe(reward_fn_sentiment_imdb: Answer, inputs: Mapping[str, Any]) -> Observation:
     with on_the_cpu(), tiny_classifier():
-        seen = observe_call(reward_fn_sentiment_imdb, inputs)
+        observation = observe_call(reward_fn_sentiment_imdb, inputs)
         result = reward_fn_sentiment_imdb(*inputs.values())
-        return {**seen, "carries a gradient": bool(getattr(result, "requires_grad", False))}
+        return {**observation, "carries a gradient": bool(getattr(result, "requires_grad", False))}
 
 
 CASES = {
@@ -41,25 +42,27 @@ CASES = {
 CHECK = Check("reward_fn_sentiment_imdb", CASES, _observe)
 
 
-def test_the_reward_is_the_probability_of_a_positive_review_whatever_the_padding(reward_fn_sentiment_imdb):
+def test_the_reward_is_the_probability_of_a_positive_review_whatever_the_padding(
+    reward_fn_sentiment_imdb: Answer,
+) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "default")
 
 
-def test_the_positive_direction_can_be_named(reward_fn_sentiment_imdb):
+def test_the_positive_direction_can_be_named(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "positive")
 
 
-def test_the_negative_direction_gives_the_other_class(reward_fn_sentiment_imdb):
+def test_the_negative_direction_gives_the_other_class(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "negative")
 
 
-def test_one_text_is_a_batch_too(reward_fn_sentiment_imdb):
+def test_one_text_is_a_batch_too(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "one text")
 
 
-def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb):
+def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "end of text")
 
 
-def test_another_direction_is_refused(reward_fn_sentiment_imdb):
+def test_another_direction_is_refused(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "another direction")

@@ -1,1 +1,1 @@
-"""What the widgets show, as numbers: plain functions without any display, one file a widget."""
+"""Compute what the widgets show: plain functions that display nothing."""

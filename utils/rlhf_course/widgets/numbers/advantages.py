@@ -1,21 +1,21 @@
-"""The columns of the advantage picture: what stands under each token of a text."""
+"""Compute the columns of the advantage picture, one for each token of a text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # torch is there when a rollout is
+if TYPE_CHECKING:  # it imports torch, which is loaded already if there is a rollout
     from rlhf_course.rl.memory import ReplayMemory
 
 
 class Column(NamedTuple):
-    """One token.
+    """A token and its numbers.
 
     Attributes:
-        token: its text.
-        state_value: what the critic says of the state that ends with it.
-        value: V of the state it was chosen in; None for the prefix.
-        q: Q of choosing it; None for the prefix.
-        reward: what was paid for it.
+        token: The token's text.
+        state_value: The critic's value of the state that ends with the token.
+        value: V of the state in which the token was chosen; None for the prefix.
+        q: Q of choosing the token; None for the prefix.
+        reward: The reward for choosing the token.
     """
 
     token: str
@@ -26,19 +26,20 @@ class Column(NamedTuple):
 
     @property
     def advantage(self) -> float | None:
-        """How much better the token was than expected."""
-        return None if self.value is None else self.q - self.value
+        """Q - V, or None for the prefix."""
+        return None if self.value is None or self.q is None else self.q - self.value
 
 
 class Episode(NamedTuple):
-    """A text whose tokens could all have been chosen, but for the first.
+    """A text with the values from which its advantages are computed.
 
     Attributes:
-        tokens: the text.
-        state_values: the critic's value of the state that ends at each position.
-        values, qs: V and Q of each token from position `first` on.
-        reward: of the whole text.
-        first: the shortest prefix that these numbers allow.
+        tokens: The texts of the tokens.
+        state_values: The critic's value of the state that ends at each position.
+        values: V of each token from position `first` on.
+        qs: Q of each token from position `first` on.
+        reward: The reward of the whole text.
+        first: The length of the shortest prefix for which `values` and `qs` suffice.
     """
 
     tokens: Sequence[str]
@@ -60,35 +61,36 @@ EXAMPLE = Episode(
 
 
 def columns(episode: Episode, prefix_len: int) -> list[Column]:
-    """The columns of a text whose first `prefix_len` tokens were given.
+    """Return the columns of a text whose first `prefix_len` tokens are the prompt.
 
     Raises:
-        ValueError: a prefix that is too short for the numbers at hand, or leaves no token to be chosen.
+        ValueError: The prefix is shorter than `episode.first`, or leaves no token to be chosen.
     """
     length = len(episode.tokens)
     if not episode.first <= prefix_len < length:
         raise ValueError(f"prefix_len takes {episode.first} to {length - 1} here, got {prefix_len}")
-    made = [Column(*pair) for pair in zip(episode.tokens, episode.state_values, strict=True)]
+    table = [Column(*pair) for pair in zip(episode.tokens, episode.state_values, strict=True)]
     for position in range(prefix_len, length):
-        paid = episode.reward if position == length - 1 else 0.0
-        chosen = position - episode.first
-        made[position] = made[position]._replace(value=episode.values[chosen], q=episode.qs[chosen], reward=paid)
-    return made
+        reward = episode.reward if position == length - 1 else 0.0
+        index = position - episode.first
+        table[position] = table[position]._replace(value=episode.values[index], q=episode.qs[index], reward=reward)
+    return table
 
 
-def total(made: Sequence[Column]) -> float:
-    """The sum of all advantages: the reward minus the value of the prefix."""
-    return sum(column.advantage for column in made if column.advantage is not None)
+def total_advantage(table: Sequence[Column]) -> float:
+    """Return the sum of all advantages, which is the reward minus the value of the prefix."""
+    return sum(column.advantage for column in table if column.advantage is not None)
 
 
-def episode_of(memory: "ReplayMemory", tokens: Sequence[str], row: int = 0) -> Episode:
-    """One text of a real rollout. Its advantages are those that the learner's code gave the memory.
+def episode_from_memory(memory: "ReplayMemory", tokens: Sequence[str], row: int = 0) -> Episode:
+    """Return a text of a rollout, with the advantages that the learner's code computed.
 
     Args:
-        memory: what the rollout left.
-        tokens: the text of each token of the row.
-        row: which of the rollout's texts.
+        memory: The rollout's memory, with values.
+        tokens: The text of each token of the row.
+        row: The index of the text in the rollout.
     """
+    assert memory.values is not None and memory.returns is not None, "the policy has a value head"
     advantages, qs = memory.advantages[row].tolist(), memory.returns[row].tolist()
     return Episode(
         tokens=tokens,

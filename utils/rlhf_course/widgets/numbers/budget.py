@@ -1,4 +1,4 @@
-"""What showing may cost, as a share of what training takes."""
+"""Limit the time that the display takes to a share of the training time."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ SHARE = 0.025
 
 
 class Budget:
-    """Keeps the time that is spent on showing below a share of the time that passes.
+    """Keeps the time that display tasks take below a share of the elapsed time.
 
     Args:
-        share: of all time since the start.
-        clock: seconds.
+        share: The share of the time since the start.
+        clock: A function that returns seconds.
     """
 
     def __init__(self, share: float = SHARE, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -19,30 +19,30 @@ class Budget:
         self.spent = 0.0
         self._clock = clock
         self._cost: dict[str, float] = {}
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
-        """Start to count from now."""
-        self._began = self._clock()
+    def start(self) -> None:
+        """Restart the elapsed time at zero."""
+        self._start = self._clock()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
-        return self._clock() - self._began
+        """The seconds since the start."""
+        return self._clock() - self._start
 
-    def allows(self, what: str) -> bool:
-        """Whether it can be done now, given what it cost the last time; what was never done is tried once it may be dear."""
-        return self.spent + self._cost.get(what, 0.0) <= self.share * self.elapsed
+    def allows(self, task: str) -> bool:
+        """Return whether a task can run now, if it takes as long as the last time; a first run counts as free."""
+        return self.spent + self._cost.get(task, 0.0) <= self.share * self.elapsed
 
-    def learn(self, what: str, seconds: float) -> None:
-        """Say what it costs, before it is done for the first time."""
-        self._cost[what] = seconds
+    def set_cost(self, task: str, seconds: float) -> None:
+        """Set the expected time of a task that has not run yet."""
+        self._cost[task] = seconds
 
-    def spend(self, what: str, do: Callable[[], None]) -> None:
-        """Do it, and remember what it cost."""
-        began = self._clock()
+    def run(self, task: str, function: Callable[[], object]) -> None:
+        """Call the function of a task, and record its time."""
+        start = self._clock()
         try:
-            do()
+            function()
         finally:
-            self._cost[what] = self._clock() - began
-            self.spent += self._cost[what]
+            self._cost[task] = self._clock() - start
+            self.spent += self._cost[task]

@@ -1,4 +1,4 @@
-"""PPO's clipped term for one token: its value, its gradient, and where that gradient is zero."""
+"""Compute PPO's clipped term for one token, its gradient, and where that gradient is zero."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ class Term(NamedTuple):
     """The clipped term of one token.
 
     Attributes:
-        unclipped: ratio times advantage.
-        value: what enters the objective.
-        gradient: of the value with respect to the ratio.
+        unclipped: Ratio times advantage.
+        value: The clipped term, which enters the objective.
+        gradient: The gradient of the value with respect to the ratio.
     """
 
     unclipped: NDArray[np.float64]
@@ -21,7 +21,7 @@ class Term(NamedTuple):
 
 
 def clipped_term(ratio: ArrayLike, advantage: float, clip_coef: float) -> Term:
-    """The clipped term at each ratio."""
+    """Return the clipped term at each ratio."""
     ratio = np.asarray(ratio, dtype=float)
     unclipped = ratio * advantage
     value = np.minimum(unclipped, np.clip(ratio, 1 - clip_coef, 1 + clip_coef) * advantage)
@@ -29,7 +29,7 @@ def clipped_term(ratio: ArrayLike, advantage: float, clip_coef: float) -> Term:
 
 
 def is_flat(ratio: ArrayLike, advantage: float, clip_coef: float) -> NDArray[np.bool_]:
-    """Where the gradient is zero: the policy has gone far enough in the wanted direction, or no direction is wanted."""
+    """Return where the gradient is zero: past the clip range in the advantage's direction, or for an advantage of 0."""
     ratio = np.asarray(ratio, dtype=float)
     if advantage == 0:
         return np.ones_like(ratio, dtype=bool)
@@ -37,7 +37,7 @@ def is_flat(ratio: ArrayLike, advantage: float, clip_coef: float) -> NDArray[np.
 
 
 def flat_part(advantage: float, clip_coef: float) -> str:
-    """In words, the ratios at which the gradient is zero."""
+    """Return the ratios at which the gradient is zero, in words."""
     if advantage == 0:
         return "everywhere"
     return f"above {1 + clip_coef:.2f}" if advantage > 0 else f"below {1 - clip_coef:.2f}"

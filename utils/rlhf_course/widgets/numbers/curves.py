@@ -1,4 +1,4 @@
-"""The dashboard's curves: a run's metrics and the spread of its rewards, phase by phase."""
+"""Compute the dashboard's curves: a run's metrics and the spread of its rewards in each phase."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, NamedTuple
 
-# What the dashboard draws, with what each is called. The KL is without its coefficient.
+# The metrics that the dashboard draws, with their titles. The KL is without its coefficient.
 PANELS = {
     "mean_reward": "reward",
     "kl": "KL to the reference, nats a token",
@@ -18,19 +18,19 @@ PANELS = {
 
 
 class Spread(NamedTuple):
-    """Where the rewards of a phase's texts lie: a tenth of them below `low`, a tenth above `high`."""
+    """The spread of the rewards of a phase: a tenth of them is below `low`, a tenth above `high`."""
 
     low: float
     high: float
 
 
 class Curves(NamedTuple):
-    """A run as curves.
+    """The curves of a run.
 
     Attributes:
-        phases: the x of every curve.
-        panels: by the names of `PANELS`, a number for each phase.
-        spreads: of the rewards, one for each phase that has samples.
+        phases: The x values of every curve.
+        panels: For each name in `PANELS`, a number for each phase.
+        spreads: The spread of the rewards in each phase that has samples.
     """
 
     phases: list[int]
@@ -39,26 +39,31 @@ class Curves(NamedTuple):
 
 
 def curves(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread] = ()) -> Curves:
-    """The curves of a run from its rows of metrics; what a row lacks is not a number."""
+    """Return the curves of a run.
+
+    Args:
+        rows: The rows of metrics; a missing metric becomes NaN.
+        spreads: The spread of the rewards in each phase.
+    """
     panels = {name: [_number(row.get(name)) for row in rows] for name in PANELS}
     return Curves([int(row["phase"]) for row in rows], panels, list(spreads))
 
 
-def spread(rewards: Sequence[float]) -> Spread:
-    """The first and the last decile of some rewards."""
+def reward_spread(rewards: Sequence[float]) -> Spread:
+    """Return the first and the last decile of some rewards."""
     if len(rewards) < 2:
         return Spread(rewards[0], rewards[0])
     deciles = quantiles(rewards, n=10, method="inclusive")
     return Spread(deciles[0], deciles[-1])
 
 
-def spreads(samples: Iterable[Mapping[str, Any]]) -> list[Spread]:
-    """The spread of every phase, in order."""
-    return [spread([sample["reward"] for sample in some]) for some in by_phase(samples)]
+def reward_spreads(samples: Iterable[Mapping[str, Any]]) -> list[Spread]:
+    """Return the spread of the rewards in every phase, in order."""
+    return [reward_spread([sample["reward"] for sample in phase_samples]) for phase_samples in by_phase(samples)]
 
 
 def by_phase(samples: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The samples of each phase, in the order of the phases."""
+    """Return the samples of each phase, in the order of the phases."""
     phases = defaultdict(list)
     for sample in samples:
         phases[sample["phase"]].append(sample)
@@ -66,15 +71,15 @@ def by_phase(samples: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any
 
 
 def time_left(rows: Sequence[Mapping[str, Any]], total_phases: int) -> float:
-    """Seconds that the remaining phases will take, if they are as the latest five."""
+    """Return the seconds that the remaining phases take if they are as fast as the latest five."""
     latest = [float(row["seconds"]) for row in rows[-5:]]
     return (total_phases - len(rows)) * sum(latest) / len(latest) if latest else float("nan")
 
 
-def run_folders(home: Path) -> list[Path]:
-    """The runs in a folder of runs that have finished a phase, newest first."""
-    found = [path.parent for path in home.glob("*/metrics.csv") if (path.parent / "config.json").is_file()]
-    return sorted(found, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
+def run_folders(folder: Path) -> list[Path]:
+    """Return the folders of the runs in a folder that have finished a phase, newest first."""
+    runs = [path.parent for path in folder.glob("*/metrics.csv") if (path.parent / "config.json").is_file()]
+    return sorted(runs, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
 
 
 def _number(value: Any) -> float:

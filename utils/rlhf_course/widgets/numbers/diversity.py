@@ -1,4 +1,4 @@
-"""How varied a run's texts are, phase by phase: mode collapse as a curve."""
+"""Compute the diversity of a run's texts in each phase, which falls when the policy collapses to one mode."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,23 +8,28 @@ from rlhf_course.widgets.numbers.curves import by_phase
 from rlhf_course.widgets.numbers.strategies import generated
 
 SIZES = (1, 2, 3)
-# A row of dots is many words, so that a text of nothing else counts as a repetition and not as one long, new word.
+# Each dot is a word, so that a text of dots counts as a repetition and not as one long, new word.
 _WORD = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
 
 
 def distinct(texts: Sequence[str], size: int) -> float:
-    """The share of n-grams that differ from each other, over all texts together; 1 when none comes twice.
+    """Return the share of distinct n-grams among all n-grams of all texts; 1 if none occurs twice.
 
     Args:
-        texts: each punctuation mark counts as a word.
-        size: words in an n-gram.
+        texts: The texts; each punctuation mark counts as a word.
+        size: The number of words in an n-gram.
     """
-    words = [_WORD.findall(text) for text in texts]
-    grams = [tuple(one[i : i + size]) for one in words for i in range(len(one) - size + 1)]
-    return len(set(grams)) / len(grams) if grams else 0.0
+    text_words = [_WORD.findall(text) for text in texts]
+    ngrams = [tuple(words[start : start + size]) for words in text_words for start in range(len(words) - size + 1)]
+    return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
 def diversity(samples: Sequence[Mapping[str, Any]], prefix: str) -> dict[int, list[float]]:
-    """For each size of n-gram, the share of distinct ones in every phase."""
-    phases = [[generated(sample["text"], prefix) for sample in some] for some in by_phase(samples)]
+    """Return for each size of n-gram the share of distinct n-grams in every phase.
+
+    Args:
+        samples: The run's samples.
+        prefix: The prompt, which is left out.
+    """
+    phases = [[generated(sample["text"], prefix) for sample in phase] for phase in by_phase(samples)]
     return {size: [distinct(texts, size) for texts in phases] for size in SIZES}

@@ -1,4 +1,4 @@
-"""Named ways to earn periods, found in texts by simple detectors, and how often a run used each in every phase."""
+"""Detect named strategies for earning periods in texts, and count how often a run used each in every phase."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,13 @@ _SHORT_SENTENCE_WORDS = 4
 
 
 class Detector(NamedTuple):
-    """A strategy: what it is called, what it looks like, and how it is found."""
+    """A detector of a strategy.
+
+    Attributes:
+        name: The name of the strategy.
+        looks_like: An example.
+        find: A function that returns the spans of a text in which the strategy is used.
+    """
 
     name: str
     looks_like: str
@@ -28,13 +34,13 @@ def _pattern(pattern: str) -> Callable[[str], list[Span]]:
 
 
 def _initials(text: str) -> list[Span]:
-    """Single letters with a period, but for those of the country."""
+    """Return the spans of single letters with a period, except those in "U.S."."""
     country = {position for match in re.finditer(_COUNTRY, text) for position in range(*match.span())}
     return [match.span() for match in re.finditer(r"\b[A-Z]\.(?!\.)", text) if match.start() not in country]
 
 
 def _short_sentences(text: str) -> list[Span]:
-    """Sentences of at most four words that end in one period, which is not that of an abbreviation."""
+    """Return the spans of sentences of at most four words that end in one period, which ends no abbreviation."""
     spans = []
     for match in re.finditer(r"(?:^|(?<=[.!?])|(?<=[.!?]\s))[A-Z][^.!?\n]*[a-z]\.(?![.\w])", text):
         if len(match[0].split()) <= _SHORT_SENTENCE_WORDS and not re.search(_TITLES + "$", match[0]):
@@ -43,14 +49,15 @@ def _short_sentences(text: str) -> list[Span]:
 
 
 def _repetition(text: str) -> list[Span]:
-    """Words that complete a sequence of three words which the text has had before."""
+    """Return the spans of words that complete a sequence of three words which occurred before in the text."""
     words = [(match[0].lower(), match.span()) for match in re.finditer(r"[\w']+", text)]
-    seen, spans = set(), []
+    seen: set[tuple[str, ...]] = set()
+    spans = []
     for end in range(3, len(words) + 1):
-        three = tuple(word for word, _ in words[end - 3 : end])
-        if three in seen:
+        trigram = tuple(word for word, _ in words[end - 3 : end])
+        if trigram in seen:
             spans.append(words[end - 1][1])
-        seen.add(three)
+        seen.add(trigram)
     return spans
 
 
@@ -72,12 +79,13 @@ DETECTORS = (
 
 
 class Rise(NamedTuple):
-    """How a strategy fared in a run.
+    """The change of a strategy's rate in a run.
 
     Attributes:
-        name: the strategy's.
-        before, after: uses a text in the first and in the last tenth of the phases.
-        phase: the phase from which on more than half of the change had come; None where it did not rise.
+        name: The name of the strategy.
+        before: The uses per text in the first tenth of the phases.
+        after: The uses per text in the last tenth of the phases.
+        phase: The phase from which on the rate stays past half of its rise; None if the rate did not rise.
     """
 
     name: str
@@ -87,22 +95,28 @@ class Rise(NamedTuple):
 
 
 def generated(text: str, prefix: str) -> str:
-    """The part of a sample that the policy wrote."""
+    """Return the part of a sample that the policy generated."""
     return without_special_tokens(text).lstrip().removeprefix(prefix)
 
 
 def rates(samples: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, list[float]]:
-    """Uses of each strategy, a text, for every phase."""
-    phases = [[generated(sample["text"], prefix) for sample in some] for some in by_phase(samples)]
+    """Return for each strategy its uses per text in every phase.
+
+    Args:
+        samples: The run's samples.
+        prefix: The prompt, which is left out.
+    """
+    phases = [[generated(sample["text"], prefix) for sample in phase] for phase in by_phase(samples)]
     return {
-        one.name: [sum(len(one.find(text)) for text in texts) / len(texts) for texts in phases] for one in DETECTORS
+        detector.name: [sum(len(detector.find(text)) for text in texts) / len(texts) for texts in phases]
+        for detector in DETECTORS
     }
 
 
 def rises(rate_of: Mapping[str, Sequence[float]]) -> list[Rise]:
-    """What became of each strategy, the greatest rise first."""
-    found = [_rise(name, rate) for name, rate in rate_of.items() if rate]
-    return sorted(found, key=lambda rise: rise.before - rise.after)
+    """Return the change of each strategy's rate, the greatest rise first."""
+    changes = [_rise(name, rate) for name, rate in rate_of.items() if rate]
+    return sorted(changes, key=lambda rise: rise.before - rise.after)
 
 
 def _rise(name: str, rate: Sequence[float]) -> Rise:
@@ -111,15 +125,15 @@ def _rise(name: str, rate: Sequence[float]) -> Rise:
     if after <= before:
         return Rise(name, before, after, None)
     smooth = [sum(rate[max(0, end - tenth) : end]) / min(tenth, end) for end in range(1, len(rate) + 1)]
-    below = [phase for phase, now in enumerate(smooth) if now < (before + after) / 2]
+    below = [phase for phase, average in enumerate(smooth) if average < (before + after) / 2]
     return Rise(name, before, after, max(below, default=-1) + 1)
 
 
 def examples(
-    samples: Sequence[Mapping[str, Any]], name: str, prefix: str, phase: int, most: int = 3
+    samples: Sequence[Mapping[str, Any]], name: str, prefix: str, phase: int, limit: int = 3
 ) -> list[tuple[str, list[Span]]]:
-    """Texts of a phase in which a strategy is used, most used first, each with where it is used."""
-    (detector,) = [one for one in DETECTORS if one.name == name]
+    """Return texts of a phase in which a strategy is used, each with the spans; the most frequent use comes first."""
+    (detector,) = [detector for detector in DETECTORS if detector.name == name]
     texts = dict.fromkeys(generated(sample["text"], prefix) for sample in samples if sample["phase"] == phase)
-    found = [(text, detector.find(text)) for text in texts]
-    return sorted((pair for pair in found if pair[1]), key=lambda pair: -len(pair[1]))[:most]
+    matches = [(text, detector.find(text)) for text in texts]
+    return sorted((pair for pair in matches if pair[1]), key=lambda pair: -len(pair[1]))[:limit]

@@ -1,19 +1,20 @@
-"""What each token of a text earned, and how surprising it is to the reference."""
+"""Compute the gain in reward and the colour of each token of a text."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-# A token of this many nats or more has the deepest colour: about one in 3000.
+# Tokens with at least this surprise, in nats, have the deepest colour: a probability of about 1 in 3000 or less.
 FULL_SURPRISE = 8.0
 
 
 class ScoredToken(NamedTuple):
-    """One generated token.
+    """A generated token.
 
     Attributes:
-        text: as the tokenizer writes it.
-        gain: what it added to the reward of the text before it; None where the reward is not at hand.
-        surprise: minus its log-probability under the reference, in nats; None where the reference is not at hand.
+        text: The text that the token adds.
+        gain: The increase of the reward by the token; None if the reward function is not available.
+        surprise: Minus the token's log-probability under the reference, in nats; None if that is not available.
     """
 
     text: str
@@ -22,7 +23,14 @@ class ScoredToken(NamedTuple):
 
 
 class ScoredText(NamedTuple):
-    """One sample: its prompt, its generated tokens, and what the run recorded of it."""
+    """A sample with scored tokens.
+
+    Attributes:
+        prompt: The prompt.
+        tokens: The generated tokens.
+        reward: The reward that the run recorded.
+        ref_logprob: The log-probability under the reference that the run recorded.
+    """
 
     prompt: str
     tokens: list[ScoredToken]
@@ -30,33 +38,33 @@ class ScoredText(NamedTuple):
     ref_logprob: float
 
     @property
-    def strangest(self) -> ScoredToken | None:
-        """The token that the reference expected least."""
-        known = [token for token in self.tokens if token.surprise is not None]
-        return max(known, key=lambda token: token.surprise, default=None)
+    def most_surprising(self) -> ScoredToken | None:
+        """The token with the largest surprise; None if no surprise is known."""
+        known = [(token.surprise, token) for token in self.tokens if token.surprise is not None]
+        return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def gains(pieces: Sequence[str], prompt: str, reward_fn: Callable[[list[str]], Any]) -> list[float]:
-    """How much each piece added to the reward of the text so far.
+def gains(token_texts: Sequence[str], prompt: str, reward_fn: Callable[[list[str]], Any]) -> list[float]:
+    """Return how much each token adds to the reward of the text up to it.
 
     Args:
-        pieces: the generated tokens' texts.
-        prompt: what stands before them.
-        reward_fn: from a list of texts to one reward each.
+        token_texts: The texts of the generated tokens.
+        prompt: The text before them.
+        reward_fn: A function from a list of texts to a reward for each.
     """
     texts = [prompt]
-    for piece in pieces:
-        texts.append(texts[-1] + piece)
+    for text in token_texts:
+        texts.append(texts[-1] + text)
     rewards = [float(reward) for reward in reward_fn(texts)]
-    return [after - before for before, after in zip(rewards, rewards[1:], strict=False)]
+    return [after - before for before, after in pairwise(rewards)]
 
 
 def shade(surprise: float) -> float:
-    """How deep a token is coloured, from 0 (expected) to 1."""
+    """Return the depth of a token's colour, from 0 (expected) to 1."""
     return min(max(surprise, 0.0) / FULL_SURPRISE, 1.0)
 
 
-def strengths(token_gains: Sequence[float]) -> list[float]:
-    """Gains on a scale from -1 to 1, on which the text's largest has size 1."""
+def relative_gains(token_gains: Sequence[float]) -> list[float]:
+    """Return gains divided by the largest absolute gain of the text."""
     largest = max((abs(gain) for gain in token_gains), default=0.0)
     return [gain / largest if largest > 1e-9 else 0.0 for gain in token_gains]

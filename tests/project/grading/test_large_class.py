@@ -19,7 +19,7 @@ from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
-from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
 from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
 from rlhf_course.paths import REPOSITORY
 
@@ -78,7 +78,7 @@ def results(process: subprocess.Popen, out: Path) -> list[dict]:
 @pytest.fixture(autouse=True, scope="module")
 def _isolation():
     try:
-        require("namespaces")
+        require_isolation("namespaces")
     except IsolationUnavailable as error:
         pytest.skip(str(error))
 

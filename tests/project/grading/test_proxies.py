@@ -9,6 +9,7 @@ from rlhf_course.grading.judge.judge import Judge
 from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import SOLUTIONS
+from rlhf_course.stubs import CODE_STUB
 
 REFERENCE = {exercise.path: (SOLUTIONS / exercise.path).read_text() for exercise in EXERCISES}
 
@@ -90,7 +91,7 @@ def test_a_file_that_does_not_parse_is_told_by_its_line(judge: Judge):
 
 
 def test_a_stub_is_a_missing_answer(judge: Judge):
-    text = "def normalize_reward(reward, eps=1e-5):\n    raise NotImplementedError('write this part')\n"
+    text = f"def normalize_reward(reward, eps=1e-5):\n    {CODE_STUB}\n"
     with judge.answers(submission(normalize_reward=text)) as answers, pytest.raises(AnswerError) as caught:
         answers.answer("normalize_reward")(torch.ones(3))
     assert caught.value.kind == "missing"

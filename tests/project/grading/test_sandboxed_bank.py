@@ -1,7 +1,7 @@
 """Answers in a sandbox are graded as the same answers in this process."""
 
 import pytest
-from bank import bank_of, graded, sole_refusals
+from graded_bank import bank_of, graded, sole_refusals
 
 from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from handed_in import FILE, OTHER, PATH, STUB, WORK, cell, folder, notebook, read, said, special, tarred, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from submission_files import FILE, OTHER, PATH, STUB, WORK, cell, folder, notebook, read, said, special, tarred, zipped
 
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError

@@ -1,6 +1,6 @@
 """A program of its own that grades attacks and the reference at a level of isolation, and prints the results as JSON.
 
-usage: grade_alone.py LEVEL ATTACK...
+usage: grade_attacks.py LEVEL ATTACK...
 """
 
 import json

@@ -1,0 +1,54 @@
+"""Describe the status and the latest metrics of a run in words."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf_course.widgets.numbers.curves import Spread, time_left
+
+
+def describe_status(status: str, done: int, total: int, path: Path, error: BaseException | None = None) -> str:
+    """Describe what the run is doing, or how it ended.
+
+    Args:
+        status: The status of a `TrainingThread`, or "read" for a run that was read from its folder.
+        done: The number of finished phases.
+        total: The number of all phases.
+        path: The run's folder.
+        error: The exception that ended a failed run, else None.
+    """
+    phases = f"{done} of {total} phases"
+    resume = f"`rlhf-course train --resume {path}` continues it" if done < total else ""
+    return {
+        "training": f"Training: {phases} done.",
+        "paused": f"Paused: {phases} done. Resume continues; Stop ends the run and keeps it.",
+        "stopping": f"Stopping after the current phase: {phases} done.",
+        "stopped": f"Stopped: {phases} done. The run is kept in {path}; {resume}.",
+        "finished": f"Finished: {phases} done. The run is in {path}.",
+        "failed": f"Failed: {phases} done. {type(error).__name__}: {error}",
+        "read": f"Read from {path}: {phases} done" + (f"; {resume}." if resume else "."),
+    }[status]
+
+
+def describe_latest_phase(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread]) -> str:
+    """Describe the metrics of the latest phase."""
+    if not rows:
+        return "No phase has ended yet."
+    row = rows[-1]
+    spread = (
+        f" (four texts in five: {spreads[-1].low:.3g} to {spreads[-1].high:.3g})" if len(spreads) == len(rows) else ""
+    )
+    return (
+        f"Phase {row['phase']}: reward {row['mean_reward']:.3f}{spread}, KL {row['kl']:.4f}, "
+        f"value loss {row['value_loss']:.4f}, "
+        f"entropy {row['entropy']:.3f}, clip fraction {row['clipfrac']:.3f}, learning rate {row['lr']:.2g}."
+    )
+
+
+def describe_pace(rows: Sequence[Mapping[str, Any]], total: int) -> str:
+    """Describe how long a phase takes, and how long the remaining phases will take."""
+    if not rows or len(rows) >= total:
+        return ""
+    seconds = time_left(rows, total)
+    left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return f"{float(rows[-1]['seconds']):.1f} s a phase, about {left} left."
