@@ -54,7 +54,7 @@ def test_a_second_cycle_begins_with_the_first_ones_weights_and_goes_on_with_its_
     assert run.earlier_bits == fresh.measure(60_000)
     assert run.step == int(losses(EMBEDDED)[-1]["step"])
     run.seconds = 30.0
-    run.note([run.train_step()])
+    run.log_losses([run.train_step()])
     assert losses(run.folder)[:-1] == losses(EMBEDDED)
     assert int(losses(run.folder)[-1]["step"]) == run.step == int(losses(EMBEDDED)[-1]["step"]) + 1
     rates = [group["lr"] for optimizer in run.optimizers for group in optimizer.param_groups]
