@@ -42,7 +42,7 @@ def main() -> None:
     """Measure the check of every exercise, and write the results."""
     with tempfile.TemporaryDirectory() as workspace:
         shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
-        os.environ["RLHF_COURSE_DESK"] = workspace
+        os.environ["RLHF_COURSE_WORKSPACE"] = workspace
         check("RLHFTrainer")
         results = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")

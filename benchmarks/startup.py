@@ -61,7 +61,7 @@ def main() -> None:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as workspace:
         shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
-        os.environ["RLHF_COURSE_DESK"] = workspace  # its answers are checked
+        os.environ["RLHF_COURSE_WORKSPACE"] = workspace  # its answers are checked
         for _ in range(REPEATS):
             for name in names:
                 times[name].append(warm_check() if name == "a second check" else seconds(SNIPPETS[name]))

@@ -83,7 +83,7 @@ def test_an_error_at_the_start_of_the_judge_ends_grading(dask):
 
 def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_TIMEOUT", 0.5)
-    with pytest.raises(CourseError, match="no Dask scheduler answers at tcp://127.0.0.1:1"):
+    with pytest.raises(CourseError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         Cluster(MAKE_JUDGE, "tcp://127.0.0.1:1")
     with pytest.raises(CourseError, match="no Dask scheduler answers"):
         Cluster(MAKE_JUDGE, "nonsense://x")

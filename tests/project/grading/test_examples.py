@@ -4,7 +4,7 @@ import html
 
 import pytest
 from rich.console import Console
-from submission_files import read
+from submission_files import read_path
 from typer.testing import CliRunner
 
 from rlhf_course.cli import app
@@ -25,7 +25,7 @@ def statuses(result) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def finished(judge):
-    return judge.grade(read(FINISHED))
+    return judge.grade(read_path(FINISHED))
 
 
 def test_the_finished_example_gets_full_marks_though_it_prints(finished):
@@ -40,7 +40,7 @@ def test_no_answer_of_the_examples_is_a_copy_of_the_solutions():
 
 
 def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
-    result = judge.grade(read(commands.EXAMPLES / "half_finished"))
+    result = judge.grade(read_path(commands.EXAMPLES / "half_finished"))
     found = statuses(result)
     assert [name for name, status in found.items() if status == "missing"] == [
         "get_optimizer",
@@ -53,7 +53,7 @@ def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
 
 @pytest.fixture(scope="module")
 def mistaken(judge):
-    return judge.grade(read(commands.EXAMPLES / "typical_mistakes"))
+    return judge.grade(read_path(commands.EXAMPLES / "typical_mistakes"))
 
 
 def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mistaken):
@@ -75,7 +75,7 @@ def test_the_typical_mistakes_are_named(mistaken):
     "text", ["raise SystemExit", "def compute_advantages(values, rewards, prefix_len):\n    return values\n", "x = ("]
 )
 def test_a_mistake_in_one_exercise_costs_points_of_that_exercise_alone(judge, finished, text):
-    files = {**read(FINISHED).files, "part1_rlhf/compute_advantages.py": text}
+    files = {**read_path(FINISHED).files, "part1_rlhf/compute_advantages.py": text}
     result = judge.grade(Submission("ada", files))
     for name, exercise in result.exercises.items():
         if name == "compute_advantages":
@@ -90,7 +90,7 @@ warnings.warn('old'); logging.warning('hm'); print('out'); print('err', file=sys
 
 
 def test_what_a_learner_prints_and_warns_costs_no_points(judge, finished):
-    files = {name: text.replace('"""\n', f'"""\n{NOISE}', 1) for name, text in read(FINISHED).files.items()}
+    files = {name: text.replace('"""\n', f'"""\n{NOISE}', 1) for name, text in read_path(FINISHED).files.items()}
     assert all(NOISE in text for text in files.values())
     assert judge.grade(Submission("ada", files)).exercises == finished.exercises
 

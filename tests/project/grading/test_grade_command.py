@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from fake_judge import FakeJudge
-from submission_files import PATH, WORK, folder, zipped
+from submission_files import ANSWER, PATH, write_folder, write_zip
 
 from rlhf_course.cli import main
 from rlhf_course.course import DEFAULT_PART, EXERCISES
@@ -36,8 +36,8 @@ def run(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def class_folder(tmp_path):
     """A folder with three submissions, one of which cannot be read."""
-    class_folder = folder(tmp_path / "class", {f"ada/{PATH}": WORK, "bob.zip": b"PK\x03\x04 broken"})
-    zipped(class_folder / "cy.zip", {PATH: WORK + "# and more\n"})
+    class_folder = write_folder(tmp_path / "class", {f"ada/{PATH}": ANSWER, "bob.zip": b"PK\x03\x04 broken"})
+    write_zip(class_folder / "cy.zip", {PATH: ANSWER + "# and more\n"})
     return class_folder
 
 

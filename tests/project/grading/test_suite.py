@@ -145,7 +145,7 @@ def test_a_test_without_points_is_an_error(tmp_path):
     (tmp_path / "part1_rlhf/test_normalize_reward.py").write_text("def test_nothing(normalize_reward):\n    pass\n")
     with pytest.raises(CourseError, match="points"):
         results_of(reference_answers().answer("normalize_reward"), hidden=tmp_path)
-    with pytest.raises(CourseError, match="test_get_logprobs.py"):
+    with pytest.raises(CourseError, match=r"test_get_logprobs\.py"):
         results_of(reference_answers().answer("get_logprobs"), "get_logprobs", hidden=tmp_path)
 
 

@@ -193,8 +193,8 @@ class _SuitePlugin:
         if call.excinfo is not None and item.stash[_EXCEPTION] is None:
             item.stash[_EXCEPTION] = call.excinfo.value
         outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
-        when = None if call.when == "collect" else call.when
-        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, when)
+        assert call.when != "collect", "pytest calls this hook only for the phases of a test"
+        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Raise an error if a hidden test file cannot be collected."""

@@ -183,8 +183,8 @@ def reported_error(report: Any, exercise: Exercise, own: Mapping[str, str]) -> A
     """
     fields = report if isinstance(report, dict) else {}
     names = fields.get("names")
-    has_names = isinstance(names, list) and names
-    classes = tuple(known_class_name(name) for name in names[:_MAX_EXCEPTION_NAMES]) if has_names else (OTHER,)
+    names = names[:_MAX_EXCEPTION_NAMES] if isinstance(names, list) else []
+    classes = tuple(known_class_name(name) for name in names) or (OTHER,)
     if fields.get("missing") is True:
         return AnswerError("missing", NOT_WRITTEN_MESSAGE, classes)
     shown = next((name for name in classes if name != OTHER), "an exception")
