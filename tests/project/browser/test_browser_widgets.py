@@ -134,14 +134,15 @@ def test_sliders_and_buttons_change_the_numbers_and_pictures_are_kept(notebook, 
 
     # Live, the pictures that are kept give way; without the kernel they are what there is to see.
     kept = page.page.locator(".rlhf-kept")
-    assert kept.count() == 6 and not any(one.is_visible() for one in kept.all())
+    assert kept.count() == 6 and not any(output.is_visible() for output in kept.all())
     page.save()
     server.end_kernels()
     later = notebook("look.ipynb")
     later.page.locator(".rlhf-kept").first.wait_for()
-    assert all(one.is_visible() for one in later.page.locator(".rlhf-kept").all())
+    assert all(output.is_visible() for output in later.page.locator(".rlhf-kept").all())
     assert not any(
-        one.is_visible() for one in later.page.get_by_text(re.compile("Loading widget|Error displaying widget")).all()
+        output.is_visible()
+        for output in later.page.get_by_text(re.compile("Loading widget|Error displaying widget")).all()
     )
     alternative_texts = [image.get_attribute("alt") for image in later.page.locator(".rlhf-kept img").all()]
     assert len(alternative_texts) == 4 and all(len(text) > 60 for text in alternative_texts)

@@ -13,7 +13,7 @@ from rlhf_course.notebook.progress_file import read_state
 from rlhf_course.stubs import CODE_STUB
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
 def test_an_untouched_stub_is_not_attempted(workspace, exercise):
     assert check(exercise.name).status == "not attempted"
 
@@ -41,9 +41,9 @@ def test_an_error_is_shown_with_the_line_of_the_learners_file(workspace):
     assert result.status == "error"
     line = text.splitlines().index(f"    {CODE_STUB}") + 1
     assert any(
-        f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in one for one in result.lines
+        f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in shown for shown in result.lines
     )
-    assert any("NameError" in one for one in result.lines)
+    assert any("NameError" in shown for shown in result.lines)
     assert len(result.lines) < 12
 
 

@@ -43,10 +43,10 @@ def files():
 def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
-    assert {f"notebooks/{DEFAULT_PART.name}/{one.file}" for one in EXERCISES} | {
-        f"utils/rlhf_course/checks/{one.path}" for one in EXERCISES
+    assert {f"notebooks/{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES} | {
+        f"utils/rlhf_course/checks/{exercise.path}" for exercise in EXERCISES
     } <= below
-    assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
+    assert {f"notebooks/{exercise.notebook}.ipynb" for exercise in EXERCISES} <= below
     assert "utils/rlhf_course/models/embedded/model.safetensors" in below
     assert not [
         path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path

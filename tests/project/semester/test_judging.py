@@ -35,7 +35,11 @@ def test_a_submission_that_ends_the_judge_is_named_and_the_others_are_judged(tmp
         for name, order in (("ada", "go"), ("eve", "die"), ("ben", "go"))
     }
     judged = judge_folders(folders, Settings(tmp_path / "kept", "unsafe", workers=2), LOG)
-    assert {name: one.result is not None for name, one in judged.items()} == {"ada": True, "eve": False, "ben": True}
+    assert {name: judgement.result is not None for name, judgement in judged.items()} == {
+        "ada": True,
+        "eve": False,
+        "ben": True,
+    }
     assert "ended the judge's process" in judged["eve"].reason and judged["eve"].notes == [judged["eve"].reason]
 
 

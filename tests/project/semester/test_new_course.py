@@ -30,9 +30,11 @@ def test_the_source_holds_a_check_of_each_exercise_with_its_points_and_stubs_bes
             if marks.get("grade") and not marks["solution"]:
                 assert marks["locked"]
                 points[marks["grade_id"]] = marks["points"]
-    assert points == {f"check-{one.name}": one.points for one in EXERCISES}
-    for one in EXERCISES:
-        assert "NotImplementedError" in (fresh / "source" / DEFAULT_PART.name / "part1_rlhf" / one.file).read_text()
+    assert points == {f"check-{exercise.name}": exercise.points for exercise in EXERCISES}
+    for exercise in EXERCISES:
+        assert (
+            "NotImplementedError" in (fresh / "source" / DEFAULT_PART.name / "part1_rlhf" / exercise.file).read_text()
+        )
 
 
 def test_the_release_is_what_learners_get_in_the_repository(generated):
@@ -42,9 +44,9 @@ def test_the_release_is_what_learners_get_in_the_repository(generated):
         assert [(cell.cell_type, cell.source, cell.get("outputs")) for cell in released.cells] == [
             (cell.cell_type, cell.source, cell.get("outputs")) for cell in built.cells
         ]
-    for one in EXERCISES:
-        released = generated / "release" / DEFAULT_PART.name / "part1_rlhf" / one.file
-        assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / one.file).read_text()
+    for exercise in EXERCISES:
+        released = generated / "release" / DEFAULT_PART.name / "part1_rlhf" / exercise.file
+        assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / exercise.file).read_text()
 
 
 def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generated):

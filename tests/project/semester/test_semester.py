@@ -19,6 +19,7 @@ import pytest
 
 from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
+from rlhf_course.learner_package import WORKSPACE_VARIABLES
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 GUIDE = REPOSITORY / "docs/instructors_guide.md"
 ANSWERS = REPOSITORY / "solutions" / DEFAULT_PART.name
 LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
-ALL = sum(one.points for one in EXERCISES)
+ALL = sum(exercise.points for exercise in EXERCISES)
 HALF = (
     "HookedTransformerWithValueHead",
     "reward_fn_char_count",
@@ -74,7 +75,7 @@ class Semester:
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY / "utils"),
         }
-        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", "RLHF_COURSE_DESK"):
+        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", *WORKSPACE_VARIABLES):
             self.environment.pop(name, None)
 
     def run(self, commands: str, learner: str = "") -> str:
@@ -139,11 +140,11 @@ def mistaken(name: str, mistake: str) -> str:
 
 def work(home: Path) -> None:
     """What the five learners do."""
-    for one in EXERCISES:
-        answer(home / "ada", one.name)
-        answer(home / "mangled", one.name)
-        if one.name != "get_optimizer":
-            answer(home / "hostile", one.name)
+    for exercise in EXERCISES:
+        answer(home / "ada", exercise.name)
+        answer(home / "mangled", exercise.name)
+        if exercise.name != "get_optimizer":
+            answer(home / "hostile", exercise.name)
     for name in HALF:
         answer(home / "half", name)
     answer(home / "slips", "calc_kl_penalty", mistaken("calc_kl_penalty", "sums_over_positions"))
@@ -280,7 +281,7 @@ def test_the_semester(semester):
 
     semester.play("--html report")
     results = json.loads((course / "results.json").read_text())
-    assert {one["name"]: one["score"] for one in results["submissions"]} == scores
+    assert {submission["name"]: submission["score"] for submission in results["submissions"]} == scores
     assert (course / "report/index.html").is_file() and (course / "similarity/index.html").is_file()
 
     archive = course / "downloaded" / DEFAULT_PART.name / "archive"
@@ -336,7 +337,7 @@ def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(s
     unfinished = course / ".rlhf_course/unfinished"
     assert list(unfinished.iterdir()), "it was killed in the middle of a submission"
     both = [subprocess.Popen(command, stderr=subprocess.DEVNULL, **options) for _ in range(2)]
-    assert [one.wait(timeout=300) for one in both] == [0, 0]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert not list(unfinished.iterdir())
     semester.run(f"cd {course}\nnbgrader export")
     with (course / "grades.csv").open() as table:
