@@ -17,11 +17,10 @@ ROW = re.compile(r"^\| `([\w/]+)` \| [^|]+ \|([^|]*)\|$", re.MULTILINE)
 
 
 class Import(NamedTuple):
-    """One import of a module of the package; `at_top` says whether it runs when the importing module is imported."""
+    """An import of a module of the package, at the top of a file or within a function."""
 
     line: int
     module: str
-    at_top: bool
 
 
 def section(heading: str) -> str:
@@ -56,22 +55,9 @@ def rooms(utils: Path) -> set[str]:
     return {room for module in modules(utils) if (room := room_of(module))}
 
 
-def is_type_checking(test: ast.expr) -> bool:
-    return "TYPE_CHECKING" in ast.unparse(test)
-
-
-def walk(node: ast.AST, at_top: bool = True) -> Iterator[tuple[ast.AST, bool]]:
-    """All nodes below one, each with whether it runs when the module is imported."""
-    for child in ast.iter_child_nodes(node):
-        deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        deferred = deferred or (isinstance(child, ast.If) and is_type_checking(child.test))
-        yield child, at_top
-        yield from walk(child, at_top and not deferred)
-
-
 def imports(path: Path, module: str, known: dict[str, Path]) -> Iterator[Import]:
     """What a file imports of the package, by statements and by `import_module("...")`."""
-    for node, at_top in walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -85,7 +71,7 @@ def imports(path: Path, module: str, known: dict[str, Path]) -> Iterator[Import]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             constants = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
             names = [value for value in constants if isinstance(value, str)]
-        yield from (Import(node.lineno, name, at_top) for name in names if name.split(".")[0] == PACKAGE)
+        yield from (Import(node.lineno, name) for name in names if name.split(".")[0] == PACKAGE)
 
 
 def forbidden_imports(utils: Path) -> list[str]:
@@ -121,10 +107,10 @@ def test_every_import_is_allowed_by_the_table():
     assert not findings, "\n".join(findings)
 
 
-def test_modules_do_not_import_each_other_in_a_circle():
+def test_modules_do_not_import_each_other_in_a_circle_not_even_within_functions():
     known = modules(UTILS)
     graph = {
-        module: {item.module for item in imports(path, module, known) if item.at_top and item.module != module}
+        module: {item.module for item in imports(path, module, known) if item.module != module}
         for module, path in known.items()
     }
     try:

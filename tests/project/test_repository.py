@@ -139,9 +139,9 @@ def test_the_workflow_runs_the_readmes_commands_on_linux_with_both_pythons_and_o
     assert "make lint PYTHON=python" in [step.get("run") for step in jobs["lint"]["steps"]]
 
 
-def test_ci_runs_setup_extras_and_all_tests_in_this_order():
+def test_ci_runs_setup_extras_lint_and_all_tests_in_this_order():
     lines = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
-    assert lines == [f"make {target}" for target in ("setup", "smollm2", "test", "test-all")]
+    assert lines == [f"make {target}" for target in ("setup", "smollm2", "lint", "test", "test-all")]
 
 
 def test_the_two_commands_stand_on_the_readmes_first_screen():

@@ -11,9 +11,6 @@ from rlhf_course.errors import CourseError
 from rlhf_course.files import load_module
 from rlhf_course.paths import SOLUTIONS
 
-PACKAGE = DEFAULT_PART.name
-
-
 # Environment variables that name the folder of the learner's parts; the second name is that of earlier releases.
 WORKSPACE_VARIABLES = ("RLHF_COURSE_WORKSPACE", "RLHF_COURSE_DESK")
 
