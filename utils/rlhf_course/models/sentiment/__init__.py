@@ -36,7 +36,7 @@ def bucket(feature: str) -> int:
 
 
 def features(text: str) -> list[str]:
-    """Return the distinct words of a text, with `not_` before negated ones, and its distinct word pairs within a clause."""
+    """Return a text's distinct words, with `not_` before negated ones, and its distinct word pairs within a clause."""
     distinct: dict[str, None] = {}
     text = re.sub(r"<[^>]{1,20}>", " ", text.lower().replace("\u2019", "'"))
     for clause in CLAUSE_END.split(text):
