@@ -217,7 +217,7 @@ def test_a_whole_exercise_from_stub_to_passed(workspace, kernel):
     assert "hint 1 of 3" in one.run(f"hint({NAME})").output
     one.exercise(NAME, answer_text(NAME).replace("ent_coef * entropy", "-ent_coef * entropy"))
     shown = one.run(f"check({NAME})").output
-    assert "wrong" in shown and "likely: The sign is turned" in shown
+    assert "wrong" in shown and "likely: The sign is wrong" in shown
     one.exercise(NAME, answer_text(NAME))
     shown = one.run(f"check({NAME})")
     assert f"{NAME}: passed" in shown.output
