@@ -26,10 +26,10 @@ from pathlib import Path
 
 import psutil
 
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
-from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import SOLUTIONS
+from rlhf_course.stubs import CODE_STUB
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results/autograding.json", HERE.parent / "docs/at_scale.md"
@@ -37,10 +37,10 @@ NBGRADER = Path(sys.executable).parent / "nbgrader"
 CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
 MACHINES = (2, 8, 32, 96)
 # What is the same for both ways, without the judge.
-_STOCK_SETTINGS = """c = get_config()
+_STOCK_SETTINGS = f"""c = get_config()
 c.CourseDirectory.course_id = "stock"
-c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write this part")'}
-c.Autograde.exclude_overwriting = {"part1_rlhf": FILES}
+c.ClearSolutions.code_stub = {{"python": {CODE_STUB!r}}}
+c.Autograde.exclude_overwriting = {{"part1_rlhf": FILES}}
 """
 
 
@@ -49,23 +49,23 @@ def measure(submissions: int, stock: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder) / "course"
         new_course(course)
-        _run(course, "generate_assignment", ASSIGNMENT)
+        _run(course, "generate_assignment", DEFAULT_PART.name)
         for number in range(submissions):
             _hand_in(course, number)
         figures: dict[str, float] = {"submissions": submissions, "cores": os.cpu_count() or 1}
         with measured(figures, "judged"), peak_memory(figures):
-            _run(course, "autograde", ASSIGNMENT)
+            _run(course, "autograde", DEFAULT_PART.name)
         with measured(figures, "written"):
-            _run(course, "autograde", ASSIGNMENT, "--force")
+            _run(course, "autograde", DEFAULT_PART.name, "--force")
         with measured(figures, "start"):  # nothing to do: what a command costs by itself
-            _run(course, "autograde", ASSIGNMENT)
+            _run(course, "autograde", DEFAULT_PART.name)
         with measured(figures, "feedback"):
-            _run(course, "generate_feedback", ASSIGNMENT)
+            _run(course, "generate_feedback", DEFAULT_PART.name)
         if stock:
             _make_stock(course, stock)
             figures["stock_submissions"] = stock
             with measured(figures, "stock"):
-                _run(course, "autograde", ASSIGNMENT)
+                _run(course, "autograde", DEFAULT_PART.name)
     return figures
 
 
@@ -109,23 +109,23 @@ def peak_memory(figures: dict[str, float]) -> Iterator[None]:
 
 
 def _hand_in(course: Path, number: int) -> None:
-    folder = course / "submitted" / f"s{number}" / ASSIGNMENT
-    shutil.copytree(course / "release" / ASSIGNMENT, folder)
+    folder = course / "submitted" / f"s{number}" / DEFAULT_PART.name
+    shutil.copytree(course / "release" / DEFAULT_PART.name, folder)
     for one in EXERCISES:
-        answer = (SOLUTIONS / PACKAGE / one.file).read_text()
-        (folder / PACKAGE / one.file).write_text(f"{answer}\n# submission {number}\n")
+        answer = (SOLUTIONS / DEFAULT_PART.name / one.file).read_text()
+        (folder / DEFAULT_PART.name / one.file).write_text(f"{answer}\n# submission {number}\n")
 
 
 def _make_stock(course: Path, kept: int) -> None:
     """Turn the course into one that nbgrader executes, with some of its submissions."""
-    files = [f"{PACKAGE}/{one.file}" for one in EXERCISES]
+    files = [f"{DEFAULT_PART.name}/{one.file}" for one in EXERCISES]
     (course / "nbgrader_config.py").write_text(_STOCK_SETTINGS.replace("FILES", repr(files)))
     for name in ("autograded", ".rlhf_course"):
         shutil.rmtree(course / name)
     (course / "gradebook.db").unlink()
     for folder in sorted((course / "submitted").iterdir())[kept:]:
         shutil.rmtree(folder)
-    _run(course, "generate_assignment", ASSIGNMENT, "--force")
+    _run(course, "generate_assignment", DEFAULT_PART.name, "--force")
 
 
 def _run(course: Path, *arguments: str) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from rlhf_course import check
 from rlhf_course.building.bank import bank_file, read_bank
-from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
@@ -38,8 +37,8 @@ def median_seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(SOLUTIONS / PACKAGE, Path(desk) / PACKAGE)
-        os.environ["RLHF_COURSE_DESK"] = desk
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
+        os.environ["RLHF_COURSE_WORKSPACE"] = desk
         check("RLHFTrainer")
         results = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")

@@ -60,7 +60,7 @@ def main() -> None:
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in wanted}
     with tempfile.TemporaryDirectory() as desk:
         shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
-        os.environ["RLHF_COURSE_DESK"] = desk  # whose answers are checked
+        os.environ["RLHF_COURSE_WORKSPACE"] = desk  # whose answers are checked
         for _ in range(REPEATS):
             for name in wanted:
                 taken[name].append(warm_check() if name == "a second check" else seconds(SNIPPETS[name]))

@@ -1,7 +1,6 @@
 """The command line: `rlhf-course COMMAND`."""
 
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -14,8 +13,8 @@ import typer
 from rich.console import Console
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.errors import CourseError, missing_extra
-from rlhf_course.paths import REPOSITORY, SOLUTIONS
+from rlhf_course.errors import CourseError
+from rlhf_course.paths import SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -61,39 +60,6 @@ def demo(
     grade_examples(console)
     console.print()
     run_demo(out)
-
-
-def build(
-    check: Annotated[
-        bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
-    outputs: Annotated[
-        str | None, typer.Option(help="first run this notebook, e.g. 06_objective, and keep its expected outputs")
-    ] = None,
-    runs: Annotated[
-        Path | None, typer.Option(help="with --outputs: a folder of finished runs to show in place of training")
-    ] = None,
-    root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
-) -> None:
-    """Build notebooks/ and the checks' data from solutions/ and the bank of known mistakes; --check makes all of it anew."""
-    if importlib.util.find_spec("jupytext") is None:
-        raise missing_extra("build", "build")
-    from rlhf_course.building.build import built_files, differing, write
-
-    if outputs is not None:
-        from rlhf_course.building.outputs import make_outputs
-
-        print(*make_outputs(root.resolve(), outputs, runs), sep="\n")
-    files = built_files(root.resolve(), anew=check)
-    if not check:
-        changed = write(root.resolve(), files, force)
-        print(f"{len(files)} files, {len(changed)} of them written")
-        return
-    if different := differing(root.resolve(), files):
-        print("not as built; run `rlhf-course build`:", *different, sep="\n  ")
-        raise typer.Exit(1)
-    print(f"{len(files)} files, all as built")
 
 
 def train(
@@ -176,8 +142,7 @@ app.command()(train)
 _HERE = Path(__file__).parent
 if (_HERE / "building").is_dir():
     app.command()(demo)
-    app.command()(build)
-for _package in ("grading", "nbgrader_course", "releasing", "similarity"):
+for _package in ("building", "grading", "nbgrader_course", "releasing", "similarity"):
     if (_HERE / _package).is_dir():
         importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 

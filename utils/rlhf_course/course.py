@@ -89,6 +89,11 @@ class Part:
         named = tuple(replace(exercise, part=self.name) for exercise in self.exercises)
         object.__setattr__(self, "exercises", named)
 
+    @property
+    def points(self) -> int:
+        """Points of all exercises of the part together."""
+        return sum(exercise.points for exercise in self.exercises)
+
     def has_notebook(self, stem: str) -> bool:
         """Whether a notebook, by its file's stem such as "03_value_head", belongs to the part."""
         number = stem.partition("_")[0]

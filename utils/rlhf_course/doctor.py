@@ -1,10 +1,9 @@
-"""What this machine has, and what each missing piece would give."""
+"""Report which components of the course this machine has, and what each missing one would be for."""
 
 import os
 import platform
 import shutil
-import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +11,23 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
 
 
 class Finding(NamedTuple):
-    """One piece of the machine: what was found (None: missing), and what it gives."""
+    """The result of looking for one component.
 
-    piece: str
+    Attributes:
+        component: The name of the component.
+        found: What was found; None if the component is missing.
+        note: What the component is for, or why it is missing.
+    """
+
+    component: str
     found: str | None
-    gives: str
+    note: str
 
 
 def _python() -> Finding:
@@ -64,7 +72,7 @@ def _embedded_model() -> Finding:
 
     weights = EMBEDDED / "model.safetensors"
     found = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.is_file() else None
-    return Finding("embedded model", found, "every run without a network; it belongs to the repository")
+    return Finding("embedded model", found, "every run without a network; it is part of the repository")
 
 
 def _model_cache() -> Finding:
@@ -84,59 +92,45 @@ def _smollm2() -> Finding:
 
 
 def _sandbox() -> Finding:
-    found = None
-    if _runs(["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"]):
-        found = "bubblewrap"
-    elif _runs(["unshare", "--user", "--map-root-user", "--pid", "--fork", "--net", "true"]):
-        found = "unshare"
-    return Finding("sandbox", found, "grading of strangers' code; on Debian: apt-get install bubblewrap")
+    from rlhf_course.grading.sandbox import isolation
+
+    try:
+        isolation.require_isolation("namespaces")
+    except isolation.IsolationUnavailable as error:
+        return Finding("sandbox", None, str(error))
+    return Finding("sandbox", "isolation 'namespaces'", "grading of code that is not trusted")
 
 
 def _browser() -> Finding:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
-    found = next((path for name in names if (path := shutil.which(name))), None)
+    found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     return Finding("browser", found, "opening the notebooks on this machine (`make learn`)")
 
 
-def _runs(command: list[str]) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+def _checks() -> list[Callable[[], Finding]]:
+    """Return the function that looks for each component."""
+    checks = [_python, _torch, _gpu, _memory, _disk, _embedded_model, _model_cache, _smollm2]
+    # A class's bundle for learners holds no grading, and nothing in it needs a sandbox.
+    sandbox = [_sandbox] if find_spec("rlhf_course.grading") else []
+    return [*checks, *sandbox, _browser]
 
 
-_PIECES: tuple[Callable[[], Finding], ...] = (
-    _python,
-    _torch,
-    _gpu,
-    _memory,
-    _disk,
-    _embedded_model,
-    _model_cache,
-    _smollm2,
-    _sandbox,
-    _browser,
-)
-
-
-def findings() -> Iterable[Finding]:
-    """Look at every piece in turn; one that cannot be looked at is missing, for the reason that is given."""
-    for look in _PIECES:
+def findings() -> Iterator[Finding]:
+    """Look for every component in turn; if looking for it fails, it counts as missing, with the error as the note."""
+    for check in _checks():
         try:
-            yield look()
-        except Exception as error:  # a broken installation fails in ways of its own, and is what doctor is asked about
+            yield check()
+        except Exception as error:  # A broken installation may raise anything, and is what doctor has to report.
             reason = (str(error).splitlines() or [""])[0]
-            yield Finding(
-                look.__name__.strip("_").replace("_", " "), None, f"it is broken: {type(error).__name__}: {reason}"
-            )
+            component = check.__name__.strip("_").replace("_", " ")
+            yield Finding(component, None, f"it is broken: {type(error).__name__}: {reason}")
 
 
 def print_report(console: Console) -> None:
-    """Print what was found and what is missing."""
+    """Print a table of the components that were found and of those that are missing."""
     table = Table(box=None, header_style="bold")
-    table.add_column("piece", no_wrap=True)
-    table.add_column("here")
-    table.add_column("what it gives")
-    for piece, found, gives in findings():
-        table.add_row(piece, found or "[yellow]missing[/]", gives)
+    table.add_column("component", no_wrap=True)
+    table.add_column("found")
+    table.add_column("what it is for, or why it is missing")
+    for component, found, note in findings():
+        table.add_row(component, Text(found) if found else Text("missing", "yellow"), Text(note))
     console.print(table)

@@ -1,7 +1,8 @@
-"""Write files atomically, lock them, and load modules from them: one way for each, below everybody who uses it."""
+"""Write files atomically, lock them across processes, and load modules from them."""
 
 import importlib.util
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,31 +13,48 @@ from filelock import FileLock
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Replace a file as a whole: a reader sees the old content or the new one.
+def atomic_write(path: Path, mode: int | None = None) -> Iterator[Path]:
+    """Replace a file as a whole, so that a reader sees either the old content or the new one.
 
-    Yields: the path of a temporary file in the same folder. It takes the place of `path` when the block ends, and is
-        deleted when the block raises.
+    The temporary file has a name of its own, so several processes and threads may write the same path at once; the
+    last one to finish wins.
+
+    Args:
+        path: The file to replace.
+        mode: The permissions of the new file, such as 0o600; None for those that the umask leaves.
+
+    Yields:
+        The path of a temporary file in the same folder, to be written to. It replaces `path` when the block ends, and
+        is deleted if the block raises.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
+        if mode is not None:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8 and with the line ends that the text has."""
-    with atomic_write(path) as temporary:
+def write_text(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a text file atomically, in UTF-8 and with the text's own line ends.
+
+    Args:
+        path: The file to replace.
+        text: The new content.
+        mode: The permissions of the new file; see `atomic_write`.
+    """
+    with atomic_write(path, mode) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
 
 def file_lock(path: Path, timeout: float = -1) -> FileLock:
-    """A lock that processes share through a file; use it as a context manager.
+    """Return a lock that processes share through a file, to be used as a context manager.
 
     Args:
-        timeout: seconds to wait for it, after which `filelock.Timeout` is raised; -1 to wait for ever.
+        path: The lock file, which is created if it does not exist.
+        timeout: Seconds to wait for the lock, after which `filelock.Timeout` is raised; -1 waits without limit.
     """
     return FileLock(path, timeout=timeout)
 
@@ -45,10 +63,11 @@ def load_module(path: Path, name: str) -> ModuleType:
     """Import a file as a module, whatever folder it is in.
 
     Args:
-        name: the module's name in `sys.modules`, where `inspect` finds the sources of its classes.
+        path: The Python file.
+        name: The module's name in `sys.modules`, where `inspect` finds the sources of its classes.
 
     Raises:
-        Exception: whatever the file raises; the module is then not in `sys.modules`.
+        Exception: What the file raises; the module is then not in `sys.modules`.
     """
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

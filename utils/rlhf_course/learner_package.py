@@ -14,6 +14,10 @@ from rlhf_course.paths import SOLUTIONS
 PACKAGE = DEFAULT_PART.name
 
 
+# Environment variables that name the folder of the learner's parts; the second name is that of earlier releases.
+WORKSPACE_VARIABLES = ("RLHF_COURSE_WORKSPACE", "RLHF_COURSE_DESK")
+
+
 def parts_in(folder: Path) -> list[Part]:
     """The parts whose packages a folder holds."""
     return [part for part in PARTS if (folder / part.name / "__init__.py").is_file()]

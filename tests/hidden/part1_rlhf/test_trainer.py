@@ -14,7 +14,7 @@ from rlhf_course.grading.drivers.part1_rlhf.trainer import NOISE
 from rlhf_course.grading.drivers.plain import shift
 from rlhf_course.grading.judge.expect import expect
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.sandbox.serialization import named
+from rlhf_course.grading.sandbox.serialization import known_class_name
 from rlhf_course.learner_package import imported_answer
 from rlhf_course.rl.schedule import lr_factor
 
@@ -183,9 +183,15 @@ def rollout(trainer, **settings):
         settings={**SETTINGS, "normalize_reward": False, "top_k": 9, **settings}, rewards=rewards, head=HEAD
     )
     for name in ("sample_ids", "logprobs", "advantages", "values", "ref_logits"):
+<<<<<<< HEAD
         problem = f"its {name} is missing ({named(report['memory'])} came)"
         assert isinstance(report[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {problem}"
     ids = report["sample_ids"]
+=======
+        came = f"its {name} is missing ({known_class_name(seen['memory'])} came)"
+        assert isinstance(seen[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {came}"
+    ids = seen["sample_ids"]
+>>>>>>> main
     prompt = 2 + settings.get("prepend_bos", True)
     assert tuple(ids.shape) == (len(rewards), prompt + GEN), (
         "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"

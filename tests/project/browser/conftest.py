@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import Notebook, Server, browser_path
 
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import REPOSITORY
 
 _FOLDER = Path(__file__).resolve().parent
@@ -39,9 +39,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The learner's folder with every exercise solved, and with two runs in `runs/`."""
     home = tmp_path_factory.mktemp("workspace") / "notebooks"
     shutil.copytree(REPOSITORY / "notebooks", home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs"))
+<<<<<<< HEAD
     for answer in (REPOSITORY / "solutions" / PACKAGE).glob("*.py"):
         shutil.copy(answer, home / PACKAGE)
     shutil.copytree(_FOLDER / "runs", home / "runs")
+=======
+    for answer in (REPOSITORY / "solutions" / DEFAULT_PART.name).glob("*.py"):
+        shutil.copy(answer, home / DEFAULT_PART.name)
+    shutil.copytree(_HERE / "runs", home / "runs")
+>>>>>>> main
     return home
 
 

@@ -1,4 +1,4 @@
-"""One judge for all tests that grade, with short limits; it starts with the first that needs it."""
+"""Provide one judge with short limits for all tests that grade; it starts with the first test that needs it."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from rlhf_course.grading.judge.judge import IsolationUnavailable, Judge, Resourc
 
 @pytest.fixture(scope="session")
 def judge() -> Iterator[Judge]:
-    """A judge whose sandboxes are namespaces, where this machine gives them."""
+    """A judge at the level `namespaces`; tests are skipped on a machine that does not support it."""
     try:
         with Judge(
             "namespaces", ResourceLimits(timeout=4, exercise_timeout=30, memory=768, output=8192, disk=4096)

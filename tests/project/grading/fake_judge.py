@@ -1,22 +1,25 @@
-"""A judge that reads instructions in place of judging: for tests of what surrounds the real one."""
+"""Provide a judge that follows instructions instead of judging, for tests of the code around the real judge."""
 
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch.cache import ResultCache
-from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
 from rlhf_course.grading.submissions.submission import Submission
+
+INSTRUCTION = "part1_rlhf/instruction.py"
 
 
 class FakeJudge:
-    """Gives each exercise that is handed in as many points as its text says; obeys what stands in `order.py`.
+    """Gives each exercise as many points as its text has characters, and executes the submission's instruction.
 
     Attributes:
-        log: a file that a line is added to for each submission that is judged; None for no log.
+        log: A file to which the name of each judged submission is appended; None for no log.
+        refuse: Whether to raise an error at the start, as a judge does without isolation.
     """
 
     def __init__(self, log: Path | None = None, refuse: bool = False) -> None:
@@ -28,78 +31,67 @@ class FakeJudge:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._append_to_log("end")
+
+    def _append_to_log(self, line: str) -> None:
         if self.log is not None:
             with self.log.open("a") as file:
-                file.write("end\n")
+                file.write(f"{line}\n")
 
     def grade(self, submission: Submission) -> SubmissionResult:
-        if self.log is not None:
-            with self.log.open("a") as file:
-                file.write(f"{submission.name}\n")
-        self._obey(submission.files.get("part1_rlhf/order.py", ""))
+        """Execute the submission's instruction, and return its result."""
+        self._append_to_log(submission.name)
+        instruction = submission.files.get(INSTRUCTION, "")
+        self._execute(instruction)
         exercises = {}
         for exercise in submission.exercises:
             text = submission.files.get(exercise.path)
             score = min(exercise.points, len(text or ""))
-            status = "missing" if text is None else "passed" if score == exercise.points else "failed"
-            test = TestResult(
-                name="is long",
-                points=exercise.points,
-                status=status,
-                message="" if status == "passed" else "it is short",
-            )
+            status: Status = "missing" if text is None else "passed" if score == exercise.points else "failed"
+            message = "" if status == "passed" else "it is short"
+            test = TestResult(name="is long", points=exercise.points, status=status, message=message)
             exercises[exercise.name] = ExerciseResult(
                 score=score, max_score=exercise.points, status=status, tests=[test]
             )
         return SubmissionResult(
             name=submission.name,
-            score=sum(one.score for one in exercises.values()),
-            max_score=sum(one.max_score for one in exercises.values()),
+            score=sum(result.score for result in exercises.values()),
+            max_score=sum(result.max_score for result in exercises.values()),
             seconds=0.25,
-            warnings=[
-                *submission.warnings,
-                "judged by a fake",
-                *self._told(submission.files.get("part1_rlhf/order.py")),
-            ],
+            warnings=[*submission.warnings, "judged by a fake", *self._process_state(instruction)],
             exercises=exercises,
         )
 
-    def _told(self, order: str | None) -> list[str]:
-        if order != "tell":
+    def _process_state(self, instruction: str) -> list[str]:
+        if instruction != "report_process_state":
             return []
-        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-        return [f"threads {os.environ['OMP_NUM_THREADS']}, interrupts {'ignored' if ignored else 'heard'}"]
+        is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return [f"threads {os.environ['OMP_NUM_THREADS']}, SIGINT {'ignored' if is_ignored else 'handled'}"]
 
-    def _obey(self, order: str) -> None:
-        word, _, rest = order.partition(" ")
-        if word == "die":
+    def _execute(self, instruction: str) -> None:
+        command, _, argument = instruction.partition(" ")
+        if command == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif word == "die_once" and not Path(rest).exists():
-            Path(rest).touch()
+        elif command == "die_once" and not Path(argument).exists():
+            Path(argument).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        elif word == "hang":
+        elif command == "hang":
             time.sleep(3600)
-        elif word == "fail":
+        elif command == "fail":
             raise ZeroDivisionError("a fault of the judge")
-        elif word == "sleep":
-            time.sleep(float(rest))
+        elif command == "sleep":
+            time.sleep(float(argument))
 
 
-class CountedJudge(FakeJudge):
-    """Notes in its log that it was made, too."""
+class LoggedJudge(FakeJudge):
+    """A fake judge that also logs when it is started."""
 
-    def __enter__(self) -> "CountedJudge":
-        with self.log.open("a") as file:
-            file.write("made\n")
-        return super().__enter__()
-
-
-@dataclass
-class FakeLimits:
-    """Limits of nothing."""
-
-    seconds: float = 1.0
+    def __enter__(self) -> "LoggedJudge":
+        self._append_to_log("start")
+        super().__enter__()
+        return self
 
 
-def kept_in(folder: Path, limits: FakeLimits = FakeLimits(), isolation: str = "unsafe") -> ResultCache:
-    return ResultCache(folder / "kept", isolation, limits)
+def cache_in(folder: Path, limits: ResourceLimits | None = None, isolation: str = "unsafe") -> ResultCache:
+    """Return the result cache in a subfolder of `folder`."""
+    return ResultCache(folder / "cache", isolation, limits or ResourceLimits())

@@ -1,13 +1,14 @@
-"""The hidden tests refuse every wrong answer of the bank, take every right variant, and none of them is idle."""
+"""The hidden tests refuse every wrong answer of the bank, accept every right one, and each of them is needed."""
 
 import ast
 import re
+from typing import Any
 
 import pytest
 import torch
-from bank import bank_of, failed, graded, parameters, sole_refusals
+from graded_bank import bank_of, failed, graded, parameters, sole_refusals
 
-from rlhf_course.building.bank import bank_file, refused_with
+from rlhf_course.building.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, surroundings
@@ -25,7 +26,8 @@ def _classifier_stays_loaded():
         yield
 
 
-def items_of(exercise: str) -> list:
+def items_of(exercise: str) -> list[pytest.Function]:
+    """Return the hidden tests of an exercise."""
     return [
         item
         for item in collected()
@@ -33,21 +35,23 @@ def items_of(exercise: str) -> list:
     ]
 
 
-def every(kind: str) -> list:
-    """Parameters for the answers of one kind, of all exercises."""
+def every(kind: str) -> list[Any]:
+    """Return parameters for the answers of one kind, "right" or "wrong", to all exercises."""
     return [
         parameter for exercise in NAMES for parameter in parameters(exercise, list(getattr(bank_of(exercise), kind)))
     ]
 
 
 @pytest.mark.parametrize(("exercise", "name"), every("wrong"))
-def test_a_wrong_answer_is_refused_with_words_that_fit_it(exercise, name):
+def test_a_wrong_answer_is_refused_with_a_fitting_message(exercise, name):
     answer = bank_of(exercise).wrong[name]
     refusals = failed(graded(exercise, answer))
     messages = [refusal.message for refusal in refusals]
     assert refusals, f"{name} has full marks"
     assert any(refused_with(answer) in message for message in messages), messages
-    assert not any(UNUSABLE in message for message in messages), "a test fell over in place of saying what is wrong"
+    assert not any(UNUSABLE in message for message in messages), (
+        "a test raised an exception instead of saying what is wrong"
+    )
 
 
 @pytest.mark.parametrize("exercise", [SLOW_WHERE_MANY.get(name, name) for name in NAMES])
@@ -58,27 +62,27 @@ def test_without_any_one_hidden_test_some_wrong_answer_would_pass(exercise):
 
 
 @pytest.mark.parametrize(("exercise", "name"), every("right"))
-def test_a_right_answer_by_another_route_has_full_marks(exercise, name):
+def test_every_right_answer_of_the_bank_gets_full_marks(exercise, name):
     results = graded(exercise, bank_of(exercise).right[name])
     assert not failed(results), [result.message for result in failed(results)]
     assert sum(result.points for result in results) == BY_NAME[exercise].points
 
 
 @pytest.mark.parametrize("exercise", NAMES)
-def test_the_reference_has_full_marks_and_tests_are_worth_what_the_exercise_is(exercise):
+def test_the_reference_gets_full_marks_and_the_tests_points_add_up_to_the_exercises(exercise):
     results = run_suite(reference_answers(), [exercise])[exercise]
-    assert not failed(results), [one.message for one in failed(results)]
-    assert sum(one.points for one in results) == sum(map(points, items_of(exercise))) == BY_NAME[exercise].points
+    assert not failed(results), [result.message for result in failed(results)]
+    assert sum(result.points for result in results) == sum(map(points, items_of(exercise))) == BY_NAME[exercise].points
 
 
-def test_an_exercise_that_is_not_written_has_no_marks():
+def test_an_exercise_that_is_not_written_gets_no_points():
     for exercise, results in run_suite(trusted_answers(ROOT / "notebooks"), NAMES).items():
-        assert {one.status for one in results} == {"missing"}, exercise
-        assert {one.message for one in results} == {"this exercise is not written yet"}
+        assert {result.status for result in results} == {"missing"}, exercise
+        assert {result.message for result in results} == {"this exercise is not written yet"}
 
 
 @pytest.mark.parametrize("exercise", [name for name in NAMES if name not in DRIVEN])
-def test_an_answer_that_always_says_the_same_has_no_marks(exercise):
+def test_an_answer_that_always_returns_the_same_gets_no_points(exercise):
     def zeros(first, *others, **named):
         return torch.zeros(())
 
@@ -90,16 +94,14 @@ def test_an_answer_that_always_says_the_same_has_no_marks(exercise):
 
     for constant in (zeros, zeros_alike, nothing):
         results = graded(exercise, constant)
-        assert not [one.name for one in results if one.status == "passed"]
+        assert not [result.name for result in results if result.status == "passed"]
 
 
 @pytest.mark.parametrize("exercise", NAMES)
-def test_the_bank_holds_enough_answers_none_a_copy_of_another(exercise):
+def test_the_bank_holds_enough_answers_and_no_two_are_the_same_code(exercise):
     bank = bank_of(exercise)
-    least = 25 if exercise == "RLHFTrainer" else 15
-    assert len(bank.wrong) >= least, f"the bank of {exercise} needs at least {least} wrong answers"
-    assert len(bank.visible) >= 8, f"the bank of {exercise} needs at least 8 visible mistakes"
-    assert len(bank.right) >= 5, f"the bank of {exercise} needs at least 5 right answers"
+    missing = missing_answers(exercise, bank, 25 if exercise == "RLHFTrainer" else LEAST_WRONG)
+    assert not missing, "; ".join(missing)
     definitions = {
         node.name: node
         for node in ast.parse(bank_file(ROOT, BY_NAME[exercise]).read_text()).body
@@ -114,21 +116,21 @@ def test_the_bank_holds_enough_answers_none_a_copy_of_another(exercise):
 
 
 @pytest.mark.parametrize(("exercise", "name"), every("wrong"))
-def test_no_message_holds_a_hidden_number_or_more_than_a_learner_reads(exercise, name):
+def test_no_message_holds_a_hidden_number_or_is_too_long(exercise, name):
     for refusal in failed(graded(exercise, bank_of(exercise).wrong[name])):
         assert refusal.message and len(refusal.message) < 400 and "\n" not in refusal.message
         assert not re.search(r"\d\.\d|tensor\(|\bassert\b|Traceback", refusal.message), refusal.message
 
 
-def test_every_comparison_in_a_hidden_test_says_what_failed():
+def test_every_assertion_in_a_hidden_test_has_a_message():
     for path in HIDDEN.glob("*/test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not isinstance(node, ast.Assert) or node.msg is not None, (
-                f"{path.name}:{node.lineno} would fail without a word"
+                f"{path.name}:{node.lineno} would fail without a message"
             )
 
 
-def test_a_hidden_test_takes_one_answer_that_of_its_own_exercise():
+def test_a_hidden_test_uses_only_the_answer_to_its_own_exercise():
     for exercise in NAMES:
         for item in items_of(exercise):
             assert set(item.fixturenames) & set(NAMES) == {exercise}, item.nodeid

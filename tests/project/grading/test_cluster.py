@@ -1,4 +1,4 @@
-"""Grading on a Dask cluster: the same results as in this machine's own workers, whatever befalls the cluster's."""
+"""A Dask cluster gives the same results as a pool, although some of its workers die."""
 
 import os
 import signal
@@ -7,24 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fake_judge import FakeJudge
+from fake_judge import INSTRUCTION, FakeJudge
 
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.batch import cluster
-from rlhf_course.grading.batch.cache import grading_version
-from rlhf_course.grading.batch.cluster import Cluster, grade_here
+from rlhf_course.grading.batch import cluster as cluster_module
+from rlhf_course.grading.batch.cluster import Cluster, WorkerJudge, grade_on_worker
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import Pool
 from rlhf_course.grading.submissions.submission import Submission
 
-MAKE = partial(FakeJudge)
+MAKE_JUDGE = partial(FakeJudge)
 
 
 def submissions(count: int, seconds: float = 0.0) -> list[Submission]:
     return [
-        Submission(
-            f"s{number}", {"part1_rlhf/get_logprobs.py": "#" * number, "part1_rlhf/order.py": f"sleep {seconds}"}
-        )
+        Submission(f"s{number}", {"part1_rlhf/get_logprobs.py": "#" * number, INSTRUCTION: f"sleep {seconds}"})
         for number in range(count)
     ]
 
@@ -35,8 +32,10 @@ def dask():
     distributed = pytest.importorskip("distributed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp") as one:
-            yield one
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp"
+        ) as cluster:
+            yield cluster
 
 
 def pids(dask) -> list[int]:
@@ -47,8 +46,8 @@ def pids(dask) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_what_a_pool_gives_though_one_of_its_workers_is_killed_half_way(dask):
-    class_of = submissions(100, 0.02)
+def test_a_cluster_gives_the_results_of_a_pool_although_one_of_its_workers_is_killed_half_way(dask):
+    many = submissions(100, 0.02)
     victim = pids(dask)[0]
     seen: list[str] = []
 
@@ -57,24 +56,24 @@ def test_a_cluster_gives_what_a_pool_gives_though_one_of_its_workers_is_killed_h
         if len(seen) == 50:
             os.kill(victim, signal.SIGKILL)
 
-    with Cluster(MAKE, dask.scheduler_address) as grader:
-        results = grade_all(class_of, grader, None, kill_half_way)
-    with Pool(MAKE, 2) as pool:
-        assert results == grade_all(class_of, pool, None)
+    with Cluster(MAKE_JUDGE, dask.scheduler_address) as grader:
+        results = grade_all(many, grader, None, kill_half_way)
+    with Pool(MAKE_JUDGE, 2) as pool:
+        assert results == grade_all(many, pool, None)
     assert victim not in pids(dask)
 
 
 @pytest.mark.slow
-def test_a_submission_that_kills_every_worker_it_meets_is_an_error_and_the_others_are_graded(dask):
-    class_of = [*submissions(4), Submission("bad", {"part1_rlhf/order.py": "die"}), *submissions(4)]
-    with Cluster(MAKE, dask.scheduler_address) as grader:
-        results = grade_all(class_of, grader, None)
+def test_a_submission_that_kills_every_worker_is_an_error_and_the_others_are_graded(dask):
+    many = [*submissions(4), Submission("bad", {INSTRUCTION: "die"}), *submissions(4)]
+    with Cluster(MAKE_JUDGE, dask.scheduler_address) as grader:
+        results = grade_all(many, grader, None)
     assert [result.score for result in results] == [0, 1, 2, 3, 0, 0, 1, 2, 3]
     assert results[4].exercises["get_logprobs"].status == "error" and "KilledWorker" in results[4].warnings[-1]
 
 
 @pytest.mark.slow
-def test_a_judge_that_the_cluster_cannot_make_ends_the_grading_with_its_reason(dask):
+def test_an_error_at_the_start_of_the_judge_ends_grading(dask):
     with (
         pytest.raises(CourseError, match="no isolation here"),
         Cluster(partial(FakeJudge, None, True), dask.scheduler_address) as grader,
@@ -82,22 +81,29 @@ def test_a_judge_that_the_cluster_cannot_make_ends_the_grading_with_its_reason(d
         grade_all(submissions(3), grader, None)
 
 
-def test_an_address_where_nobody_answers_is_bad_usage(monkeypatch):
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.5)
-    with pytest.raises(CourseError, match="no Dask scheduler answers at tcp://127.0.0.1:1"):
-        Cluster(MAKE, "tcp://127.0.0.1:1")
+def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_TIMEOUT", 0.5)
+    with pytest.raises(CourseError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        Cluster(MAKE_JUDGE, "tcp://127.0.0.1:1")
     with pytest.raises(CourseError, match="no Dask scheduler answers"):
-        Cluster(MAKE, "nonsense://x")
+        Cluster(MAKE_JUDGE, "nonsense://x")
 
 
 def test_a_worker_with_another_version_of_the_course_grades_nothing():
     with pytest.raises(CourseError, match="another version"):
-        grade_here("old", MAKE, submissions(1)[0])
+        grade_on_worker("old", MAKE_JUDGE, submissions(1)[0])
 
 
-def test_a_worker_makes_one_judge_for_all_that_it_is_given_and_a_new_one_for_other_limits(tmp_path):
-    one, other = partial(FakeJudge, tmp_path / "one"), partial(FakeJudge, tmp_path / "other")
-    for make in (one, one, other):
-        grade_here(grading_version(), make, submissions(1)[0])
-    assert (tmp_path / "one").read_text().split() == ["s0", "s0", "end"]
-    assert (tmp_path / "other").read_text().split() == ["s0"]
+def test_a_worker_makes_one_judge_for_one_configuration_and_replaces_it_for_another(tmp_path):
+    judge = WorkerJudge()
+    for name in ("first", "first", "second"):
+        judge.grade(partial(FakeJudge, tmp_path / name), submissions(1)[0])
+    assert (tmp_path / "first").read_text().split() == ["s0", "s0", "end"]
+    assert (tmp_path / "second").read_text().split() == ["s0"]
+
+
+def test_a_worker_tries_again_to_make_a_judge_after_an_error(tmp_path):
+    judge = WorkerJudge()
+    with pytest.raises(CourseError, match="no isolation here"):
+        judge.grade(partial(FakeJudge, None, True), submissions(1)[0])
+    assert judge.grade(MAKE_JUDGE, submissions(1)[0]).name == "s0"

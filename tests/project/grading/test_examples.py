@@ -1,10 +1,10 @@
-"""The example submissions, judged for good: what a learner hands in decides the marks, and each exercise stands for itself."""
+"""The judge gives the example submissions the marks that they deserve, exercise by exercise."""
 
 import html
 
 import pytest
-from handed_in import read
 from rich.console import Console
+from submission_files import read_path
 from typer.testing import CliRunner
 
 from rlhf_course.cli import app
@@ -20,12 +20,12 @@ FINISHED = commands.EXAMPLES / "finished"
 
 
 def statuses(result) -> dict[str, str]:
-    return {name: one.status for name, one in result.exercises.items()}
+    return {name: exercise.status for name, exercise in result.exercises.items()}
 
 
 @pytest.fixture(scope="module")
 def finished(judge):
-    return judge.grade(read(FINISHED))
+    return judge.grade(read_path(FINISHED))
 
 
 def test_the_finished_example_gets_full_marks_though_it_prints(finished):
@@ -40,7 +40,7 @@ def test_no_answer_of_the_examples_is_a_copy_of_the_solutions():
 
 
 def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
-    result = judge.grade(read(commands.EXAMPLES / "half_finished"))
+    result = judge.grade(read_path(commands.EXAMPLES / "half_finished"))
     found = statuses(result)
     assert [name for name, status in found.items() if status == "missing"] == [
         "get_optimizer",
@@ -53,7 +53,7 @@ def test_the_half_finished_example_gets_marks_for_what_is_there(judge):
 
 @pytest.fixture(scope="module")
 def mistaken(judge):
-    return judge.grade(read(commands.EXAMPLES / "typical_mistakes"))
+    return judge.grade(read_path(commands.EXAMPLES / "typical_mistakes"))
 
 
 def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mistaken):
@@ -66,7 +66,7 @@ def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mist
 
 def test_the_typical_mistakes_are_named(mistaken):
     assert "passed" not in statuses(mistaken).values() and mistaken.score < FULL / 3
-    named = {name: one.mistake for name, one in mistaken.exercises.items() if one.mistake}
+    named = {name: exercise.mistake for name, exercise in mistaken.exercises.items() if exercise.mistake}
     assert "in place" in named["normalize_reward"] and "every token" in named["compute_advantages"]
     assert "reference || policy" in named["calc_kl_penalty"] and "maximize=True" in named["get_optimizer"]
 
@@ -74,27 +74,29 @@ def test_the_typical_mistakes_are_named(mistaken):
 @pytest.mark.parametrize(
     "text", ["raise SystemExit", "def compute_advantages(values, rewards, prefix_len):\n    return values\n", "x = ("]
 )
-def test_one_exercises_mistake_costs_that_exercise_alone(judge, finished, text):
-    files = {**read(FINISHED).files, "part1_rlhf/compute_advantages.py": text}
+def test_a_mistake_in_one_exercise_costs_points_of_that_exercise_alone(judge, finished, text):
+    files = {**read_path(FINISHED).files, "part1_rlhf/compute_advantages.py": text}
     result = judge.grade(Submission("ada", files))
-    for name, one in result.exercises.items():
+    for name, exercise in result.exercises.items():
         if name == "compute_advantages":
-            assert one.score == 0 and one.status in ("failed", "error")
+            assert exercise.score == 0 and exercise.status in ("failed", "error")
         else:
-            assert one == finished.exercises[name]
+            assert exercise == finished.exercises[name]
 
 
-NOISE = "import sys, warnings, logging\nwarnings.warn('old'); logging.warning('hm'); print('out'); print('err', file=sys.stderr)\n"
+NOISE = """import sys, warnings, logging
+warnings.warn('old'); logging.warning('hm'); print('out'); print('err', file=sys.stderr)
+"""
 
 
-def test_what_a_learner_prints_and_warns_costs_no_mark(judge, finished):
-    files = {name: text.replace('"""\n', f'"""\n{NOISE}', 1) for name, text in read(FINISHED).files.items()}
+def test_what_a_learner_prints_and_warns_costs_no_points(judge, finished):
+    files = {name: text.replace('"""\n', f'"""\n{NOISE}', 1) for name, text in read_path(FINISHED).files.items()}
     assert all(NOISE in text for text in files.values())
     assert judge.grade(Submission("ada", files)).exercises == finished.exercises
 
 
 @pytest.mark.slow
-def test_the_examples_are_graded_for_show(judge, capsys):
+def test_the_examples_are_graded_and_printed(judge, capsys):
     results = commands.grade_examples(Console(width=150))
     assert [result.name for result in results] == ["finished", "half_finished", "typical_mistakes"]
     assert f"{FULL} / {FULL}" in capsys.readouterr().out
@@ -103,7 +105,9 @@ def test_the_examples_are_graded_for_show(judge, capsys):
 def test_the_demo_grades_the_examples_and_then_trains(monkeypatch):
     done = []
     monkeypatch.setattr(
-        commands, "judged", lambda handed_in, way, kept, console: done.append([one.name for one in handed_in]) or []
+        commands,
+        "grade_with_progress",
+        lambda paths, config, cache, console: done.append([path.name for path in paths]) or [],
     )
     monkeypatch.setattr("rlhf_course.demo.run_demo", lambda out: done.append("trained"))
     result = CliRunner().invoke(app, ["demo"], catch_exceptions=False)
@@ -111,16 +115,18 @@ def test_the_demo_grades_the_examples_and_then_trains(monkeypatch):
     assert done == [["finished", "half_finished", "typical_mistakes"], "trained"]
 
 
-def test_where_there_is_no_isolation_the_examples_are_graded_without_and_this_is_said(monkeypatch, capsys):
-    def require(isolation):
-        raise IsolationUnavailable(isolation, "this is no Linux")
+def test_where_no_isolation_is_available_the_examples_are_graded_without_it_and_a_message_says_so(monkeypatch, capsys):
+    def refuse(level):
+        raise IsolationUnavailable(level, "this is no Linux")
 
-    monkeypatch.setattr(commands, "_require", require)
-    asked = []
-    monkeypatch.setattr(commands, "judged", lambda handed_in, way, kept, console: asked.append(way) or [])
+    monkeypatch.setattr(commands, "require_isolation", refuse)
+    configs = []
+    monkeypatch.setattr(
+        commands, "grade_with_progress", lambda paths, config, cache, console: configs.append(config) or []
+    )
     commands.grade_examples(Console(width=150))
     assert "graded without isolation" in capsys.readouterr().out.replace("\n", " ")
-    assert [way.isolation for way in asked] == ["unsafe"]
+    assert [config.isolation for config in configs] == ["unsafe"]
 
 
 def test_a_copy_of_the_course_without_examples_shows_none(tmp_path, monkeypatch):

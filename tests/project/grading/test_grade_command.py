@@ -1,4 +1,4 @@
-"""`rlhf-course grade` and `rlhf-course report`: what they print, write and return."""
+"""`rlhf-course grade` and `rlhf-course report` print, write and return what they should."""
 
 import json
 import subprocess
@@ -6,47 +6,46 @@ import sys
 from functools import partial
 
 import pytest
-from fake_judge import FakeJudge, FakeLimits
-from handed_in import PATH, WORK, folder, zipped
+from fake_judge import FakeJudge
+from submission_files import ANSWER, PATH, write_folder, write_zip
 
 from rlhf_course.cli import main
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading import commands
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs a command line with a fake judge; gives exit code, output and errors."""
-    monkeypatch.setattr(commands, "_judge_maker", lambda isolation, limits: partial(FakeJudge, tmp_path / "log"))
-    monkeypatch.setattr(commands, "_require", lambda isolation: None)
-    monkeypatch.setattr(commands, "_limits", lambda **given: FakeLimits())
-    monkeypatch.setattr(commands, "default_folder", lambda: tmp_path / "cache")
+    """Run a command line with a fake judge, and return the exit code, the output and the errors."""
+    monkeypatch.setattr(commands, "_judge_factory", lambda isolation, limits: partial(FakeJudge, tmp_path / "log"))
+    monkeypatch.setattr(commands, "require_isolation", lambda level: None)
+    monkeypatch.setattr(commands, "default_cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setenv("COLUMNS", "150")
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["rlhf-course", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, " ".join(said.err.split())
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, " ".join(captured.err.split())
 
     return call
 
 
 @pytest.fixture
-def handed_in(tmp_path):
+def class_folder(tmp_path):
     """A folder with three submissions, one of which cannot be read."""
-    home = folder(tmp_path / "class", {f"ada/{PATH}": WORK, "bob.zip": b"PK\x03\x04 broken"})
-    zipped(home / "cy.zip", {PATH: WORK + "# and more\n"})
-    return home
+    class_folder = write_folder(tmp_path / "class", {f"ada/{PATH}": ANSWER, "bob.zip": b"PK\x03\x04 broken"})
+    write_zip(class_folder / "cy.zip", {PATH: ANSWER + "# and more\n"})
+    return class_folder
 
 
-def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, handed_in, tmp_path):
+def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, class_folder, tmp_path):
     code, shown, _ = run(
         "grade",
         "--each",
-        handed_in,
+        class_folder,
         "--json",
         tmp_path / "out/r.json",
         "--html",
@@ -55,44 +54,48 @@ def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, handed_in, tmp
         tmp_path / "r.csv",
     )
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["ada", "bob", "cy"] and "8 / 86" in shown
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
+        "ada",
+        "bob",
+        "cy",
+    ] and f"8 / {DEFAULT_PART.points}" in shown
     assert str(tmp_path / "html" / "index.html") in shown.replace("\n", "")
     assert (tmp_path / "html/learners/ada.html").is_file() and (tmp_path / "r.csv").read_text().count("\n") == 4
     results = json.loads((tmp_path / "out/r.json").read_text())
     assert results["version"] == 1 and results["isolation"] == "namespaces"
-    assert [one["name"] for one in results["submissions"]] == ["ada", "bob", "cy"]
+    assert [result["name"] for result in results["submissions"]] == ["ada", "bob", "cy"]
 
 
-def test_the_json_has_the_agreed_form(run, handed_in, tmp_path):
-    run("grade", handed_in / "ada", "--json", tmp_path / "r.json")
-    (one,) = json.loads((tmp_path / "r.json").read_text())["submissions"]
-    assert {"name", "score", "max_score", "seconds", "warnings", "exercises"} <= set(one)
-    assert set(one["exercises"]) == {exercise.name for exercise in EXERCISES}
-    exercise = one["exercises"]["compute_advantages"]
+def test_the_json_has_the_agreed_form(run, class_folder, tmp_path):
+    run("grade", class_folder / "ada", "--json", tmp_path / "r.json")
+    (submission,) = json.loads((tmp_path / "r.json").read_text())["submissions"]
+    assert {"name", "score", "max_score", "seconds", "warnings", "exercises"} <= set(submission)
+    assert set(submission["exercises"]) == {exercise.name for exercise in EXERCISES}
+    exercise = submission["exercises"]["compute_advantages"]
     assert {"score", "max_score", "status", "tests"} <= set(exercise)
     assert exercise["status"] in ("passed", "failed", "error", "timeout", "missing")
     assert {"name", "points", "status", "message"} <= set(exercise["tests"][0])
 
 
-def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_nobody(run, handed_in, tmp_path):
-    run("grade", "--each", handed_in, "--json", tmp_path / "r.json")
+def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_nobody(run, class_folder, tmp_path):
+    run("grade", "--each", class_folder, "--json", tmp_path / "r.json")
     ada, bob, cy = json.loads((tmp_path / "r.json").read_text())["submissions"]
     assert ada["score"] > 0 and cy["score"] > 0
-    assert bob["score"] == 0 and bob["max_score"] == 86 and "is damaged" in bob["warnings"][0]
+    assert bob["score"] == 0 and bob["max_score"] == DEFAULT_PART.points and "is damaged" in bob["warnings"][0]
     assert {exercise["status"] for exercise in bob["exercises"].values()} == {"missing"}
 
 
-def test_a_second_call_grades_nothing_anew_unless_it_is_told_to(run, handed_in, tmp_path):
-    run("grade", "--each", handed_in)
+def test_a_second_call_takes_the_cached_results_unless_no_cache_is_given(run, class_folder, tmp_path):
+    run("grade", "--each", class_folder)
     first = (tmp_path / "log").read_text()
-    assert run("grade", "--each", handed_in)[0] == 0 and (tmp_path / "log").read_text() == first
-    run("grade", "--each", handed_in, "--no-cache")
+    assert run("grade", "--each", class_folder)[0] == 0 and (tmp_path / "log").read_text() == first
+    run("grade", "--each", class_folder, "--no-cache")
     assert len((tmp_path / "log").read_text()) > len(first)
     assert (tmp_path / "cache").is_dir()
 
 
-def test_results_are_kept_where_they_are_told_to(run, handed_in, tmp_path):
-    run("grade", "--each", handed_in, "--cache", tmp_path / "here")
+def test_results_are_stored_in_the_named_cache_folder(run, class_folder, tmp_path):
+    run("grade", "--each", class_folder, "--cache", tmp_path / "here")
     assert (tmp_path / "here").is_dir() and not (tmp_path / "cache").exists()
 
 
@@ -107,48 +110,50 @@ def test_results_are_kept_where_they_are_told_to(run, handed_in, tmp_path):
         (("{ada}", "--frobnicate"), "No such option"),
     ],
 )
-def test_bad_usage_is_exit_code_2(run, handed_in, arguments, words):
-    code, _, errors = run("grade", *(str(one).replace("{ada}", str(handed_in / "ada")) for one in arguments))
+def test_bad_usage_is_exit_code_2(run, class_folder, arguments, words):
+    code, _, errors = run(
+        "grade", *(str(argument).replace("{ada}", str(class_folder / "ada")) for argument in arguments)
+    )
     if words is None:
         assert code == 0, "a folder of anything is a folder of submissions"
     else:
         assert code == 2 and words in errors
 
 
-def test_an_isolation_that_cannot_be_had_is_exit_code_3_before_anything_starts(run, handed_in, monkeypatch, tmp_path):
-    def require(isolation):
-        raise IsolationUnavailable(isolation, "the kernel says no")
+def test_unavailable_isolation_is_exit_code_3_before_a_worker_starts(run, class_folder, monkeypatch, tmp_path):
+    def refuse(level):
+        raise IsolationUnavailable(level, "the kernel says no")
 
-    monkeypatch.setattr(commands, "_require", require)
-    code, shown, errors = run("grade", handed_in / "ada", "--isolation", "uid")
+    monkeypatch.setattr(commands, "require_isolation", refuse)
+    code, shown, errors = run("grade", class_folder / "ada", "--isolation", "uid")
     assert code == 3 and "the kernel says no" in errors and not shown and not (tmp_path / "log").exists()
 
 
-def test_ctrl_c_says_how_much_is_done_and_how_to_go_on(run, handed_in, monkeypatch, tmp_path):
+def test_after_ctrl_c_the_message_says_how_much_is_graded_and_how_to_continue(run, class_folder, monkeypatch, tmp_path):
     real = commands.grade_all
 
-    def interrupted(submissions, grader, kept, done):
-        def count(result):
-            done(result)
+    def interrupted(submissions, grader, cache, on_result):
+        def interrupt(result):
+            on_result(result)
             raise KeyboardInterrupt
 
-        return real(submissions, grader, kept, count)
+        return real(submissions, grader, cache, interrupt)
 
     monkeypatch.setattr(commands, "grade_all", interrupted)
-    code, shown, errors = run("grade", "--each", handed_in, "--workers", "1")
+    code, shown, errors = run("grade", "--each", class_folder, "--workers", "1")
     assert code == 130 and not shown
-    assert f"interrupted: 1 of 3 graded, kept in {tmp_path / 'cache'}; the same command goes on from there" in errors
+    assert f"interrupted: 1 of 3 graded and stored in {tmp_path / 'cache'}; run the same command again" in errors
     monkeypatch.setattr(commands, "grade_all", real)
     before = (tmp_path / "log").read_text().split()
-    assert run("grade", "--each", handed_in, "--workers", "1")[0] == 0
+    assert run("grade", "--each", class_folder, "--workers", "1")[0] == 0
     assert before[0] not in (tmp_path / "log").read_text().split()[len(before) :]
 
 
-def test_a_report_is_made_from_the_results_alone(run, handed_in, tmp_path):
+def test_a_report_is_made_from_the_results_alone(run, class_folder, tmp_path):
     run(
         "grade",
         "--each",
-        handed_in,
+        class_folder,
         "--json",
         tmp_path / "r.json",
         "--html",
@@ -176,9 +181,10 @@ def test_a_report_of_nothing_is_bad_usage(run, tmp_path):
     assert run("report", tmp_path / "r.json")[0] == 2
 
 
-def test_the_process_that_reads_strangers_files_loads_no_torch():
-    code = "import sys, rlhf_course.cli, rlhf_course.grading.limits; print('torch' in sys.modules, 'distributed' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
-        "False",
-        "False",
-    ]
+def test_the_command_line_and_the_limits_load_neither_torch_nor_dask():
+    code = (
+        "import sys, rlhf_course.cli, rlhf_course.grading.limits; "
+        "print('torch' in sys.modules, 'distributed' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

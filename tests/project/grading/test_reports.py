@@ -1,4 +1,4 @@
-"""What learners and instructors read: pages that escape what strangers wrote, and tables that hold the same numbers."""
+"""Pages escape all text that is not trusted, and tables hold the same numbers as the results."""
 
 import csv
 import re
@@ -9,7 +9,7 @@ import pytest
 from fake_judge import FakeJudge
 from rich.console import Console
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading.reports.pages import class_page, learner_page, write_pages
 from rlhf_course.grading.reports.summary import summarise
 from rlhf_course.grading.reports.tables import terminal_table, write_csv
@@ -17,15 +17,16 @@ from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionR
 from rlhf_course.grading.results import TestResult as Outcome
 from rlhf_course.grading.submissions.submission import Submission
 
+POINTS = DEFAULT_PART.points
 HOSTILE = (
     "<script>alert(1)</script>\"' onload=x {{ 7*7 }} </style> ]]> &lt;b&gt; \u202egnp.exe \x1b[31m javascript:alert(1)"
 )
 MESSAGE = 'got <img src=x onerror="alert(1)">\nwanted 3'
 
 
-def result(name: str, **statuses: str) -> SubmissionResult:
-    """A result in which each exercise is passed but for those that are named."""
-    whole = FakeJudge().grade(Submission(name, {exercise.path: "#" * 50 for exercise in EXERCISES}))
+def make_result(name: str, **statuses: str) -> SubmissionResult:
+    """Return a result in which every exercise is passed except those that get another status."""
+    result = FakeJudge().grade(Submission(name, {exercise.path: "#" * 50 for exercise in EXERCISES}))
     for exercise, status in statuses.items():
         test = Outcome(
             name="the reward is the last token's",
@@ -33,24 +34,24 @@ def result(name: str, **statuses: str) -> SubmissionResult:
             status=status,
             message=MESSAGE if status != "missing" else "",
         )
-        best = whole.exercises[exercise].max_score
+        best = result.exercises[exercise].max_score
         mistake = "The sign is turned: <Q> - V." if status == "failed" else None
-        whole.exercises[exercise] = ExerciseResult(
+        result.exercises[exercise] = ExerciseResult(
             score=best - 3, max_score=best, status=status, tests=[test], mistake=mistake
         )
-        whole.score -= 3
-    whole.seconds = 0.5 + len(statuses)
-    return whole
+        result.score -= 3
+    result.seconds = 0.5 + len(statuses)
+    return result
 
 
 REPORT = GradeReport(
     isolation="namespaces",
     submissions=[
-        result("ada"),
-        result("bob", compute_advantages="failed", get_logprobs="timeout"),
-        result("cy", compute_advantages="failed", RLHFTrainer="missing"),
-        result("dee", RLHFTrainer="missing", reward_fn_sentiment_imdb="missing"),
-        result(HOSTILE, get_optimizer="error"),
+        make_result("ada"),
+        make_result("bob", compute_advantages="failed", get_logprobs="timeout"),
+        make_result("cy", compute_advantages="failed", RLHFTrainer="missing"),
+        make_result("dee", RLHFTrainer="missing", reward_fn_sentiment_imdb="missing"),
+        make_result(HOSTILE, get_optimizer="error"),
     ],
 )
 
@@ -82,11 +83,11 @@ class Page(HTMLParser):
 
 
 def pages() -> list[str]:
-    return [class_page(REPORT, ["a.html"] * 5), *(learner_page(one, "namespaces") for one in REPORT.submissions)]
+    return [class_page(REPORT, ["a.html"] * 5), *(learner_page(result, "namespaces") for result in REPORT.submissions)]
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_a_page_runs_nothing_loads_nothing_and_shows_hostile_text_as_text(number):
+def test_a_page_runs_no_script_loads_no_resource_and_shows_hostile_text_as_text(number):
     page = Page(pages()[number])
     assert not {"script", "img", "iframe", "object", "embed", "link", "form", "base"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -98,9 +99,16 @@ def test_a_page_runs_nothing_loads_nothing_and_shows_hostile_text_as_text(number
         assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
 
 
-def test_the_learners_page_gives_scores_messages_and_the_likely_mistake():
+def test_the_learners_page_holds_scores_messages_and_the_likely_mistake():
     page = Page(learner_page(REPORT.submissions[1], "namespaces")).text
-    for wanted in ("80 of 86 points", "5 / 8", "The sign is turned: <Q> - V.", MESSAGE, "timeout", "judged by a fake"):
+    for wanted in (
+        f"{POINTS - 6} of {POINTS} points",
+        "5 / 8",
+        "The sign is turned: <Q> - V.",
+        MESSAGE,
+        "timeout",
+        "judged by a fake",
+    ):
         assert wanted in page
 
 
@@ -110,26 +118,26 @@ def test_the_learners_page_names_nobody_else_and_holds_no_more_of_the_suite_than
     assert "tests/hidden" not in html and "Traceback" not in html and "index.html" not in html
 
 
-def test_an_exercise_that_was_not_handed_in_is_said_in_words():
+def test_the_page_says_that_an_exercise_was_not_handed_in():
     assert "no answer to this exercise" in Page(learner_page(REPORT.submissions[2], "namespaces")).text
 
 
-def test_every_picture_has_an_alternative_text_and_follows_the_pages_colours():
+def test_every_figure_has_an_alternative_text_and_uses_the_colours_of_the_page():
     html = pages()[0]
     assert html.count("<svg") == html.count('role="img" aria-label="') == 2
     svg = html[html.index("<svg") :]
     assert "currentColor" in svg and "var(--passed)" in svg and "#01020" not in svg
     ids = re.findall(r'\bid="([^"]+)"', html)
-    assert len(ids) == len(set(ids)), "ids of two pictures in one page are told apart"
+    assert len(ids) == len(set(ids)), "ids of different figures differ"
 
 
 def luminance(colour: str) -> float:
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_every_colour_of_text_can_be_read_on_light_and_on_dark_ground():
+def test_every_text_colour_has_enough_contrast_in_the_light_and_the_dark_theme():
     themes = re.findall(r":root \{(.*?)\}", pages()[0], flags=re.DOTALL)
     assert len(themes) == 2
     for theme in themes:
@@ -141,15 +149,15 @@ def test_every_colour_of_text_can_be_read_on_light_and_on_dark_ground():
             assert (light + 0.05) / (dark + 0.05) >= 4.5, name
 
 
-def test_the_class_page_counts_and_names():
+def test_the_class_page_counts_learners_and_names_mistakes():
     page = " ".join(Page(pages()[0]).text.split())
     assert "5 submissions" in page and "1 passed everything" in page
     assert "2 compute_advantages The sign is turned: <Q> - V." in page
 
 
-def test_the_summary_says_who_is_stuck_where_and_what_went_wrong_most_often():
+def test_the_summary_says_where_learners_are_stuck_and_which_mistakes_are_frequent():
     summary = summarise(REPORT)
-    by_name = {one.name: one for one in summary.exercises}
+    by_name = {exercise.name: exercise for exercise in summary.exercises}
     assert by_name["compute_advantages"].stuck == ["bob", "cy"] and by_name[
         "compute_advantages"
     ].pass_rate == pytest.approx(0.6)
@@ -160,16 +168,16 @@ def test_the_summary_says_who_is_stuck_where_and_what_went_wrong_most_often():
     assert (mistake.exercise, mistake.learners, mistake.example) == ("compute_advantages", ["bob", "cy"], MESSAGE)
     assert [len(fault.learners) for fault in summary.failed_tests] == [2, 1, 1]
     assert summary.failed_tests[0].exercise == "compute_advantages"
-    assert [one.name for one in summary.slowest[:1]] == ["bob"]
+    assert [result.name for result in summary.slowest[:1]] == ["bob"]
 
 
 def test_an_empty_class_still_makes_a_page():
     assert "0 submissions" in class_page(GradeReport(isolation="uid", submissions=[]), [])
 
 
-def test_pages_of_learners_whose_names_clash_or_climb_lie_side_by_side(tmp_path):
+def test_equal_and_unsafe_names_of_learners_give_different_files_in_one_folder(tmp_path):
     names = ["ada", "ADA", "ada!", "../../etc/passwd", "..", "", "a/b", "x" * 300, "语"]
-    write_pages(tmp_path / "html", GradeReport(isolation="unsafe", submissions=[result(name) for name in names]))
+    write_pages(tmp_path / "html", GradeReport(isolation="unsafe", submissions=[make_result(name) for name in names]))
     written = [path.name for path in (tmp_path / "html" / "learners").iterdir()]
     assert len(written) == len({name.lower() for name in written}) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["html"]
@@ -177,27 +185,27 @@ def test_pages_of_learners_whose_names_clash_or_climb_lie_side_by_side(tmp_path)
     assert links == set(written)
 
 
-def test_the_csv_holds_a_row_a_submission_and_no_formula(tmp_path):
-    bad = result("=HYPERLINK(1)").model_copy(update={"warnings": ["@x", "line\nbreak"]})
+def test_the_csv_holds_a_row_for_each_submission_and_no_formula(tmp_path):
+    bad = make_result("=HYPERLINK(1)").model_copy(update={"warnings": ["@x", "line\nbreak"]})
     write_csv(tmp_path / "a.csv", [*REPORT.submissions, bad])
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["score"] for row in rows] == ["86", "80", "80", "80", "83", "86"]
+    assert [row["score"] for row in rows] == [str(POINTS - lost) for lost in (0, 6, 6, 6, 3, 0)]
     assert (
         rows[1]["compute_advantages"] == "5"
         and rows[1]["get_logprobs status"] == "timeout"
-        and rows[1]["percent"] == "93.0"
+        and rows[1]["percent"] == f"{100 * (POINTS - 6) / POINTS:.1f}"
     )
     assert rows[5]["name"] == "'=HYPERLINK(1)" and rows[5]["warnings"] == "'@x | line\nbreak"
     assert list(rows[0])[:6] == ["name", "score", "max_score", "percent", "seconds", "warnings"]
 
 
-def test_the_terminals_table_takes_no_orders_from_a_name():
+def test_a_name_with_markup_is_printed_literally_in_the_terminals_table():
     console = Console(record=True, width=150, force_terminal=True)
     name = "[bold red]x[/] [link=http://a]b[/link]"
-    console.print(terminal_table([result(name), *REPORT.submissions[:2]]))
+    console.print(terminal_table([make_result(name), *REPORT.submissions[:2]]))
     shown = console.export_text()
-    assert "[link=" in shown and "80 / 86" in shown and "compute_advantages +1" in shown
+    assert "[link=" in shown and f"{POINTS - 6} / {POINTS}" in shown and "compute_advantages +1" in shown
 
 
 def test_templates_are_part_of_what_is_installed():

@@ -1,4 +1,4 @@
-"""Running the hidden tests: again and again, on answers that fail in every way, with messages that give nothing away."""
+"""The hidden suite runs on any answers, as often as needed, and its messages hold no hidden value."""
 
 import shutil
 import subprocess
@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.judge.expect import expect
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
@@ -16,22 +17,23 @@ from rlhf_course.grading.sandbox.answers import AnswerError, LocalAnswers
 ROOT = HIDDEN.parents[1]
 
 
-class Answers:
-    """Answers of which one does as it is told."""
+class FakeAnswers:
+    """The same answer, or the same exception, for every exercise; it counts how often an answer is loaded."""
 
     def __init__(self, answer):
         self._answer = answer
-        self.asked = 0
+        self.loads = 0
 
     def answer(self, exercise):
-        self.asked += 1
+        """Return the answer, or raise the exception."""
+        self.loads += 1
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
 
 def results_of(answer, exercise="normalize_reward", **options):
-    return run_suite(Answers(answer), [exercise], **options)[exercise]
+    return run_suite(FakeAnswers(answer), [exercise], **options)[exercise]
 
 
 def raising(error):
@@ -47,12 +49,12 @@ def test_the_same_answers_have_the_same_results_each_time():
     )
     first, second = (run_suite(wrong, ["normalize_reward"]) for _ in range(2))
     assert first == second
-    assert {one.status for one in first["normalize_reward"]} == {"passed", "failed"}
+    assert {result.status for result in first["normalize_reward"]} == {"passed", "failed"}
 
 
 def test_results_come_in_the_order_of_the_tests_with_sentences_for_names():
     results = results_of(reference_answers().answer("normalize_reward"))
-    assert [one.name for one in results] == [
+    assert [result.name for result in results] == [
         "the mean becomes 0 and the deviation 1",
         "equal rewards become zeros",
         "eps is the one that was passed",
@@ -64,31 +66,33 @@ def test_results_come_in_the_order_of_the_tests_with_sentences_for_names():
 @pytest.mark.parametrize("kind", ["error", "timeout", "missing"])
 def test_an_answer_that_gives_no_result_says_why(kind):
     results = results_of(raising(AnswerError(kind, "ValueError, at line 12 of normalize_reward.py")))
-    assert {(one.status, one.message) for one in results} == {(kind, "ValueError, at line 12 of normalize_reward.py")}
+    assert {(result.status, result.message) for result in results} == {
+        (kind, "ValueError, at line 12 of normalize_reward.py")
+    }
 
 
-def test_an_answer_that_does_not_load_is_asked_for_once():
-    answers = Answers(AnswerError("error", "SyntaxError, at line 3 of normalize_reward.py"))
+def test_an_answer_that_does_not_load_is_loaded_only_once():
+    answers = FakeAnswers(AnswerError("error", "SyntaxError, at line 3 of normalize_reward.py"))
     results = run_suite(answers, ["normalize_reward"])["normalize_reward"]
-    assert {one.status for one in results} == {"error"} and answers.asked == 1
+    assert {result.status for result in results} == {"error"} and answers.loads == 1
 
 
-def test_what_is_broken_in_grading_itself_is_passed_on_and_no_learners_fault():
+def test_an_error_of_grading_itself_is_passed_on_and_not_counted_against_the_answer():
     for broken in (CourseError("no sandbox can be had"), BrokenPipeError("gone"), KeyboardInterrupt()):
         with pytest.raises(type(broken)):
             results_of(raising(broken))
 
 
 @pytest.mark.parametrize("exercise", ["HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer"])
-def test_a_driver_that_gives_anything_at_all_earns_nothing_and_stops_nothing(exercise):
-    class Driven:
-        def __init__(self, given):
-            self.given = given
+def test_a_driver_that_returns_anything_at_all_earns_no_points_and_does_not_stop_the_suite(exercise):
+    class DriverProxy:
+        def __init__(self, value):
+            self.value = value
 
         def __getattr__(self, name):
-            return lambda **inputs: self.given
+            return lambda **inputs: self.value
 
-    for given in (
+    for value in (
         None,
         [],
         {},
@@ -97,17 +101,19 @@ def test_a_driver_that_gives_anything_at_all_earns_nothing_and_stops_nothing(exe
         {"head": [], "calls": [], "phases": [], "kind": ["AdamW"]},
         torch.zeros(3),
     ):
-        results = results_of(Driven(given), exercise)
-        assert not any(one.status == "passed" for one in results)
-        assert all(one.message.startswith(UNUSABLE) if one.status == "error" else one.message for one in results)
+        results = results_of(DriverProxy(value), exercise)
+        assert not any(result.status == "passed" for result in results)
+        assert all(
+            result.message.startswith(UNUSABLE) if result.status == "error" else result.message for result in results
+        )
 
 
-def test_only_the_asked_tests_run():
+def test_only_the_named_tests_run():
     results = results_of(reference_answers().answer("normalize_reward"), tests={"test_equal_rewards_become_zeros"})
-    assert [one.name for one in results] == ["equal rewards become zeros"]
+    assert [result.name for result in results] == ["equal rewards become zeros"]
 
 
-def test_an_exception_is_told_by_its_type_and_the_learners_own_line(tmp_path):
+def test_the_message_of_an_exception_holds_its_type_and_the_learners_line(tmp_path):
     package = tmp_path / "part1_rlhf"
     package.mkdir()
     text = "def normalize_reward(reward, eps=1e-5):\n    print('noise')\n    raise ValueError(f'secret {reward}')\n"
@@ -115,9 +121,11 @@ def test_an_exception_is_told_by_its_type_and_the_learners_own_line(tmp_path):
     (package / "calc_kl_penalty.py").write_text("def calc_kl_penalty(:\n")
     answers = trusted_answers(tmp_path)
     results = run_suite(answers, ["normalize_reward", "calc_kl_penalty", "get_logprobs"])
-    assert {one.message for one in results["normalize_reward"]} == {"ValueError, at line 3 of normalize_reward.py"}
-    assert {one.message for one in results["calc_kl_penalty"]} == {"SyntaxError, at line 1 of calc_kl_penalty.py"}
-    assert {(one.status, one.message) for one in results["get_logprobs"]} == {
+    assert {result.message for result in results["normalize_reward"]} == {
+        "ValueError, at line 3 of normalize_reward.py"
+    }
+    assert {result.message for result in results["calc_kl_penalty"]} == {"SyntaxError, at line 1 of calc_kl_penalty.py"}
+    assert {(result.status, result.message) for result in results["get_logprobs"]} == {
         ("missing", "there is no get_logprobs.py")
     }
 
@@ -127,17 +135,17 @@ def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
     changed = tmp_path / "hidden/part1_rlhf/test_normalize_reward.py"
     changed.write_text(changed.read_text().replace("points(0.5)", "points(7)"))
     answer = reference_answers().answer("normalize_reward")
-    assert sum(one.points for one in results_of(answer, hidden=tmp_path / "hidden")) == 17
-    assert sum(one.points for one in results_of(answer)) == 4
+    assert sum(result.points for result in results_of(answer, hidden=tmp_path / "hidden")) == 17
+    assert sum(result.points for result in results_of(answer)) == 4
 
 
-def test_a_test_that_does_not_say_what_it_is_worth_is_refused(tmp_path):
+def test_a_test_without_points_is_an_error(tmp_path):
     shutil.copy(HIDDEN / "conftest.py", tmp_path)
     (tmp_path / "part1_rlhf").mkdir()
     (tmp_path / "part1_rlhf/test_normalize_reward.py").write_text("def test_nothing(normalize_reward):\n    pass\n")
     with pytest.raises(CourseError, match="points"):
         results_of(reference_answers().answer("normalize_reward"), hidden=tmp_path)
-    with pytest.raises(CourseError, match="test_get_logprobs.py"):
+    with pytest.raises(CourseError, match=r"test_get_logprobs\.py"):
         results_of(reference_answers().answer("get_logprobs"), "get_logprobs", hidden=tmp_path)
 
 
@@ -185,12 +193,10 @@ def test_a_comparison_says_how_a_result_differs(got, words):
     assert str(raised.value).startswith("The result") and words in str(raised.value)
 
 
-def test_each_of_several_right_results_will_do():
+def test_each_of_several_right_results_is_accepted():
     expect(WANTED, [WANTED + 1, WANTED], "The result")
     expect(WANTED.double(), WANTED, "The result in double precision")
 
 
-def test_hidden_tests_hold_a_test_for_every_exercise_and_nothing_else():
-    from rlhf_course.course import EXERCISES
-
-    assert {item.path.name for item in collected()} == {f"test_{one.file}" for one in EXERCISES}
+def test_there_is_one_file_of_hidden_tests_for_every_exercise_and_no_other():
+    assert {item.path.name for item in collected()} == {f"test_{exercise.file}" for exercise in EXERCISES}

@@ -33,7 +33,7 @@ def solved_workspace(workspace: Path) -> Path:
 
 
 @pytest.fixture
-def kernel(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Kernel]]:
+def start_kernel(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Kernel]]:
     """Starts kernels at the workspace."""
     monkeypatch.delenv("RLHF_COURSE_WORKSPACE")
     started: list[Kernel] = []
@@ -43,5 +43,5 @@ def kernel(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         return started[-1]
 
     yield start
-    for one in started:
-        one.end()
+    for kernel in started:
+        kernel.end()

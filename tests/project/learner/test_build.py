@@ -1,4 +1,4 @@
-"""The build: deterministic, without drift, and open to new exercises."""
+"""The build gives the same files every time, and names what differs from them."""
 
 import json
 import os
@@ -13,13 +13,14 @@ import pytest
 from learners import learner_environment
 
 from rlhf_course.building.build import assignment_files, fingerprint
+from rlhf_course.building.new_exercise import todo_lines
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
-from rlhf_course.building.outputs import with_runs
+from rlhf_course.building.outputs import show_finished_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY
+from rlhf_course.stubs import CODE_STUB
 
 STUBS = {exercise.name: f"def {exercise.name}():\n    raise NotImplementedError\n" for exercise in EXERCISES}
 SOURCES = sorted((REPOSITORY / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
@@ -34,7 +35,7 @@ def run_build(root: Path, *flags: str) -> subprocess.CompletedProcess:
 
 
 def copy_of_the_tree(target: Path) -> Path:
-    """What the build reads and writes, without the notebooks' texts and without models."""
+    """Copy what the build reads and writes, except for the sources of the notebooks and the models."""
     for folder in ("solutions/part1_rlhf", "notebooks/part1_rlhf", "tests/hidden", "utils/rlhf_course"):
         ignored = shutil.ignore_patterns("__pycache__", "models", ".*")
         shutil.copytree(REPOSITORY / folder, target / folder, ignore=ignored)
@@ -61,10 +62,9 @@ def small_tree(tmp_path):
 
 
 def test_solutions_are_cut_at_the_marks_and_indentation_is_kept():
-    text = "class A:\n    def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\n\n    x = 2\n"
-    assert cut_solutions(text, "a.py") == (
-        'class A:\n    def f(self):\n        raise NotImplementedError("write this part")\n\n    x = 2\n'
-    )
+    method, rest = "class A:\n    def f(self):\n", "\n    x = 2\n"
+    text = f"{method}        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\n{rest}"
+    assert cut_solutions(text, "a.py") == f"{method}        {CODE_STUB}\n{rest}"
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_solutions_are_cut_at_the_marks_and_indentation_is_kept():
     ],
 )
 def test_marks_that_do_not_pair_up_are_refused(text):
-    with pytest.raises(CourseError, match="a.py"):
+    with pytest.raises(CourseError, match=r"a\.py"):
         cut_solutions(text, "a.py")
 
 
 def test_stubs_compile_and_hold_no_mark():
     for exercise in EXERCISES:
-        text = (REPOSITORY / "notebooks" / PACKAGE / exercise.file).read_text()
+        text = (REPOSITORY / "notebooks" / DEFAULT_PART.name / exercise.file).read_text()
         compile(text, exercise.file, "exec")
         assert "SOLUTION" not in text
         assert "raise NotImplementedError" in text
@@ -128,11 +128,16 @@ def test_cells_are_filled_and_carry_nbgraders_metadata(tmp_path):
     (tmp_path / "outputs/table.txt").write_text("1 2 3\n")
     (tmp_path / "outputs/curve.png").write_bytes(b"picture")
     notebook = nbformat.reads(build_notebook(source, STUBS), as_version=4)
-    title, exercise, check, manual, table, curve = notebook.cells
+    _, exercise, check, manual, table, curve = notebook.cells
     assert exercise.source == "%%exercise calc_kl_penalty\n" + STUBS["calc_kl_penalty"].rstrip()
     assert exercise.metadata.nbgrader == {
-        "grade": False, "grade_id": "exercise-calc_kl_penalty", "locked": False, "schema_version": 3, "solution": True, "task": False
-    }  # fmt: skip
+        "grade": False,
+        "grade_id": "exercise-calc_kl_penalty",
+        "locked": False,
+        "schema_version": 3,
+        "solution": True,
+        "task": False,
+    }
     assert (check.metadata.nbgrader.grade, check.metadata.nbgrader.locked, check.metadata.nbgrader.points) == (
         True,
         True,
@@ -206,7 +211,10 @@ def test_nbgrader_reads_a_built_notebook(path):
 def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
     from nbgrader.preprocessors import ClearSolutions
 
-    answers = {one.name: (REPOSITORY / "solutions" / PACKAGE / one.file).read_text() for one in EXERCISES}
+    answers = {
+        exercise.name: (REPOSITORY / "solutions" / DEFAULT_PART.name / exercise.file).read_text()
+        for exercise in EXERCISES
+    }
     solved = nbformat.reads(source_notebook(source, answers), as_version=4)
     graded = [cell for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
     assert all("### BEGIN SOLUTION" in cell.source for cell in graded)
@@ -220,7 +228,7 @@ def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
 def test_an_assignments_folder_holds_solutions_in_its_notebooks_alone():
     files = {str(path): content.decode("utf-8") for path, content in assignment_files(REPOSITORY).items()}
     assert {f"{source.stem}.ipynb" for source in SOURCES} < files.keys()
-    assert {f"{PACKAGE}/{one.file}" for one in EXERCISES} < files.keys()
+    assert {f"{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES} < files.keys()
     assert not [path for path, text in files.items() if path.endswith(".py") and "SOLUTION" in text]
     assert "### BEGIN SOLUTION" in files["06_objective.ipynb"]
 
@@ -242,6 +250,12 @@ def test_every_exercise_is_taught_and_checked_in_its_notebook():
         assert ids.index(f"exercise-{exercise.name}") < ids.index(f"check-{exercise.name}")
 
 
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_no_line_of_a_skeleton_is_left_to_be_written(exercise):
+    lines = todo_lines(REPOSITORY, exercise)
+    assert not lines, "\n".join([f"{exercise.name}: these lines are still to be written", *lines])
+
+
 def test_every_expected_output_is_there():
     assert {source.stem: missing for source in SOURCES if (missing := missing_outputs(source))} == {}
 
@@ -252,11 +266,11 @@ def test_outputs_can_be_made_of_runs_that_are_finished(tmp_path):
         cell.source for path in BUILT for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
     ]
     with pytest.raises(CourseError, match="rlhf-course train --run collapse"):
-        [with_runs(cell, tmp_path) for cell in cells]
+        [show_finished_runs(cell, tmp_path) for cell in cells]
     for name in wanted:
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.csv").touch()
-    shown = "\n".join(with_runs(cell, tmp_path) for cell in cells)
+    shown = "\n".join(show_finished_runs(cell, tmp_path) for cell in cells)
     assert re.findall(rf"dashboard\(folder='{tmp_path}/([\w-]+)'\)", shown) == wanted
     assert not re.search(r"""^[^#\n]*(dashboard|train_run)\(\"""", shown, flags=re.MULTILINE)
 
@@ -305,7 +319,7 @@ def test_a_second_build_tries_nothing_again_and_a_check_tries_everything(small_t
     ],
 )
 def test_what_data_is_made_from_changes_its_fingerprint(small_tree, path):
-    exercise = next(one for one in EXERCISES if one.name == "normalize_reward")
+    exercise = BY_NAME["normalize_reward"]
     before = fingerprint(small_tree, exercise)
     (small_tree / path).write_text((small_tree / path).read_text() + "\n")
     assert fingerprint(small_tree, exercise) != before
@@ -321,112 +335,3 @@ def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
     done = run_build(small_tree, "--check")
     assert done.returncode == 2
     assert "again and softmax of normalize_reward do the same" in done.stderr
-
-
-DUMMY = {
-    "solutions/part1_rlhf/double_reward.py": '''"""A dummy."""
-
-from torch import Tensor
-
-
-def double_reward(reward: Tensor) -> Tensor:
-    """Twice the reward."""
-    ### BEGIN SOLUTION
-    return 2 * reward
-    ### END SOLUTION
-''',
-    "utils/rlhf_course/checks/part1_rlhf/double_reward.py": '''"""Self-check of `double_reward`."""
-
-import torch
-
-from rlhf_course.checks.core import Case, Check, observe_call
-
-HINTS = ("Think.", "The shape stays.", "Multiply.")
-CASES = {"three": Case("reward = [1.0, 2.0, 4.0]", {"reward": torch.tensor([1.0, 2.0, 4.0])})}
-CHECK = Check("double_reward", CASES, observe_call)
-
-
-def test_each_reward_is_doubled(double_reward):
-    CHECK.require(double_reward, "three")
-''',
-    "tests/hidden/part1_rlhf/double_reward.py": '''"""Wrong and right answers to `double_reward`."""
-
-from rlhf_course.building.bank import right_answer, visible_mistake
-
-
-@visible_mistake
-def squares(reward):
-    """You squared it."""
-    return reward**2
-
-
-@right_answer
-def adds(reward):
-    return reward + reward
-''',
-    "tests/hidden/part1_rlhf/test_double_reward.py": '''"""Hidden tests of `double_reward`."""
-
-import pytest
-import torch
-
-
-@pytest.mark.points(3)
-def test_each_reward_is_doubled(double_reward):
-    assert torch.equal(double_reward(torch.tensor([5.0, -1.5])), torch.tensor([10.0, -3.0])), "Each reward should be doubled"
-''',
-}
-
-
-ANSWERS = {"squared": "return reward * reward", "doubled": "return reward * 2"}
-
-
-@pytest.mark.slow
-def test_a_new_exercise_is_its_files_and_one_line_in_the_list(small_tree):
-    for name, text in DUMMY.items():
-        (small_tree / name).write_text(text)
-    listed = small_tree / "utils/rlhf_course/course.py"
-    line = '            Exercise("double_reward", "04_sampling_and_rewards", 3, 1, 1, (1, 2)),\n'
-    listed.write_text(re.sub(r"(exercises=\(\n)", r"\1" + line, listed.read_text()))
-    assert run_build(small_tree, "--force").returncode == 0
-    stub = small_tree / "notebooks"
-    assert "NotImplementedError" in (stub / "part1_rlhf/double_reward.py").read_text()
-    for name, body in ANSWERS.items():
-        shutil.copytree(stub, small_tree / name)
-        (small_tree / name / "part1_rlhf/double_reward.py").write_text(f"def double_reward(reward):\n    {body}\n")
-    untouched, squared, doubled = checked(small_tree, ["notebooks", *ANSWERS])
-    assert "double_reward: not attempted" in untouched and "hint 1 of 3: Think." in untouched
-    assert "double_reward: wrong" in squared and "likely: You squared it." in squared
-    assert "double_reward: passed" in doubled
-    assert graded(small_tree, ["notebooks", *ANSWERS]) == [("missing", 0.0), ("failed", 0.0), ("passed", 3.0)]
-
-
-def run_in(root: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, **learner_environment(), "PYTHONPATH": str(root / "utils")}
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=root, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def checked(root: Path, desks: list[str]) -> list[str]:
-    """What check and hint say of the dummy exercise at each desk."""
-    program = """
-import os, sys
-from rlhf_course import check, hint, progress
-for desk in sys.argv[1:]:
-    os.environ["RLHF_COURSE_DESK"] = desk
-    check("double_reward"); hint("double_reward"); progress(); print("=====")
-"""
-    return run_in(root, program, *desks).stdout.split("=====")[:-1]
-
-
-def graded(root: Path, desks: list[str]) -> list[tuple[str, float]]:
-    """Status and score of the dummy exercise at each desk, as the hidden tests give them."""
-    program = "from rlhf_course.cli import main; main()"
-    # Our own answers on a copy of the tree: the sandbox has tests of its own.
-    flags = ["--isolation", "unsafe", "--no-cache", "--workers", "1", "--json", "results.json"]
-    run_in(root, program, "grade", *desks, *flags)
-    submissions = json.loads((root / "results.json").read_text())["submissions"]
-    exercises = {one["name"]: one["exercises"]["double_reward"] for one in submissions}
-    return [(exercises[desk]["status"], exercises[desk]["score"]) for desk in desks]

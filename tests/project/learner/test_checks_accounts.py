@@ -10,9 +10,10 @@ from learners import answer_text, stub_text
 from rlhf_course import check, reset
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.notebook.progress_file import read_state
+from rlhf_course.stubs import CODE_STUB
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
 def test_an_untouched_stub_is_not_attempted(workspace, exercise):
     assert check(exercise.name).status == "not attempted"
 
@@ -35,18 +36,14 @@ def test_the_file_in_the_workspace_is_checked_by_name(workspace, capsys):
 
 def test_an_error_is_shown_with_the_line_of_the_learners_file(workspace):
     text = stub_text("compute_advantages")
-    write(
-        workspace,
-        "compute_advantages",
-        text.replace('raise NotImplementedError("write this part")', "return values + missing"),
-    )
+    write(workspace, "compute_advantages", text.replace(CODE_STUB, "return values + missing"))
     result = check("compute_advantages")
     assert result.status == "error"
-    line = text.splitlines().index('    raise NotImplementedError("write this part")') + 1
+    line = text.splitlines().index(f"    {CODE_STUB}") + 1
     assert any(
-        f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in one for one in result.lines
+        f"line {line} of part1_rlhf/compute_advantages.py: return values + missing" in shown for shown in result.lines
     )
-    assert any("NameError" in one for one in result.lines)
+    assert any("NameError" in shown for shown in result.lines)
     assert len(result.lines) < 12
 
 
@@ -188,9 +185,7 @@ def test_a_file_changed_by_hand_is_checked_as_it_is_now(workspace, capsys):
 
 def test_a_half_written_class_says_which_line_is_still_to_be_written(workspace):
     whole, stub = answer_text("HookedTransformerWithValueHead"), stub_text("HookedTransformerWithValueHead")
-    half = stub.replace(
-        'raise NotImplementedError("write this part")', whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1
-    )
+    half = stub.replace(CODE_STUB, whole.split("### BEGIN SOLUTION")[1].split("###")[0].strip(), 1)
     write(workspace, "value_head", half + "\n")
     result = check("HookedTransformerWithValueHead")
     assert result.status == "not attempted"

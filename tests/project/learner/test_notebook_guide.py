@@ -131,7 +131,8 @@ def test_outside_of_any_workspace_the_message_says_where_to_start(tmp_path, monk
 def test_importing_the_course_loads_neither_torch_nor_ipython():
     import os
 
-    program = "import sys, rlhf_course, rlhf_course.notebook; print([m for m in ('torch', 'IPython', 'transformer_lens') if m in sys.modules])"
+    heavy = ("torch", "IPython", "transformer_lens")
+    program = f"import sys, rlhf_course, rlhf_course.notebook; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **learner_environment()}, capture_output=True, text=True
     )

@@ -84,7 +84,7 @@ progress()
 def small_notebook(tmp_path: Path) -> nbformat.NotebookNode:
     source = tmp_path / "06_objective.md"
     source.write_text(SMALL)
-    stubs = {one.name: (NOTEBOOKS / DEFAULT_PART.name / one.file).read_text() for one in EXERCISES}
+    stubs = {exercise.name: (NOTEBOOKS / DEFAULT_PART.name / exercise.file).read_text() for exercise in EXERCISES}
     return nbformat.reads(build_notebook(source, stubs), as_version=4)
 
 
@@ -113,7 +113,7 @@ class Executed(NamedTuple):
 def executed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path, bool], Executed]]:
-    """Runs the notebooks that the chosen tests ask for, two at a time: each has a kernel of its own, which uses one core."""
+    """Run the notebooks of the selected tests, two at a time, since each has a kernel that uses one core."""
     asked = [item.callspec.params for item in request.session.items if "executed" in getattr(item, "fixturenames", ())]
     runs: dict[tuple[Path, bool], Future] = {}
     with ThreadPoolExecutor(2) as pool:
@@ -147,7 +147,8 @@ def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
         cell.source = cell.source.replace("train_grpo()", "train_grpo(phases=2, batch_size=8, gen_len=6)").replace(
             '# run = GAETrainer(RLHFArgs.for_profile(run="periods", total_phases=40)).train()',
             "settings = dict(total_phases=2, warmup_steps=0, batch_size=8, gen_len=6)\n"
-            "    print('trained', len(GAETrainer(RLHFArgs.for_profile(run='periods', **settings)).train(show=False).rows), 'phases with GAE')",
+            "    rows = GAETrainer(RLHFArgs.for_profile(run='periods', **settings)).train(show=False).rows\n"
+            "    print('trained', len(rows), 'phases with GAE')",
         )
 
 
@@ -168,7 +169,7 @@ def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_p
     notebook, workspace = executed(path, solved)
     assert_whole(notebook)
     checks = checks_in(notebook)
-    assert set(checks) == {one.name for one in EXERCISES if one.notebook == path.stem}
+    assert set(checks) == {exercise.name for exercise in EXERCISES if exercise.notebook == path.stem}
     for name, shown in checks.items():
         assert f"{name}: passed" in shown
         assert (workspace / DEFAULT_PART.name / BY_NAME[name].file).read_text() == answer_text(name)

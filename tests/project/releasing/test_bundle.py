@@ -23,10 +23,12 @@ from nbclient import NotebookClient
 
 answer = Path(sys.argv[1]).read_text()
 notebook = nbformat.read("03_value_head.ipynb", as_version=4)
-marked = {cell.metadata.nbgrader.grade_id: number for number, cell in enumerate(notebook.cells) if "nbgrader" in cell.metadata}
-check = marked["check-HookedTransformerWithValueHead"]
+name = "HookedTransformerWithValueHead"
+graded = [(index, cell) for index, cell in enumerate(notebook.cells) if "nbgrader" in cell.metadata]
+indices = {cell.metadata.nbgrader.grade_id: index for index, cell in graded}
+check = indices[f"check-{name}"]
 if answer:
-    notebook.cells[marked["exercise-HookedTransformerWithValueHead"]].source = "%%exercise HookedTransformerWithValueHead\\n" + answer
+    notebook.cells[indices[f"exercise-{name}"]].source = f"%%exercise {name}\\n{answer}"
 notebook.cells = notebook.cells[: check + 1]
 NotebookClient(notebook, timeout=300).execute()
 print(notebook.cells[check].outputs[0].get("text") or notebook.cells[check].outputs[0].data["text/plain"])
@@ -41,10 +43,10 @@ def files():
 def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
-    assert {f"notebooks/{DEFAULT_PART.name}/{one.file}" for one in EXERCISES} | {
-        f"utils/rlhf_course/checks/{one.path}" for one in EXERCISES
+    assert {f"notebooks/{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES} | {
+        f"utils/rlhf_course/checks/{exercise.path}" for exercise in EXERCISES
     } <= below
-    assert {f"notebooks/{one.notebook}.ipynb" for one in EXERCISES} <= below
+    assert {f"notebooks/{exercise.notebook}.ipynb" for exercise in EXERCISES} <= below
     assert "utils/rlhf_course/models/embedded/model.safetensors" in below
     assert not [
         path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path

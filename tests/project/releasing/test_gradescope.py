@@ -13,6 +13,7 @@ import pytest
 
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.grading import results
+from rlhf_course.learner_package import WORKSPACE_VARIABLES
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.gradescope import write_autograder
 from rlhf_course.releasing.on_gradescope import as_gradescope
@@ -117,14 +118,18 @@ def test_a_submission_is_graded_as_on_the_platform(platform):
     (handed_in / "get_optimizer.py").write_text(
         look.format(str(platform / "source/course/tests/hidden/part1_rlhf/test_get_optimizer.py"))
     )
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RLHF_COURSE_DESK")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *WORKSPACE_VARIABLES)
+    }
     as_there = ["unshare", "--mount", "--propagation", "private", "bash", "-euc", OPEN_PYTHON, sys.base_prefix]
     subprocess.run([*as_there, platform / "run_autograder"], cwd="/", env=environment, check=True, timeout=600)
     made = json.loads((platform / "results/results.json").read_text())
     tests = {test["name"]: test for test in made["tests"]}
     passed = {name for name, test in tests.items() if test["status"] == "passed"}
     assert passed == set(BY_NAME) - {"RLHFTrainer", "calc_kl_penalty", "get_optimizer"}
-    assert made["score"] == sum(test["score"] for test in made["tests"]) < sum(one.points for one in EXERCISES)
+    assert (
+        made["score"] == sum(test["score"] for test in made["tests"]) < sum(exercise.points for exercise in EXERCISES)
+    )
     assert "known mistake" in tests["calc_kl_penalty"]["output"]
     assert tests["get_optimizer"]["score"] == 0 and "PermissionError" in tests["get_optimizer"]["output"]
     assert "nothing was handed in" in tests["RLHFTrainer"]["output"]

@@ -5,10 +5,12 @@ import io
 
 import pytest
 
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 from rlhf_course.releasing.marks import Mark, canvas_csv, moodle_csv
 
-MARKS = [Mark("ada", 86, 86), Mark("Ben Yu_4711_assignsubmission_file", 40.5, 86, "RLHFTrainer 0/20")]
+POINTS = DEFAULT_PART.points
+MARKS = [Mark("ada", POINTS, POINTS), Mark("Ben Yu_4711_assignsubmission_file", 40.5, POINTS, "RLHFTrainer 0/20")]
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -18,26 +20,28 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_canvas_gets_learners_by_login_under_the_assignments_title_and_the_points_that_are_possible():
     text, unknown = canvas_csv(MARKS, "RLHF")
     possible, ada, _ = rows(text)
-    assert possible["Student"].strip() == "Points Possible" and possible["RLHF"] == "86"
-    assert (ada["SIS Login ID"], ada["RLHF"]) == ("ada", "86") and not unknown
+    assert possible["Student"].strip() == "Points Possible" and possible["RLHF"] == str(POINTS)
+    assert (ada["SIS Login ID"], ada["RLHF"]) == ("ada", str(POINTS)) and not unknown
 
 
 def test_a_roster_from_canvas_is_filled_in_and_who_handed_in_nothing_stays_blank(tmp_path):
     roster = tmp_path / "roster.csv"
     roster.write_text(
-        "\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,RLHF (93),Final Score\n    Points Possible,,,,,86,\n"
+        "\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,RLHF (93),Final Score\n"
+        f"    Points Possible,,,,,{POINTS},\n"
         '"Lovelace, Ada",7,u7,ADA,S1,,80\n"Curie, Marie",8,u8,marie,S1,,70\n'
     )
     text, unknown = canvas_csv(MARKS, "RLHF", roster)
     _, ada, marie = rows(text)
-    assert (ada["ID"], ada["RLHF (93)"], marie["RLHF (93)"]) == ("7", "86", "")
+    assert (ada["ID"], ada["RLHF (93)"], marie["RLHF (93)"]) == ("7", str(POINTS), "")
     assert "Final Score" not in ada and unknown == [MARKS[1].learner]
 
 
 def test_moodles_worksheet_is_filled_in_by_the_number_that_moodle_gave_the_submission(tmp_path):
     worksheet = tmp_path / "worksheet.csv"
     worksheet.write_text(
-        "Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\nParticipant 4711,Ben Yu,b@x.org,,86,\n"
+        "Identifier,Full name,Email address,Grade,Maximum Grade,Feedback comments\n"
+        f"Participant 4711,Ben Yu,b@x.org,,{POINTS},\n"
     )
     text, unknown = moodle_csv(MARKS, worksheet)
     (ben,) = rows(text)

@@ -7,22 +7,23 @@ from pathlib import Path
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
 
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.nbgrader_course.judging import Judgement
-from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.nbgrader_course.new_course import new_course
 
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course with three of its notebooks, generated; tests take a copy. The whole course is for the test of the semester."""
+    """A course with three of its notebooks, generated; tests take a copy. The semester test uses the whole course."""
     from nbgrader.apps import GenerateAssignmentApp
 
     course = tmp_path_factory.mktemp("generated") / "course"
     new_course(course)
-    for path in (course / "source" / ASSIGNMENT).glob("*.ipynb"):
+    for path in (course / "source" / DEFAULT_PART.name).glob("*.ipynb"):
         if path.stem not in NOTEBOOKS:
             path.unlink()
-    run_nbgrader(GenerateAssignmentApp, course, ASSIGNMENT)
+    run_nbgrader(GenerateAssignmentApp, course, DEFAULT_PART.name)
     return course
 
 
@@ -37,21 +38,27 @@ def hand_in(course: Path) -> Callable[[str], Path]:
     """Puts the release into a learner's submission, to be worked on by the test."""
 
     def submitted(learner: str) -> Path:
-        return shutil.copytree(course / "release" / ASSIGNMENT, course / "submitted" / learner / ASSIGNMENT)
+        return shutil.copytree(
+            course / "release" / DEFAULT_PART.name, course / "submitted" / learner / DEFAULT_PART.name
+        )
 
     return submitted
 
 
 @pytest.fixture
 def judge_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a judge's findings, by learner, in the place of the judge; `asked` lists whom it was asked about."""
+    """Replaces the judge by findings for each learner; `asked` lists the learners that were to be judged."""
 
     def find(**findings: SubmissionResult | str) -> None:
-        def judge_folders(folders, settings, log):
+        def judge_folders(folders, settings, log, parts):
             names = {key: folder.parts[-2] for key, folder in folders.items()}
             find.asked.append(sorted(names.values()))
-            given = {key: findings.get(name, "nobody said") for key, name in names.items()}
-            return {key: Judgement(None, one) if isinstance(one, str) else Judgement(one) for key, one in given.items()}
+            find.parts = [part.name for part in parts]
+            found = {key: findings.get(name, "no finding for this learner") for key, name in names.items()}
+            return {
+                key: Judgement(None, finding) if isinstance(finding, str) else Judgement(finding)
+                for key, finding in found.items()
+            }
 
         monkeypatch.setattr("rlhf_course.nbgrader_course.autograde.judge_folders", judge_folders)
 
@@ -64,4 +71,4 @@ def autograde(course: Path) -> Iterator[Callable[..., None]]:
     """Runs `nbgrader autograde` on the course, with the arguments given."""
     from nbgrader.apps import AutogradeApp
 
-    yield lambda *arguments: run_nbgrader(AutogradeApp, course, ASSIGNMENT, *arguments)
+    yield lambda *arguments: run_nbgrader(AutogradeApp, course, DEFAULT_PART.name, *arguments)

@@ -10,7 +10,7 @@ from classroom import found, run_nbgrader
 from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, GenerateFeedbackApp
 
-from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
+from rlhf_course.course import DEFAULT_PART
 
 POINTS = 16
 # Raised inside nbgrader, by the SQLAlchemy that the lock pins.
@@ -27,12 +27,12 @@ def scores(course) -> dict[str, float]:
 def grades(course, learner, notebook) -> dict[str, tuple[float | None, bool]]:
     """Automatic score and whether a person is asked for, by cell."""
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        graded = gradebook.find_submission_notebook(notebook, ASSIGNMENT, learner).grades
+        graded = gradebook.find_submission_notebook(notebook, DEFAULT_PART.name, learner).grades
         return {grade.name: (grade.auto_score, grade.needs_manual_grade) for grade in graded}
 
 
 def autograded(course, learner, notebook) -> nbformat.NotebookNode:
-    return nbformat.read(course / "autograded" / learner / ASSIGNMENT / f"{notebook}.ipynb", as_version=4)
+    return nbformat.read(course / "autograded" / learner / DEFAULT_PART.name / f"{notebook}.ipynb", as_version=4)
 
 
 def cell_of(notebook, grade_id):
@@ -58,8 +58,8 @@ def test_scores_partial_credit_and_messages_reach_gradebook_notebook_and_feedbac
     autograde()
     assert scores(course) == {"ada": POINTS, "ben": POINTS / 4}
     assert grades(course, "ben", "07_optimizer") == {"check-get_optimizer": (2, False)}
-    run_nbgrader(GenerateFeedbackApp, course, ASSIGNMENT)
-    feedback = (course / "feedback/ben" / ASSIGNMENT / "07_optimizer.html").read_text()
+    run_nbgrader(GenerateFeedbackApp, course, DEFAULT_PART.name)
+    feedback = (course / "feedback/ben" / DEFAULT_PART.name / "07_optimizer.html").read_text()
     assert "came &lt;b&gt;3&lt;/b&gt; &amp; wanted 4" in feedback and "2.0 / 8.0" in feedback
 
 
@@ -238,7 +238,7 @@ def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, han
     assert "my_07.ipynb is no notebook of this assignment" in notes(course, "ada", "01_environment").replace(
         "&#95;", "_"
     )
-    assert (course / "autograded/ada" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"
+    assert (course / "autograded/ada" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"
     assert scores(course)["ada"] == POINTS
 
 
@@ -261,7 +261,7 @@ def test_the_notebook_shows_the_text_that_was_judged_also_where_it_was_written_i
     )
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
         said = [
-            gradebook.find_comment("exercise-get_optimizer", "07_optimizer", ASSIGNMENT, learner).comment
+            gradebook.find_comment("exercise-get_optimizer", "07_optimizer", DEFAULT_PART.name, learner).comment
             for learner in ("ada", "ben")
         ]
     assert said == [None, None], "nobody is told that there was no response"
@@ -303,7 +303,7 @@ def test_a_score_given_by_hand_stays_when_grading_again(course, hand_in, judge_f
     autograde()
     assert grades(course, "ada", "04_sampling_and_rewards")["brainstorm_periods"] == (None, True)
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", ASSIGNMENT, "ada").manual_score = 2
+        gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", DEFAULT_PART.name, "ada").manual_score = 2
         gradebook.db.commit()
     assert scores(course) == {"ada": POINTS + 2}
     autograde("--force")
@@ -313,9 +313,9 @@ def test_a_score_given_by_hand_stays_when_grading_again(course, hand_in, judge_f
 def test_what_an_interrupted_process_left_is_graded_anew(course, hand_in, judge_finds, autograde):
     hand_in("ada")
     judge_finds(ada=found())
-    half_done = course / "autograded/ada" / ASSIGNMENT
+    half_done = course / "autograded/ada" / DEFAULT_PART.name
     half_done.mkdir(parents=True)
-    mark = course / ".rlhf_course/unfinished" / f"{ASSIGNMENT}+ada"
+    mark = course / ".rlhf_course/unfinished" / f"{DEFAULT_PART.name}+ada"
     mark.parent.mkdir(parents=True)
     mark.touch()
     autograde()
@@ -333,7 +333,7 @@ def test_the_formgraders_button_grades_with_the_judge_too(course, hand_in, judge
     app = NbGrader()
     app.initialize([])
     app.start()
-    done = NbGraderAPI(app.coursedir, app.authenticator, app.exchange, parent=app).autograde(ASSIGNMENT, "ada")
+    done = NbGraderAPI(app.coursedir, app.authenticator, app.exchange, parent=app).autograde(DEFAULT_PART.name, "ada")
     assert done["success"], done
     assert scores(course) == {"ada": POINTS / 2}
 

@@ -14,7 +14,7 @@ LOG = logging.getLogger("test")
 @pytest.fixture(autouse=True)
 def obedient(monkeypatch):
     monkeypatch.setattr("rlhf_course.grading.judge.judge.Judge", ObedientJudge)
-    monkeypatch.setattr("rlhf_course.grading.sandbox.isolation.require", lambda level: None)
+    monkeypatch.setattr("rlhf_course.grading.sandbox.isolation.require_isolation", lambda level: None)
 
 
 @pytest.fixture
@@ -35,7 +35,11 @@ def test_a_submission_that_ends_the_judge_is_named_and_the_others_are_judged(tmp
         for name, order in (("ada", "go"), ("eve", "die"), ("ben", "go"))
     }
     judged = judge_folders(folders, Settings(tmp_path / "kept", "unsafe", workers=2), LOG)
-    assert {name: one.result is not None for name, one in judged.items()} == {"ada": True, "eve": False, "ben": True}
+    assert {name: judgement.result is not None for name, judgement in judged.items()} == {
+        "ada": True,
+        "eve": False,
+        "ben": True,
+    }
     assert "ended the judge's process" in judged["eve"].reason and judged["eve"].notes == [judged["eve"].reason]
 
 

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.nbgrader_course.new_course import ASSIGNMENT, new_course
+from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
@@ -24,27 +24,29 @@ def fresh(tmp_path_factory):
 
 def test_the_source_holds_a_check_of_each_exercise_with_its_points_and_stubs_beside_the_notebooks(fresh):
     points = {}
-    for path in (fresh / "source" / ASSIGNMENT).glob("*.ipynb"):
+    for path in (fresh / "source" / DEFAULT_PART.name).glob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
             marks = cell.metadata.get("nbgrader", {})
             if marks.get("grade") and not marks["solution"]:
                 assert marks["locked"]
                 points[marks["grade_id"]] = marks["points"]
-    assert points == {f"check-{one.name}": one.points for one in EXERCISES}
-    for one in EXERCISES:
-        assert "NotImplementedError" in (fresh / "source" / ASSIGNMENT / "part1_rlhf" / one.file).read_text()
+    assert points == {f"check-{exercise.name}": exercise.points for exercise in EXERCISES}
+    for exercise in EXERCISES:
+        assert (
+            "NotImplementedError" in (fresh / "source" / DEFAULT_PART.name / "part1_rlhf" / exercise.file).read_text()
+        )
 
 
 def test_the_release_is_what_learners_get_in_the_repository(generated):
     for name in NOTEBOOKS:
-        released = nbformat.read(generated / "release" / ASSIGNMENT / f"{name}.ipynb", as_version=4)
+        released = nbformat.read(generated / "release" / DEFAULT_PART.name / f"{name}.ipynb", as_version=4)
         built = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
         assert [(cell.cell_type, cell.source, cell.get("outputs")) for cell in released.cells] == [
             (cell.cell_type, cell.source, cell.get("outputs")) for cell in built.cells
         ]
-    for one in EXERCISES:
-        released = generated / "release" / ASSIGNMENT / "part1_rlhf" / one.file
-        assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / one.file).read_text()
+    for exercise in EXERCISES:
+        released = generated / "release" / DEFAULT_PART.name / "part1_rlhf" / exercise.file
+        assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / exercise.file).read_text()
 
 
 def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generated):
@@ -92,9 +94,9 @@ def test_a_solution_that_ran_in_the_source_is_not_released(course):
     from nbgrader.apps import GenerateAssignmentApp
 
     solved = (REPOSITORY / "solutions/part1_rlhf/get_optimizer.py").read_text()
-    (course / "source" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").write_text(solved)
-    run_nbgrader(GenerateAssignmentApp, course, ASSIGNMENT, "--force")
-    released = (course / "release" / ASSIGNMENT / "part1_rlhf/get_optimizer.py").read_text()
+    (course / "source" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").write_text(solved)
+    run_nbgrader(GenerateAssignmentApp, course, DEFAULT_PART.name, "--force")
+    released = (course / "release" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text()
     assert released == (REPOSITORY / "notebooks/part1_rlhf/get_optimizer.py").read_text()
 
 
@@ -102,16 +104,16 @@ def test_a_release_with_an_answer_in_another_file_is_taken_away_again(course):
     from nbgrader.apps import GenerateAssignmentApp
 
     solved = (REPOSITORY / "solutions/part1_rlhf/get_optimizer.py").read_text()
-    (course / "source" / ASSIGNMENT / "my_notes.txt").write_text(solved)
+    (course / "source" / DEFAULT_PART.name / "my_notes.txt").write_text(solved)
     with pytest.raises(SystemExit):
-        run_nbgrader(GenerateAssignmentApp, course, ASSIGNMENT, "--force")
-    assert not (course / "release" / ASSIGNMENT).exists()
+        run_nbgrader(GenerateAssignmentApp, course, DEFAULT_PART.name, "--force")
+    assert not (course / "release" / DEFAULT_PART.name).exists()
 
 
 def test_zips_of_a_platform_are_collected_with_the_files_beside_the_notebooks(course):
     from nbgrader.apps import ZipCollectApp
 
-    archive = course / "downloaded" / ASSIGNMENT / "archive"
+    archive = course / "downloaded" / DEFAULT_PART.name / "archive"
     archive.mkdir(parents=True)
     with zipfile.ZipFile(archive / "ada.zip", "w") as packed:
         packed.writestr("notebooks/07_optimizer.ipynb", "{}")
@@ -121,7 +123,7 @@ def test_zips_of_a_platform_are_collected_with_the_files_beside_the_notebooks(co
     (archive / "ben.zip").write_bytes(b"PK\x03\x04 broken")
     (archive / "Cy Li_4711_assignsubmission_file").mkdir()
     (archive / "Cy Li_4711_assignsubmission_file/trainer.py").write_text("mine = 2\n")
-    run_nbgrader(ZipCollectApp, course, ASSIGNMENT)
+    run_nbgrader(ZipCollectApp, course, DEFAULT_PART.name)
     collected = {
         path.relative_to(course / "submitted").as_posix()
         for path in (course / "submitted").rglob("*")

@@ -19,7 +19,7 @@ import pytest
 
 from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
-from rlhf_course.nbgrader_course.new_course import ASSIGNMENT
+from rlhf_course.learner_package import WORKSPACE_VARIABLES
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 GUIDE = REPOSITORY / "docs/instructors_guide.md"
 ANSWERS = REPOSITORY / "solutions" / DEFAULT_PART.name
 LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
-ALL = sum(one.points for one in EXERCISES)
+ALL = sum(exercise.points for exercise in EXERCISES)
 HALF = (
     "HookedTransformerWithValueHead",
     "reward_fn_char_count",
@@ -75,7 +75,7 @@ class Semester:
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY / "utils"),
         }
-        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", "RLHF_COURSE_DESK"):
+        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", *WORKSPACE_VARIABLES):
             self.environment.pop(name, None)
 
     def run(self, commands: str, learner: str = "") -> str:
@@ -120,7 +120,7 @@ class Semester:
 def answer(folder: Path, name: str, text: str | None = None) -> None:
     """Write an exercise's file in a learner's folder; by default the reference answer."""
     file = BY_NAME[name].file
-    (folder / ASSIGNMENT / DEFAULT_PART.name / file).write_text(text or (ANSWERS / file).read_text())
+    (folder / DEFAULT_PART.name / DEFAULT_PART.name / file).write_text(text or (ANSWERS / file).read_text())
 
 
 def edit(path: Path, do: Callable[[nbformat.NotebookNode], None]) -> None:
@@ -140,19 +140,19 @@ def mistaken(name: str, mistake: str) -> str:
 
 def work(home: Path) -> None:
     """What the five learners do."""
-    for one in EXERCISES:
-        answer(home / "ada", one.name)
-        answer(home / "mangled", one.name)
-        if one.name != "get_optimizer":
-            answer(home / "hostile", one.name)
+    for exercise in EXERCISES:
+        answer(home / "ada", exercise.name)
+        answer(home / "mangled", exercise.name)
+        if exercise.name != "get_optimizer":
+            answer(home / "hostile", exercise.name)
     for name in HALF:
         answer(home / "half", name)
     answer(home / "slips", "calc_kl_penalty", mistaken("calc_kl_penalty", "sums_over_positions"))
     answer(home / "slips", "compute_advantages")
     answer(home / "hostile", "get_optimizer", HOSTILE)
-    edit(home / "ada" / ASSIGNMENT / "04_sampling_and_rewards.ipynb", _write_ideas)
-    edit(home / "hostile" / ASSIGNMENT / "07_optimizer.ipynb", _claim_full_points)
-    for number, path in enumerate(sorted((home / "mangled" / ASSIGNMENT).glob("*.ipynb"))):
+    edit(home / "ada" / DEFAULT_PART.name / "04_sampling_and_rewards.ipynb", _write_ideas)
+    edit(home / "hostile" / DEFAULT_PART.name / "07_optimizer.ipynb", _claim_full_points)
+    for number, path in enumerate(sorted((home / "mangled" / DEFAULT_PART.name).glob("*.ipynb"))):
         _mangle(path, number)
 
 
@@ -243,8 +243,8 @@ def test_the_semester(semester):
     )
     assert scores["hostile"] == ALL - BY_NAME["get_optimizer"].points
     assert all(float(row["max_score"]) == ALL + BRAINSTORM for row in semester.grades().values())
-    notes = "".join(path.read_text() for path in (course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))
-    assert len(list((course / "autograded/mangled" / ASSIGNMENT).glob("*.ipynb"))) == 10
+    notes = "".join(path.read_text() for path in (course / "autograded/mangled" / DEFAULT_PART.name).glob("*.ipynb"))
+    assert len(list((course / "autograded/mangled" / DEFAULT_PART.name).glob("*.ipynb"))) == 10
     for note in (
         "was not handed in",
         "could not be read",
@@ -263,7 +263,9 @@ def test_the_semester(semester):
 
     semester.play("generate_feedback")
     semester.play_learner("fetch_feedback", "slips")
-    fetched = {path.stem: path.read_bytes() for path in (home / "slips" / ASSIGNMENT / "feedback").rglob("*.html")}
+    fetched = {
+        path.stem: path.read_bytes() for path in (home / "slips" / DEFAULT_PART.name / "feedback").rglob("*.html")
+    }
     assert len(fetched) == 10 and "known mistake" in fetched["06_objective"].decode()
     pages = {path.relative_to(course): path.read_bytes() for path in (course / "feedback").rglob("*.html")}
     assert len(pages) == 10 * len(LEARNERS) and not _sources(pages)
@@ -279,10 +281,10 @@ def test_the_semester(semester):
 
     semester.play("--html report")
     results = json.loads((course / "results.json").read_text())
-    assert {one["name"]: one["score"] for one in results["submissions"]} == scores
+    assert {submission["name"]: submission["score"] for submission in results["submissions"]} == scores
     assert (course / "report/index.html").is_file() and (course / "similarity/index.html").is_file()
 
-    archive = course / "downloaded" / ASSIGNMENT / "archive"
+    archive = course / "downloaded" / DEFAULT_PART.name / "archive"
     archive.mkdir(parents=True)
     with zipfile.ZipFile(archive / "zoe.zip", "w") as packed:
         packed.write(ANSWERS / "get_optimizer.py", f"notebooks/{DEFAULT_PART.name}/get_optimizer.py")
@@ -300,7 +302,7 @@ def grade_by_hand(course: Path, learner: str, points: float) -> None:
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        grade = gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", ASSIGNMENT, learner)
+        grade = gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", DEFAULT_PART.name, learner)
         assert grade.needs_manual_grade
         grade.manual_score, grade.needs_manual_grade = points, False
         gradebook.db.commit()
@@ -319,12 +321,12 @@ def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(s
     (course / ".rlhf_course").mkdir()
     for learner in ("half", "hostile", "mangled"):
         shutil.copytree(
-            next((semester.home / "exchange").rglob(f"{learner}+*")), course / "submitted" / learner / ASSIGNMENT
+            next((semester.home / "exchange").rglob(f"{learner}+*")), course / "submitted" / learner / DEFAULT_PART.name
         )
     if (semester.course / ".rlhf_course/results").exists():
         shutil.copytree(semester.course / ".rlhf_course/results", course / ".rlhf_course/results")
-    semester.run(f"cd {course}\nnbgrader generate_assignment {ASSIGNMENT}")
-    command = [shutil.which("nbgrader", path=semester.environment["PATH"]), "autograde", ASSIGNMENT]
+    semester.run(f"cd {course}\nnbgrader generate_assignment {DEFAULT_PART.name}")
+    command = [shutil.which("nbgrader", path=semester.environment["PATH"]), "autograde", DEFAULT_PART.name]
     options = {"cwd": course, "env": semester.environment, "stdout": subprocess.DEVNULL}
     killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
     for line in killed.stderr:
@@ -335,7 +337,7 @@ def test_two_processes_at_once_and_one_that_is_killed_lose_and_double_no_score(s
     unfinished = course / ".rlhf_course/unfinished"
     assert list(unfinished.iterdir()), "it was killed in the middle of a submission"
     both = [subprocess.Popen(command, stderr=subprocess.DEVNULL, **options) for _ in range(2)]
-    assert [one.wait(timeout=300) for one in both] == [0, 0]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert not list(unfinished.iterdir())
     semester.run(f"cd {course}\nnbgrader export")
     with (course / "grades.csv").open() as table:

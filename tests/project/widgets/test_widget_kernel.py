@@ -11,7 +11,7 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
-from rlhf_course.learner_package import PACKAGE
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def solved(tmp_path: Path) -> Path:
     """A learner's folder with the reference answers and the recorded runs."""
-    shutil.copytree(SOLUTIONS / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        SOLUTIONS / DEFAULT_PART.name, tmp_path / DEFAULT_PART.name, ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(RUNS, tmp_path / "runs")
     return tmp_path
 

@@ -1,1 +1,1 @@
-"""`rlhf-course build`: from the author's desk, `solutions/`, to the learner's desk, `notebooks/`, and to the checks' data."""
+"""Build `notebooks/`, the stubs and the data of the checks from `solutions/` and the bank, and add exercises."""

@@ -1,7 +1,7 @@
-"""The bank of an exercise: wrong answers, visible or hidden, and right answers, in `tests/hidden/<part>/<exercise>.py`.
+"""The bank of an exercise, `tests/hidden/<part>/<exercise>.py`: its known mistakes and right answers.
 
-An answer is a function or class under one of the decorators. The docstring of a wrong answer is the sentence that
-says what is wrong; for a visible mistake it is what the learner reads.
+An answer is a function or class with one of the decorators of this module. The docstring of a wrong answer says what is
+wrong; a learner reads the docstring of a visible mistake.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,19 @@ from rlhf_course.files import load_module
 
 Kind = Literal["visible", "hidden", "right"]
 Answer = TypeVar("Answer", bound=Callable[..., Any])
+# How many answers a bank holds at least; the tests of the bank ask for them.
+LEAST_VISIBLE, LEAST_WRONG, LEAST_RIGHT = 8, 15, 5
 _MARK = "_bank_mark"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a decorator notes on an answer.
+    """What a decorator stores on an answer.
 
     Attributes:
-        kind: "visible" for a mistake that the self-check names, "hidden" for one that the hidden tests refuse, "right".
-        refused_with: part of the message with which the hidden tests refuse it, where a certain message matters.
+        kind: "visible" for a mistake that the self-check recognises, "hidden" for one that only the hidden tests have
+            to refuse, "right" for a right answer.
+        refused_with: part of the message with which the hidden tests must refuse the answer; empty for any message.
     """
 
     kind: Kind
@@ -44,7 +47,12 @@ def visible_mistake(answer: Answer) -> Answer: ...
 @overload
 def visible_mistake(*, refused_with: str) -> Callable[[Answer], Answer]: ...
 def visible_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
-    """Mark a known mistake: the self-check names it by its docstring, and no two of them look alike there."""
+    """Mark a known mistake: the self-check recognises it, and shows its docstring to the learner.
+
+    Args:
+        answer: the function or class, where the decorator is used without arguments.
+        refused_with: part of the message with which the hidden tests must refuse the answer.
+    """
     return _mark(answer, Mark("visible", refused_with))
 
 
@@ -53,18 +61,24 @@ def hidden_mistake(answer: Answer) -> Answer: ...
 @overload
 def hidden_mistake(*, refused_with: str) -> Callable[[Answer], Answer]: ...
 def hidden_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
-    """Mark a wrong answer that only the hidden tests have to refuse: the self-check may pass it."""
+    """Mark a wrong answer that only the hidden tests have to refuse; the self-check may accept it.
+
+    Args:
+        answer: the function or class, where the decorator is used without arguments.
+        refused_with: part of the message with which the hidden tests must refuse the answer.
+    """
     return _mark(answer, Mark("hidden", refused_with))
 
 
 def right_answer(answer: Answer) -> Answer:
-    """Mark a right answer that goes another way than the reference's."""
-    return _mark(answer, Mark("right"))  # type: ignore[no-any-return]
+    """Mark a right answer that works in another way than the reference."""
+    marked: Answer = _mark(answer, Mark("right"))
+    return marked
 
 
 @dataclass(frozen=True)
 class Bank:
-    """The answers of one exercise's file, by name, in the order in which they are written."""
+    """The answers of one exercise by kind and name, in the order in which the file defines them."""
 
     visible: dict[str, Any] = field(default_factory=dict)
     hidden: dict[str, Any] = field(default_factory=dict)
@@ -72,23 +86,23 @@ class Bank:
 
     @property
     def wrong(self) -> dict[str, Any]:
-        """Every wrong answer."""
+        """All wrong answers: the visible mistakes, then the hidden ones."""
         return self.visible | self.hidden
 
 
 def bank_file(root: Path, exercise: Exercise) -> Path:
-    """The file of an exercise's bank in a repository."""
+    """Return the path of an exercise's bank in the repository `root`."""
     return root / "tests/hidden" / exercise.path
 
 
 def read_bank(path: Path) -> Bank:
-    """Load the answers of a bank's file.
+    """Load a bank from its file.
 
     Raises:
-        CourseError: there is no such file, or a public function or class in it is not marked.
+        CourseError: there is no such file, or a public function or class in it has no decorator.
     """
     if not path.is_file():
-        raise CourseError(f"{path} is missing: every exercise has its wrong and right answers there")
+        raise CourseError(f"{path} is missing: write the wrong and right answers of the exercise there")
     bank = Bank()
     module = load_module(path, f"_bank_{path.parent.name}_{path.stem}")
     for name, answer in vars(module).items():
@@ -98,21 +112,33 @@ def read_bank(path: Path) -> Bank:
     return bank
 
 
+def missing_answers(exercise: str, bank: Bank, least_wrong: int = LEAST_WRONG) -> list[str]:
+    """Return a sentence for each kind of answer of which a bank has too few."""
+    counts = [
+        ("visible mistakes", len(bank.visible), LEAST_VISIBLE),
+        ("wrong answers", len(bank.wrong), least_wrong),
+        ("right answers", len(bank.right), LEAST_RIGHT),
+    ]
+    return [
+        f"{exercise}: the bank has {have} of at least {least} {kind}" for kind, have, least in counts if have < least
+    ]
+
+
 def refused_with(answer: Any) -> str:
-    """Part of the message with which the hidden tests refuse a wrong answer; empty where any fitting message will do."""
+    """Return the part of a message with which the hidden tests must refuse an answer; empty for any message."""
     mark: Mark = vars(answer)[_MARK]
     return mark.refused_with
 
 
-def sentence_of(exercise: Exercise, name: str, answer: Any) -> str:
-    """The sentence that says what is wrong with an answer, on one line.
+def description_of(exercise: Exercise, name: str, answer: Any) -> str:
+    """Return the docstring of a wrong answer on one line.
 
     Raises:
-        CourseError: the answer has none.
+        CourseError: the answer has no docstring.
     """
     if not answer.__doc__:
         raise CourseError(
-            f"mistake {name} of {exercise.name} has no docstring: it is the sentence that the learner reads"
+            f"mistake {name} of {exercise.name} has no docstring: write the sentence that the learner reads"
         )
     return " ".join(answer.__doc__.split())
 

@@ -5,76 +5,86 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.building.bank import bank_file, read_bank, sentence_of
+from rlhf_course.building.bank import bank_file, description_of, read_bank
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import use_code
 
 
 def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
-    """What an exercise's check wants, and how the known mistakes differ from it.
+    """Compute what an exercise's check expects, and what each visible mistake does instead.
 
     Args:
         root: the repository.
+        exercise: an exercise whose answer, check and bank exist.
+
+    Returns: `wanted`, the observations of right answers by case, and `mistakes`, the description and the observations
+        of each visible mistake by name.
 
     Raises:
-        CourseError: a mistake is right on every visible case, two mistakes cannot be told apart, or a variant is rejected.
+        CourseError: a mistake has no docstring or is right on every case, or two mistakes do the same on every case.
     """
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     use_code(root / "solutions")
     reference = getattr(importlib.import_module(exercise.part), exercise.name)
     bank = read_bank(bank_file(root, exercise))
-    wanted = _wanted(check, {"the reference": reference, **bank.right})
+    expected = _right_observations(check, {"the reference": reference, **bank.right})
     mistakes = {
-        name: {"description": sentence_of(exercise, name, answer), "observed": _observations(check, answer)}
+        name: {"description": description_of(exercise, name, answer), "observed": _observations(check, answer)}
         for name, answer in bank.visible.items()
     }
-    _refuse_twins(exercise, check, wanted, mistakes)
-    return {"wanted": wanted, "mistakes": mistakes}
+    _require_distinct(exercise, check, expected, mistakes)
+    return {"wanted": expected, "mistakes": mistakes}
 
 
 def _observations(check: Any, answer: Any) -> dict[str, Any]:
     return {case: check.observe(answer, case)[0] for case in check.cases}
 
 
-def _wanted(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
-    """For each case the different observations of right answers, the reference's first."""
-    wanted: dict[str, list[Any]] = {case: [] for case in check.cases}
+def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the distinct observations of right answers by case, the reference's first."""
+    distinct: dict[str, list[Any]] = {case: [] for case in check.cases}
     for answer in answers.values():
-        for case, seen in _observations(check, answer).items():
-            if not any(check.equal(seen, one) for one in wanted[case]):
-                wanted[case].append(seen)
-    return wanted
+        for case, observation in _observations(check, answer).items():
+            if not any(check.equal(observation, known) for known in distinct[case]):
+                distinct[case].append(observation)
+    return distinct
 
 
-def _refuse_twins(exercise: Exercise, check: Any, wanted: dict[str, list[Any]], mistakes: dict[str, Any]) -> None:
+def _require_distinct(exercise: Exercise, check: Any, expected: dict[str, list[Any]], mistakes: dict[str, Any]) -> None:
     names = list(mistakes)
-    for position, name in enumerate(names):
+    for index, name in enumerate(names):
         observed = mistakes[name]["observed"]
-        if all(any(check.equal(observed[case], one) for one in wanted[case]) for case in check.cases):
+        if all(any(check.equal(observed[case], right) for right in expected[case]) for case in check.cases):
             raise CourseError(
                 f"mistake {name} of {exercise.name} is right on every visible case: add a case that shows it"
             )
-        for other in names[:position]:
+        for other in names[:index]:
             if check.equal(observed, mistakes[other]["observed"]):
-                raise CourseError(f"mistakes {name} and {other} of {exercise.name} do the same on every visible case")
+                raise CourseError(
+                    f"mistakes {name} and {other} of {exercise.name} do the same on every visible case: "
+                    "add a case that tells them apart, or delete one"
+                )
 
 
-def as_text(data: dict[str, Any]) -> str:
-    """The data as its file holds it: one observation a line."""
-    wanted = [f"  {json.dumps(case)}: {json.dumps(one)}" for case, one in data["wanted"].items()]
+def format_data(data: dict[str, Any]) -> str:
+    """Return the data as JSON with one observation a line."""
+    expected = [f"  {json.dumps(case)}: {json.dumps(observations)}" for case, observations in data["wanted"].items()]
     mistakes = []
     for name, mistake in data["mistakes"].items():
-        observed = [f"    {json.dumps(case)}: {json.dumps(one)}" for case, one in mistake["observed"].items()]
+        observed = [
+            f"    {json.dumps(case)}: {json.dumps(observation)}" for case, observation in mistake["observed"].items()
+        ]
         description = json.dumps(mistake["description"])
         mistakes.append(
             f'  {json.dumps(name)}: {{"description": {description}, "observed": {{\n' + ",\n".join(observed) + "\n  }}"
         )
-    return '{"wanted": {\n' + ",\n".join(wanted) + '\n}, "mistakes": {\n' + ",\n".join(mistakes) + "\n}}\n"
+    return '{"wanted": {\n' + ",\n".join(expected) + '\n}, "mistakes": {\n' + ",\n".join(mistakes) + "\n}}\n"
 
 
-def same_data(one: str, other: str) -> bool:
-    """Whether two files of data hold the same, up to the rounding of another machine."""
+def data_equal(first: str, second: str) -> bool:
+    """Return whether two files of data hold the same, up to differences in rounding between machines."""
+    # Deferred: `checks.core` imports torch.
     from rlhf_course.checks.core import equal_within_tolerance
 
-    return equal_within_tolerance(json.loads(one), json.loads(other), 1e-4, 1e-5)
+    return equal_within_tolerance(json.loads(first), json.loads(second), 1e-4, 1e-5)

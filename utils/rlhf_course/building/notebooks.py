@@ -1,4 +1,4 @@
-"""From a notebook's text to the notebook that learners open."""
+"""Make the notebooks that learners open from their sources in jupytext Markdown."""
 
 import base64
 import hashlib
@@ -9,92 +9,105 @@ import jupytext
 import nbformat
 from nbformat.v4 import new_output
 
-from rlhf_course.building.stubs import CODE_STUB, TEXT_STUB, cut_solutions
+from rlhf_course.building.stubs import TEXT_STUB, cut_solutions
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
+from rlhf_course.stubs import CODE_STUB
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 _EXPECTED = "Expected output, from a real run; yours may differ in detail."
-# With these options nbgrader cuts from a `source_notebook` what `build_notebook` cuts.
+# With these options nbgrader cuts from a `source_notebook` the same text as `build_notebook`.
 CLEAR_SOLUTIONS = {"code_stub": {"python": CODE_STUB}, "text_stub": TEXT_STUB}
 
 
 def build_notebook(source: Path, stubs: dict[str, str]) -> str:
-    """The notebook that a jupytext Markdown file describes, as the text of its `.ipynb`.
+    """Return the text of the `.ipynb` file that a source describes.
 
-    Cells with these metadata are more than their text: `exercise` (the stub is put in), `check` (autograded),
-    `manual` and `points` (graded by hand; the model answer is cut), `expected` and `alt` (an output kept beside the source, in
-    `outputs/`), with `spoils` where it would give a prediction away.
+    These metadata of a cell make it more than its text:
 
-    Args:
-        source: the file.
-        stubs: by exercise.
-
-    Raises:
-        CourseError: a cell names no exercise, or shows a picture without alternative text.
-    """
-    return _built(source, stubs, solved=False)
-
-
-def source_notebook(source: Path, answers: dict[str, str]) -> str:
-    """The notebook that an instructor hands to `nbgrader generate_assignment`: as `build_notebook` makes it, with its solutions.
-
-    The exercises' cells hold the answers, and the cells that are graded by hand a model answer, between `### BEGIN SOLUTION` and
-    `### END SOLUTION`. nbgrader cuts the same text from it, cell by cell, when its `ClearSolutions` preprocessor gets the
-    options `CLEAR_SOLUTIONS`; its own stub would not be known as an untouched one. Its `ClearOutput` preprocessor would also
-    take the outputs that teach: leave it out.
+    - `exercise`: the cell is filled with the stub of that exercise.
+    - `check`: nbgrader gives the cell the points of that exercise.
+    - `manual` and `points`: a person grades the cell; its model answer is cut.
+    - `expected` and `alt`: the cell shows an output from the folder `outputs/` beside the source, with this alternative
+      text; with `spoils` the output is folded.
 
     Args:
         source: the jupytext Markdown file.
-        answers: by exercise, the text of the answer's file with its marks.
+        stubs: the stubs by exercise.
 
     Raises:
-        CourseError: as `build_notebook`.
+        CourseError: a cell names an unknown exercise, or shows a picture without alternative text.
     """
-    return _built(source, answers, solved=True)
+    return _convert(source, stubs, solved=False)
 
 
-def _built(source: Path, texts: dict[str, str], solved: bool) -> str:
-    seen: dict[str, int] = {}
-    read = jupytext.read(source, fmt="md")
-    cells = [_cell(cell, source, texts, seen, solved) for cell in read.cells if cell.cell_type != "raw"]
+def source_notebook(source: Path, answers: dict[str, str]) -> str:
+    """Return the notebook for `nbgrader generate_assignment`: as `build_notebook` makes it, but with its solutions.
+
+    Cells of exercises hold the answers, and cells that a person grades hold a model answer, between the marks of
+    `building.stubs`. The preprocessor `ClearSolutions` of nbgrader cuts the same text when it gets the options
+    `CLEAR_SOLUTIONS`; with nbgrader's own stub, `is_stub` would not recognise an untouched exercise. Leave out the
+    preprocessor `ClearOutput`, which would delete the expected outputs.
+
+    Args:
+        source: the jupytext Markdown file.
+        answers: the text of each answer's file, with its marks, by exercise.
+
+    Raises:
+        CourseError: a cell names an unknown exercise, or shows a picture without alternative text.
+    """
+    return _convert(source, answers, solved=True)
+
+
+def _convert(source: Path, texts: dict[str, str], solved: bool) -> str:
+    id_counts: dict[str, int] = {}
+    parsed = jupytext.read(source, fmt="md")
+    cells = [_cell(cell, source, texts, id_counts, solved) for cell in parsed.cells if cell.cell_type != "raw"]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=_KERNEL)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
 
 
+def notebook_sources(root: Path) -> list[Path]:
+    """Return the sources of the notebooks of all parts, in the order of the series."""
+    return sorted((root / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
+
+
 def exercises_in(source: Path) -> list[str]:
-    """The exercises whose cells a notebook's text holds."""
+    """Return the names of the exercises whose cells a notebook's source holds."""
     return [cell.metadata["exercise"] for cell in jupytext.read(source, fmt="md").cells if "exercise" in cell.metadata]
 
 
-def _cell(cell: Any, source: Path, texts: dict[str, str], seen: dict[str, int], solved: bool) -> Any:
-    asked = dict(cell.metadata)
-    text, metadata, outputs = cell.source, {}, []
-    if "exercise" in asked:
-        name = _exercise(asked["exercise"], source)
+def _cell(cell: Any, source: Path, texts: dict[str, str], id_counts: dict[str, int], solved: bool) -> Any:
+    options = dict(cell.metadata)
+    text = cell.source
+    metadata: dict[str, Any] = {}
+    outputs: list[Any] = []
+    if "exercise" in options:
+        name = _exercise(options["exercise"], source)
         if text.strip():
-            raise CourseError(f"{source.name}: the cell of {name} is filled by the build, and should be empty")
+            raise CourseError(f"{source.name}: the build fills the cell of {name}: leave it empty in the source")
         text = f"%%exercise {name}\n{texts[name].rstrip()}"
         metadata["nbgrader"] = _nbgrader(f"exercise-{name}", solution=True)
-    elif "check" in asked:
-        name = _exercise(asked["check"], source)
+    elif "check" in options:
+        name = _exercise(options["check"], source)
         metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, locked=True, points=BY_NAME[name].points)
         metadata |= {"deletable": False, "editable": False}
-    elif "manual" in asked:
-        unsolved = cut_solutions(text, f"{source.name}, {asked['manual']}", TEXT_STUB).rstrip()
+    elif "manual" in options:
+        unsolved = cut_solutions(text, f"{source.name}, {options['manual']}", TEXT_STUB).rstrip()
         text = text if solved else unsolved
-        metadata["nbgrader"] = _nbgrader(asked["manual"], grade=True, solution=True, points=int(asked.get("points", 1)))
-    elif "expected" in asked:
-        outputs = _expected(source, asked["expected"], asked.get("alt", ""))
-        outputs = _folded(outputs) if "spoils" in asked else outputs
-    if tags := asked.get("tags"):
+        points = int(options.get("points", 1))
+        metadata["nbgrader"] = _nbgrader(options["manual"], grade=True, solution=True, points=points)
+    elif "expected" in options:
+        outputs = _expected(source, options["expected"], options.get("alt", ""))
+        outputs = _folded(outputs) if "spoils" in options else outputs
+    if tags := options.get("tags"):
         metadata["tags"] = tags
-    cell_id = _cell_id(source.stem, cell.cell_type, text, seen)
+    cell_id = _cell_id(source.stem, cell.cell_type, text, id_counts)
     if cell.cell_type == "markdown":
         return nbformat.v4.new_markdown_cell(text, id=cell_id, metadata=metadata)
     return nbformat.v4.new_code_cell(text, id=cell_id, metadata=metadata, outputs=outputs)
@@ -102,7 +115,9 @@ def _cell(cell: Any, source: Path, texts: dict[str, str], seen: dict[str, int], 
 
 def _exercise(name: str, source: Path) -> str:
     if name not in BY_NAME:
-        raise CourseError(f"{source.name}: a cell names the exercise {name!r}, which is not in the list of exercises")
+        raise CourseError(
+            f"{source.name}: a cell names the exercise {name!r}, which the list of exercises does not hold"
+        )
     return name
 
 
@@ -120,26 +135,26 @@ def _nbgrader(
     return metadata if points is None else {**metadata, "points": points}
 
 
-def _cell_id(stem: str, kind: str, text: str, seen: dict[str, int]) -> str:
-    """An id that stays as long as the cell's text does, whatever happens to its neighbours."""
+def _cell_id(stem: str, kind: str, text: str, counts: dict[str, int]) -> str:
+    """Return an id that depends on the cell's text and on earlier equal cells, but not on other cells."""
     key = hashlib.sha256(f"{stem}\0{kind}\0{text}".encode()).hexdigest()[:12]
-    seen[key] = seen.get(key, 0) + 1
-    return key if seen[key] == 1 else f"{key}-{seen[key]}"
+    counts[key] = counts.get(key, 0) + 1
+    return key if counts[key] == 1 else f"{key}-{counts[key]}"
 
 
 def _expected(source: Path, name: str, alt: str) -> list[Any]:
-    """The stored outputs of a cell, each marked as expected."""
-    home = source.parent / "outputs"
+    """Return the stored outputs of a cell, each marked as expected; none where no run has stored any."""
+    folder = source.parent / "outputs"
     outputs = [_output({"text/plain": _EXPECTED})]
     found = False
-    if (text := home / f"{name}.txt").is_file():
+    if (text := folder / f"{name}.txt").is_file():
         outputs.append(_output({"text/plain": text.read_text().rstrip("\n")}))
         found = True
-    if (html := home / f"{name}.html").is_file():
+    if (html := folder / f"{name}.html").is_file():
         plain = alt or "(a table, in HTML)"
         outputs.append(_output({"text/html": html.read_text(), "text/plain": plain}))
         found = True
-    if (picture := home / f"{name}.png").is_file():
+    if (picture := folder / f"{name}.png").is_file():
         if not alt:
             raise CourseError(f'{source.name}: the cell with expected="{name}" shows a picture and needs alt="…"')
         data = base64.b64encode(picture.read_bytes()).decode()
@@ -153,7 +168,7 @@ def _expected(source: Path, name: str, alt: str) -> list[Any]:
 
 
 def _folded(outputs: list[Any]) -> list[Any]:
-    """Outputs that would give away what is to be predicted, behind one line that opens them."""
+    """Return outputs inside one `<details>` element, so that a learner can predict before opening them."""
     if not outputs:
         return []
     shown = []
@@ -166,10 +181,10 @@ def _folded(outputs: list[Any]) -> list[Any]:
 
 
 def missing_outputs(source: Path) -> list[str]:
-    """The outputs that a notebook's cells expect and that no real run has left yet (`rlhf-course build --outputs`)."""
+    """Return the names of expected outputs that are not stored yet; `rlhf-course build --outputs` stores them."""
     names = [cell.metadata["expected"] for cell in jupytext.read(source, fmt="md").cells if "expected" in cell.metadata]
-    home = source.parent / "outputs"
-    return [name for name in names if not any((home / f"{name}.{kind}").is_file() for kind in ("txt", "html", "png"))]
+    folder = source.parent / "outputs"
+    return [name for name in names if not any((folder / f"{name}.{kind}").is_file() for kind in ("txt", "html", "png"))]
 
 
 def _output(data: dict[str, str]) -> Any:

@@ -1,6 +1,6 @@
 """Fixtures and collection for `pytest utils/rlhf_course/checks`, which runs the self-checks as tests.
 
-The environment variable RLHF_COURSE_DESK names the folder whose answers are checked: `solutions`, or a learner's.
+The environment variable RLHF_COURSE_WORKSPACE names the folder whose answers are checked: `solutions`, or a learner's.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlhf_course.course import EXERCISES, Exercise
-from rlhf_course.learner_package import imported_answer, use_code
+from rlhf_course.learner_package import WORKSPACE_VARIABLES, imported_answer, use_code
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -24,7 +24,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 def _fixture(exercise: Exercise) -> Any:
     @pytest.fixture(name=exercise.name)
     def answer() -> Any:
-        use_code(os.environ.get("RLHF_COURSE_DESK", "."))
+        use_code(next(filter(None, map(os.environ.get, WORKSPACE_VARIABLES)), "."))
         return imported_answer(exercise.name)
 
     return answer

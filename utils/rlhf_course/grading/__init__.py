@@ -1,1 +1,1 @@
-"""The autograder: hidden tests, run by a judge against answers that live in a sandbox."""
+"""Grade submissions: a judge runs the hidden tests on answers that run in a sandbox."""

@@ -1,12 +1,12 @@
-"""`rlhf-course grade` and `rlhf-course report`."""
+"""Define the commands `rlhf-course grade` and `rlhf-course report`."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rlhf_course.course import DEFAULT_PART, Part, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.grading.batch.cache import ResultCache, default_folder
+from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, parse_level, require_isolation
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rlhf_course.grading.judge.judge import Judge
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
-_UNAVAILABLE, _INTERRUPTED = 3, 130
+_EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 3, 130
 
 
 def register(app: typer.Typer) -> None:
@@ -57,38 +58,35 @@ def grade(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="how many are graded at once; by default one for each core")
+        int | None, typer.Option(min=1, help="how many submissions are graded at once; by default one for each core")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
     timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one call of an answer may take")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
-    processes: Annotated[
+    threads: Annotated[
         int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
     ] = None,
-    output: Annotated[
-        int | None, typer.Option(min=1, help="kilobytes that one call of an answer may give back")
-    ] = None,
+    output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may return")] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="folder where results are kept; by default the user's cache")
+        Path | None, typer.Option(help="folder that results are stored in; by default in the user's cache")
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="neither use nor keep results")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
 ) -> None:
-    """Grade submissions. Results are kept: after an interruption the same command grades what is missing."""
-    from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
-
+    """Grade submissions. Results are stored: after an interruption the same command grades what is missing."""
     parts = select_parts(part)
-    limits = _limits(timeout=timeout, memory=memory, processes=processes, output=output)
-    handed_in = list_submissions(submissions, each)
-    kept = None if no_cache else ResultCache(cache or default_folder(), isolation, limits)
+    limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
+    paths = list_submissions(submissions, each)
+    config = GradingConfig(parse_level(isolation), limits, workers, scheduler)
+    result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits)
     console = Console(stderr=True)
     try:
-        results = judged(handed_in, _Way(isolation, limits, workers, scheduler), kept, console, parts)
+        results = grade_with_progress(paths, config, result_cache, console, parts)
     except IsolationUnavailable as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(_UNAVAILABLE) from error
+        raise typer.Exit(_EXIT_NO_ISOLATION) from error
     print_results(results, Console())
-    write_reports(GradeReport(isolation=isolation, submissions=results), json_file, html, csv)
+    write_reports(GradeReport(isolation=config.isolation, submissions=results), json_file, html, csv)
 
 
 def report(
@@ -100,129 +98,139 @@ def report(
 ) -> None:
     """Write pages and tables from results, without grading again."""
     if html is None and csv is None:
-        raise CourseError("say what to write: --html DIR, --csv FILE or both")
+        raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
+    write_reports(_read_report(results), None, html, csv)
+
+
+def _read_report(path: Path) -> GradeReport:
     try:
-        found = GradeReport.model_validate_json(results.read_bytes())
+        return GradeReport.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise CourseError(f"{results} cannot be read: {error.strerror}") from error
+        raise CourseError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CourseError(
-            f"{results} holds no results of `rlhf-course grade --json`: {where or 'the file'}: {first['msg']}"
-        ) from error
-    write_reports(found, None, html, csv)
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise CourseError(f"{path} holds no results of `rlhf-course grade --json`: {field}: {first['msg']}") from error
 
 
-def _limits(**given: float | None) -> ResourceLimits:
-    """The limits, with those of the command line in their place."""
+def _limits(**options: Any) -> ResourceLimits:
+    """Return the default limits, with those options that were given in their place."""
+    return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
-    return ResourceLimits(**{name: value for name, value in given.items() if value is not None})
 
-
-def _judge_maker(isolation: str, limits: ResourceLimits) -> JudgeFactory:
+def _judge_factory(isolation: Level, limits: ResourceLimits) -> JudgeFactory:
     return partial(_make_judge, isolation, limits)
 
 
-def _make_judge(isolation: str, limits: ResourceLimits) -> "Judge":
-    """Called in a worker, so that torch loads there and not here."""
+def _make_judge(isolation: Level, limits: ResourceLimits) -> "Judge":
+    """Make a judge; this runs in a worker, so that torch is loaded there and not in the process of the command."""
     from rlhf_course.grading.judge.judge import Judge
 
     return Judge(isolation, limits)
 
 
-def _require(isolation: str) -> None:
-    """Ask that this machine has an isolation, before any worker starts."""
-    from rlhf_course.grading.sandbox.isolation import require
-
-    require(isolation)
-
-
 @dataclass(frozen=True)
-class _Way:
-    """How to grade: under what, and where."""
+class GradingConfig:
+    """How and where to grade.
 
-    isolation: str
+    Attributes:
+        isolation: The isolation level.
+        limits: What each answer may use.
+        workers: The largest number of worker processes; None for one on each core.
+        scheduler: The address of a Dask scheduler, to grade on its cluster; None for this machine.
+    """
+
+    isolation: Level
     limits: ResourceLimits
     workers: int | None = None
     scheduler: str | None = None
 
     @contextmanager
-    def grader(self, most: int) -> Iterator["Pool | Cluster"]:
-        """A pool of this machine's processes or a cluster, for at most so many submissions."""
+    def grader(self, submission_count: int) -> Iterator["Pool | Cluster"]:
+        """Connect to the cluster, or start a pool with no more workers than submissions.
+
+        Raises:
+            IsolationUnavailable: This machine does not support the isolation level.
+        """
+        make_judge = _judge_factory(self.isolation, self.limits)
         if self.scheduler is not None:
             from rlhf_course.grading.batch.cluster import Cluster
 
-            with Cluster(_judge_maker(self.isolation, self.limits), self.scheduler) as cluster:
+            with Cluster(make_judge, self.scheduler) as cluster:
                 yield cluster
             return
-        _require(self.isolation)
-        with Pool(_judge_maker(self.isolation, self.limits), min(most, self.workers or available_cores())) as pool:
+        require_isolation(self.isolation)
+        with Pool(make_judge, min(submission_count, self.workers or available_cores())) as pool:
             yield pool
 
 
-def judged(
-    handed_in: Sequence[SubmissionPath],
-    way: _Way,
-    kept: ResultCache | None,
+def grade_with_progress(
+    paths: Sequence[SubmissionPath],
+    config: GradingConfig,
+    cache: ResultCache | None,
     console: Console,
     parts: Sequence[Part] = (DEFAULT_PART,),
 ) -> list[SubmissionResult]:
-    """Grade submissions behind a progress bar; Ctrl-C says how to go on.
+    """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
 
     Raises:
-        IsolationUnavailable, CourseError: they cannot be graded.
-        typer.Exit: Ctrl-C.
+        IsolationUnavailable: This machine does not support the isolation level.
+        CourseError: The submissions cannot be graded.
+        typer.Exit: The user pressed Ctrl-C.
     """
     other_parts: Counter[str] = Counter()
 
     def read() -> Iterator[Submission]:
-        for path in handed_in:
+        for path in paths:
             submission = read_submission(path, parts)
             other_parts.update(submission.other_parts)
             yield submission
 
     columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(handed_in))
+        bar = progress.add_task("", total=len(paths))
         try:
-            with way.grader(len(handed_in)) as grader:
-                results = grade_all(read(), grader, kept, lambda result: progress.advance(bar))
+            with config.grader(len(paths)) as grader:
+                results = grade_all(read(), grader, cache, lambda result: progress.advance(bar))
         except KeyboardInterrupt:
             progress.stop()
-            done = f"interrupted: {progress.tasks[0].completed:g} of {len(handed_in)} graded"
-            advice = (
-                "nothing was kept" if kept is None else f"kept in {kept.folder}; the same command goes on from there"
-            )
-            console.print(f"{done}, {advice}", style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(_INTERRUPTED) from None
+            message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)
+            console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(_EXIT_INTERRUPTED) from None
     if other_parts:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(other_parts.items()))
-        console.print(f"handed in too, and not graded: {names}; --part names what to grade", highlight=False)
+        console.print(f"also handed in, but not graded: {names}; --part names the parts to grade", highlight=False)
     return results
 
 
-def grade_examples(console: Console) -> list[SubmissionResult]:
-    """Grade the submissions that come with the course, for show; without isolation where there is none, since they are ours.
+def _interruption_message(graded: int, total: int, cache: ResultCache | None) -> str:
+    if cache is None:
+        return f"interrupted: {graded} of {total} graded, no result was stored because of --no-cache"
+    return (
+        f"interrupted: {graded} of {total} graded and stored in {cache.folder}; run the same command again to continue"
+    )
 
-    Returns: the results; none where this copy of the course holds no examples, or this system cannot grade.
+
+def grade_examples(console: Console) -> list[SubmissionResult]:
+    """Grade the example submissions of the course and print the results.
+
+    The examples are the course's own, so they are graded without isolation on a machine that supports none.
+
+    Returns:
+        The results; none if this copy of the course holds no examples, or this system cannot grade.
     """
     if not EXAMPLES.is_dir():
         return []
-    from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
-
-    isolation = "namespaces"
+    isolation: Level = "namespaces"
     try:
-        _require(isolation)
+        require_isolation(isolation)
     except IsolationUnavailable as error:
         isolation = "unsafe"
-        console.print(
-            f"{error}\nThe examples are the course's own, so they are graded without isolation.\n",
-            markup=False,
-            highlight=False,
-        )
+        message = f"{error}\nThe examples are the course's own, so they are graded without isolation.\n"
+        console.print(message, markup=False, highlight=False)
+    paths = list_submissions([EXAMPLES], each=True)
     try:
-        results = judged(list_submissions([EXAMPLES], each=True), _Way(isolation, ResourceLimits()), None, console)
+        results = grade_with_progress(paths, GradingConfig(isolation, ResourceLimits()), None, console)
     except IsolationUnavailable as error:
         console.print(str(error), markup=False, highlight=False)
         return []
@@ -231,27 +239,27 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
 
 
 def print_results(results: Sequence[SubmissionResult], console: Console) -> None:
-    """Show results as a table on the terminal."""
+    """Print results as a table."""
     console.print(terminal_table(results))
     console.print(LEGEND, style="dim", highlight=False)
 
 
-def write_reports(found: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
-    """Write what was asked for.
+def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
+    """Write results to those of a JSON file, a folder of pages and a CSV file that are named.
 
     Raises:
-        CourseError: it cannot be written.
+        CourseError: One of them cannot be written.
     """
     try:
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(json_file, found.model_dump_json(indent=1) + "\n")
+            write_text(json_file, grades.model_dump_json(indent=1) + "\n")
         if csv is not None:
             csv.parent.mkdir(parents=True, exist_ok=True)
-            write_csv(csv, found.submissions)
+            write_csv(csv, grades.submissions)
         if html is not None:
-            from rlhf_course.grading.reports.pages import write_pages
+            from rlhf_course.grading.reports.pages import write_pages  # jinja2 takes time to load.
 
-            print(f"class report: {write_pages(html, found)}")
+            print(f"class report: {write_pages(html, grades)}")
     except OSError as error:
         raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The results of grading, as they are written to JSON."""
+"""Define the results of grading, as they are written to JSON."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ Status = Literal["passed", "failed", "error", "timeout", "missing"]
 
 
 class TestResult(BaseModel):
-    """One hidden test: what it was worth and what came of it.
+    """The result of one hidden test.
 
     Attributes:
-        name: the test's name without `test_`, words apart: the sentence that it proves.
-        points: what it is worth.
-        status: "passed" gives the points, all else gives none.
-        message: for the learner; empty where it passed. No hidden value, source or traceback.
+        name: The test's name without `test_` and underscores: the sentence that the test proves.
+        points: What the test is worth.
+        status: "passed" gives the points, any other status gives none.
+        message: The message for the learner, without hidden values, source or traceback; empty if the test passed.
     """
 
     name: str
@@ -24,10 +24,14 @@ class TestResult(BaseModel):
 
 
 class ExerciseResult(BaseModel):
-    """One exercise.
+    """The result of one exercise.
 
     Attributes:
-        mistake: the known mistake that the answer behaves like, in words; None where there is none.
+        score: The points of the tests that passed.
+        max_score: The points of all tests.
+        status: "passed" if every test passed, otherwise the most severe status of a test.
+        tests: The results of the tests, in the order of their file.
+        mistake: The description of the known mistake that the answer behaves like; None if there is none.
     """
 
     score: float
@@ -38,7 +42,16 @@ class ExerciseResult(BaseModel):
 
 
 class SubmissionResult(BaseModel):
-    """One learner's results, by exercise."""
+    """The results of one submission.
+
+    Attributes:
+        name: The submission's name.
+        score: The points of all exercises.
+        max_score: The points that all exercises are worth.
+        seconds: How long grading took.
+        warnings: What the instructor should know about how the submission was read and graded.
+        exercises: The results of the exercises, by name.
+    """
 
     name: str
     score: float
@@ -49,7 +62,13 @@ class SubmissionResult(BaseModel):
 
 
 class GradeReport(BaseModel):
-    """What `rlhf-course grade --json` writes."""
+    """The file that `rlhf-course grade --json` writes.
+
+    Attributes:
+        version: The version of the format.
+        isolation: The isolation level that the submissions were graded at.
+        submissions: The results of the submissions.
+    """
 
     version: Literal[1] = 1
     isolation: Literal["namespaces", "uid", "unsafe"]

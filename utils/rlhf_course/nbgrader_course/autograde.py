@@ -1,19 +1,20 @@
-"""`nbgrader autograde` with the course's judge: no cell of a learner is executed."""
+"""`nbgrader autograde` with the course's judge; no cell of a learner is executed."""
 
 import fnmatch
 import glob
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from nbconvert.exporters import NotebookExporter
 from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
@@ -26,29 +27,30 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Enum, Float, Integer, List, Type, Unicode
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part, select_parts
 from rlhf_course.errors import CourseError
+from rlhf_course.files import file_lock
+from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.nbgrader_course.cells import read_notebook
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
-from rlhf_course.nbgrader_course.preprocessors import FlagForAPerson, JudgeAnswers, RestoreCells
+from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForReview, JudgeAnswers, RestoreCells
 
-# Kept beside the gradebook: the lock, the marks of submissions that are being written, and the judge's results.
-DESK = ".rlhf_course"
+# Folder beside the gradebook with the lock, a marker file for each submission that is being written, and the results.
+STATE_FOLDER = ".rlhf_course"
 
 
 class TolerantExporter(NotebookExporter):
-    """Reads whatever a learner handed in under a notebook's name, or nothing; what was wrong with it goes to `resources`."""
+    """Read whatever a learner handed in under a notebook's name; what was wrong with it goes to `resources`."""
 
-    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, dict[str, Any]]:
         """Convert a file; see the class."""
         notebook, problem = read_notebook(filename)
         resources = {} if resources is None else resources
-        where = Path(filename)
+        path = Path(filename)
         resources["metadata"] = {
-            "name": where.stem,
-            "path": str(where.parent),
+            "name": path.stem,
+            "path": str(path.parent),
             "modified_date": f"{datetime.now(UTC):%B %d, %Y}",
         }
         if problem is not None:
@@ -59,22 +61,27 @@ class TolerantExporter(NotebookExporter):
 class JudgedAutograde(Autograde):
     """nbgrader's autograding, with the judge in place of execution.
 
-    The class's answers are judged first, on all cores, each in a sandbox of its own; results are kept by content. Then nbgrader goes
-    through the submissions one by one: cells are brought back to the release's, each check's cell shows what the judge found, and
-    scores go to the gradebook. What is wrong with a submission is a note on it and stops no other. One process at a time writes a
-    submission, and what a process that was killed left half done is done anew.
+    First the judge grades the answers of the whole class on all cores, each answer in a sandbox of its own, and caches
+    the results by content. Then nbgrader goes through the submissions one by one: it restores the released cells, shows
+    the judge's result in the cell of each check, and saves the scores in the gradebook. A problem with one submission
+    becomes a note on that submission and does not stop the others. One process at a time writes a submission; if it is
+    killed meanwhile, the next run does that submission again.
     """
 
     isolation = Enum(
-        ["namespaces", "uid", "unsafe"], default_value="namespaces", help="How the judge locks learners' code in."
+        ["namespaces", "uid", "unsafe"], default_value="namespaces", help="How the judge isolates learners' code."
     ).tag(config=True)
-    workers = Integer(0, help="Submissions judged at once; 0: one for each core.").tag(config=True)
-    timeout = Float(0.0, help="Seconds that an exercise may take; 0: the judge's own limit.").tag(config=True)
+    workers = Integer(0, help="Submissions judged at the same time; 0: one for each core.").tag(config=True)
+    timeout = Float(0.0, help="Seconds that one call of a learner's function may take; 0: the judge's default.").tag(
+        config=True
+    )
     scheduler = Unicode("", help="Address of a Dask scheduler whose workers judge; empty: this machine.").tag(
         config=True
     )
 
     exporter_class = Type(TolerantExporter, klass=NotebookExporter).tag(config=True)
+    exclude_overwriting: dict[str, list[str]]
+    notebooks: list[str]
     sanitize_preprocessors = List([OverwriteKernelspec, RestoreCells, CheckCellMetadata]).tag(config=True)
     autograde_preprocessors = List(
         [
@@ -82,7 +89,7 @@ class JudgedAutograde(Autograde):
             ClearMetadataPreprocessor,
             LimitOutput,
             SaveAutoGrades,
-            FlagForAPerson,
+            FlagForReview,
             AssignLatePenalties,
             CheckCellMetadata,
         ]
@@ -91,15 +98,15 @@ class JudgedAutograde(Autograde):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.judgements: dict[str, Judgement] = {}
-        self.judgement = Judgement(None, "It was not reached.")
+        self.judgement = Judgement(None, "Grading did not reach this submission.")
         self.answers: Mapping[str, str] = {}
         self.notes: list[str] = []
         self.to_review: set[str] = set()
 
-    # Which submissions.
+    # The submissions.
 
     def init_notebooks(self) -> None:
-        """Find the submissions, those without any notebook included: their answers may be in files."""
+        """Find the submissions. Those without a notebook count too, since their answers may be in files."""
         folders = filter(
             os.path.isdir, glob.glob(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
         )
@@ -118,17 +125,18 @@ class JudgedAutograde(Autograde):
             NbGraderException: the judge cannot work here, or nbgrader failed on some submissions; the others are done.
         """
         submissions, failed = dict(sorted(self.assignments.items())), []
-        self._forget_unfinished(submissions)
+        self._remove_unfinished(submissions)
+        pending = {folder: Path(folder) for folder in submissions if self._is_pending(folder)}
         try:
             self.judgements = judge_folders(
-                {folder: Path(folder) for folder in submissions if self._is_pending(folder)}, self._settings(), self.log
+                pending, self._settings(), self.log, self._parts(self.coursedir.assignment_id)
             )
         except CourseError as error:
             self.log.error(str(error))
             raise NbGraderException(str(error)) from error
         for folder, notebooks in submissions.items():
             self.assignments = {folder: notebooks}
-            with self._alone(folder):
+            with self._writing(folder):
                 try:
                     super().convert_notebooks()
                 except NbGraderException:
@@ -139,8 +147,8 @@ class JudgedAutograde(Autograde):
 
     def _settings(self) -> Settings:
         return Settings(
-            Path(self.coursedir.root) / DESK / "results",
-            self.isolation,
+            Path(self.coursedir.root) / STATE_FOLDER / "results",
+            cast(Level, self.isolation),
             self.workers or None,
             self.timeout or None,
             self.scheduler or None,
@@ -148,35 +156,35 @@ class JudgedAutograde(Autograde):
 
     def _ids(self, folder: str) -> tuple[str, str]:
         """Assignment and learner of a submission's folder."""
-        found = re.fullmatch(self._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True), folder)
-        if found is None:
+        match = re.fullmatch(self._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True), folder)
+        if match is None:
             raise NbGraderException(f"{folder} is no submission's folder in this course")
-        return found["assignment"], found["student"]
+        return match["assignment"], match["student"]
 
     def _is_pending(self, folder: str) -> bool:
-        """Whether a submission is to be graded now: it never was, is newer, or is asked for again."""
-        done = self._format_dest(*self._ids(folder))
-        if self.force or not os.path.isdir(done) or self.coursedir.notebook_id != "*":
+        """Whether a submission is to be graded now: it never was, it is newer, or the command asks for it."""
+        autograded = self._format_dest(*self._ids(folder))
+        if self.force or not os.path.isdir(autograded) or self.coursedir.notebook_id != "*":
             return True
-        handed_in, graded = self.coursedir.get_existing_timestamp(folder), self.coursedir.get_existing_timestamp(done)
+        handed_in, graded = (self.coursedir.get_existing_timestamp(path) for path in (folder, autograded))
         return handed_in is not None and graded is not None and handed_in > graded
 
     # One submission.
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
-        """Start a submission: every notebook of the assignment is gone through, handed in or not, and the learner's own files stay."""
+        """Start a submission: list every notebook of the assignment, handed in or not, and keep the learner's files."""
         folder = self._format_source(assignment_id, student_id)
         self.judgement = self.judgements.get(folder) or Judgement(
-            None, "It came while others were judged: autograde it again."
+            None, "It was handed in while others were judged: autograde it again."
         )
-        self.answers = read_submission(SubmissionPath(student_id, Path(folder))).files
+        parts = self._parts(assignment_id)
+        self.answers = read_submission(SubmissionPath(student_id, Path(folder)), parts).files
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
-        handed_in = {Path(path).stem: path for path in self.notebooks}
-        strangers = sorted(set(handed_in) - set(known))
+        unknown = sorted({Path(path).stem for path in self.notebooks} - set(known))
         self.notes = [
             *self.judgement.notes,
-            *(f"{name}.ipynb is no notebook of this assignment." for name in strangers),
+            *(f"{name}.ipynb is no notebook of this assignment." for name in unknown),
         ]
         chosen = [name for name in known if fnmatch.fnmatch(name, self.coursedir.notebook_id)]
         self.notebooks = [os.path.join(folder, f"{name}.ipynb") for name in sorted(chosen)]
@@ -185,11 +193,20 @@ class JudgedAutograde(Autograde):
         super().init_assignment(assignment_id, student_id)
 
     def _files_of_learners(self, assignment_id: str) -> list[str]:
-        """Files that learners write: nbgrader would put the release's in their place."""
-        return [
-            *self.exclude_overwriting.get(assignment_id, []),
-            *(f"{PACKAGE}/{exercise.file}" for exercise in EXERCISES),
-        ]
+        """Files that learners write, which nbgrader would replace by the released ones."""
+        return [*self.exclude_overwriting.get(assignment_id, []), *(exercise.path for exercise in EXERCISES)]
+
+    def _parts(self, assignment_id: str) -> tuple[Part, ...]:
+        """The parts of the course that an assignment has checks of; if it has none, the part that it is named after."""
+        with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            try:
+                notebooks = gradebook.find_assignment(assignment_id).notebooks
+                cells = [cell.name for notebook in notebooks for cell in notebook.grade_cells]
+            except MissingEntry:
+                cells = []
+        exercises = {cell.removeprefix(CHECK_PREFIX) for cell in cells if cell.startswith(CHECK_PREFIX)}
+        names = {BY_NAME[exercise].part for exercise in exercises & BY_NAME.keys()}
+        return select_parts(sorted(names) or [PARTS_BY_NAME.get(assignment_id, DEFAULT_PART).name])
 
     def _known_notebooks(self, assignment_id: str) -> list[str]:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
@@ -198,24 +215,24 @@ class JudgedAutograde(Autograde):
             except MissingEntry:
                 return []
 
-    # One process at a time, and nothing half done.
+    # One process writes at a time, and a submission that was interrupted is done again.
 
     @contextmanager
-    def _alone(self, folder: str) -> Iterator[None]:
-        """Be the only process that writes a submission, and leave a mark while it is written."""
-        mark = self._mark(folder)
-        mark.parent.mkdir(parents=True, exist_ok=True)
+    def _writing(self, folder: str) -> Iterator[None]:
+        """Hold the lock while a submission is written, and a marker file that stays if this process is killed."""
+        marker = self._marker(folder)
+        marker.parent.mkdir(parents=True, exist_ok=True)
         with self._lock():
-            self._forget(folder)
-            mark.touch()
+            self._remove_if_unfinished(folder)
+            marker.touch()
             yield
-            mark.unlink(missing_ok=True)
+            marker.unlink(missing_ok=True)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        desk = Path(self.coursedir.root) / DESK
-        desk.mkdir(exist_ok=True)
-        lock = FileLock(desk / "lock")
+        state = Path(self.coursedir.root) / STATE_FOLDER
+        state.mkdir(exist_ok=True)
+        lock = file_lock(state / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -226,19 +243,19 @@ class JudgedAutograde(Autograde):
         finally:
             lock.release()
 
-    def _forget_unfinished(self, folders: dict[str, list[str]]) -> None:
-        """Take away what a process that was killed left half done, so that it is not taken for done."""
+    def _remove_unfinished(self, folders: Iterable[str]) -> None:
+        """Remove what killed processes left half written, so that it is not taken for finished."""
         with self._lock():
             for folder in folders:
-                self._forget(folder)
+                self._remove_if_unfinished(folder)
 
-    def _forget(self, folder: str) -> None:
-        mark = self._mark(folder)
-        if mark.exists():
-            done = self._format_dest(*self._ids(folder))
-            self.log.warning("Grading of %s was interrupted; it is done anew", done)
-            shutil.rmtree(done, ignore_errors=True)
-            mark.unlink()
+    def _remove_if_unfinished(self, folder: str) -> None:
+        marker = self._marker(folder)
+        if marker.exists():
+            autograded = self._format_dest(*self._ids(folder))
+            self.log.warning("Grading of %s was interrupted; it is graded again", autograded)
+            shutil.rmtree(autograded, ignore_errors=True)
+            marker.unlink()
 
-    def _mark(self, folder: str) -> Path:
-        return Path(self.coursedir.root) / DESK / "unfinished" / "+".join(self._ids(folder))
+    def _marker(self, folder: str) -> Path:
+        return Path(self.coursedir.root) / STATE_FOLDER / "unfinished" / "+".join(self._ids(folder))

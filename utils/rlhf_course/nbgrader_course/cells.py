@@ -1,4 +1,4 @@
-"""A submitted notebook, brought back to the cells that nbgrader's gradebook knows; what was changed is noted."""
+"""Restore the cells of a submitted notebook to those in nbgrader's gradebook, with notes on what was changed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,15 @@ _MAKERS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_
 
 @dataclass(frozen=True)
 class KnownCell:
-    """A cell as the gradebook knows it.
+    """A released cell, as the gradebook records it.
 
     Attributes:
         name: its grade_id.
-        points: None where it is not graded.
+        locked: whether learners must leave its text as it is.
         solution: whether the learner writes in it.
+        points: None if it is not graded.
+        checksum: of the released cell, if the gradebook has one.
         task: whether it sets a task that is answered in other cells.
-        checksum: of the released cell, where it was kept.
     """
 
     name: str
@@ -34,7 +35,7 @@ class KnownCell:
 
     @property
     def graded(self) -> bool:
-        """Whether it gives points for what it holds or shows itself."""
+        """Whether it is graded by its own text or output."""
         return self.points is not None and not self.task
 
     @property
@@ -43,22 +44,22 @@ class KnownCell:
         return self.graded and self.solution
 
     def metadata(self) -> dict[str, Any]:
-        """What nbgrader wants to find on it."""
-        marks = {"grade": self.graded, "solution": self.solution, "locked": self.locked, "task": self.task}
-        known = {"grade_id": self.name, "schema_version": 3, "cell_type": self.cell_type, **marks}
+        """The metadata that nbgrader needs on the cell."""
+        flags = {"grade": self.graded, "solution": self.solution, "locked": self.locked, "task": self.task}
+        metadata = {"grade_id": self.name, "schema_version": 3, "cell_type": self.cell_type, **flags}
         if self.points is not None:
-            known["points"] = self.points
-        return known if self.checksum is None else {**known, "checksum": self.checksum}
+            metadata["points"] = self.points
+        return metadata if self.checksum is None else {**metadata, "checksum": self.checksum}
 
 
 @dataclass
 class Restored:
-    """A notebook that holds each known cell once.
+    """A notebook that holds each released cell once.
 
     Attributes:
-        notebook: it.
-        notes: what a person should know about how it was handed in.
-        to_review: cells graded by hand that a person should look for, although they look unanswered.
+        notebook: the notebook.
+        notes: what was changed in it, for learner and instructor.
+        to_review: names of cells graded by hand that look unanswered, and need a look at the notebook as submitted.
     """
 
     notebook: Any
@@ -67,44 +68,44 @@ class Restored:
 
 
 def known_cells(notebook: Any) -> list[KnownCell]:
-    """The cells of a notebook of nbgrader's gradebook, in their order."""
+    """The released cells of a notebook in nbgrader's gradebook, in order."""
     points = {cell.name: float(cell.max_score) for cell in (*notebook.grade_cells, *notebook.task_cells)}
     solutions, tasks = ({cell.name for cell in cells} for cells in (notebook.solution_cells, notebook.task_cells))
     return [
         KnownCell(
-            one.name,
-            one.cell_type,
-            one.source,
-            one.locked,
-            one.name in solutions,
-            points.get(one.name),
-            one.checksum,
-            one.name in tasks,
+            cell.name,
+            cell.cell_type,
+            cell.source,
+            cell.locked,
+            cell.name in solutions,
+            points.get(cell.name),
+            cell.checksum,
+            cell.name in tasks,
         )
-        for one in notebook.source_cells
+        for cell in notebook.source_cells
     ]
 
 
 def read_notebook(path: str) -> tuple[Any, str | None]:
-    """A notebook file as far as it can be read, and what was wrong with it.
+    """Read as much of a notebook file as possible.
 
-    Whatever the file holds, the notebook that comes back is valid; it is empty where nothing could be read.
+    Returns: a valid notebook, which is empty if nothing could be read, and what was wrong with the file or None.
     """
     try:
         with open(path, encoding="utf-8") as file:
             read = nbformat.read(file, as_version=4)
     except FileNotFoundError:
         return nbformat.v4.new_notebook(), "This notebook was not handed in."
-    except (Exception, RecursionError) as error:  # a learner's file can break a parser in any way
+    except (Exception, RecursionError) as error:  # a learner's file may make the parser raise anything
         return (
             nbformat.v4.new_notebook(),
             f"This notebook could not be read ({type(error).__name__}); the file as handed in is in submitted/.",
         )
-    return (read if _is_sound(read) else _mended(read)), None
+    return (read if _is_valid_notebook(read) else _repaired(read)), None
 
 
-def _is_sound(notebook: Any) -> bool:
-    """Whether a notebook is valid, and nbgrader's marks in it are at least objects."""
+def _is_valid_notebook(notebook: Any) -> bool:
+    """Whether a notebook is valid, and nbgrader's metadata in it are at least objects."""
     if (notebook.get("nbformat"), notebook.get("nbformat_minor")) != (4, 5):
         return False
     try:
@@ -114,10 +115,10 @@ def _is_sound(notebook: Any) -> bool:
     return all(isinstance(cell.metadata.get("nbgrader", {}), dict) for cell in notebook.cells)
 
 
-def _mended(read: Any) -> Any:
-    """A valid notebook with as much of a damaged or older one as can be kept."""
+def _repaired(read: Any) -> Any:
+    """A valid notebook with as much of a damaged or older one as possible."""
     cells = read.get("cells") if isinstance(read, dict) else None
-    kept = [_whole_cell(cell) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
+    kept = [_repaired_cell(cell) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
     metadata = read.get("metadata") if isinstance(read, dict) else None
     notebook = nbformat.v4.new_notebook(cells=kept, metadata=metadata if isinstance(metadata, dict) else {})
     try:
@@ -128,131 +129,135 @@ def _mended(read: Any) -> Any:
 
 
 def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
-    """Bring a submitted notebook back to the cells that were released; learners' own cells and outputs stay.
+    """Restore the released cells of a submitted notebook; learners' own cells and outputs stay.
 
     Args:
         notebook: as submitted; it is changed.
         known: the cells of the release.
     """
-    done = Restored(notebook)
+    restored = Restored(notebook)
     by_name = {cell.name: cell for cell in known}
-    chosen = _choose(notebook.cells, by_name, done)
-    _note_the_order(notebook.cells, chosen, known, done)
+    chosen = _choose(notebook.cells, by_name, restored)
+    _note_order(notebook.cells, chosen, known, restored)
     for name, cell in chosen.items():
-        _reset(cell, by_name[name], done)
+        _reset(cell, by_name[name], restored)
     for cell in notebook.cells:
-        if not any(cell is one for one in chosen.values()):
-            _disown(cell, done)
-    _put_back(notebook.cells, chosen, known, done)
-    return done
+        if not any(cell is released for released in chosen.values()):
+            _remove_metadata(cell, restored)
+    _insert_missing(notebook.cells, chosen, known, restored)
+    return restored
 
 
-def _choose(cells: Iterable[Any], by_name: dict[str, KnownCell], done: Restored) -> dict[str, Any]:
-    """The cell that stands for each known one; of copies, the first that the learner has written in."""
-    found: dict[str, list[Any]] = {}
+def _choose(cells: Iterable[Any], by_name: dict[str, KnownCell], restored: Restored) -> dict[str, Any]:
+    """The submitted cell for each released one; of several copies, the first that the learner has written in."""
+    copies_by_name: dict[str, list[Any]] = {}
     for cell in cells:
         name = _grade_id(cell)
         if name in by_name:
-            found.setdefault(name, []).append(cell)
+            copies_by_name.setdefault(name, []).append(cell)
     chosen = {}
-    for name, copies in found.items():
-        worked = [cell for cell in copies if cell.source != by_name[name].source] if by_name[name].solution else copies
-        chosen[name] = (worked or copies)[0]
+    for name, copies in copies_by_name.items():
+        edited = [cell for cell in copies if cell.source != by_name[name].source] if by_name[name].solution else copies
+        chosen[name] = (edited or copies)[0]
         if len(copies) > 1:
-            done.notes.append(f"The cell {name} is there {len(copies)} times; one of them counts.")
+            restored.notes.append(f"The cell {name} is there {len(copies)} times; one of them counts.")
             if by_name[name].by_hand:
-                done.to_review.add(name)
+                restored.to_review.add(name)
     return chosen
 
 
-def _note_the_order(cells: Sequence[Any], chosen: dict[str, Any], known: Sequence[KnownCell], done: Restored) -> None:
-    place = {id(cell): index for index, cell in enumerate(cells)}
-    places = [place[id(chosen[cell.name])] for cell in known if cell.name in chosen]
-    if places != sorted(places):
-        done.notes.append("The cells are in another order than in the release.")
+def _note_order(cells: Sequence[Any], chosen: dict[str, Any], known: Sequence[KnownCell], restored: Restored) -> None:
+    index_by_id = {id(cell): index for index, cell in enumerate(cells)}
+    indices = [index_by_id[id(chosen[cell.name])] for cell in known if cell.name in chosen]
+    if indices != sorted(indices):
+        restored.notes.append("The cells are in another order than in the release.")
 
 
-def _reset(cell: Any, known: KnownCell, done: Restored) -> None:
-    """Give a cell the type, metadata and, where it is locked, the text that it was released with."""
-    given = cell.metadata.get("nbgrader", {})
+def _reset(cell: Any, known: KnownCell, restored: Restored) -> None:
+    """Set type and metadata of a cell as released, and the text too if the cell is locked."""
+    submitted = cell.metadata.get("nbgrader", {})
     if cell.cell_type != known.cell_type:
-        done.notes.append(
+        restored.notes.append(
             f"The cell {known.name} was made a {cell.cell_type} cell; it is a {known.cell_type} cell again."
         )
         _change_type(cell, known.cell_type)
-    if known.points is not None and given.get("points") != known.points:
-        done.notes.append(f"The points of the cell {known.name} were changed; they are {known.points:g} again.")
-    marks = known.metadata()
-    if any(given.get(mark, False) != marks[mark] for mark in ("grade", "solution", "locked")):
-        done.notes.append(f"The marks of the cell {known.name} were changed; they are as released again.")
-    cell.metadata["nbgrader"] = nbformat.from_dict(marks)
+    if known.points is not None and submitted.get("points") != known.points:
+        restored.notes.append(f"The points of the cell {known.name} were changed; they are {known.points:g} again.")
+    metadata = known.metadata()
+    if any(submitted.get(flag, False) != metadata[flag] for flag in ("grade", "solution", "locked")):
+        restored.notes.append(f"The marks of the cell {known.name} were changed; they are as released again.")
+    cell.metadata["nbgrader"] = nbformat.from_dict(metadata)
     if is_locked(cell) and cell.source != known.source:
-        done.notes.append(f"The text of the locked cell {known.name} was changed; it is as released again.")
+        restored.notes.append(f"The text of the locked cell {known.name} was changed; it is as released again.")
         cell.source = known.source
 
 
-def _disown(cell: Any, done: Restored) -> None:
-    """Take nbgrader's marks from a cell that the release does not know."""
-    marks = cell.metadata.pop("nbgrader", None)
-    if isinstance(marks, dict) and marks.get("grade") and isinstance(marks.get("points"), int | float):
-        done.notes.append("A cell that claims points is not part of the assignment, or is a copy; it counts nothing.")
+def _remove_metadata(cell: Any, restored: Restored) -> None:
+    """Remove nbgrader's metadata from a cell that was not released."""
+    metadata = cell.metadata.pop("nbgrader", None)
+    if isinstance(metadata, dict) and metadata.get("grade") and isinstance(metadata.get("points"), int | float):
+        restored.notes.append(
+            "A cell that claims points is not part of the assignment, or is a copy; it counts nothing."
+        )
 
 
-def _put_back(cells: list[Any], chosen: dict[str, Any], known: Sequence[KnownCell], done: Restored) -> None:
-    """Put each missing cell after the known cell that stood before it."""
-    place = -1
-    for one in known:
-        if one.name in chosen:
-            place = next(index for index, cell in enumerate(cells) if cell is chosen[one.name])
+def _insert_missing(cells: list[Any], chosen: dict[str, Any], known: Sequence[KnownCell], restored: Restored) -> None:
+    """Insert each missing cell after the released cell that precedes it."""
+    position = -1
+    for released in known:
+        if released.name in chosen:
+            position = next(index for index, cell in enumerate(cells) if cell is chosen[released.name])
             continue
-        cell = _MAKERS[one.cell_type](one.source)
-        cell.metadata["nbgrader"] = nbformat.from_dict(one.metadata())
-        place += 1
-        cells.insert(place, cell)
-        done.notes.append(f"The cell {one.name} was missing; it is put back as released.")
-        if one.by_hand:
-            done.to_review.add(one.name)
+        cell = _MAKERS[released.cell_type](released.source)
+        cell.metadata["nbgrader"] = nbformat.from_dict(released.metadata())
+        position += 1
+        cells.insert(position, cell)
+        restored.notes.append(f"The cell {released.name} was missing; it is put back as released.")
+        if released.by_hand:
+            restored.to_review.add(released.name)
 
 
 def _grade_id(cell: Any) -> str | None:
-    marks = cell.metadata.get("nbgrader")
-    name = marks.get("grade_id") if isinstance(marks, dict) else None
+    metadata = cell.metadata.get("nbgrader")
+    name = metadata.get("grade_id") if isinstance(metadata, dict) else None
     return name if isinstance(name, str) else None
 
 
-def _whole_cell(cell: Any) -> Any:
-    """A cell that is valid, with as much of the given one as can be kept."""
+def _repaired_cell(cell: Any) -> Any:
+    """A valid cell with as much of a damaged one as possible."""
     kind = cell.get("cell_type")
     source = cell.get("source", "")
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)
     metadata = cell.get("metadata")
-    whole = _MAKERS.get(kind, new_raw_cell)(source, metadata=metadata if isinstance(metadata, dict) else {})
-    if not _is_valid(whole):
-        marks = whole.metadata.get("nbgrader")
-        whole.metadata = nbformat.from_dict({"nbgrader": marks} if isinstance(marks, dict) else {})
-    if "nbgrader" in whole.metadata and not isinstance(whole.metadata["nbgrader"], dict):
-        del whole.metadata["nbgrader"]
+    repaired = _MAKERS.get(kind, new_raw_cell)(source, metadata=metadata if isinstance(metadata, dict) else {})
+    if not _is_valid(repaired):
+        nbgrader = repaired.metadata.get("nbgrader")
+        repaired.metadata = nbformat.from_dict({"nbgrader": nbgrader} if isinstance(nbgrader, dict) else {})
+    if "nbgrader" in repaired.metadata and not isinstance(repaired.metadata["nbgrader"], dict):
+        del repaired.metadata["nbgrader"]
     if kind == "code":
         outputs = cell.get("outputs")
-        whole.outputs = [output for output in outputs if _is_valid_output(output)] if isinstance(outputs, list) else []
+        repaired.outputs = (
+            [output for output in outputs if _is_valid_output(output)] if isinstance(outputs, list) else []
+        )
         count = cell.get("execution_count")
-        whole.execution_count = count if isinstance(count, int) and count >= 0 else None
+        repaired.execution_count = count if isinstance(count, int) and count >= 0 else None
     elif isinstance(attachments := cell.get("attachments"), dict):
-        whole.attachments = attachments
-        if not _is_valid(whole):
-            del whole["attachments"]
-    return whole
+        repaired.attachments = attachments
+        if not _is_valid(repaired):
+            del repaired["attachments"]
+    return repaired
 
 
 def _is_valid(cell: Any) -> bool:
-    return _passes(cell, f"{cell.cell_type}_cell")
+    return _conforms(cell, f"{cell.cell_type}_cell")
 
 
 def _is_valid_output(output: Any) -> bool:
-    return isinstance(output, dict) and _passes(output, "output")
+    return isinstance(output, dict) and _conforms(output, "output")
 
 
-def _passes(node: Any, ref: str) -> bool:
+def _conforms(node: Any, ref: str) -> bool:
     try:
         nbformat.validate(node, ref=ref, version=4, version_minor=5)
     except (nbformat.ValidationError, TypeError, KeyError, AttributeError):

@@ -1,4 +1,4 @@
-"""The commands of an instructor who uses nbgrader."""
+"""The command line for an instructor who uses nbgrader."""
 
 import importlib.util
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rlhf_course.course import DEFAULT_PART, select_parts
 from rlhf_course.errors import missing_extra
 
 
@@ -20,19 +21,21 @@ def new_course(
     exchange: Annotated[
         Path | None, typer.Option(help="folder shared with learners; by default exchange/ in DIR")
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help=f"a part to make an assignment of, or all; repeatable; by default {DEFAULT_PART.name}"),
+    ] = None,
 ) -> None:
-    """Make an nbgrader course, whose autograding is done by this course's judge."""
+    """Make an nbgrader course that autogrades with this course's judge."""
     if importlib.util.find_spec("nbgrader") is None:
         raise missing_extra("new-course", "nbgrader")
-    from rlhf_course.nbgrader_course import new_course as making
+    from rlhf_course.nbgrader_course.new_course import new_course as make_course
 
-    files = making.new_course(folder, course_id, exchange)
+    parts = select_parts(part)
+    files = make_course(folder, course_id, exchange, parts)
     print(f"{len(files)} files in {folder}. Next, in that folder:")
-    print(
-        f"  nbgrader generate_assignment {making.ASSIGNMENT}",
-        f"  nbgrader release_assignment {making.ASSIGNMENT}",
-        sep="\n",
-    )
+    for made in parts:
+        print(f"  nbgrader generate_assignment {made.name}", f"  nbgrader release_assignment {made.name}", sep="\n")
     print(
         "Learners put for_learners/nbgrader_config.py where their Jupyter starts. The guide: docs/instructors_guide.md"
     )

@@ -1,4 +1,7 @@
-"""`nbgrader export --exporter …`: the gradebook's marks, those given by hand and late penalties included, for Canvas and Moodle."""
+"""`nbgrader export --exporter …`: write the gradebook's marks for Canvas and Moodle.
+
+The marks include those given by hand and late penalties.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from rlhf_course.releasing.marks import Mark, canvas_csv, moodle_csv
 
 
 class _Exporter(ExportPlugin):
-    """Writes the marks of one assignment; learners who handed in nothing are left out, for they have no mark yet."""
+    """Write the marks of one assignment. Learners who handed in nothing have no mark and are left out."""
 
     default = ""
 
@@ -27,7 +30,7 @@ class _Exporter(ExportPlugin):
         self.log.info("Exported the marks of %d learners to %s", len(marks), to)
 
     def table(self, marks: list[Mark], assignment: str) -> str:
-        """The marks in the platform's form."""
+        """The marks in the platform's format."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""`nbgrader generate_assignment`, which clears notebooks alone, made safe for the files beside them."""
+"""`nbgrader generate_assignment` that also clears the files beside the notebooks."""
 
 import shutil
 from pathlib import Path
@@ -7,33 +7,33 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 from rlhf_course.stubs import stub_of
 
 
 class StubbedAssignment(GenerateAssignment):
-    """Releases the exercises' files as stubs, whatever the source holds, and nothing that learners are to find out.
+    """Release the exercises' files as stubs, and refuse a release that holds an answer.
 
-    An instructor who runs an exercise's cell in the source saves its solution to the file beside the notebook; nbgrader would release it.
+    An instructor who runs an exercise's cell in the source saves the solution to the file beside the notebook, and
+    nbgrader would release that file.
     """
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Copy the files beside the notebooks; see the class."""
         super().init_assignment(assignment_id, student_id)
-        folder = Path(self._format_dest(assignment_id, student_id)) / PACKAGE
+        folder = Path(self._format_dest(assignment_id, student_id))
         for exercise in EXERCISES:
-            path, stub = folder / exercise.file, stub_of(exercise)
+            path, stub = folder / exercise.path, stub_of(exercise)
             if path.is_file() and path.read_text(encoding="utf-8") != stub:
-                self.log.warning("%s in the source is not the stub; the stub is released", f"{PACKAGE}/{exercise.file}")
+                self.log.warning("%s in the source is not the stub; the stub is released", exercise.path)
                 path.write_text(stub, encoding="utf-8")
 
     def set_permissions(self, assignment_id: str, student_id: str) -> None:
         """Finish a release.
 
         Raises:
-            NbGraderException: it holds an answer, a known mistake or a hidden test; it is taken away again.
+            NbGraderException: it holds an answer, a known mistake or a hidden test; it is deleted again.
         """
         super().set_permissions(assignment_id, student_id)
         folder = Path(self._format_dest(assignment_id, student_id))
@@ -41,6 +41,6 @@ class StubbedAssignment(GenerateAssignment):
         if found := leaks(files, REPOSITORY):
             shutil.rmtree(folder)
             raise NbGraderException(
-                "the release would give away what learners are to find out, and is removed:\n  "
+                "the release holds answers, known mistakes or hidden tests, and is removed:\n  "
                 + "\n  ".join(found[:10])
             )

@@ -1,15 +1,17 @@
-"""From the folders of submissions to the judge's results."""
+"""Judge the submitted folders of an nbgrader assignment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from logging import Logger
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nbgrader.utils import setenv
 
+from rlhf_course.course import DEFAULT_PART, Part
 from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.sandbox.isolation import Level
 
 
 @dataclass(frozen=True)
@@ -17,15 +19,15 @@ class Settings:
     """How a class is judged.
 
     Attributes:
-        kept: folder of results by content.
-        isolation: how learners' code is locked in.
-        workers: submissions at once; None: one for each core.
-        timeout: seconds that an exercise may take; None: the judge's own limit.
+        cache: folder of the result cache.
+        isolation: how learners' code is isolated.
+        workers: submissions judged at the same time; None: one for each core.
+        timeout: seconds that one call of a learner's function may take; None: the judge's default.
         scheduler: address of a Dask scheduler; None: this machine.
     """
 
-    kept: Path
-    isolation: Literal["namespaces", "uid", "unsafe"] = "namespaces"
+    cache: Path
+    isolation: Level = "namespaces"
     workers: int | None = None
     timeout: float | None = None
     scheduler: str | None = None
@@ -37,7 +39,7 @@ class Judgement:
 
     Attributes:
         result: None where it was not judged.
-        reason: why it was not, for the learner and the instructor.
+        reason: why it was not judged, for the learner and the instructor.
     """
 
     result: SubmissionResult | None
@@ -45,12 +47,18 @@ class Judgement:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know about how it was handed in."""
+        """Warnings about how it was handed in, or the reason why it was not judged."""
         return list(self.result.warnings) if self.result is not None else [self.reason]
 
 
-def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) -> dict[str, Judgement]:
-    """Judge submissions, each as it lies in its folder.
+def judge_folders(
+    folders: Mapping[str, Path], settings: Settings, log: Logger, parts: Sequence[Part] = (DEFAULT_PART,)
+) -> dict[str, Judgement]:
+    """Judge submissions.
+
+    Args:
+        folders: folder of each submission, by a key of the caller's.
+        parts: the parts of the course to judge.
 
     Returns: a judgement for each key; one that could not be judged has a reason in place of a result.
 
@@ -65,43 +73,43 @@ def judge_folders(folders: Mapping[str, Path], settings: Settings, log: Logger) 
     if not folders:
         return {}
     limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
-    submissions = (read_submission(SubmissionPath(str(folder), folder)) for folder in folders.values())
+    submissions = (read_submission(SubmissionPath(str(folder), folder), parts) for folder in folders.values())
     log.info("Judging %d submissions", len(folders))
-    # One thread each: the cores are for the judges, and sums come out the same whatever their number.
+    # Each judge has one thread, since the judges share the cores, and since sums depend on the number of threads.
     with (
         setenv(OMP_NUM_THREADS="1"),
         _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader,
     ):
-        noting = _Noting(grader)
-        results = grade_all(submissions, noting, ResultCache(settings.kept, settings.isolation, limits))
+        recording = _RecordingGrader(grader)
+        results = grade_all(submissions, recording, ResultCache(settings.cache, settings.isolation, limits))
     return {
-        key: Judgement(None, noting.lost[number]) if number in noting.lost else Judgement(result)
+        key: Judgement(None, recording.failures[number]) if number in recording.failures else Judgement(result)
         for number, (key, result) in enumerate(zip(folders, results, strict=True))
     }
 
 
 def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
-    """What judges: a Dask cluster, or processes of this machine."""
+    """The grader: a Dask cluster, or processes of this machine."""
     from rlhf_course.grading.batch.cluster import Cluster
     from rlhf_course.grading.batch.pool import Pool, available_cores
-    from rlhf_course.grading.sandbox.isolation import require
+    from rlhf_course.grading.sandbox.isolation import require_isolation
 
     if settings.scheduler is not None:
         return Cluster(make_judge, settings.scheduler)
-    require(settings.isolation)
+    require_isolation(settings.isolation)
     return Pool(make_judge, min(most, settings.workers or available_cores()))
 
 
-class _Noting:
-    """A grader that remembers what it could not judge, and why."""
+class _RecordingGrader:
+    """A grader that records which submissions could not be judged, and why."""
 
     def __init__(self, grader: Any) -> None:
         self._grader = grader
-        self.lost: dict[int, str] = {}
+        self.failures: dict[int, str] = {}
 
     def results(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, SubmissionResult, bool]]:
         """See `rlhf_course.grading.batch.grade_all.Grader`."""
         for task, result, is_judged in self._grader.results(tasks):
             if not is_judged:
-                self.lost[task[0]] = result.warnings[-1]
+                self.failures[task[0]] = result.warnings[-1]
             yield task, result, is_judged

@@ -3,14 +3,14 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_course.building.build import assignment_files
+from rlhf_course.course import DEFAULT_PART, Part
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import PACKAGE
 from rlhf_course.paths import REPOSITORY
 
-ASSIGNMENT = PACKAGE
 _INSTRUCTOR = '''"""nbgrader's settings of this course; every nbgrader command that is run in this folder reads them."""
 
 from pathlib import Path
@@ -24,19 +24,22 @@ c.CourseDirectory.course_id = {course_id}
 # The folder through which assignments and submissions go; learners need to reach it and to write to it.
 c.Exchange.root = {exchange}
 
-# How learners' code is locked in while it is judged: "namespaces", or "uid" where a container allows no namespaces.
+# How learners' code is isolated while it is judged: "namespaces", or "uid" where a container allows no namespaces.
 c.JudgedAutograde.isolation = "namespaces"
-# Submissions judged at once; 0: one for each core.
+# Submissions judged at the same time; 0: one for each core.
 c.JudgedAutograde.workers = 0
 # c.JudgedAutograde.scheduler = "tcp://…:8786"  # a Dask cluster judges
 '''
-_LEARNER = '''"""nbgrader's settings for learners of this course: in the folder where Jupyter starts, or in ~/.jupyter/."""
+_LEARNER = '''"""nbgrader's settings for learners; put it in the folder where Jupyter starts, or in ~/.jupyter/."""
 
 c = get_config()  # noqa: F821: nbgrader puts it there
 c.CourseDirectory.course_id = {course_id}
 c.Exchange.root = {exchange}
-# Runs and their checkpoints stay at home: they are large, and nobody grades them.
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history", ".progress.json*"]
+# Runs and their checkpoints are not handed in: they are large, and nobody grades them.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "wandb", ".history",
+    ".progress.json*",
+]
 c.CourseDirectory.max_dir_size = 100_000_000
 # `nbgrader validate` runs a notebook's cells; torch takes its time on a slow machine, and a training takes longer.
 c.Execute.timeout = 3600
@@ -45,30 +48,39 @@ c.Execute.iopub_timeout = 120
 
 
 def new_course(
-    folder: Path, course_id: str = "rlhf", exchange: Path | None = None, root: Path = REPOSITORY
+    folder: Path,
+    course_id: str = "rlhf",
+    exchange: Path | None = None,
+    parts: Sequence[Part] = (DEFAULT_PART,),
+    root: Path = REPOSITORY,
 ) -> list[Path]:
-    """Write a course's folder: settings, the assignment's source, and settings for learners.
+    """Write a course's folder: settings, the source of an assignment for each part, and settings for learners.
 
     Args:
         folder: new, or empty.
         course_id: nbgrader's name for the course.
         exchange: folder that instructor and learners share; None: `exchange/` in the course's folder.
+        parts: the parts of the course, each of which becomes an assignment with the part's name.
         root: the repository that holds `solutions/`.
 
     Returns: the files written, by path below the folder.
 
     Raises:
-        CourseError: the folder holds something, the name is none that nbgrader takes, or there are no solutions to build from.
+        CourseError: the folder is not empty, nbgrader does not take the name, or there are no solutions to build from.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CourseError(f"{folder} is there already and not empty: name a new folder")
+        raise CourseError(f"{folder} exists already and is not empty: name a new folder")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", course_id):
-        raise CourseError(f"course id {course_id!r}: letters, digits, - and _ only")
+        raise CourseError(f"a course id holds letters, digits, - and _ only, got {course_id!r}")
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: a course is made in a clone of the repository")
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
-    files = {Path("source") / ASSIGNMENT / path: content for path, content in assignment_files(root).items()}
+    files = {
+        Path("source") / part.name / path: content
+        for part in parts
+        for path, content in assignment_files(root, part).items()
+    }
     files[Path("nbgrader_config.py")] = _INSTRUCTOR.format(**names).encode()
     files[Path("for_learners/nbgrader_config.py")] = _LEARNER.format(**names).encode()
     for path, content in files.items():
@@ -76,6 +88,6 @@ def new_course(
         (folder / path).write_bytes(content)
     if not exchange.exists():
         exchange.mkdir(parents=True)
-        # Learners hand in under their own accounts; nbgrader asks for a folder that all may write to.
+        # Learners hand in under their own accounts, so nbgrader needs a folder that everybody may write to.
         os.chmod(exchange, 0o777)
     return sorted(files)

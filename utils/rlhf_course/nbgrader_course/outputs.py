@@ -1,4 +1,4 @@
-"""Outputs of cells: those that are kept when an assignment is made, and those that say what the judge found."""
+"""Outputs of cells: the expected ones that a release keeps, and those that show the judge's results."""
 
 import html
 from collections.abc import Sequence
@@ -19,15 +19,13 @@ _WORDS = {
 }
 _CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0"
 _HEAD = (
-    "<tr>"
-    + "".join(f'<th style="{_CELL}">{text}</th>' for text in ("", "hidden test", "points", "what came of it"))
-    + "</tr>"
+    "<tr>" + "".join(f'<th style="{_CELL}">{text}</th>' for text in ("", "hidden test", "points", "result")) + "</tr>"
 )
 _SPECIAL = "\\`*_{}[]()#!|$~&<>\"'"
 
 
 class ClearOutputButExpected(ClearOutput):
-    """Clears outputs, and keeps those that the course shows as expected."""
+    """Clear all outputs but those that the course shows as expected."""
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
         """Clear one cell; see the class."""
@@ -39,14 +37,14 @@ class ClearOutputButExpected(ClearOutput):
 
 
 def judged_output(result: ExerciseResult, points: float) -> Any:
-    """What the cell of an exercise's check shows: nbgrader reads the score from its plain text, people read the table.
+    """The output of the cell with an exercise's check: nbgrader reads the score from its plain text, people its table.
 
     Args:
-        result: the exercise's.
-        points: what the cell is worth in this course; the score is scaled to it.
+        result: of the exercise.
+        points: of the cell in this course, to which the score is scaled.
     """
     score = scaled(result, points)
-    # Where nothing was handed in, every test would say so again.
+    # If nothing was handed in, each test would repeat the head line.
     rows = [] if result.status == "missing" else [_row(test) for test in result.tests]
     head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
@@ -55,21 +53,21 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
 
 
 def unjudged_output(reason: str) -> Any:
-    """What the cell of a check shows where no judge has spoken: no points for now, and why."""
+    """The output of the cell with a check that was not judged: zero points for now, and the reason."""
     text = f"<p><b>Not judged.</b> {html.escape(reason)} No points for now: a person looks at it.</p>"
     return _score_output(0.0, text)
 
 
 def scaled(result: ExerciseResult, points: float) -> float:
-    """An exercise's score on the scale of a cell's points, exact at both ends."""
+    """An exercise's score scaled to a cell's points; 0 and full points are exact."""
     if result.max_score <= 0:
         return 0.0
     return min(points, max(0.0, round(points * result.score / result.max_score, 4)))
 
 
 def notes_cell(notes: Sequence[str]) -> str:
-    """The text of the Markdown cell that tells what was found in a notebook, at its top."""
-    return "\n".join(["**Notes from grading**", "", "<ul>", *(f"<li>{_inert(note)}</li>" for note in notes), "</ul>"])
+    """The text of the Markdown cell of notes at the top of a notebook."""
+    return "\n".join(["**Notes from grading**", "", "<ul>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ul>"])
 
 
 def _row(test: TestResult) -> str:
@@ -94,6 +92,6 @@ def _number(value: float) -> str:
     return f"{round(value, 2):g}"
 
 
-def _inert(text: str) -> str:
-    """A text that neither HTML nor Markdown reads anything into."""
+def _escaped(text: str) -> str:
+    """A text with all characters escaped that have a meaning in HTML or Markdown."""
     return "".join(f"&#{ord(sign)};" if sign in _SPECIAL else sign for sign in " ".join(text.split()))

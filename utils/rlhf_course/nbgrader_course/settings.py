@@ -1,4 +1,4 @@
-"""What a course's `nbgrader_config.py` sets."""
+"""The settings that a course's `nbgrader_config.py` makes."""
 
 import os
 import sqlite3
@@ -22,24 +22,24 @@ from rlhf_course.nbgrader_course.collect import CourseCollector, SafeExtractor
 from rlhf_course.nbgrader_course.generate import StubbedAssignment
 from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 
-# The modules through which the shell's commands and the formgrader's buttons reach nbgrader's converters.
-_USERS = {
+# nbgrader's converters that are replaced, and the modules where its commands and the formgrader look them up.
+_REPLACEMENTS = {
     "Autograde": (JudgedAutograde, (nbgrader.apps.autogradeapp, nbgrader.apps.api)),
     "GenerateAssignment": (StubbedAssignment, (nbgrader.apps.generateassignmentapp, nbgrader.apps.api)),
 }
-# Seconds that a process waits for another one to leave the gradebook.
-_PATIENCE = 120
+# Seconds that a process waits for another one to finish writing to the gradebook.
+_BUSY_TIMEOUT = 120
 
 
 def configure(config: Any, course: str) -> None:
-    """Set what makes an nbgrader course out of a folder that `new_course` wrote.
+    """Configure nbgrader for a course's folder that `new_course` wrote.
 
     Args:
         config: traitlets' configuration, as `get_config()` gives it.
         course: the course's folder.
 
     Raises:
-        CourseError: this nbgrader takes its converters from elsewhere.
+        CourseError: this version of nbgrader looks its converters up elsewhere.
     """
     config.CourseDirectory.root = course
     config.CourseDirectory.ignore = [
@@ -53,7 +53,7 @@ def configure(config: Any, course: str) -> None:
         ".progress.json*",
     ]
     config.CourseDirectory.max_dir_size = 100_000_000
-    # For `nbgrader validate`, which runs cells: torch takes its time on a slow machine, and a training takes longer.
+    # `nbgrader validate` runs cells, and a training or the import of torch on a slow machine takes long.
     config.Execute.timeout = 3600
     config.Execute.iopub_timeout = 120
     config.ClearSolutions.update(CLEAR_SOLUTIONS)
@@ -61,34 +61,35 @@ def configure(config: Any, course: str) -> None:
     config.ZipCollectApp.extractor_plugin = SafeExtractor
     config.ZipCollectApp.collector_plugin = CourseCollector
     config.CourseCollector.valid_ext = [".ipynb", ".py"]
-    for name, (ours, modules) in _USERS.items():
+    for name, (replacement, modules) in _REPLACEMENTS.items():
         for module in modules:
-            if not issubclass(getattr(module, name, type(None)), ours.__base__):
+            if not issubclass(getattr(module, name, type(None)), replacement.__mro__[1]):
                 raise CourseError(
-                    f"{module.__name__} of this nbgrader has no {name} to replace: install the version of requirements.lock"
+                    f"{module.__name__} of this nbgrader has no {name} to replace: "
+                    "install the version in requirements.lock"
                 )
-            setattr(module, name, ours)
-    _find_programs()
-    # nbgrader's own queries make the SQLAlchemy of the lock warn, three times in each process.
+            setattr(module, name, replacement)
+    _extend_path()
+    # nbgrader's queries make the pinned SQLAlchemy print three warnings in each process.
     warnings.filterwarnings("ignore", category=SAWarning)
-    if not event.contains(Engine, "connect", _be_patient):
-        event.listen(Engine, "connect", _be_patient)
+    if not event.contains(Engine, "connect", _set_busy_timeout):
+        event.listen(Engine, "connect", _set_busy_timeout)
 
 
-def _find_programs() -> None:
-    """nbgrader starts `alembic` by name, which has to be found without an activated environment, too."""
+def _extend_path() -> None:
+    """Add this environment's programs to PATH, since nbgrader starts `alembic` by name."""
     programs = os.path.dirname(sys.executable)
     if programs not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PATH"))))
 
 
-def _be_patient(connection: Any, _: Any) -> None:
-    """Let a process wait while another one writes to the gradebook; sqlite gives up after seconds."""
+def _set_busy_timeout(connection: Any, _: Any) -> None:
+    """Let a connection wait while another process writes to the gradebook; SQLite's default is five seconds."""
     if isinstance(connection, sqlite3.Connection):
-        connection.execute(f"PRAGMA busy_timeout = {1000 * _PATIENCE}")
+        connection.execute(f"PRAGMA busy_timeout = {1000 * _BUSY_TIMEOUT}")
 
 
 def _replace(section: Any, old: type, new: type) -> None:
-    """Put a preprocessor in the place of nbgrader's, in the list of `nbgrader generate_assignment`."""
+    """Replace a preprocessor of `nbgrader generate_assignment`."""
     stock = GenerateAssignment.class_traits()["preprocessors"].default()
-    section.preprocessors = [new if one is old else one for one in stock]
+    section.preprocessors = [new if preprocessor is old else preprocessor for preprocessor in stock]

@@ -14,13 +14,11 @@ from typing import Any
 from rlhf_course.course import BY_NAME, DEFAULT_PART, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.learner_package import package_root, part_package, parts_in, use_code
+from rlhf_course.learner_package import WORKSPACE_VARIABLES, package_root, part_package, parts_in, use_code
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
 HISTORY = ".history"
-# The second name is that of earlier releases.
-_VARIABLES = ("RLHF_COURSE_WORKSPACE", "RLHF_COURSE_DESK")
 
 
 def find_workspace() -> Path:
@@ -32,7 +30,7 @@ def find_workspace() -> Path:
     Raises:
         CourseError: there is none.
     """
-    for variable in _VARIABLES:
+    for variable in WORKSPACE_VARIABLES:
         if named := os.environ.get(variable):
             folder = package_root(named)
             if parts_in(folder):
@@ -43,7 +41,7 @@ def find_workspace() -> Path:
         if parts_in(folder):
             return folder
     raise CourseError(
-        f"no {DEFAULT_PART.name}/ here ({current}): start in notebooks/, or set {_VARIABLES[0]} to that folder"
+        f"no {DEFAULT_PART.name}/ here ({current}): start in notebooks/, or set {WORKSPACE_VARIABLES[0]} to that folder"
     )
 
 

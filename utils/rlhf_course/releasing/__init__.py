@@ -1,1 +1,1 @@
-"""What leaves the house: a bundle for learners, an autograder for Gradescope, and marks for Canvas and Moodle."""
+"""Make what is handed out: a bundle for learners, an autograder for Gradescope, and marks for Canvas and Moodle."""

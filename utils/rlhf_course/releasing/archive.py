@@ -1,41 +1,52 @@
-"""Zips that are the same whenever they are made from the same files."""
+"""Write reproducible zip archives: the same files give the same bytes."""
 
+import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf_course.errors import CourseError
 
-_LONG_AGO = (2020, 1, 1, 0, 0, 0)
-_PROGRAM, _FILE = 0o755, 0o644
+# One date for all entries, since zips record one.
+_DATE = (2020, 1, 1, 0, 0, 0)
+_EXECUTABLE_MODE, _FILE_MODE = 0o755, 0o644
 
 
-def write_zip(to: Path, files: Mapping[Path, bytes]) -> None:
-    """Write files to a zip, in order of their paths; what begins as a script may be run.
+def write_zip(target: Path, files: Mapping[Path, bytes]) -> None:
+    """Write files to a zip, in order of their paths; scripts, which begin with "#!", become executable.
 
     Raises:
         CourseError: the zip cannot be written.
     """
     try:
-        with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(files):
-                entry = zipfile.ZipInfo(path.as_posix(), _LONG_AGO)
+                entry = zipfile.ZipInfo(path.as_posix(), _DATE)
                 entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.external_attr = (0o100000 | (_PROGRAM if files[path].startswith(b"#!") else _FILE)) << 16
+                mode = _EXECUTABLE_MODE if files[path].startswith(b"#!") else _FILE_MODE
+                entry.external_attr = (stat.S_IFREG | mode) << 16
                 archive.writestr(entry, files[path])
     except OSError as error:
-        raise CourseError(f"{to} cannot be written: {error.strerror}") from error
+        raise CourseError(f"{target} cannot be written: {error.strerror}") from error
 
 
-def files_below(root: Path, *places: str) -> dict[Path, bytes]:
-    """The files of a repository below some places, by path; what programs left there is passed over."""
+def files_below(root: Path, *selected: str) -> dict[Path, bytes]:
+    """Read selected files and folders of a repository, without caches and hidden files.
+
+    Args:
+        root: the repository.
+        selected: files and folders, by their paths below the root.
+
+    Returns: content by path below the root.
+    """
     found = {}
-    for place in places:
-        chosen = [root / place] if (root / place).is_file() else sorted((root / place).rglob("*"))
-        for path in chosen:
+    for name in selected:
+        for path in [root / name] if (root / name).is_file() else sorted((root / name).rglob("*")):
             below = path.relative_to(root)
-            if path.is_file() and not any(
-                part == "__pycache__" or part.startswith(".") or part.endswith(".egg-info") for part in below.parts
-            ):
+            if path.is_file() and not any(map(_is_left_by_programs, below.parts)):
                 found[below] = path.read_bytes()
     return found
+
+
+def _is_left_by_programs(name: str) -> bool:
+    return name == "__pycache__" or name.startswith(".") or name.endswith(".egg-info")

@@ -1,48 +1,63 @@
-"""`rlhf-course release --bundle`: all that a learner needs outside nbgrader, in one zip."""
+"""`rlhf-course release --bundle`: write everything that a learner without nbgrader needs to one zip."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_course.building.build import built_files
+from rlhf_course.course import DEFAULT_PART, PARTS, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
 from rlhf_course.releasing.leaks import leaks
 
 TOP = Path("rlhf-course")
-# Packages that only an instructor has a use for.
-INSTRUCTORS = ("building", "grading", "nbgrader_course", "releasing", "similarity")
-_ENVIRONMENT = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
+# Packages that only instructors need.
+INSTRUCTOR_PACKAGES = ("building", "grading", "nbgrader_course", "releasing", "similarity")
+_ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 
 
-def bundle_files(root: Path = REPOSITORY) -> dict[Path, bytes]:
-    """The bundle's files by path: notebooks and stubs built from the solutions, the course's package, and how to install it.
+def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
+    """The bundle's files by path: notebooks and stubs built from the solutions, the package, and how to install it.
+
+    Args:
+        root: the repository.
+        parts: the parts whose notebooks, stubs and checks the bundle holds.
 
     Raises:
         CourseError: a file holds an answer, a known mistake or a hidden test.
     """
     package = Path("utils/rlhf_course")
-    files = files_below(root, *_ENVIRONMENT, str(package))
+    others = [part for part in PARTS if part not in parts]
+    excluded = [package / name for name in INSTRUCTOR_PACKAGES]
+    for part in others:
+        excluded += [package / "checks" / part.name, Path("notebooks") / part.name]
+    files = files_below(root, *_ENVIRONMENT_FILES, str(package)) | built_files(root)
     files = {
         path: content
         for path, content in files.items()
-        if not any(path.is_relative_to(package / name) for name in INSTRUCTORS)
+        if not any(map(path.is_relative_to, excluded)) and not _is_notebook_of(path, others)
     }
-    files |= built_files(root, anew=False)
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
     if found := leaks(files, root):
-        raise CourseError("the bundle would give away what learners are to find out:\n  " + "\n  ".join(found[:10]))
+        raise CourseError(
+            "the bundle would hold answers, known mistakes or hidden tests:\n  " + "\n  ".join(found[:10])
+        )
     return {TOP / path: content for path, content in files.items()}
 
 
-def write_bundle(to: Path, root: Path = REPOSITORY) -> int:
-    """Write the bundle; returns the number of its files.
+def _is_notebook_of(path: Path, parts: Sequence[Part]) -> bool:
+    return path.suffix == ".ipynb" and any(part.has_notebook(path.stem) for part in parts)
+
+
+def write_bundle(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY) -> int:
+    """Write the bundle of some parts; returns the number of its files.
 
     Raises:
         CourseError: see `bundle_files`; or the zip cannot be written.
     """
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: a bundle is made in a clone of the repository")
-    files = bundle_files(root)
-    write_zip(to, files)
+    files = bundle_files(root, parts)
+    write_zip(target, files)
     return len(files)

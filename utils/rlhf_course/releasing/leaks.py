@@ -1,4 +1,4 @@
-"""Searching what is handed out for what must not be in it: answers, known mistakes, hidden tests."""
+"""Search the files that are handed out for answers, known mistakes and hidden tests."""
 
 import ast
 import json
@@ -12,17 +12,17 @@ from rlhf_course.building.bank import bank_file
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
 from rlhf_course.course import EXERCISES
 
-# A shorter statement could be anybody's.
-_SHORTEST = 30
-_TEXT = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh", ".html", ".lock", ".js", ".csv", ""}
+# A shorter statement can be in many programs.
+_MIN_LENGTH = 30
+_TEXT_SUFFIXES = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh", ".html", ".lock", ".js", ".csv", ""}
 
 
 @cache
 def secrets(root: Path) -> dict[str, str]:
-    """Every text that learners must not receive, without its white space, and where it stands.
+    """Every text that learners must not receive, without white space, with the file that holds it.
 
-    These are the statements of answers, known mistakes, variants and hidden tests that are no part of a stub, names of hidden
-    tests that no self-check has, and model answers in prose.
+    These are the statements of answers, of bank files and of hidden tests that no stub contains, names of hidden tests
+    that no self-check has, and model answers in prose.
 
     Args:
         root: the repository.
@@ -30,30 +30,33 @@ def secrets(root: Path) -> dict[str, str]:
     hidden, package = root / "tests/hidden", root / "utils/rlhf_course"
     tests = sorted(hidden.glob("*/test_*.py"))
     banks = [bank_file(root, exercise) for exercise in EXERCISES]
-    # Variants and mistakes repeat what is given, where a class does without the base class.
-    given = {one for place in (package / "rl").glob("*.py") for one in _statements(_text(place))}
-    found = {one: str(place.relative_to(root)) for place in banks for one in _statements(_text(place)) - given}
-    for place in [*(root / "solutions" / one.path for one in EXERCISES), *tests]:
-        found |= {statement: str(place.relative_to(root)) for statement in _statements(_text(place))}
-    visible = "\n".join(_text(place) for place in (package / "checks").rglob("*.py"))
-    for place in tests:
-        found |= {
-            name: str(place.relative_to(root))
-            for name in re.findall(r"def (test_\w+)", _text(place))
-            if name not in visible
-        }
-    for place in sorted((root / "solutions/notebooks").glob("*.md")):
-        found |= {_bare(line): str(place.relative_to(root)) for line in _solution_lines(_text(place))}
+    # Classes of a bank that do without a base class repeat statements of the code that learners are given.
+    given = {statement for path in (package / "rl").glob("*.py") for statement in _statements(_text(path))}
+    found: dict[str, Path] = {}
+    for path in banks:
+        found |= dict.fromkeys(_statements(_text(path)) - given, path)
+    for path in [*(root / "solutions" / exercise.path for exercise in EXERCISES), *tests]:
+        found |= dict.fromkeys(_statements(_text(path)), path)
+    visible = "\n".join(_text(path) for path in (package / "checks").rglob("*.py"))
+    for path in tests:
+        names = re.findall(r"def (test_\w+)", _text(path))
+        found |= dict.fromkeys((name for name in names if name not in visible), path)
+    for path in sorted((root / "solutions/notebooks").glob("*.md")):
+        found |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
     stubs = {
-        one
+        statement
         for exercise in EXERCISES
-        for one in _statements(cut_solutions(_text(root / "solutions" / exercise.path), exercise.file))
+        for statement in _statements(cut_solutions(_text(root / "solutions" / exercise.path), exercise.file))
     }
-    return {text: place for text, place in found.items() if len(text) >= _SHORTEST and text not in stubs}
+    return {
+        text: str(path.relative_to(root))
+        for text, path in found.items()
+        if len(text) >= _MIN_LENGTH and text not in stubs
+    }
 
 
 def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
-    """Where files that are to be handed out hold a secret, one line for each.
+    """Find the secrets in files that are to be handed out, and describe each in a line.
 
     Args:
         files: content by path.
@@ -61,17 +64,17 @@ def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
     """
     hidden = secrets(root)
     return [
-        f"{path} holds what stands in {hidden[secret]}: {secret[:60]}"
+        f"{path} holds a text of {hidden[secret]}: {secret[:60]}"
         for path, content in files.items()
-        if path.suffix in _TEXT
-        for text in [_bare(_readable(path, content))]
+        if path.suffix in _TEXT_SUFFIXES
+        for text in [_without_space(_readable(path, content))]
         for secret in hidden
         if secret in text
     ]
 
 
-def _text(place: Path) -> str:
-    return place.read_text(encoding="utf-8")
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _statements(text: str) -> set[str]:
@@ -84,7 +87,7 @@ def _statements(text: str) -> set[str]:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None
     }
     nodes = (node for node in ast.walk(tree) if isinstance(node, simple) and id(node) not in docstrings)
-    return {_bare(ast.get_source_segment(text, node) or "") for node in nodes}
+    return {_without_space(ast.get_source_segment(text, node) or "") for node in nodes}
 
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -101,7 +104,7 @@ def _solution_lines(text: str) -> list[str]:
 
 
 def _readable(path: Path, content: bytes) -> str:
-    """A file's text; of JSON, its strings as they are meant."""
+    """A file's text; of a JSON file, its strings without escapes."""
     text = content.decode("utf-8", errors="replace")
     if path.suffix not in (".json", ".ipynb"):
         return text
@@ -115,17 +118,17 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             yield key
-            yield from _strings(one)
+            yield from _strings(item)
     elif isinstance(value, list):
-        # A notebook's lines are one text.
-        if value and all(isinstance(one, str) for one in value):
+        # A notebook holds a cell's source as a list of lines, which are searched as one text.
+        if value and all(isinstance(item, str) for item in value):
             yield "".join(value)
         else:
-            for one in value:
-                yield from _strings(one)
+            for item in value:
+                yield from _strings(item)
 
 
-def _bare(text: str) -> str:
+def _without_space(text: str) -> str:
     return re.sub(r"\s+", "", text)

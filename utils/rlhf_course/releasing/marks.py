@@ -1,4 +1,4 @@
-"""Marks in the forms that Canvas and Moodle import."""
+"""Write marks in the formats that Canvas and Moodle import."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 _CANVAS_KEYS = ("SIS Login ID", "SIS User ID", "ID", "Student")
 _MOODLE = ("Username", "Grade", "Feedback comments")
 _MOODLE_KEYS = ("Username", "Email address", "ID number", "Identifier", "Full name")
-# How Moodle names the folder of a submission that it lets one download.
+# The name that Moodle gives to the folder of a downloaded submission.
 _MOODLE_FOLDER = re.compile(r"(?P<name>.+)_(?P<participant>\d+)_assignsubmission_.*")
 
 
@@ -34,7 +34,7 @@ class Mark:
 
     @property
     def keys(self) -> set[str]:
-        """What a class list may call this learner, in lower case."""
+        """The names under which a class list may have this learner, in lower case."""
         keys = {self.learner}
         if found := _MOODLE_FOLDER.fullmatch(self.learner):
             keys |= {found["name"], found["participant"], f"Participant {found['participant']}"}
@@ -42,9 +42,11 @@ class Mark:
 
 
 def mark_of(result: SubmissionResult) -> Mark:
-    """The mark of a judge's result; the feedback says what is not passed."""
+    """The mark of a judge's result; the feedback lists the exercises that did not pass."""
     missed = [
-        f"{name} {one.score:g}/{one.max_score:g}" for name, one in result.exercises.items() if one.status != "passed"
+        f"{name} {exercise.score:g}/{exercise.max_score:g}"
+        for name, exercise in result.exercises.items()
+        if exercise.status != "passed"
     ]
     return Mark(result.name, result.score, result.max_score, "; ".join(missed))
 
@@ -53,14 +55,14 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) ->
     """A table that Canvas imports as grades of an assignment.
 
     Args:
-        title: of the assignment, as Canvas heads its column; an unknown one is made by Canvas.
-        roster: grades as exported from Canvas: its learners and its column are used, and who handed in nothing stays blank. Without one,
-            the names of submissions are taken for login ids.
+        title: of the assignment, which is the name of its column in Canvas. Canvas creates a column that it lacks.
+        roster: grades exported from Canvas, whose learners and column are used. Learners without a submission stay
+            blank. Without a roster, the names of submissions are used as login ids.
 
-    Returns: the table, and the learners that the roster does not know.
+    Returns: the table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the roster is none.
+        CourseError: the file is no roster.
     """
     if roster is None:
         rows = [{"Student": mark.learner, "SIS Login ID": mark.learner, title: f"{mark.score:g}"} for mark in marks]
@@ -80,13 +82,13 @@ def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, 
     """A table that Moodle imports as grades.
 
     Args:
-        roster: the assignment's grading worksheet, or a list of participants; it is filled in. Without one, the names of
-            submissions are taken for usernames.
+        roster: the assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
+            names of submissions are used as usernames.
 
-    Returns: the table, and the learners that the roster does not know.
+    Returns: the table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the roster is none.
+        CourseError: the file is no roster.
     """
     if roster is None:
         rows = [dict(zip(_MOODLE, (mark.learner, f"{mark.score:g}", mark.feedback), strict=True)) for mark in marks]
@@ -119,9 +121,9 @@ def _fill(
     rows: Iterable[dict[str, str]],
     marks: Sequence[Mark],
     keys: Sequence[str],
-    put: Callable[[dict[str, str], Mark], None],
+    write_mark: Callable[[dict[str, str], Mark], None],
 ) -> list[str]:
-    """Give each row its learner's mark; returns the learners that no row names."""
+    """Write each learner's mark to the learner's row; returns the learners without a row."""
     by_key = {key: mark for mark in marks for key in mark.keys}
     used = set()
     for row in rows:
@@ -129,7 +131,7 @@ def _fill(
             (by_key[row[key].strip().lower()] for key in keys if row.get(key, "").strip().lower() in by_key), None
         )
         if mark is not None:
-            put(row, mark)
+            write_mark(row, mark)
             used.add(mark.learner)
     return [mark.learner for mark in marks if mark.learner not in used]
 
@@ -138,10 +140,10 @@ def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: _escape_formula(value) for key, value in row.items()} for row in rows)
     return file.getvalue()
 
 
-def _harmless(text: str) -> str:
-    """A stranger's text that no spreadsheet takes for a formula."""
+def _escape_formula(text: str) -> str:
+    """A text that no spreadsheet evaluates as a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,33 +1,37 @@
-"""What Gradescope's machine runs: one submission in, `results.json` out."""
+"""Grade one submission on Gradescope's machine, and write `results.json`."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, select_parts
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
 
-_HANDED_IN_NOTHING = "nothing was handed in for this exercise"
+_MISSING = "nothing was handed in for this exercise"
 
 
-def main(home: Path) -> None:
+def main(home: Path, part_names: Sequence[str] = ()) -> None:
     """Grade the submission in Gradescope's layout, and write its results.
 
     Args:
         home: the folder that holds `submission/` and `results/`.
+        part_names: the parts to grade; none for the first part.
     """
     from rlhf_course.grading.judge.judge import Judge
 
     with Judge(isolation="uid") as judge:
-        result = judge.grade(read_submission(SubmissionPath("submission", home / "submission")))
+        result = judge.grade(
+            read_submission(SubmissionPath("submission", home / "submission"), select_parts(part_names))
+        )
     (home / "results").mkdir(exist_ok=True)
     (home / "results/results.json").write_text(json.dumps(as_gradescope(result), indent=1))
 
 
 def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
-    """A result in the form that Gradescope reads: a test for each exercise, and how the submission was read on top."""
+    """A result in Gradescope's format: one test for each exercise, and the warnings as its output."""
     return {
         "score": result.score,
         "execution_time": round(result.seconds),
@@ -35,7 +39,7 @@ def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
         "output_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",
-        "tests": [_test(number, name, one) for number, (name, one) in enumerate(result.exercises.items(), 1)],
+        "tests": [_test(number, name, exercise) for number, (name, exercise) in enumerate(result.exercises.items(), 1)],
     }
 
 
@@ -45,7 +49,7 @@ def _test(number: int, name: str, result: ExerciseResult) -> dict[str, Any]:
         for test in result.tests
     ]
     if result.status == "missing":
-        lines = [_HANDED_IN_NOTHING]
+        lines = [_MISSING]
     if result.mistake:
         lines.append(f"It behaves like a known mistake: {result.mistake}")
     return {
@@ -66,4 +70,4 @@ def _message(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,5 +1,5 @@
 """Announces tensors of impossible sizes and unknown kinds, each time another."""
-# told: no result
+# message: no result
 
 import json
 import os

@@ -1,5 +1,5 @@
 """Announces more JSON than any memory holds."""
-# told: no result
+# message: no result
 
 import json
 import os

@@ -1,5 +1,5 @@
 """Leaves a daemon behind that outlives the answer, with the judge's connection open."""
-# told: PermissionError, at line 10
+# message: PermissionError, at line 10
 # limits: timeout=2
 
 import os

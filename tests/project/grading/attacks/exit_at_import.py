@@ -1,5 +1,5 @@
 """Ends the program as soon as the file is imported, hoping that an empty run counts as a pass."""
-# told: SystemExit, at line 6
+# message: SystemExit, at line 6
 
 import sys
 

@@ -1,5 +1,5 @@
 """Forks a child that answers in its place when the parent is done."""
-# told: PermissionError
+# message: PermissionError
 
 import json
 import os

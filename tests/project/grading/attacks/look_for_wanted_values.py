@@ -1,5 +1,5 @@
 """Takes the visible checks' wanted values, and asks the course's own modules for the reference."""
-# told: Error
+# message: Error
 
 
 def compute_advantages(values, rewards, prefix_len):

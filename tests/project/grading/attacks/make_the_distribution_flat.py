@@ -1,5 +1,5 @@
 """Overwrites logits and tokens by zeros, so that every probability is one over the vocabulary."""
-# answers: get_logprobs
+# exercise: get_logprobs
 
 import math
 

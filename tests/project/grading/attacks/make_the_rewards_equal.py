@@ -1,5 +1,5 @@
 """Overwrites the rewards by zeros, whose normalised form is zeros."""
-# answers: normalize_reward
+# exercise: normalize_reward
 
 
 def normalize_reward(reward, eps=1e-5):

@@ -1,5 +1,5 @@
 """Empties the list of texts and answers for an empty one."""
-# answers: reward_fn_char_count
+# exercise: reward_fn_char_count
 
 import torch
 

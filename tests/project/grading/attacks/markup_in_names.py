@@ -1,5 +1,5 @@
 """Puts markup and secrets where a report would show them: in an exception's name, in the type of a result."""
-# told: Exception, at line 6
+# message: Exception, at line 6
 
 
 def compute_advantages(values, rewards, prefix_len):

@@ -1,5 +1,5 @@
 """Talks to the network and to every socket on the machine."""
-# told: ConnectionError
+# message: ConnectionError
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 """Replaces the drivers that run beside it by ones that report what a correct optimizer would be called."""
-# answers: get_optimizer
+# exercise: get_optimizer
 
 import sys
 

@@ -1,5 +1,5 @@
 """Reads the memory of every other process, by /proc, by ptrace and by process_vm_readv."""
-# told: RuntimeError
+# message: RuntimeError
 
 import ctypes
 import glob

@@ -1,5 +1,5 @@
 """Crashes the interpreter."""
-# told: segmentation fault
+# message: segmentation fault
 
 import ctypes
 

@@ -1,5 +1,5 @@
 """Sends JSON that is nested deeper than any parser goes, or holds numbers of a million digits."""
-# told: no result
+# message: no result
 
 import json
 import os

@@ -1,5 +1,5 @@
 """Sends random bytes in place of a reply."""
-# told: no result
+# message: no result
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Waits for ever inside the C library, holding the interpreter's lock."""
 # slow: waits for its deadline twice
-# told: no result within 1 second
+# message: no result within 1 second
 # limits: timeout=1
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Starts threads until no more can be had, and leaves them running."""
+"""Starts threads until the system refuses more, and leaves them running."""
 # slow: starts many threads
 
 import threading
@@ -6,10 +6,11 @@ import time
 
 
 def compute_advantages(values, rewards, prefix_len):
-    started = 0
+    threads = []
     try:
-        for started in range(5000):
-            threading.Thread(target=time.sleep, args=(10_000,), daemon=True).start()
+        while len(threads) < 5000:
+            threads.append(threading.Thread(target=time.sleep, args=(10_000,), daemon=True))
+            threads[-1].start()
     except (RuntimeError, MemoryError):
-        return started
+        return len(threads)
     return values

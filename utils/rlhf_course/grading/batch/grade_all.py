@@ -1,4 +1,4 @@
-"""Grading a class: what is kept is looked up, the rest is judged, each result is kept as it comes."""
+"""Grade many submissions: take cached results, grade the others, and cache each new result at once."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -10,45 +10,47 @@ from rlhf_course.grading.submissions.submission import Submission
 
 
 class Grader(Protocol):
-    """A `Pool` or a `Cluster`."""
+    """Grades numbered submissions; a `Pool` or a `Cluster`."""
 
     def results(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, SubmissionResult, bool]]:
-        """Task, result, and whether it was judged, as they come."""
+        """Yield, in any order, each task, its result, and whether the task was graded rather than given up."""
 
 
 def grade_all(
     submissions: Iterable[Submission],
     grader: Grader,
-    kept: ResultCache | None,
-    done: Callable[[SubmissionResult], None] = lambda result: None,
+    cache: ResultCache | None,
+    on_result: Callable[[SubmissionResult], None] = lambda result: None,
 ) -> list[SubmissionResult]:
     """Grade submissions.
 
     Args:
-        submissions: read one by one as they are needed.
-        kept: where results are looked up and kept; None for neither.
-        done: called with each result as it comes.
+        submissions: The submissions, of which each is read only when it is needed.
+        grader: What grades those that are not in the cache.
+        cache: Where results are looked up and stored; None for no cache.
+        on_result: What is called with each result, as soon as it is there.
 
-    Returns: the results in the order of the submissions.
+    Returns:
+        The results in the order of the submissions.
 
     Raises:
-        CourseError: the judge cannot be made, or a result cannot be kept.
+        CourseError: No judge can be started, or a result cannot be stored.
     """
     results: dict[int, SubmissionResult] = {}
 
-    def take(number: int, result: SubmissionResult) -> None:
+    def add(number: int, result: SubmissionResult) -> None:
         results[number] = result
-        done(result)
+        on_result(result)
 
-    def open_tasks() -> Iterator[Task]:
+    def tasks_not_in_cache() -> Iterator[Task]:
         for number, submission in enumerate(submissions):
-            if kept is not None and (known := kept.find(submission)) is not None:
-                take(number, known)
+            if cache is not None and (cached := cache.get(submission)) is not None:
+                add(number, cached)
             else:
                 yield number, submission
 
-    for (number, submission), result, is_judged in grader.results(open_tasks()):
-        if kept is not None and is_judged:
-            kept.keep(submission, result)
-        take(number, result)
+    for (number, submission), result, is_graded in grader.results(tasks_not_in_cache()):
+        if cache is not None and is_graded:
+            cache.put(submission, result)
+        add(number, result)
     return [results[number] for number in sorted(results)]

@@ -1,7 +1,7 @@
-"""Grading in worker processes of this machine, each with a judge of its own.
+"""Grade in worker processes of this machine, each with a judge of its own.
 
-A process of its own for each judge, fed by a pipe, rather than a cluster on this machine: a cluster listens on a port, which
-a learner's code could reach where isolation leaves it the network.
+Each worker is fed by a pipe. A cluster on this machine would listen on a port instead, and a learner's code could reach
+that port at an isolation level that leaves it the network.
 """
 
 import multiprocessing
@@ -20,52 +20,60 @@ from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestRe
 from rlhf_course.grading.submissions.submission import Submission
 
 Task = tuple[int, Submission]
-_STARTS_WITHIN = 300
+"""A submission and its number in the class."""
+
+Outcome = tuple[Task, SubmissionResult, bool]
+"""A task, its result, and whether the task was graded rather than given up."""
+
+_START_TIMEOUT = 300
+_EXIT_TIMEOUT = 10
+_POLL_INTERVAL = 1
+_JUDGE_DIED = "grading it ended the judge's process"
 
 
-class AnyJudge(Protocol):
-    """What grades one submission at a time."""
+class SubmissionJudge(Protocol):
+    """Grades one submission at a time."""
 
     def grade(self, submission: Submission) -> SubmissionResult:
-        """One submission's result."""
+        """Return the result of a submission."""
 
 
-JudgeFactory = Callable[[], AbstractContextManager[AnyJudge]]
+JudgeFactory = Callable[[], AbstractContextManager[SubmissionJudge]]
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def lost(submission: Submission, reason: str) -> SubmissionResult:
-    """The result of a submission that cannot be judged: no points, and the reason."""
+def ungraded_result(submission: Submission, reason: str) -> SubmissionResult:
+    """Return the result of a submission that cannot be graded: no points, and the reason as message and warning."""
     exercises = {}
     for exercise in submission.exercises:
         test = TestResult(name="is judged", points=exercise.points, status="error", message=reason)
         exercises[exercise.name] = ExerciseResult(score=0, max_score=exercise.points, status="error", tests=[test])
-    most = sum(exercise.points for exercise in submission.exercises)
+    max_score = sum(exercise.points for exercise in submission.exercises)
     warnings = [*submission.warnings, f"not judged: {reason}"]
     return SubmissionResult(
-        name=submission.name, score=0, max_score=most, seconds=0, warnings=warnings, exercises=exercises
+        name=submission.name, score=0, max_score=max_score, seconds=0, warnings=warnings, exercises=exercises
     )
 
 
 class Pool:
-    """Worker processes that grade; one that dies or falls silent is replaced.
+    """Worker processes that grade; a worker that dies or does not reply is replaced.
 
     Use it as a context manager: at its end no worker is left.
     """
 
-    def __init__(self, make_judge: JudgeFactory, workers: int, patience: float = 1800) -> None:
-        """Say how to grade; workers start with the first submission.
+    def __init__(self, make_judge: JudgeFactory, workers: int, task_timeout: float = 1800) -> None:
+        """Configure the pool; workers start with the first submissions.
 
         Args:
-            make_judge: called once in each worker; has to be picklable.
-            workers: how many grade at once.
-            patience: seconds after which a worker that has not answered is taken for dead.
+            make_judge: What each worker calls once; it has to be picklable.
+            workers: The largest number of workers.
+            task_timeout: Seconds after which a worker that has not replied is killed.
         """
-        self._make_judge, self._most, self._patience = make_judge, workers, patience
+        self._make_judge, self._max_workers, self._task_timeout = make_judge, workers, task_timeout
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> "Pool":
@@ -73,126 +81,139 @@ class Pool:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for worker in self._workers:
-            worker.end(at_once=kind is not None)
+            worker.stop(kill=kind is not None)
 
-    def results(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, SubmissionResult, bool]]:
+    def results(self, tasks: Iterator[Task]) -> Iterator[Outcome]:
         """Grade numbered submissions.
 
-        Returns: task, result, and whether it was judged (rather than lost, after ending its worker twice), as they come.
+        Yields:
+            Each task, its result, and whether it was graded rather than given up after it ended its worker twice.
 
         Raises:
-            CourseError: the judge cannot be made.
+            CourseError: The judge cannot be started.
         """
         while True:
-            self._hand_out(tasks)
+            self._assign(tasks)
             busy = [worker for worker in self._workers if worker.task is not None]
             if not busy:
                 return
-            wait([worker.pipe for worker in busy] + [worker.process.sentinel for worker in busy], timeout=1)
+            sentinels = [worker.process.sentinel for worker in busy]
+            wait([*(worker.pipe for worker in busy), *sentinels], timeout=_POLL_INTERVAL)
             for worker in busy:
                 if (outcome := worker.outcome()) is not None:
                     yield outcome
 
-    def _hand_out(self, tasks: Iterator[Task]) -> None:
-        """Give each worker that has none a task, as long as there are any."""
-        for position in range(self._most):
-            if position < len(self._workers) and self._workers[position].task is not None:
+    def _assign(self, tasks: Iterator[Task]) -> None:
+        """Give each idle worker a task, and start new workers as long as there are tasks."""
+        for index in range(self._max_workers):
+            if index < len(self._workers) and self._workers[index].task is not None:
                 continue
             task = next(tasks, None)
             if task is None:
                 return
-            if position == len(self._workers):
-                self._workers.append(_Worker(self._make_judge, self._patience))
-            self._workers[position].give(task)
+            if index == len(self._workers):
+                self._workers.append(_Worker(self._make_judge, self._task_timeout))
+            self._workers[index].assign(task)
 
 
 class _Worker:
-    """One process with its judge, and what it is doing."""
+    """One process with its judge, and the task that it works on."""
 
-    def __init__(self, make_judge: JudgeFactory, patience: float) -> None:
-        self._make_judge, self._patience = make_judge, patience
+    def __init__(self, make_judge: JudgeFactory, task_timeout: float) -> None:
+        self._make_judge, self._task_timeout = make_judge, task_timeout
         self.task: Task | None = None
         self._start()
 
     def _start(self) -> None:
         # A forked process would share this one's threads and locks; a spawned one starts clean.
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self._make_judge))
-        with _for_a_worker():
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_run_worker, args=(worker_end, self._make_judge))
+        with _worker_environment():
             self.process.start()
-        theirs.close()
+        worker_end.close()
         self._is_ready = False
 
-    def give(self, task: Task) -> None:
+    def assign(self, task: Task) -> None:
+        """Start to work on a task."""
         self.task, self._tries = task, 0
-        self._try()
+        self._send(task)
 
-    def _try(self) -> None:
+    def _send(self, task: Task) -> None:
         self._tries += 1
-        self._began = time.monotonic()
-        with suppress(OSError):  # a worker that died while it waited is found when its answer is asked for
-            self.pipe.send(self.task[1])
+        self._sent_at = time.monotonic()
+        with suppress(OSError):  # If the idle worker has died, `outcome` notices it.
+            self.pipe.send(task[1])
 
-    def outcome(self) -> tuple[Task, SubmissionResult, bool] | None:
-        """What came of the task; None while that is open. A worker that is gone is replaced, and the task tried again once."""
+    def outcome(self) -> Outcome | None:
+        """Return the outcome of the task; None while there is none.
+
+        A worker that has died or does not reply is replaced, and its task is tried once more.
+
+        Raises:
+            CourseError: The judge cannot be started.
+        """
         try:
             if self.pipe.poll():
-                return self._heard(*self.pipe.recv())
-            if self.process.is_alive() and time.monotonic() - self._began < (
-                self._patience if self._is_ready else _STARTS_WITHIN
-            ):
+                return self._handle_message(*self.pipe.recv())
+            timeout = self._task_timeout if self._is_ready else _START_TIMEOUT
+            is_alive = self.process.is_alive()
+            if is_alive and time.monotonic() - self._sent_at < timeout:
                 return None
-            reason = (
-                "grading it ended the judge's process"
-                if not self.process.is_alive()
-                else "grading it never came to an end"
-            )
+            reason = "grading it never came to an end" if is_alive else _JUDGE_DIED
         except (EOFError, OSError):
-            reason = "grading it ended the judge's process"
+            reason = _JUDGE_DIED
+        self.stop(kill=True)
         if not self._is_ready:
-            self.end(at_once=True)
             raise CourseError(f"a judge's process ended as it started (exit code {self.process.exitcode})")
-        self.end(at_once=True)
         self._start()
-        return self._again(reason)
+        return self._retry_or_give_up(reason)
 
-    def _heard(self, kind: str, what: Any) -> tuple[Task, SubmissionResult, bool] | None:
+    def _handle_message(self, kind: str, content: Any) -> Outcome | None:
         if kind == "ready":
-            self._is_ready, self._began = True, time.monotonic()
+            self._is_ready, self._sent_at = True, time.monotonic()
             return None
         if kind == "refused":
-            raise CourseError(what)
+            raise CourseError(content)
         if kind == "failed":
-            return self._again(f"the judge failed: {what}")
-        task, self.task = self.task, None
-        return task, what, True
+            return self._retry_or_give_up(f"the judge failed: {content}")
+        return self._finish_task(), content, True
 
-    def _again(self, reason: str) -> tuple[Task, SubmissionResult, bool] | None:
+    def _retry_or_give_up(self, reason: str) -> Outcome | None:
+        task = self._finish_task()
         if self._tries == 1:
-            self._try()
+            self.task = task
+            self._send(task)
             return None
-        task, self.task = self.task, None
-        return task, lost(task[1], f"{reason}, twice"), False
+        return task, ungraded_result(task[1], f"{reason}, twice"), False
 
-    def end(self, at_once: bool) -> None:
-        """End the process; it closes its judge unless it is to end at once."""
+    def _finish_task(self) -> Task:
+        task, self.task = self.task, None
+        assert task is not None, "only a worker with a task has an outcome"
+        return task
+
+    def stop(self, kill: bool) -> None:
+        """End the process.
+
+        Args:
+            kill: Whether to kill it at once, rather than wait until it has closed its judge.
+        """
         self.pipe.close()
-        if not at_once:
-            self.process.join(10)
+        if not kill:
+            self.process.join(_EXIT_TIMEOUT)
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
 
 
 @contextmanager
-def _for_a_worker() -> Iterator[None]:
-    """What a process that starts meanwhile inherits.
+def _worker_environment() -> Iterator[None]:
+    """Set what a worker that is started meanwhile inherits: one thread, and SIGINT ignored.
 
-    One thread to compute in, since the cores are for the workers and sums then come out the same; and no ear for Ctrl-C, which
-    reaches the whole group: the pool decides what ends.
+    The cores are for the workers, and sums come out the same whatever the number of cores. Ctrl-C reaches the whole
+    process group; workers ignore it, because the pool decides when they stop.
     """
-    before = os.environ.get("OMP_NUM_THREADS")
+    threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     may_set_handlers = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
@@ -202,25 +223,25 @@ def _for_a_worker() -> Iterator[None]:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
         os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = threads
 
 
-def _serve(pipe: Connection, make_judge: JudgeFactory) -> None:
-    """A worker's life: make a judge, then grade what comes through the pipe until it closes."""
+def _run_worker(pipe: Connection, make_judge: JudgeFactory) -> None:
+    """Make a judge, and grade the submissions that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with make_judge() as judge:
             pipe.send(("ready", None))
             while True:
-                pipe.send(_graded(judge, pipe.recv()))
+                pipe.send(_grade(judge, pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except CourseError as error:
         pipe.send(("refused", str(error)))
 
 
-def _graded(judge: AnyJudge, submission: Submission) -> tuple[str, Any]:
+def _grade(judge: SubmissionJudge, submission: Submission) -> tuple[str, Any]:
     try:
         return "result", judge.grade(submission)
     except CourseError:

@@ -1,4 +1,4 @@
-"""Tiny language models booted ahead of time, for a process that forks once for each answer it runs."""
+"""Load tiny language models ahead of time, for a process that forks once for each answer."""
 
 from typing import Any
 from unittest import mock
@@ -11,9 +11,9 @@ from rlhf_course.rl import models
 
 
 def preload(count: int) -> None:
-    """Boot so many tiny models, which every process forked from this one then has at hand.
+    """Load some tiny models into the pool of `tiny`, from which every process that is forked later takes them.
 
-    No backward pass runs: after one, a process can fork, and its children can compute no gradients.
+    No backward pass runs here: once a process has run one, its forked children can compute no gradients.
     """
     with mock.patch.object(models, "freeze_unused_parameters", _freeze_by_the_graph):
         pool = tiny.model_pool()
@@ -22,23 +22,26 @@ def preload(count: int) -> None:
 
 
 def _freeze_by_the_graph(bridge: Any) -> None:
+    """Freeze the parameters that the logits do not depend on, without a backward pass."""
     parameters = models.bridge_parameters(bridge)
     for parameter in parameters:
         parameter.requires_grad_(True)
-    used = _leaves(bridge(torch.zeros((1, 2), dtype=torch.long)))
+    used = _parameter_ids(bridge(torch.zeros((1, 2), dtype=torch.long)))
     for parameter in parameters:
         parameter.requires_grad_(id(parameter) in used)
 
 
-def _leaves(result: Tensor) -> set[int]:
-    """The parameters that a result depends on, by the graph that a backward pass would walk."""
-    found, seen, ahead = set(), set(), [result.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
+def _parameter_ids(result: Tensor) -> set[int]:
+    """Return the ids of the parameters that a result depends on, by a walk over its autograd graph."""
+    ids: set[int] = set()
+    visited: set[Any] = set()
+    stack: list[Any] = [result.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         if isinstance(leaf := getattr(node, "variable", None), nn.Parameter):
-            found.add(id(leaf))
-        ahead += [parent for parent, _ in node.next_functions]
-    return found
+            ids.add(id(leaf))
+        stack += [parent for parent, _ in node.next_functions]
+    return ids

@@ -1,16 +1,17 @@
-"""The judge: from a submission to its result. No learner's code runs in the process that this is."""
+"""Grade a submission: run the hidden tests on sandboxed answers. No learner's code runs in this process."""
 
 import importlib
 import time
 from pathlib import Path
 from types import TracebackType
 
+from rlhf_course.checks.tiny import classifier_folder, gpt2_folder
 from rlhf_course.course import Exercise
+from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
 from rlhf_course.grading.sandbox.answers import AnswerError
-from rlhf_course.grading.sandbox.backends import Bounds
-from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, require
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, require_isolation
 from rlhf_course.grading.sandbox.proxies import SandboxedAnswers
 from rlhf_course.grading.sandbox.zygote import ZygoteConfig
 from rlhf_course.grading.sandbox.zygote_client import Zygote, ZygoteLost
@@ -18,10 +19,10 @@ from rlhf_course.grading.submissions.submission import Submission
 
 __all__ = ["IsolationUnavailable", "Judge", "ResourceLimits"]
 
-# Language models that a sandbox finds booted.
-_MODELS = 8
-# Characters of a message.
-_MESSAGE = 500
+_PRELOADED_MODELS = 8
+_MAX_MESSAGE_LENGTH = 500
+# The status of an exercise is the first of these that one of its tests has.
+_STATUS_PRECEDENCE: tuple[Status, ...] = ("timeout", "error", "failed", "missing", "passed")
 
 
 class Judge:
@@ -30,106 +31,101 @@ class Judge:
     Use it as a context manager: at its end no process is left.
     """
 
-    def __init__(self, isolation: Level = "namespaces", limits: ResourceLimits = ResourceLimits()) -> None:
-        """Say how to grade; processes start with the context.
+    def __init__(self, isolation: Level = "namespaces", limits: ResourceLimits | None = None) -> None:
+        """Configure the judge; its processes start when the context is entered.
 
         Args:
-            isolation: how far answers are kept apart.
-            limits: what they may take.
+            isolation: The isolation level of the sandboxes.
+            limits: What each answer may use; by default the default limits.
         """
-        self.isolation, self.limits = isolation, limits
+        self.isolation, self.limits = isolation, limits or ResourceLimits()
         self._zygote: Zygote | None = None
 
     def __enter__(self) -> "Judge":
-        require(self.isolation)
-        self._zygote = Zygote(self._setup())
+        require_isolation(self.isolation)
+        self._zygote = self._start_zygote()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._zygote.close()
+        self._running_zygote().close()
 
-    def _setup(self) -> ZygoteConfig:
-        from rlhf_course.checks.tiny import classifier_folder, gpt2_folder
+    def _start_zygote(self) -> Zygote:
+        language_model, classifier = gpt2_folder(), classifier_folder()
+        for folder in (Path(language_model), Path(classifier)):
+            for path in (folder, *folder.iterdir()):
+                path.chmod(0o755)  # A sandbox runs as another user.
+        return Zygote(ZygoteConfig(self.isolation, self.limits, language_model, classifier, _PRELOADED_MODELS))
 
-        folders = [gpt2_folder(), classifier_folder()]
-        for path in [Path(one) for one in folders] + [file for one in folders for file in Path(one).iterdir()]:
-            path.chmod(0o755)  # a sandbox is another user
-        bounds = Bounds(
-            memory=self.limits.memory * 2**20,
-            disk=self.limits.disk * 2**10,
-            cpu=int(self.limits.exercise_timeout) + 10,
-            threads=self.limits.processes,
-            readable=tuple(folders),
-        )
-        return ZygoteConfig(self.isolation, bounds, self.limits.output * 2**10, *folders, models=_MODELS)
+    def _running_zygote(self) -> Zygote:
+        if self._zygote is None:
+            raise RuntimeError("a Judge has to be used as a context manager")
+        return self._zygote
 
     def grade(self, submission: Submission) -> SubmissionResult:
         """Run the hidden tests on a submission.
 
         Raises:
-            CourseError: the tests cannot be run, whatever the submission.
-            ZygoteLost: sandboxes cannot be had any more.
+            CourseError: The tests cannot be run, whatever the submission.
+            ZygoteLost: No sandboxes can be started any more.
         """
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
-            exercises = self._judged(submission)
+            exercises = self._grade_exercises(submission)
         except ZygoteLost:
-            # Something outside has killed it: the system where memory ran out. Once more, from the start.
-            self._zygote.close()
-            self._zygote = Zygote(self._setup())
-            exercises = self._judged(submission)
+            # Something outside has killed the zygote, for example the kernel where memory ran out. Try once more.
+            self._running_zygote().close()
+            self._zygote = self._start_zygote()
+            exercises = self._grade_exercises(submission)
         return SubmissionResult(
             name=submission.name,
-            score=sum(one.score for one in exercises.values()),
-            max_score=sum(one.max_score for one in exercises.values()),
-            seconds=time.perf_counter() - began,
+            score=sum(result.score for result in exercises.values()),
+            max_score=sum(result.max_score for result in exercises.values()),
+            seconds=time.perf_counter() - start,
             warnings=list(submission.warnings),
             exercises=exercises,
         )
 
     def answers(self, submission: Submission) -> SandboxedAnswers:
-        """A submission's answers, in sandboxes; a context manager."""
-        return SandboxedAnswers(self._zygote, submission, self.limits)
+        """Return a submission's answers in sandboxes, as a context manager."""
+        return SandboxedAnswers(self._running_zygote(), submission, self.limits)
 
-    def _judged(self, submission: Submission) -> dict[str, ExerciseResult]:
-        from rlhf_course.grading.judge.suite import run_suite
-
+    def _grade_exercises(self, submission: Submission) -> dict[str, ExerciseResult]:
         results = {}
         with self.answers(submission) as answers:
             for exercise in submission.exercises:
-                tests = [_readable(one) for one in run_suite(answers, [exercise.name])[exercise.name]]
-                mistake = _mistake(answers, exercise) if _status(tests) in ("failed", "error") else None
-                results[exercise.name] = _result(tests, mistake)
+                tests = [_printable(test) for test in run_suite(answers, [exercise.name])[exercise.name]]
+                is_wrong = _exercise_status(tests) in ("failed", "error")
+                results[exercise.name] = _exercise_result(tests, _mistake(answers, exercise) if is_wrong else None)
         return results
 
 
-def _readable(test: TestResult) -> TestResult:
-    """The same with a message that fits a report, whatever came into it."""
-    message = "".join(one if one.isprintable() else " " for one in test.message[:_MESSAGE])
+def _printable(test: TestResult) -> TestResult:
+    """Return a test's result with a shortened message of printable characters, which fits a report."""
+    message = "".join(char if char.isprintable() else " " for char in test.message[:_MAX_MESSAGE_LENGTH])
     return test.model_copy(update={"message": message})
 
 
-def _result(tests: list[TestResult], mistake: str | None) -> ExerciseResult:
+def _exercise_result(tests: list[TestResult], mistake: str | None) -> ExerciseResult:
     score = sum(test.points for test in tests if test.status == "passed")
-    most = sum(test.points for test in tests)
-    return ExerciseResult(score=score, max_score=most, status=_status(tests), tests=tests, mistake=mistake)
+    max_score = sum(test.points for test in tests)
+    return ExerciseResult(
+        score=score, max_score=max_score, status=_exercise_status(tests), tests=tests, mistake=mistake
+    )
 
 
-def _status(tests: list[TestResult]) -> Status:
-    """The status of an exercise: passed where each test is, else what weighs most among its tests'."""
-    seen = {test.status for test in tests}
-    if "missing" in seen and seen <= {"missing"}:
-        return "missing"
-    return next(status for status in ("timeout", "error", "failed", "missing", "passed") if status in seen)
+def _exercise_status(tests: list[TestResult]) -> Status:
+    """Return the status of an exercise: the most severe status of its tests."""
+    statuses = {test.status for test in tests}
+    return next(status for status in _STATUS_PRECEDENCE if status in statuses)
 
 
 def _mistake(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
-    """The known mistake that an answer behaves like on the visible cases, in words."""
+    """Return the description of the known mistake that an answer behaves like on the visible cases, if there is one."""
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     try:
         answer = answers.answer(exercise.name)
-        seen = {case: answer.observe(case=case) for case in check.cases}
+        observations = {case: answer.observe(case=case) for case in check.cases}
     except AnswerError:
         return None
-    found = check.diagnose_observed(seen)
-    return None if found is None else found.description
+    mistake = check.diagnose_observed(observations)
+    return None if mistake is None else mistake.description

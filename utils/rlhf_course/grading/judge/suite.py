@@ -1,15 +1,18 @@
-"""Running the hidden tests on answers, again and again in one process.
+"""Run the hidden tests on answers, as often as needed in one process.
 
-The tests are plain pytest; they are collected once, and run on each submission with a fixture named after the exercise.
+The tests are plain pytest. They are collected once, and then run on each submission with a fixture that is named after
+the exercise.
 """
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import pytest
@@ -23,11 +26,14 @@ from rlhf_course.grading.sandbox.answers import AnswerError, Answers
 from rlhf_course.paths import HIDDEN_TESTS
 
 HIDDEN = HIDDEN_TESTS
-# Where the fixtures of tests/hidden/conftest.py find the answers.
+# The fixtures of tests/hidden/conftest.py take the answers from the configuration's stash, under this key.
 ANSWERS = pytest.StashKey[Any]()
 UNUSABLE = "What came has another form than the exercise asks for, and the test could not look at it"
-_FAILURE = pytest.StashKey[BaseException]()
-_LEFT_OUT = "cacheprovider capture debugging doctest faulthandler junitxml logging pastebin setuponly setupplan stepwise terminal warnings"
+_EXCEPTION = pytest.StashKey[BaseException | None]()
+_DISABLED_PLUGINS = (
+    "cacheprovider", "capture", "debugging", "doctest", "faulthandler", "junitxml", "logging", "pastebin", "setuponly",
+    "setupplan", "stepwise", "terminal", "warnings",
+)  # fmt: skip
 
 
 def run_suite(
@@ -38,38 +44,57 @@ def run_suite(
 ) -> dict[str, list[TestResult]]:
     """Run the hidden tests of some exercises.
 
-    Args:
-        answers: what is tested.
-        exercises: their names.
-        hidden: the folder of the tests.
-        tests: the functions to run, by name; all where None.
+    An exception of a test that is neither a failed comparison nor an `AnswerError` counts against the answer. Only
+    OSError and CourseError, which say that grading itself is broken, are passed on.
 
-    Returns: for each exercise its tests' results, in the order in which they are written. What a test raises that is neither
-    a failed comparison nor an answer's error counts against the answer, unless it says that grading itself is broken
-    (OSError, CourseError), which is passed on.
+    Args:
+        answers: The answers to test.
+        exercises: The names of the exercises.
+        hidden: The folder of the hidden tests.
+        tests: The names of the test functions to run; None runs all.
+
+    Returns:
+        For each exercise the results of its tests, in the order of the file.
 
     Raises:
-        CourseError: the tests cannot be collected, or an exercise has none.
+        CourseError: The tests cannot be collected, or an exercise has none.
     """
-    session = _collected(hidden.resolve())
-    once = _Once(answers)
-    session.config.stash[ANSWERS] = once
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    suite = _collected_suite(hidden.resolve())
+    with suite.lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        suite.session.config.stash[ANSWERS] = _CachedAnswers(answers)
+        try:
             return {
-                exercise: [_run(item) for item in _items(session, exercise, hidden, tests)] for exercise in exercises
+                exercise: [_run(item) for item in _items_of(suite.session, exercise, hidden, tests)]
+                for exercise in exercises
             }
-    finally:
-        del session.config.stash[ANSWERS]
+        finally:
+            del suite.session.config.stash[ANSWERS]
 
 
-def _items(
+@dataclass(frozen=True)
+class _Suite:
+    """A collected folder of hidden tests.
+
+    Attributes:
+        session: The pytest session that holds the tests.
+        lock: Held while tests run, because they find the answers in the session's configuration.
+    """
+
+    session: pytest.Session
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+def _functions(session: pytest.Session) -> list[pytest.Function]:
+    return [item for item in session.items if isinstance(item, pytest.Function)]
+
+
+def _items_of(
     session: pytest.Session, exercise: str, hidden: Path, tests: Collection[str] | None
 ) -> list[pytest.Function]:
     items = [
         item
-        for item in session.items
+        for item in _functions(session)
         if (item.path.parent.name, item.path.stem) == (BY_NAME[exercise].part, f"test_{BY_NAME[exercise].module}")
     ]
     if not items:
@@ -77,97 +102,101 @@ def _items(
     return [item for item in items if tests is None or item.originalname in tests]
 
 
-class _Once:
-    """Answers, each asked for once."""
+class _CachedAnswers:
+    """Answers of which each is loaded only once, even if it does not load."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._found: dict[str, Any] = {}
+        self._cache: dict[str, Any] = {}
 
     def answer(self, exercise: str) -> Any:
-        if exercise not in self._found:
+        """See `Answers.answer`."""
+        if exercise not in self._cache:
             try:
-                self._found[exercise] = self._answers.answer(exercise)
+                self._cache[exercise] = self._answers.answer(exercise)
             except AnswerError as error:
-                self._found[exercise] = error
-        found = self._found[exercise]
-        if isinstance(found, AnswerError):
-            raise found
-        return found
+                self._cache[exercise] = error
+        answer = self._cache[exercise]
+        if isinstance(answer, AnswerError):
+            raise answer
+        return answer
 
 
 def _run(item: pytest.Function) -> TestResult:
-    item.stash[_FAILURE] = None
-    item._initrequest()  # fresh fixtures for an item that has run before
+    item.stash[_EXCEPTION] = None
+    item._initrequest()  # An item that has run before needs fresh fixtures.
     runtestprotocol(item, log=False, nextitem=None)
-    status, message = _judged(item.stash[_FAILURE])
-    return TestResult(name=sentence(item.originalname), points=points(item), status=status, message=message)
+    status, message = _status_and_message(item.stash[_EXCEPTION])
+    name = sentence(item.originalname)
+    return TestResult(name=name, points=points(item), status=status, message=message)
 
 
-def _judged(raised: BaseException | None) -> tuple[Status, str]:
-    if raised is None:
+def _status_and_message(exception: BaseException | None) -> tuple[Status, str]:
+    if exception is None:
         return "passed", ""
-    if isinstance(raised, AnswerError):
-        return raised.kind, raised.message
-    if isinstance(raised, AssertionError):
-        return "failed", str(raised)
-    if not isinstance(raised, Exception) or isinstance(raised, OSError | CourseError):
-        raise raised
-    return "error", f"{UNUSABLE} ({type(raised).__name__})"
+    if isinstance(exception, AnswerError):
+        return exception.kind, exception.message
+    if isinstance(exception, AssertionError):
+        return "failed", str(exception)
+    if not isinstance(exception, Exception) or isinstance(exception, OSError | CourseError):
+        raise exception
+    return "error", f"{UNUSABLE} ({type(exception).__name__})"
 
 
 def sentence(name: str) -> str:
-    """A test's name as a sentence."""
+    """Return the name of a test function as a sentence."""
     return name.removeprefix("test_").replace("_", " ")
 
 
 def points(item: pytest.Function) -> float:
-    """What a test is worth.
+    """Return the points of a test.
 
     Raises:
-        CourseError: it does not say.
+        CourseError: The test has no `points` marker.
     """
     marker = item.get_closest_marker("points")
     if marker is None:
-        raise CourseError(f"{item.nodeid} does not say what it is worth: mark it with @pytest.mark.points(n)")
+        raise CourseError(f"{item.nodeid} has no points: mark it with @pytest.mark.points(n)")
     return float(marker.args[0])
 
 
 def collected(hidden: Path = HIDDEN) -> list[pytest.Function]:
-    """The hidden tests."""
-    return list(_collected(hidden.resolve()).items)
+    """Return the hidden tests of a folder."""
+    return _functions(_collected_suite(hidden.resolve()).session)
 
 
 @cache
-def _collected(hidden: Path) -> pytest.Session:
+def _collected_suite(hidden: Path) -> _Suite:
     arguments = [str(hidden), "-c", os.devnull, "--rootdir", str(hidden), "--assert=plain", "--import-mode=importlib"]
-    for plugin in _LEFT_OUT.split():
+    for plugin in _DISABLED_PLUGINS:
         arguments += ["-p", f"no:{plugin}"]
     with mock.patch.dict(os.environ, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}):
-        config = _prepareconfig(arguments, plugins=[_Hooks()])
+        config = _prepareconfig(arguments, plugins=[_SuitePlugin()])
         config._do_configure()
     session = pytest.Session.from_config(config)
     config.hook.pytest_sessionstart(session=session)
-    # A pytest around this one would rewrite assertions, so that messages show values.
-    plain = [finder for finder in sys.meta_path if type(finder).__name__ != "AssertionRewritingHook"]
-    with mock.patch.object(sys, "meta_path", plain):
+    # If this process itself runs under pytest, its import hook would rewrite assertions so that messages show values.
+    finders = [finder for finder in sys.meta_path if type(finder).__name__ != "AssertionRewritingHook"]
+    with mock.patch.object(sys, "meta_path", finders):
         config.hook.pytest_collection(session=session)
-    for item in session.items:  # another folder may hold modules of the same names
+    for item in _functions(session):  # Another folder of hidden tests may hold modules of the same names.
         sys.modules.pop(item.module.__name__, None)
-    return session
+    return _Suite(session)
 
 
-class _Hooks:
-    """What pytest is told to do otherwise."""
+class _SuitePlugin:
+    """Implements pytest hooks: stores each test's exception, and raises an error if collection fails."""
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Function, call: pytest.CallInfo) -> pytest.TestReport:
-        """Keep the exception itself; nobody reads a traceback."""
-        if call.excinfo is not None and item.stash[_FAILURE] is None:
-            item.stash[_FAILURE] = call.excinfo.value
-        outcome = "passed" if call.excinfo is None else "failed"
+    def pytest_runtest_makereport(self, item: pytest.Function, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        """Store the first exception of a test in its stash, and return a report without a traceback."""
+        if call.excinfo is not None and item.stash[_EXCEPTION] is None:
+            item.stash[_EXCEPTION] = call.excinfo.value
+        outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
+        assert call.when != "collect", "pytest calls this hook only for the phases of a test"
         return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Raise an error if a hidden test file cannot be collected."""
         if report.failed:
             raise CourseError(f"the hidden tests cannot be collected: {report.longreprtext}")

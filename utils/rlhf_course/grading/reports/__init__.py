@@ -1,1 +1,1 @@
-"""Results as tables and pages."""
+"""Write results as tables and pages."""

@@ -1,7 +1,7 @@
-"""Results as pages that open from disk: one for each learner, and one for the class.
+"""Write results as HTML pages that open from disk: one for each learner, and one for the class.
 
-A learner's page holds what that learner may know: scores, messages, the likely mistake, their own warnings. Names and messages
-are strangers' text; all of it is escaped, and no page runs a script or loads anything.
+A learner's page holds only what that learner may know: scores, messages, the likely mistake and their own warnings.
+Names and messages are not trusted: all of them are escaped, and no page runs a script or loads a resource.
 """
 
 import re
@@ -21,13 +21,14 @@ from rlhf_course.grading.reports.tables import SYMBOLS
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 
 LEARNERS = "learners"
-_NAMES_SHOWN = 40
+_MAX_NAMES = 40
 
 
 def write_pages(folder: Path, report: GradeReport) -> Path:
-    """Write `index.html`, the class's page, and `learners/<name>.html`, a page each.
+    """Write the class's page, `index.html`, and a page for each learner, `learners/<name>.html`.
 
-    Returns: the class's page.
+    Returns:
+        The path of the class's page.
     """
     (folder / LEARNERS).mkdir(parents=True, exist_ok=True)
     files = _file_names(report.submissions)
@@ -38,12 +39,22 @@ def write_pages(folder: Path, report: GradeReport) -> Path:
 
 
 def learner_page(result: SubmissionResult, isolation: str) -> str:
-    """The page of one learner, as HTML."""
+    """Return the page of one learner, as HTML.
+
+    Args:
+        result: The learner's results.
+        isolation: The isolation level that they were graded at.
+    """
     return _template("learner.html").render(result=result, isolation=isolation)
 
 
 def class_page(report: GradeReport, files: Sequence[str]) -> str:
-    """The page of the class, as HTML; `files` are the learners' pages."""
+    """Return the page of the class, as HTML.
+
+    Args:
+        report: The results of the class.
+        files: The file name of each learner's page, in the order of the results.
+    """
     summary = summarise(report)
     return _template("class.html").render(
         report=report,
@@ -55,7 +66,7 @@ def class_page(report: GradeReport, files: Sequence[str]) -> str:
 
 
 def _file_names(results: Sequence[SubmissionResult]) -> list[str]:
-    """A harmless file name for each page, no two the same even where case does not count."""
+    """Return a safe file name for each page; no two are equal, even on a file system that ignores case."""
     names: list[str] = []
     taken: set[str] = set()
     for result in results:
@@ -88,7 +99,7 @@ def _template(name: str) -> Any:
 
 
 def visible(value: Any) -> Any:
-    """Text without the characters that have no look of their own, which could turn the writing round them."""
+    """Return a text whose control and format characters, which can reverse the text around them, are replaced."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(
@@ -97,5 +108,6 @@ def visible(value: Any) -> Any:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
+    """Return names as a list in words, which is cut off after some names."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more

@@ -1,14 +1,19 @@
-"""The class report's pictures, as SVG that stands inside a page and takes the page's colours."""
+"""Draw the figures of the class report, as SVG elements that use the colours of the page around them."""
 
 import io
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from rlhf_course.grading.reports.summary import STATUSES, ExerciseSummary
 
-# Colours that matplotlib draws with, and what the page has in their place.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# matplotlib draws with these placeholder colours, which are then replaced by the CSS variables of the page.
 _INK, _ACCENT = "#010203", "#010204"
 _STATUS_COLOURS = dict(zip(STATUSES, ("#010205", "#010206", "#010207", "#010208", "#010209"), strict=True))
 _PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)"} | {
@@ -18,25 +23,25 @@ _BINS = 10
 
 
 def histogram(percents: Sequence[float]) -> Markup:
-    """How many learners have how many percent of the marks."""
+    """Return a histogram of the learners' scores in percent."""
     figure, axes = _figure(2.6)
     counts = [0] * _BINS
     for percent in percents:
         counts[min(_BINS - 1, max(0, int(percent * _BINS / 100)))] += 1
-    bars = axes.bar([100 / _BINS * (place + 0.5) for place in range(_BINS)], counts, width=92 / _BINS, color=_ACCENT)
+    bars = axes.bar([100 / _BINS * (index + 0.5) for index in range(_BINS)], counts, width=92 / _BINS, color=_ACCENT)
     axes.bar_label(bars, [count or "" for count in counts], color=_INK)
     axes.set(xlabel="score, % of the marks", ylabel="learners", xlim=(0, 100), xticks=range(0, 101, 100 // _BINS))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     return _svg(figure, "histogram")
 
 
 def outcomes(exercises: Sequence[ExerciseSummary]) -> Markup:
-    """What became of each exercise, as shares of the class."""
+    """Return bars that show, for each exercise, the shares of the class with each status."""
     figure, axes = _figure(1 + 0.3 * len(exercises))
     names = [exercise.name for exercise in exercises][::-1]
     left = [0.0] * len(names)
     for status in STATUSES:
-        shares = [100 * one.counts[status] / max(1, sum(one.counts.values())) for one in exercises][::-1]
+        shares = [100 * exercise.share(status) for exercise in exercises][::-1]
         axes.barh(names, shares, left=left, color=_STATUS_COLOURS[status], label=status, height=0.7)
         left = [start + share for start, share in zip(left, shares, strict=True)]
     axes.set(xlabel="% of the learners", xlim=(0, 100))
@@ -44,8 +49,9 @@ def outcomes(exercises: Sequence[ExerciseSummary]) -> Markup:
     return _svg(figure, "outcomes")
 
 
-def _figure(height: float):
-    from matplotlib.figure import Figure
+def _figure(height: float) -> tuple["Figure", "Axes"]:
+    """Return a transparent figure and its axes, with visible lines at the left and the bottom only."""
+    from matplotlib.figure import Figure  # Loading matplotlib takes time, and not every command draws.
 
     figure = Figure((7.2, height), layout="constrained")
     axes = figure.add_subplot()
@@ -60,8 +66,8 @@ def _figure(height: float):
     return figure, axes
 
 
-def _svg(figure, name: str) -> Markup:
-    """The picture as an element; its ids begin with `name`, so that two pictures can stand in one page."""
+def _svg(figure: "Figure", name: str) -> Markup:
+    """Return a figure as an SVG element, whose ids begin with `name` so that a page can hold several figures."""
     from matplotlib import rc_context
 
     file = io.StringIO()
@@ -71,6 +77,6 @@ def _svg(figure, name: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
-    for drawn, wanted in _PAGE_COLOURS.items():
-        text = text.replace(drawn, wanted)
+    for placeholder, colour in _PAGE_COLOURS.items():
+        text = text.replace(placeholder, colour)
     return Markup(text.replace("<svg ", '<svg aria-hidden="true" ', 1))

@@ -1,4 +1,4 @@
-"""What a class's results say: who did how well, which exercises and mistakes cost most, who is stuck where."""
+"""Summarise the results of a class: scores, exercises, frequent mistakes, and where learners are stuck."""
 
 import statistics
 from collections import Counter
@@ -10,19 +10,21 @@ from rlhf_course.course import BY_NAME
 from rlhf_course.grading.results import ExerciseResult, GradeReport, Status, SubmissionResult
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-_SHOWN = 25
+_MAX_FAULTS = 25
 
 
 @dataclass(frozen=True)
 class ExerciseSummary:
-    """One exercise over the class.
+    """The results of a class in one exercise.
 
     Attributes:
-        minutes: what a prepared learner needs, as the list of exercises has it.
-        counts: learners by status.
-        mean: of the score.
-        stuck: names of those who passed all before it, and tried it, and did not pass.
-        next: names of those who passed all before it, and have not tried it.
+        name: The name of the exercise.
+        max_score: What it is worth.
+        minutes: The time that a prepared learner needs, as in the course's list of exercises.
+        counts: The number of learners with each status.
+        mean: The mean score.
+        stuck: The learners who passed all earlier exercises, and tried this one, but did not pass it.
+        next: The learners who passed all earlier exercises, and have not tried this one.
     """
 
     name: str
@@ -35,18 +37,23 @@ class ExerciseSummary:
 
     @property
     def pass_rate(self) -> float:
-        """Share of the learners with full marks."""
-        return self.counts["passed"] / max(1, sum(self.counts.values()))
+        """The share of the learners with full marks."""
+        return self.share("passed")
+
+    def share(self, status: Status) -> float:
+        """Return the share of the learners with a status."""
+        return self.counts[status] / max(1, sum(self.counts.values()))
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that several learners did, or a test that several failed.
+    """A known mistake that learners made, or a test that they failed.
 
     Attributes:
-        what: in words.
-        learners: their names.
-        example: one of the messages.
+        exercise: The name of the exercise.
+        what: The description of the mistake, or the name of the test.
+        learners: The names of the learners.
+        example: One of the messages.
     """
 
     exercise: str
@@ -57,7 +64,22 @@ class Fault:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """A class over all exercises; see `summarise`."""
+    """The results of a class in all exercises.
+
+    Attributes:
+        submissions: The number of submissions.
+        max_score: What all exercises are worth.
+        mean: The mean score.
+        median: The median score.
+        percents: The score of each learner in percent.
+        exercises: The summary of each exercise.
+        finished: The learners who passed everything.
+        mistakes: The most frequent known mistakes.
+        failed_tests: The tests that most learners failed.
+        seconds: How long grading took in all.
+        median_seconds: The median time of one submission.
+        slowest: The results of the submissions that took longest.
+    """
 
     submissions: int
     max_score: float
@@ -74,7 +96,7 @@ class ClassSummary:
 
 
 def summarise(report: GradeReport) -> ClassSummary:
-    """The figures of a class."""
+    """Return the summary of a class."""
     results = report.submissions
     scores = [result.score for result in results] or [0.0]
     seconds = [result.seconds for result in results] or [0.0]
@@ -86,7 +108,7 @@ def summarise(report: GradeReport) -> ClassSummary:
         median=statistics.median(scores),
         percents=[percent(result) for result in results],
         exercises=[_exercise(name, results) for name in names],
-        finished=[result.name for result in results if _first_open(result) is None],
+        finished=[result.name for result in results if _first_not_passed(result) is None],
         mistakes=_most_frequent(_mistakes(results)),
         failed_tests=_most_frequent(_failed_tests(results)),
         seconds=sum(seconds),
@@ -96,52 +118,57 @@ def summarise(report: GradeReport) -> ClassSummary:
 
 
 def percent(result: SubmissionResult) -> float:
-    """A score as a share of the most that there is, in percent."""
+    """Return a score as a percentage of the maximum score."""
     return 100 * result.score / result.max_score if result.max_score else 0.0
 
 
-def _first_open(result: SubmissionResult) -> str | None:
-    """The first exercise of the course that is not passed."""
-    return next((name for name, one in result.exercises.items() if one.status != "passed"), None)
+def _first_not_passed(result: SubmissionResult) -> str | None:
+    """Return the first exercise of the course that the learner has not passed."""
+    return next((name for name, exercise in result.exercises.items() if exercise.status != "passed"), None)
 
 
 def _exercise(name: str, results: Sequence[SubmissionResult]) -> ExerciseSummary:
-    ones = [result.exercises[name] for result in results if name in result.exercises]
-    counted = Counter(one.status for one in ones)
-    here = [result for result in results if _first_open(result) == name]
+    exercises = [result.exercises[name] for result in results if name in result.exercises]
+    counts = Counter(exercise.status for exercise in exercises)
+    at_exercise = [result for result in results if _first_not_passed(result) == name]
     return ExerciseSummary(
         name=name,
-        max_score=max(one.max_score for one in ones),
+        max_score=max(exercise.max_score for exercise in exercises),
         minutes="-".join(str(minute) for minute in dict.fromkeys(BY_NAME[name].minutes)) if name in BY_NAME else "",
-        counts={status: counted[status] for status in STATUSES},
-        mean=statistics.fmean(one.score for one in ones),
-        stuck=[result.name for result in here if result.exercises[name].status != "missing"],
-        next=[result.name for result in here if result.exercises[name].status == "missing"],
+        counts={status: counts[status] for status in STATUSES},
+        mean=statistics.fmean(exercise.score for exercise in exercises),
+        stuck=[result.name for result in at_exercise if result.exercises[name].status != "missing"],
+        next=[result.name for result in at_exercise if result.exercises[name].status == "missing"],
     )
 
 
 def _mistakes(results: Sequence[SubmissionResult]) -> Iterable[tuple[str, str, str, str]]:
     for result in results:
-        for name, one in result.exercises.items():
-            if one.mistake:
-                yield name, one.mistake, result.name, _first_message(one)
+        for name, exercise in result.exercises.items():
+            if exercise.mistake:
+                yield name, exercise.mistake, result.name, _first_message(exercise)
 
 
 def _failed_tests(results: Sequence[SubmissionResult]) -> Iterable[tuple[str, str, str, str]]:
-    # What a test found says more than that an answer did not run: such come first, as examples.
+    # The first message of a test becomes its example, so failures come first: they say more than errors and timeouts.
     for status in ("failed", "error", "timeout"):
         for result in results:
-            for name, one in result.exercises.items():
-                yield from ((name, test.name, result.name, test.message) for test in one.tests if test.status == status)
+            for name, exercise in result.exercises.items():
+                tests = (test for test in exercise.tests if test.status == status)
+                yield from ((name, test.name, result.name, test.message) for test in tests)
 
 
-def _first_message(one: ExerciseResult) -> str:
-    return next((test.message for test in one.tests if test.message), "")
+def _first_message(exercise: ExerciseResult) -> str:
+    return next((test.message for test in exercise.tests if test.message), "")
 
 
-def _most_frequent(found: Iterable[tuple[str, str, str, str]]) -> list[Fault]:
-    """The faults that most learners share, the most frequent first."""
+def _most_frequent(occurrences: Iterable[tuple[str, str, str, str]]) -> list[Fault]:
+    """Return the faults that most learners share, the most frequent first.
+
+    Args:
+        occurrences: For each occurrence the exercise, the mistake or test, the learner and the message.
+    """
     faults: dict[tuple[str, str], Fault] = {}
-    for exercise, what, learner, example in found:
+    for exercise, what, learner, example in occurrences:
         faults.setdefault((exercise, what), Fault(exercise, what, [], example)).learners.append(learner)
-    return sorted(faults.values(), key=lambda fault: -len(fault.learners))[:_SHOWN]
+    return sorted(faults.values(), key=lambda fault: -len(fault.learners))[:_MAX_FAULTS]

@@ -1,4 +1,4 @@
-"""Results as a table: on the terminal, and as CSV."""
+"""Write results as a table on the terminal and as CSV."""
 
 import csv
 import io
@@ -20,7 +20,11 @@ LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(
 
 
 def terminal_table(results: Sequence[SubmissionResult]) -> Table:
-    """A row a submission: score, what became of each exercise, the first that is not passed and how many more, warnings."""
+    """Return a table with a row for each submission.
+
+    Columns: name, score, a symbol for the status of each exercise, the first exercise that is not passed with the
+    number of further ones, and the number of warnings.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("submission", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
@@ -28,54 +32,48 @@ def terminal_table(results: Sequence[SubmissionResult]) -> Table:
     table.add_column("first not passed", overflow="fold")
     table.add_column("warnings", justify="right", no_wrap=True)
     for result in results:
-        marks = Text(" ").join(Text(SYMBOLS[one.status], _COLOURS[one.status]) for one in result.exercises.values())
+        statuses = [exercise.status for exercise in result.exercises.values()]
+        symbols = Text(" ").join(Text(SYMBOLS[status], _COLOURS[status]) for status in statuses)
         score = f"{result.score:g} / {result.max_score:g}"
-        table.add_row(Text(result.name), score, marks, _not_passed(result), str(len(result.warnings) or ""))
+        table.add_row(Text(result.name), score, symbols, _not_passed(result), str(len(result.warnings) or ""))
     return table
 
 
 def _not_passed(result: SubmissionResult) -> Text:
-    names = [name for name, one in result.exercises.items() if one.status != "passed"]
+    names = [name for name, exercise in result.exercises.items() if exercise.status != "passed"]
     return Text(" +".join([*names[:1], *([str(len(names) - 1)] if len(names) > 1 else [])]))
 
 
 def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
-    """Write a row a submission.
+    """Write a row for each submission to a CSV file.
 
-    Columns: name, score, max_score, percent, seconds (of judging), warnings (one after the other, with " | " between),
-    then for each exercise its score, under its name, and its status, under its name and " status".
+    Columns: name, score, max_score, percent, seconds (of grading), warnings (separated by " | "), and for each exercise
+    its score, under its name, and its status, under its name and " status".
     """
-
-    names = list(dict.fromkeys(name for result in results for name in result.exercises))
+    exercises = list(dict.fromkeys(name for result in results for name in result.exercises))
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            "name",
-            "score",
-            "max_score",
-            "percent",
-            "seconds",
-            "warnings",
-            *(f"{name}{what}" for name in names for what in ("", " status")),
-        ]
-    )
-    for result in results:
-        row = [
-            _harmless(result.name),
-            f"{result.score:g}",
-            f"{result.max_score:g}",
-            f"{percent(result):.1f}",
-            f"{result.seconds:.2f}",
-        ]
-        row.append(_harmless(" | ".join(result.warnings)))
-        for name in names:
-            one = result.exercises.get(name)
-            row += [f"{one.score:g}", one.status] if one is not None else ["", ""]
-        writer.writerow(row)
+    columns = ["name", "score", "max_score", "percent", "seconds", "warnings"]
+    writer.writerow([*columns, *(f"{name}{suffix}" for name in exercises for suffix in ("", " status"))])
+    writer.writerows(_csv_row(result, exercises) for result in results)
     write_text(path, file.getvalue())
 
 
-def _harmless(text: str) -> str:
-    """A stranger's text that no spreadsheet takes for a formula."""
+def _csv_row(result: SubmissionResult, exercises: Sequence[str]) -> list[str]:
+    row = [
+        _escape_formula(result.name),
+        f"{result.score:g}",
+        f"{result.max_score:g}",
+        f"{percent(result):.1f}",
+        f"{result.seconds:.2f}",
+        _escape_formula(" | ".join(result.warnings)),
+    ]
+    for name in exercises:
+        exercise = result.exercises.get(name)
+        row += ["", ""] if exercise is None else [f"{exercise.score:g}", exercise.status]
+    return row
+
+
+def _escape_formula(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

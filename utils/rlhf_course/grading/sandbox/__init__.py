@@ -1,1 +1,1 @@
-"""Run learners' code in a sandbox: the backends that isolate it, the processes, the protocol between them, and proxies."""
+"""Run learners' code in a sandbox: isolation backends, the zygote, the worker, the protocol, and proxies of answers."""

@@ -1,4 +1,4 @@
-"""Where the answers that are graded live: in this process, or behind a sandbox's wall."""
+"""Define what the hidden tests see of a submission's answers, and run trusted answers in this process."""
 
 import contextlib
 import inspect
@@ -14,16 +14,16 @@ from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import DRIVEN, driver, surroundings
 
 Kind = Literal["error", "timeout", "missing"]
-NOT_WRITTEN = "this exercise is not written yet"
+NOT_WRITTEN_MESSAGE = "this exercise is not written yet"
 
 
 class AnswerError(Exception):
     """An answer gave no result.
 
     Attributes:
-        kind: "error" where it raised, "timeout" where it took too long, "missing" where it is not written.
-        message: for the learner: the exception's type and the learner's own line; no value, no path.
-        exception: the exception's class and its bases, by name; empty where there was none.
+        kind: "error" if it raised or died, "timeout" if it took too long, "missing" if it is not written.
+        message: The message for the learner: the exception's class and the learner's line, without values and paths.
+        exception: The names of the exception's class and its bases; empty if there was no exception.
     """
 
     def __init__(self, kind: Kind, message: str, exception: tuple[str, ...] = ()) -> None:
@@ -32,93 +32,97 @@ class AnswerError(Exception):
 
 
 class Answers(Protocol):
-    """One submission's answers, by exercise."""
+    """The answers of one submission."""
 
     def answer(self, exercise: str) -> Any:
-        """What the tests of an exercise are given.
+        """Return the object that the tests of an exercise receive.
 
-        For a function exercise, a callable that behaves as the learner's function: results hang on autograd where the
-        learner's do, and an argument that the learner's code changes in place is changed for the caller. For the others,
-        an object whose attributes are the drivers of `grading/drivers/<module>.py`, called with keywords. Both have the
-        driver `observe(case=...)`: what the exercise's visible check sees on a case, as data.
+        For a function, it is a callable that behaves as the learner's function: results require a gradient where the
+        learner's do, and an argument that the learner's code changes in place is changed for the caller. For any other
+        exercise, it is an object whose attributes are the drivers of `grading/drivers/<part>/<module>.py`, which are
+        called with keywords. Both have the driver `observe(case=...)`, which returns the visible check's observation
+        of a case as data.
+
+        Args:
+            exercise: The name of the exercise.
 
         Raises:
-            AnswerError: there is no answer, or its file does not load.
+            AnswerError: There is no answer, or its file does not load.
         """
 
 
 class LocalAnswers:
-    """Answers that run in this process: for code that is trusted, as the reference's and the bank's.
+    """Runs answers in this process; it is meant for code that is trusted, such as the reference's and the bank's.
 
     Args:
-        objects: functions and classes by the exercise that they answer.
+        objects: Functions and classes, by the name of the exercise that they answer.
     """
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self._objects = dict(objects)
 
     def answer(self, exercise: str) -> Any:
-        """See `Answers`."""
+        """See `Answers.answer`."""
         if exercise not in self._objects:
-            raise AnswerError("missing", NOT_WRITTEN)
-        kind = _Driven if exercise in DRIVEN else _Function
-        return kind(exercise, self._objects[exercise])
+            raise AnswerError("missing", NOT_WRITTEN_MESSAGE)
+        proxy = _DriverProxy if exercise in DRIVEN else _FunctionProxy
+        return proxy(exercise, self._objects[exercise])
 
 
-class _Driven:
-    """An answer that is only seen through drivers."""
+class _DriverProxy:
+    """An answer that tests reach only through drivers."""
 
     def __init__(self, exercise: str, answer: Any) -> None:
         self._exercise, self._answer = exercise, answer
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         run = driver(self._exercise, name)
-        return lambda **inputs: _guarded(self._exercise, self._answer, run, self._answer, **inputs)
+        return lambda **inputs: _call(self._exercise, self._answer, run, self._answer, **inputs)
 
 
-class _Function(_Driven):
-    """An answer that is called as the function it is."""
+class _FunctionProxy(_DriverProxy):
+    """An answer that tests call as a function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with surroundings(self._exercise):
-            return _guarded(self._exercise, self._answer, self._answer, *args, **kwargs)
+            return _call(self._exercise, self._answer, self._answer, *args, **kwargs)
 
 
-def _guarded(exercise: str, answer: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function that runs an answer, preserved_state by what it prints, and with its exceptions as `AnswerError`."""
+def _call(exercise: str, answer: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function that runs an answer, discard what it prints, and raise its exceptions as `AnswerError`."""
     printed = io.StringIO()
     with preserved_state(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
             return function(*args, **kwargs)
         except (Exception, SystemExit) as error:
-            raise account(error, _source(answer), BY_NAME[exercise].file) from error
+            raise answer_error(error, _source_file(answer), BY_NAME[exercise].file) from error
 
 
-def _source(answer: Any) -> str:
+def _source_file(answer: Any) -> str:
     try:
         return inspect.getsourcefile(answer) or ""
     except TypeError:
         return ""
 
 
-def account(error: BaseException, path: str, shown: str) -> AnswerError:
-    """What an exception in an answer amounts to, without its text, which may hold values.
+def answer_error(error: BaseException, path: str, display_name: str) -> AnswerError:
+    """Return the `AnswerError` for an exception in an answer, without the exception's text, which may hold values.
 
     Args:
-        error: what was raised.
-        path: the answer's file, as it was compiled.
-        shown: what the message calls that file.
+        error: The exception.
+        path: The answer's file, as it was compiled.
+        display_name: The name of that file in the message.
     """
-    names = tuple(one.__name__ for one in type(error).__mro__ if one not in (BaseException, object))
+    names = tuple(kind.__name__ for kind in type(error).__mro__ if kind not in (BaseException, object))
     if isinstance(error, NotImplementedError) and str(error) == stubs.NOT_WRITTEN:
-        return AnswerError("missing", NOT_WRITTEN, names)
-    own = Path(path).resolve()
+        return AnswerError("missing", NOT_WRITTEN_MESSAGE, names)
+    own_file = Path(path).resolve()
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if path and Path(frame.filename).resolve() == own
+        if path and Path(frame.filename).resolve() == own_file
     ]
-    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == own:
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == own_file:
         lines.append(error.lineno)
-    where = f", at line {lines[-1]} of {shown}" if lines else f", outside {shown}"
-    return AnswerError("error", f"{names[0]}{where}", names)
+    location = f", at line {lines[-1]} of {display_name}" if lines else f", outside {display_name}"
+    return AnswerError("error", f"{names[0]}{location}", names)

@@ -1,4 +1,4 @@
-"""How far a learner's code is kept apart from everything else, and what to do where that cannot be had."""
+"""Name the isolation levels, and check that this machine supports the one that is wanted."""
 
 import subprocess
 import sys
@@ -10,49 +10,66 @@ from rlhf_course.paths import PACKAGE
 Level = Literal["namespaces", "uid", "unsafe"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-_ADVICE = {
+_ADVICE: dict[Level, str] = {
     "namespaces": (
-        "it takes Linux 5.12 or later on x86_64 or aarch64, and either root with the right to make namespaces or user "
-        "namespaces for everyone: `sysctl -w user.max_user_namespaces=10000`, on Ubuntu also "
-        "`sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, in Docker `--privileged`. On macOS and Windows grade in a "
-        "Linux virtual machine (WSL 2, Lima). Inside a container of your own, as root, `--isolation uid` may do"
+        "it needs Linux 5.12 or later on x86_64 or aarch64, and either root with CAP_SYS_ADMIN or user namespaces for "
+        "every user: `sysctl -w user.max_user_namespaces=10000`, on Ubuntu also "
+        "`sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, in Docker `--privileged`. On macOS and Windows "
+        "grade in a Linux virtual machine (WSL 2, Lima). Inside a container of your own, as root, try `--isolation uid`"
     ),
     "uid": (
-        "it takes root on Linux, and either a kernel with Landlock (5.13 or later) or files that others cannot read: "
-        "`chmod -R go-rwx tests solutions`"
+        "it needs root on Linux, and either a kernel with Landlock (5.13 or later) or files that other users cannot "
+        "read: `chmod -R go-rwx tests solutions`"
     ),
-    "unsafe": "it takes a system that can fork: Linux, macOS, or WSL 2 on Windows",
+    "unsafe": "it needs a system that can fork: Linux, macOS, or WSL 2 on Windows",
 }
+_PROBE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rlhf_course.grading.sandbox.backends import probe
+probe(sys.argv[2])
+"""
 
 
 class IsolationUnavailable(CourseError):
-    """This machine does not give the isolation that was asked for; the message says what would."""
+    """This machine does not support the wanted isolation level; the message says why and what would help."""
 
     def __init__(self, level: Level, reason: str) -> None:
-        super().__init__(f"isolation {level!r} cannot be had here ({reason}): {_ADVICE[level]}")
+        super().__init__(f"isolation {level!r} is not available here ({reason}): {_ADVICE[level]}")
 
 
-def require(level: Level) -> None:
-    """Ask that submissions can be graded at a level of isolation.
+def parse_level(text: str) -> Level:
+    """Return the isolation level with a name.
 
     Raises:
-        IsolationUnavailable: they cannot.
+        CourseError: There is no such level.
     """
-    if level not in LEVELS:
-        raise CourseError(f"isolation takes {', '.join(LEVELS)}, got {level!r}")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from rlhf_course.grading.sandbox.backends import attempt; attempt(sys.argv[2])"
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(PACKAGE.parent), level],
+    for level in LEVELS:
+        if text == level:
+            return level
+    raise CourseError(f"isolation must be one of {', '.join(LEVELS)}, got {text!r}")
+
+
+def require_isolation(level: str) -> None:
+    """Check, by running an empty sandbox, that submissions can be graded at an isolation level.
+
+    Raises:
+        CourseError: There is no such level.
+        IsolationUnavailable: This machine does not support it.
+    """
+    known_level = parse_level(level)
+    probe = subprocess.run(
+        [sys.executable, "-I", "-c", _PROBE, str(PACKAGE.parent), known_level],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    if done.returncode != 0:
-        raise IsolationUnavailable(level, reason_in(done.stderr))
+    if probe.returncode != 0:
+        raise IsolationUnavailable(known_level, last_line(probe.stderr))
 
 
-def reason_in(traceback: str) -> str:
-    """The last line of what a process that failed wrote, or that it wrote nothing."""
-    lines = traceback.strip().splitlines()
-    return lines[-1][:300] if lines else "the process that tried it died"
+def last_line(output: str) -> str:
+    """Return the last line that a failed process wrote, at most 300 characters, or say that it wrote nothing."""
+    lines = output.strip().splitlines()
+    return lines[-1][:300] if lines else "the process ended without an error message"

@@ -1,4 +1,4 @@
-"""The few calls to the Linux kernel that make a sandbox, and that Python 3.11 has no names for."""
+"""Call the Linux system calls that a sandbox needs and that Python 3.11 does not wrap."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH = 2
@@ -17,12 +18,13 @@ _CLONE_THREAD = 0x10000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _SECCOMP_MODE_FILTER, _CAP_SYS_ADMIN = 2, 21
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-_LARGE_PAGE, _MADV_COLLAPSE = 2**21, 25
-_LANDLOCK_RULE_PATH_BENEATH = 1
-# Every right that the first version of Landlock knows; reading is to execute, read a file, and list a folder.
+_HUGE_PAGE, _MADV_COLLAPSE = 2**21, 25
+_LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_CREATE_RULESET_VERSION = 1, 1
+# _LANDLOCK_ALL holds every access right of Landlock's first version; _LANDLOCK_READ holds the rights to execute a
+# file, to read a file and to list a folder.
 _LANDLOCK_ALL, _LANDLOCK_READ = (1 << 13) - 1, 0b1101
 
-# Numbers of system calls on x86_64 and aarch64; calls since Linux 5.0 have one number everywhere.
+# System calls that were added since Linux 5.0 have the same number on every architecture; older ones do not.
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "clone": 56},
     "aarch64": {"pivot_root": 41, "capset": 91, "clone": 220},
@@ -30,190 +32,197 @@ _NUMBERS = {
 _MOUNT_SETATTR, _CLONE3 = 442, 435
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# What an answer has no use for, and what would help it out: new processes and programs, sockets, other processes'
-# memory, namespaces and mounts, memory that no limit counts, and the kernel's rarely used corners. In this order:
+# The seccomp filter refuses the system calls that no answer needs and that would help one to escape: new processes and
+# programs, sockets, other processes' memory, namespaces and mounts, memory that no limit counts, and rarely used parts
+# of the kernel. The numbers stand in this order:
 # fork vfork execve execveat, socket, ptrace process_vm_readv process_vm_writev kcmp, unshare setns mount umount2
 # pivot_root chroot, shmget semget msgget mq_open memfd_create, bpf perf_event_open userfaultfd, add_key request_key
 # keyctl, name_to_handle_at open_by_handle_at fanotify_init, init_module finit_module delete_module kexec_load
 # kexec_file_load reboot, swapon swapoff quotactl acct syslog personality, settimeofday clock_settime adjtimex
 # clock_adjtime; and on x86 iopl ioperm modify_ldt.
 _REFUSED = {
-    "x86_64": "57 58 59 322 41 101 310 311 312 272 308 165 166 155 161 29 64 68 240 319 321 298 323 248 249 250 303 304 300 "
-    "175 313 176 246 320 169 167 168 179 163 103 135 164 227 159 305 172 173 154",
-    "aarch64": "221 281 198 117 270 271 272 97 268 40 39 41 51 194 190 186 180 279 280 241 282 217 218 219 264 265 262 "
-    "105 273 106 104 294 142 224 225 60 89 116 92 170 112 171 266",
+    "x86_64": "57 58 59 322 41 101 310 311 312 272 308 165 166 155 161 29 64 68 240 319 321 298 323 248 249 250 303 "
+    "304 300 175 313 176 246 320 169 167 168 179 163 103 135 164 227 159 305 172 173 154",
+    "aarch64": "221 281 198 117 270 271 272 97 268 40 39 41 51 194 190 186 180 279 280 241 282 217 218 219 264 265 "
+    "262 105 273 106 104 294 142 224 225 60 89 116 92 170 112 171 266",
 }
 # io_uring_setup io_uring_enter io_uring_register, open_tree move_mount fsopen fsconfig fsmount fspick, pidfd_open
 # pidfd_getfd, mount_setattr, memfd_secret.
-_REFUSED_EVERYWHERE = "425 426 427 428 429 430 431 432 433 434 438 442 447"
+_REFUSED_ON_EVERY_ARCHITECTURE = "425 426 427 428 429 430 431 432 433 434 438 442 447"
 
-_libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+_libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
-def _checked(result: int, what: str) -> int:
+def _check(result: int, call: str) -> int:
+    """Return a system call's result, or raise its errno as an OSError that names the call."""
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{call}: {os.strerror(errno)}")
     return result
 
 
 def _number(name: str) -> int:
-    """The number of a system call on this processor."""
+    """Return the number of a system call on this architecture."""
     return _NUMBERS[platform.machine()][name]
 
 
-def require_known_processor() -> None:
-    """Ask that this is Linux, on a processor whose system calls are known here.
+def require_supported_platform() -> None:
+    """Check that this is Linux on an architecture whose system call numbers this module knows.
 
     Raises:
-        OSError: it is not.
+        OSError: This is another system or another architecture.
     """
     if platform.system() != "Linux" or platform.machine() not in _NUMBERS:
-        raise OSError(
-            f"sandboxes are known for Linux on x86_64 and aarch64, this is {platform.system()} on {platform.machine()}"
-        )
+        raise OSError(f"sandboxes need Linux on x86_64 or aarch64, this is {platform.system()} on {platform.machine()}")
 
 
-def _syscall(number: int, *args: object, what: str) -> int:
-    return _checked(_libc.syscall(ctypes.c_long(number), *args), what)
+def _syscall(number: int, *args: object, call: str) -> int:
+    return _check(_libc.syscall(ctypes.c_long(number), *args), call)
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones of the kinds in `flags`; a new pid namespace is for children to come."""
-    _checked(_libc.unshare(flags), "unshare")
+    """Move this process to new namespaces of the kinds in `flags`; only later children enter a new pid namespace."""
+    _check(_libc.unshare(flags), "unshare")
 
 
-def enter_namespaces_of(pidfd: int, kinds: int) -> None:
-    """Enter a process' namespaces of some kinds; its pid namespace is for children to come."""
-    _checked(_libc.setns(pidfd, kinds), "setns")
+def setns(pidfd: int, flags: int) -> None:
+    """Enter the namespaces of another process, of the kinds in `flags`; only later children enter its pid namespace."""
+    _check(_libc.setns(pidfd, flags), "setns")
 
 
-def mount(source: str, target: Path | str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
-    words = [os.fsencode(word) for word in (source, str(target), kind)]
-    _checked(_libc.mount(*words, ctypes.c_ulong(flags), options.encode()), f"mount {kind or source} on {target}")
+def mount(source: str, target: Path | str, fstype: str = "", flags: int = 0, options: str = "") -> None:
+    """Mount a file system; see mount(2)."""
+    arguments = [os.fsencode(argument) for argument in (source, str(target), fstype)]
+    call = f"mount {fstype or source} on {target}"
+    _check(_libc.mount(*arguments, ctypes.c_ulong(flags), options.encode()), call)
 
 
-def bind(source: Path, target: Path) -> None:
-    """Show a file or folder, with all that is mounted below it, at another place too."""
+def bind_mount(source: Path, target: Path) -> None:
+    """Mount a file or folder, and everything mounted below it, on a second path."""
     mount(str(source), target, flags=MS_BIND | MS_REC)
 
 
-def make_read_only(path: Path) -> None:
-    """Make everything at and below a path read-only, and without programs that change the user."""
+def remount_read_only(path: Path) -> None:
+    """Make a path and every mount below it read-only and nosuid."""
     attributes = struct.pack("=QQQQ", MS_RDONLY | MS_NOSUID, 0, 0, 0)
     size = ctypes.c_size_t(len(attributes))
-    _syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, attributes, size, what="mount_setattr")
+    _syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, attributes, size, call="mount_setattr")
 
 
-def change_root(new_root: Path, old_root: str) -> None:
-    """Make a mount point the root, with the old root in a folder of it."""
+def pivot_root(new_root: Path, put_old: str) -> None:
+    """Make a mount point the root; the old root is then mounted on its folder `put_old`."""
     os.chdir(new_root)
-    _syscall(_number("pivot_root"), b".", old_root.encode(), what="pivot_root")
+    _syscall(_number("pivot_root"), b".", put_old.encode(), call="pivot_root")
     os.chdir("/")
 
 
-def unmount(path: str) -> None:
-    """Take a mount away, with all that is mounted below it."""
-    _checked(_libc.umount2(path.encode(), MNT_DETACH), f"umount {path}")
+def umount(path: str) -> None:
+    """Detach a mount and everything mounted below it."""
+    _check(_libc.umount2(path.encode(), MNT_DETACH), f"umount {path}")
 
 
-def _prctl(option: int, value: int, what: str) -> None:
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3), what)
+def _prctl(option: int, value: int, call: str) -> None:
+    _check(_libc.prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3), call)
 
 
-def may_administrate() -> bool:
-    """Whether this process has the right to make namespaces of every kind; root in a container often has not."""
-    rights = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), flags=re.MULTILINE)
-    return bool(rights) and bool(int(rights[1], 16) >> _CAP_SYS_ADMIN & 1)
+def has_cap_sys_admin() -> bool:
+    """Return whether this process has CAP_SYS_ADMIN, which root in a container often lacks."""
+    status = Path("/proc/self/status").read_text()
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, flags=re.MULTILINE)
+    return effective is not None and bool(int(effective[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
-def die_with_parent() -> None:
-    """Have this process killed when its parent goes."""
+def set_parent_death_signal() -> None:
+    """Let the kernel kill this process when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, 9, "PR_SET_PDEATHSIG")
 
 
-def forgo_rights() -> None:
-    """Never get a right again that this process has not, whatever it runs or becomes."""
+def set_no_new_privs() -> None:
+    """Set no_new_privs and empty the bounding set, so that no exec and no change of user can add a capability."""
     for capability in range(64):
-        # Refused where there is nothing to drop, or no right to; no_new_privs is the lock, this is the second one.
+        # The result is ignored: dropping fails for a capability that is unknown, or that this process may not drop.
+        # no_new_privs alone is sufficient; the bounding set is a second barrier.
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), *[ctypes.c_ulong(0)] * 3)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
 
 
-def drop_rights() -> None:
-    """Give up every capability, and close this process' memory to its equals."""
-    _syscall(_number("capset"), struct.pack("=Ii", 0x20080522, 0), bytes(24), what="capset")
+def drop_capabilities() -> None:
+    """Drop every capability, and make this process non-dumpable so that the same user cannot read its memory."""
+    _syscall(_number("capset"), struct.pack("=Ii", 0x20080522, 0), bytes(24), call="capset")
     _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
 
 
-def refuse_system_calls() -> None:
-    """Have the kernel refuse what an answer has no use for, from now on: other processes, sockets, mounts, …"""
+def install_seccomp_filter() -> None:
+    """Let the kernel refuse every later system call that no answer needs: processes, sockets, mounts and others."""
     machine = platform.machine()
     clone = _number("clone")
-    refused = [int(number) for number in f"{_REFUSED[machine]} {_REFUSED_EVERYWHERE}".split()]
-    program = _filter(_AUDIT_ARCH[machine], refused, clone)
+    refused = [int(number) for number in f"{_REFUSED[machine]} {_REFUSED_ON_EVERY_ARCHITECTURE}".split()]
+    program = _seccomp_program(_AUDIT_ARCH[machine], refused, clone)
     code = ctypes.create_string_buffer(program)
     fprog = ctypes.create_string_buffer(struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(code)))
-    _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, fprog, 0, 0), "seccomp")
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, fprog, 0, 0), "seccomp")
 
 
-def _filter(arch: int, refused: Sequence[int], clone: int) -> bytes:
-    """The filter as the kernel takes it: instructions of (code, jump if true, jump if false, constant)."""
-    load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
-    allow, kill, no_permission, no_such_call = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+def _seccomp_program(arch: int, refused: Sequence[int], clone: int) -> bytes:
+    """Return the BPF program of the filter: instructions of (code, jump if true, jump if false, constant)."""
+    load, equal, at_least, any_bit, ret = 0x20, 0x15, 0x35, 0x45, 0x06
+    allow, kill, eperm, enosys = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
     head = [
-        (load, 0, 0, 4),  # the processor's kind
+        (load, 0, 0, 4),  # the architecture
         (equal, 1, 0, arch),
-        (give, 0, 0, kill),
-        (load, 0, 0, 0),  # the call's number
-        (at_least, 0, 1, 0x40000000),  # calls of x86's x32 have numbers of their own
-        (give, 0, 0, no_permission),
-        (equal, 0, 1, _CLONE3),  # its flags lie in memory that a filter cannot read; libc then takes clone
-        (give, 0, 0, no_such_call),
+        (ret, 0, 0, kill),
+        (load, 0, 0, 0),  # the number of the system call
+        (at_least, 0, 1, 0x40000000),  # the x32 ABI of x86_64 has numbers of its own
+        (ret, 0, 0, eperm),
+        (equal, 0, 1, _CLONE3),  # its flags lie in memory that a filter cannot read; libc then falls back to clone
+        (ret, 0, 0, enosys),
         (equal, 0, 3, clone),
-        (load, 0, 0, 16),  # clone's flags: threads are allowed, processes are not
+        (load, 0, 0, 16),  # the flags of clone: threads are allowed, processes are not
         (any_bit, 0, 2 + len(refused), _CLONE_THREAD),
-        (give, 0, 0, allow),
+        (ret, 0, 0, allow),
     ]
-    body = [(equal, len(refused) - place, 0, number) for place, number in enumerate(refused)]
-    tail = [(give, 0, 0, allow), (give, 0, 0, no_permission)]
-    return b"".join(struct.pack("=HBBI", *step) for step in [*head, *body, *tail])
+    body = [(equal, len(refused) - index, 0, number) for index, number in enumerate(refused)]
+    tail = [(ret, 0, 0, allow), (ret, 0, 0, eperm)]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in [*head, *body, *tail])
 
 
-def gather_memory() -> None:
-    """Keep this process' memory in large pages where it can be: a fork copies one entry for each page.
+def collapse_into_huge_pages() -> None:
+    """Collapse this process's memory into huge pages, because a fork copies one page table entry for each page.
 
-    Where the kernel does not know how (before Linux 6.1) forks are slower, and nothing else.
+    Kernels before Linux 6.1 do not know MADV_COLLAPSE: forks are slower there, and nothing else changes.
     """
     for line in Path("/proc/self/maps").read_text().splitlines():
-        place, rights, *_, name = [*line.split(maxsplit=5), ""][:6]
-        first, last = (int(one, 16) for one in place.split("-"))
-        first, last = -(-first // _LARGE_PAGE), last // _LARGE_PAGE
-        if rights == "rw-p" and name.strip() in ("", "[heap]"):
-            for number in range(first, last):
-                _libc.madvise(ctypes.c_void_p(number * _LARGE_PAGE), ctypes.c_size_t(_LARGE_PAGE), _MADV_COLLAPSE)
+        addresses, permissions, *_, name = [*line.split(maxsplit=5), ""][:6]
+        start, end = (int(address, 16) for address in addresses.split("-"))
+        first_page, last_page = -(-start // _HUGE_PAGE), end // _HUGE_PAGE
+        if permissions == "rw-p" and name.strip() in ("", "[heap]"):
+            for page in range(first_page, last_page):
+                _libc.madvise(ctypes.c_void_p(page * _HUGE_PAGE), ctypes.c_size_t(_HUGE_PAGE), _MADV_COLLAPSE)
 
 
 def has_landlock() -> bool:
-    """Whether this kernel can restrict the files of a process that is not root."""
-    asked_for_version = 1
-    return _libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), asked_for_version) >= 1
+    """Return whether this kernel has Landlock, which restricts the files of a process that is not root."""
+    flags = _LANDLOCK_CREATE_RULESET_VERSION
+    return bool(_libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), flags) >= 1)
 
 
-def landlock(readable: Sequence[Path], writable: Sequence[Path]) -> None:
-    """Have the kernel refuse every file outside some folders, from now on.
+def restrict_files_with_landlock(readable: Sequence[Path], writable: Sequence[Path]) -> None:
+    """Let the kernel refuse this process every file outside some paths.
+
+    Args:
+        readable: Files and folders that may be read, listed and executed.
+        writable: Files and folders on which everything is allowed.
 
     Raises:
-        OSError: this kernel has no Landlock.
+        OSError: This kernel has no Landlock.
     """
-    ruleset = _syscall(_LANDLOCK_CREATE, struct.pack("=Q", _LANDLOCK_ALL), ctypes.c_size_t(8), 0, what="landlock")
-    for paths, rights in ((readable, _LANDLOCK_READ), (writable, _LANDLOCK_ALL)):
+    ruleset = _syscall(_LANDLOCK_CREATE, struct.pack("=Q", _LANDLOCK_ALL), ctypes.c_size_t(8), 0, call="landlock")
+    for paths, access in ((readable, _LANDLOCK_READ), (writable, _LANDLOCK_ALL)):
         for path in paths:
-            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            granted = rights if path.is_dir() else rights & 0b111
-            rule = struct.pack("=Qi", granted, handle)
-            _syscall(_LANDLOCK_ADD, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0, what="landlock")
-            os.close(handle)
-    _syscall(_LANDLOCK_RESTRICT, ruleset, 0, what="landlock")
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            allowed = access if path.is_dir() else access & 0b111
+            rule = struct.pack("=Qi", allowed, descriptor)
+            _syscall(_LANDLOCK_ADD, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0, call="landlock")
+            os.close(descriptor)
+    _syscall(_LANDLOCK_RESTRICT, ruleset, 0, call="landlock")
     os.close(ruleset)

@@ -1,6 +1,6 @@
-"""Messages between a judge and a sandbox: a JSON body, and tensors as raw bytes with their dtype and shape.
+"""Send and receive messages between a judge and a sandbox: a JSON body, and tensors as raw bytes with dtype and shape.
 
-Whoever receives trusts nothing: sizes are checked before anything is allocated, and no object is rebuilt from what comes.
+The receiver trusts nothing: it checks sizes before it allocates memory, and it never unpickles an object.
 """
 
 import json
@@ -22,31 +22,32 @@ DTYPES = {
         torch.float16, torch.bfloat16, torch.float32, torch.float64,
     )
 }  # fmt: skip
-_DIMENSIONS = 16
-_ENTRIES = 2**40
+_MAX_DIMENSIONS = 16
+_MAX_ELEMENTS = 2**40
+_MAX_JOINED_BYTES = 2**16
 _LENGTH = struct.Struct("!I")
 
 
 class ProtocolError(Exception):
-    """What came is no message, or is larger than is taken."""
+    """What was received is no valid message, or exceeds a cap."""
 
 
 class ConnectionClosed(Exception):
-    """The other side has closed."""
+    """The other side has closed the connection."""
 
 
 class DeadlineExceeded(Exception):
-    """The other side did not send, or take, a whole message in time."""
+    """The other side did not send, or read, a whole message in time."""
 
 
 @dataclass(frozen=True)
 class Caps:
-    """What is taken from the other side.
+    """The largest message that is accepted from the other side.
 
     Attributes:
-        body_bytes: of a message's JSON.
-        array_bytes: of its tensors together.
-        arrays: how many tensors.
+        body_bytes: The size of the JSON.
+        array_bytes: The size of all tensors together.
+        arrays: The number of tensors.
     """
 
     body_bytes: int = 2**20
@@ -61,19 +62,25 @@ def send(connection: socket.socket, body: Any, tensors: Sequence[Tensor] = (), d
     """Send a message.
 
     Args:
-        tensors: plain ones, of a dtype in `DTYPES`; sent without gradients.
-        deadline: by `time.monotonic`; None to wait for ever.
+        connection: The socket to the other side.
+        body: Anything that JSON can hold.
+        tensors: Strided tensors with a dtype in `DTYPES`; they are sent without gradients.
+        deadline: A time of `time.monotonic`; None waits without limit.
 
     Raises:
-        ConnectionClosed, DeadlineExceeded: the other side has closed, or takes nothing.
+        ConnectionClosed: The other side has closed the connection.
+        DeadlineExceeded: The other side did not read the message in time.
     """
     arrays = [tensor.detach().cpu().contiguous() for tensor in tensors]
-    kinds = [[str(one.dtype).removeprefix("torch."), list(one.shape)] for one in arrays]
-    text = json.dumps([body, kinds]).encode()
-    parts = [_LENGTH.pack(len(text)), text, *(bytes_of(one) for one in arrays if one.numel())]
+    headers = [[str(array.dtype).removeprefix("torch."), list(array.shape)] for array in arrays]
+    text = json.dumps([body, headers]).encode()
+    parts: list[bytes | memoryview] = [_LENGTH.pack(len(text)), text]
+    parts += [bytes_of(array) for array in arrays if array.numel()]
+    if sum(map(len, parts)) < _MAX_JOINED_BYTES:
+        parts = [b"".join(parts)]
     try:
-        connection.settimeout(_left(deadline))
-        for part in [b"".join(parts)] if sum(map(len, parts)) < 2**16 else parts:
+        connection.settimeout(_seconds_left(deadline))
+        for part in parts:
             connection.sendall(part)
     except TimeoutError as error:
         raise DeadlineExceeded from error
@@ -82,87 +89,105 @@ def send(connection: socket.socket, body: Any, tensors: Sequence[Tensor] = (), d
 
 
 def receive(connection: socket.socket, caps: Caps, deadline: float | None = None) -> tuple[Any, list[Tensor]]:
-    """Receive a message: its body, and its tensors.
+    """Receive a message.
+
+    Args:
+        connection: The socket to the other side. It cannot be used any more after an exception.
+        caps: The largest message to accept.
+        deadline: A time of `time.monotonic`; None waits without limit.
+
+    Returns:
+        The body and the tensors.
 
     Raises:
-        ProtocolError, ConnectionClosed, DeadlineExceeded: see there. After any of them the connection is of no more use.
+        ProtocolError: What came is no valid message, or exceeds a cap.
+        ConnectionClosed: The other side has closed the connection.
+        DeadlineExceeded: The message did not arrive in time.
     """
-    (length,) = _LENGTH.unpack(_read(connection, bytearray(_LENGTH.size), deadline))
+    prefix = bytearray(_LENGTH.size)
+    _receive_into(connection, memoryview(prefix), deadline)
+    (length,) = _LENGTH.unpack(prefix)
     if length > caps.body_bytes:
-        raise ProtocolError(f"{length} bytes of JSON; {caps.body_bytes} are taken")
-    body, kinds = _parsed(bytes(_read(connection, bytearray(length), deadline)))
+        raise ProtocolError(f"the JSON has {length} bytes, the cap is {caps.body_bytes}")
+    text = bytearray(length)
+    _receive_into(connection, memoryview(text), deadline)
+    body, headers = _parse(bytes(text))
     tensors = []
-    for dtype, shape in _checked(kinds, caps):
-        stored = torch.uint8 if dtype is torch.bool else dtype
-        tensor = torch.empty(shape, dtype=stored)
+    for dtype, shape in _checked_headers(headers, caps):
+        tensor = torch.empty(shape, dtype=torch.uint8 if dtype is torch.bool else dtype)
         if tensor.numel():
-            _read(connection, bytes_of(tensor), deadline)
-        # A byte that is neither 0 nor 1 is no bool, and must not become one by being called one.
+            _receive_into(connection, bytes_of(tensor), deadline)
+        # A byte other than 0 and 1 is no valid bool, so bools are received as integers and compared with 0.
         tensors.append(tensor != 0 if dtype is torch.bool else tensor)
     return body, tensors
 
 
-def _parsed(text: bytes) -> tuple[Any, Any]:
+def _parse(text: bytes) -> tuple[Any, Any]:
     try:
-        body, kinds = json.loads(text)
+        body, headers = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ProtocolError("no JSON of a body and of arrays") from error
-    return body, kinds
+        raise ProtocolError("the JSON is no pair of a body and a list of arrays") from error
+    return body, headers
 
 
-def _checked(kinds: Any, caps: Caps) -> list[tuple[torch.dtype, list[int]]]:
-    """The announced dtypes and shapes, all of them possible and together not too large."""
-    if not isinstance(kinds, list) or len(kinds) > caps.arrays:
-        raise ProtocolError("no list of arrays, or too long a one")
-    found, total = [], 0
-    for kind in kinds:
-        if not (isinstance(kind, list) and len(kind) == 2 and isinstance(kind[0], str) and isinstance(kind[1], list)):
-            raise ProtocolError("an array without dtype and shape")
-        dtype, shape = DTYPES.get(kind[0]), kind[1]
-        if dtype is None or len(shape) > _DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
-            raise ProtocolError("an array of an unknown dtype or an impossible shape")
-        if math.prod(max(1, size) for size in shape) > _ENTRIES:
-            raise ProtocolError("an array of an impossible shape")
+def _checked_headers(headers: Any, caps: Caps) -> list[tuple[torch.dtype, list[int]]]:
+    """Return the announced dtypes and shapes, after checking that each is possible and that all are within the caps."""
+    if not isinstance(headers, list) or len(headers) > caps.arrays:
+        raise ProtocolError("the arrays are no list, or too many")
+    checked, total = [], 0
+    for header in headers:
+        dtype, shape = _checked_header(header)
         total += math.prod(shape) * dtype.itemsize
         if total > caps.array_bytes:
-            raise ProtocolError(f"more than {caps.array_bytes} bytes of arrays")
-        found.append((dtype, shape))
-    return found
+            raise ProtocolError(f"the arrays have more than {caps.array_bytes} bytes")
+        checked.append((dtype, shape))
+    return checked
+
+
+def _checked_header(header: Any) -> tuple[torch.dtype, list[int]]:
+    is_pair = isinstance(header, list) and len(header) == 2
+    if not (is_pair and isinstance(header[0], str) and isinstance(header[1], list)):
+        raise ProtocolError("an array has no dtype or no shape")
+    dtype, shape = DTYPES.get(header[0]), header[1]
+    if dtype is None or len(shape) > _MAX_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
+        raise ProtocolError("an array has an unknown dtype or an impossible shape")
+    if math.prod(max(1, size) for size in shape) > _MAX_ELEMENTS:
+        raise ProtocolError("an array has an impossible shape")
+    return dtype, shape
 
 
 def bytes_of(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor that is not empty."""
-    # One row of a matrix with one column may keep the matrix's stride, with which bytes cannot be viewed.
+    """Return the memory of a contiguous, non-empty tensor as bytes."""
+    # A contiguous row of a matrix with one column may keep the matrix's stride, and then cannot be viewed as bytes.
     flat = tensor.reshape(-1).as_strided((tensor.numel(),), (1,))
-    return memoryview(flat.view(torch.uint8).numpy())
+    return memoryview(flat.view(torch.uint8).numpy().data)
 
 
-def _read(connection: socket.socket, buffer: Any, deadline: float | None) -> Any:
-    """Fill a buffer."""
-    view, done = memoryview(buffer), 0
-    while done < len(view):
+def _receive_into(connection: socket.socket, buffer: memoryview, deadline: float | None) -> None:
+    """Receive exactly as many bytes as the buffer has."""
+    received = 0
+    while received < len(buffer):
         try:
-            connection.settimeout(_left(deadline))
-            count = connection.recv_into(view[done:])
+            connection.settimeout(_seconds_left(deadline))
+            count = connection.recv_into(buffer[received:])
         except TimeoutError as error:
             raise DeadlineExceeded from error
         except OSError as error:
             raise ConnectionClosed from error
         if count == 0:
             raise ConnectionClosed
-        done += count
-    return buffer
+        received += count
 
 
-def _left(deadline: float | None) -> float | None:
-    """Seconds to a deadline.
+def _seconds_left(deadline: float | None) -> float | None:
+    """Return the seconds until a deadline; None if there is none.
 
     Raises:
-        TimeoutError: it has passed.
+        TimeoutError: The deadline has passed.
     """
     if deadline is None:
         return None
-    left = deadline - time.monotonic()
-    if left <= 0:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError
-    return left
+    return seconds

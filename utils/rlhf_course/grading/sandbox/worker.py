@@ -1,6 +1,6 @@
-"""What runs in a sandbox: it loads one answer and does with it what the judge asks, message by message.
+"""Run in a sandbox: load one answer and execute the judge's requests on it, one message at a time.
 
-Nothing here is trusted by the judge, since a learner's code runs in the same process.
+The judge trusts nothing in this process, because a learner's code runs in it.
 """
 
 import importlib
@@ -21,31 +21,31 @@ from rlhf_course.checks.core import preserved_state
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import driver
 from rlhf_course.grading.sandbox.protocol import UNCAPPED, ConnectionClosed, ProtocolError, bytes_of, receive, send
-from rlhf_course.grading.sandbox.serialization import Packer, lists_of_texts, unpack
+from rlhf_course.grading.sandbox.serialization import Packer, string_lists, unpack
 from rlhf_course.stubs import NOT_WRITTEN
 
-# Calls whose graphs are kept for a backward pass.
-_CALLS_KEPT = 256
+_MAX_STORED_CALLS = 256
+_PACKAGE_INIT = "from rlhf_course.exercises import serve_exercises\n\nserve_exercises(__name__)\n"
 
 
 class Worker:
-    """One answer, and the calls of it that a backward pass may still ask about.
+    """Holds one answer, and the calls of it that the judge may still request a backward pass of.
 
     Args:
-        connection: to the judge.
-        home: the folder to write the learner's files to.
-        array_bytes: of tensors that a reply may hold.
+        connection: The socket to the judge.
+        home: The folder to write the learner's files to.
+        output_bytes: The largest size of a tensor in a reply.
     """
 
-    def __init__(self, connection: socket.socket, home: Path, array_bytes: int) -> None:
-        self._connection, self._home, self._array_bytes = connection, home, array_bytes
+    def __init__(self, connection: socket.socket, home: Path, output_bytes: int) -> None:
+        self._connection, self._home, self._output_bytes = connection, home, output_bytes
         self._exercise = ""
-        self._own: list[str] = []
+        self._own_files: list[str] = []
         self._calls: OrderedDict[int, tuple[list[Tensor], list[Tensor]]] = OrderedDict()
 
     def serve(self) -> None:
-        """Answer until the judge is gone."""
-        asked: dict[str, Callable[..., tuple[Any, list[Tensor]]]] = {
+        """Execute requests until the judge disconnects."""
+        operations: dict[str, Callable[..., tuple[Any, list[Tensor]]]] = {
             "open": self.open,
             "call": self.call,
             "backward": self.backward,
@@ -53,23 +53,28 @@ class Worker:
         }
         while True:
             try:
-                (what, details), tensors = receive(self._connection, UNCAPPED)
+                (operation, arguments), tensors = receive(self._connection, UNCAPPED)
             except (ConnectionClosed, ProtocolError):
                 return
             try:
-                body, results = asked[what](tensors, **details)
+                body, results = operations[operation](tensors, **arguments)
                 send(self._connection, ["done", body], results)
             except ConnectionClosed:
                 return
-            except BaseException as error:  # an answer may raise anything
-                send(self._connection, ["raised", self._account(error)])
+            except BaseException as error:  # An answer may raise anything.
+                send(self._connection, ["raised", self._describe_exception(error)])
 
     def open(self, _: list[Tensor], exercise: str, files: dict[str, str], own: list[str]) -> tuple[Any, list[Tensor]]:
-        """Write the files, of which some are the learner's own, and load the answer."""
-        self._exercise, self._own = exercise, own
-        opening = "from rlhf_course.exercises import serve_exercises\n\nserve_exercises(__name__)\n"
+        """Write the files and load the answer.
+
+        Args:
+            exercise: The name of the exercise.
+            files: Texts by path.
+            own: The paths of the files that the learner wrote.
+        """
+        self._exercise, self._own_files = exercise, own
         packages = {path.partition("/")[0] for path in files}
-        for name, text in {**files, **{f"{package}/__init__.py": opening for package in packages}}.items():
+        for name, text in {**files, **{f"{package}/__init__.py": _PACKAGE_INIT for package in packages}}.items():
             path = self._home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -87,94 +92,111 @@ class Worker:
         """Call the answer as a function.
 
         Args:
-            gradients: which tensors (by number, as text) require one: a "leaf", or a "result" of something else.
+            tensors: The tensors among the arguments.
+            number: The number under which `backward` finds this call.
+            arguments: The packed arguments.
+            gradients: For each tensor that requires a gradient, by its index as text: "leaf" if it is a leaf of the
+                autograd graph, "result" otherwise.
 
-        Returns: the result, which tensors of it hang on autograd, and the arguments, tensors and lists of texts, that were
-        changed in place.
+        Returns:
+            The packed result, the indices of its tensors that require a gradient (`attached`), and the arguments that
+            the answer changed in place: tensors (`changed`) and lists of strings (`rewritten`).
         """
-        passed, leaves = _passed(tensors, {int(place): kind for place, kind in gradients.items()})
-        args, kwargs = unpack(arguments, passed)
-        lists = lists_of_texts(args, kwargs)
-        before = [list(one) for one in lists]
+        inputs, leaves = _autograd_inputs(tensors, {int(index): kind for index, kind in gradients.items()})
+        args, kwargs = unpack(arguments, inputs)
+        lists = string_lists(args, kwargs)
+        lists_before = [list(strings) for strings in lists]
         with preserved_state():
             result = self._answer()(*args, **kwargs)
-        packer = Packer(self._array_bytes)
+        packer = Packer(self._output_bytes)
         body = {"result": packer.pack(result)}
-        body["attached"] = [place for place, one in enumerate(packer.tensors) if one.requires_grad]
+        body["attached"] = [index for index, tensor in enumerate(packer.tensors) if tensor.requires_grad]
         if body["attached"]:
-            self._keep(number, [packer.tensors[place] for place in body["attached"]], leaves)
-        compared = enumerate(zip(passed, tensors, strict=True))
+            self._store_call(number, [packer.tensors[index] for index in body["attached"]], leaves)
         body["changed"] = [
-            [place, packer.pack(now.detach())] for place, (now, was) in compared if _differ(now.detach(), was)
+            [index, packer.pack(after.detach())]
+            for index, (after, before) in enumerate(zip(inputs, tensors, strict=True))
+            if _differ(after.detach(), before)
         ]
-        compared = enumerate(zip(lists, before, strict=True))
-        body["rewritten"] = [[place, packer.pack(now)] for place, (now, was) in compared if now != was]
+        body["rewritten"] = [
+            [index, packer.pack(after)]
+            for index, (after, before) in enumerate(zip(lists, lists_before, strict=True))
+            if after != before
+        ]
         return body, packer.tensors
 
-    def _keep(self, number: int, results: list[Tensor], leaves: list[Tensor]) -> None:
+    def _store_call(self, number: int, results: list[Tensor], leaves: list[Tensor]) -> None:
         self._calls[number] = results, leaves
-        if len(self._calls) > _CALLS_KEPT:
+        if len(self._calls) > _MAX_STORED_CALLS:
             self._calls.popitem(last=False)
 
     def backward(self, tensors: list[Tensor], number: int) -> tuple[Any, list[Tensor]]:
-        """Gradients of a call's results, weighted by the tensors that came, at its inputs; None where there is none."""
+        """Run the backward pass of a call.
+
+        Args:
+            tensors: The gradients of the call's results.
+            number: The number that was given to `call`.
+
+        Returns:
+            The packed gradients of the call's leaves; None for a leaf that the results do not depend on.
+        """
         results, leaves = self._calls[number]
-        found = torch.autograd.grad(results, leaves, tensors, retain_graph=True, allow_unused=True)
-        packer = Packer(self._array_bytes)
-        return packer.pack(list(found)), packer.tensors
+        gradients = torch.autograd.grad(results, leaves, tensors, retain_graph=True, allow_unused=True)
+        packer = Packer(self._output_bytes)
+        return packer.pack(list(gradients)), packer.tensors
 
     def drive(self, tensors: list[Tensor], name: str, inputs: Any) -> tuple[Any, list[Tensor]]:
         """Run a driver with the answer."""
         run = driver(self._exercise, name)
         with preserved_state():
             result = run(self._answer(), **unpack(inputs, tensors))
-        packer = Packer(self._array_bytes)
+        packer = Packer(self._output_bytes)
         return packer.pack(result), packer.tensors
 
-    def _account(self, error: BaseException) -> dict[str, Any]:
-        """What is told of an exception: classes, and the last line of the learner's own that it came through."""
+    def _describe_exception(self, error: BaseException) -> dict[str, Any]:
+        """Return the names of an exception's classes and the last of the learner's lines that it passed through."""
         file, line = None, None
-        if isinstance(error, SyntaxError) and self._name_of(error.filename):
-            file, line = self._name_of(error.filename), error.lineno
+        if isinstance(error, SyntaxError) and self._own_name(error.filename):
+            file, line = self._own_name(error.filename), error.lineno
         trace = error.__traceback__
         while trace is not None:
-            if own := self._name_of(trace.tb_frame.f_code.co_filename):
-                file, line = own, trace.tb_lineno
+            if own_name := self._own_name(trace.tb_frame.f_code.co_filename):
+                file, line = own_name, trace.tb_lineno
             trace = trace.tb_next
-        names = [one.__name__ for one in type(error).__mro__ if one not in (BaseException, object)]
+        names = [kind.__name__ for kind in type(error).__mro__ if kind not in (BaseException, object)]
         missing = isinstance(error, NotImplementedError) and error.args == (NOT_WRITTEN,)
         return {"names": names or ["BaseException"], "file": file, "line": line, "missing": missing}
 
-    def _name_of(self, path: Any) -> str | None:
-        """The learner's name of a file; None where it is not the learner's."""
+    def _own_name(self, path: Any) -> str | None:
+        """Return the path, below the home folder, of a file that the learner wrote; None for any other file."""
         prefix = f"{self._home}{os.sep}"
         name = path.removeprefix(prefix) if isinstance(path, str) else None
-        return name if name in self._own else None
+        return name if name in self._own_files else None
 
 
-def _passed(tensors: Sequence[Tensor], gradients: Mapping[int, str]) -> tuple[list[Tensor], list[Tensor]]:
-    """What the answer is called with in place of tensors, and the leaves that gradients are asked of."""
-    passed, leaves = [], []
-    for place, tensor in enumerate(tensors):
-        one = tensor.clone()
-        if place in gradients:
-            leaves.append(one.requires_grad_(True))
-            # A leaf that requires a gradient cannot be changed in place; a result can.
-            one = one if gradients[place] == "leaf" else one.clone()
-        passed.append(one)
-    return passed, leaves
+def _autograd_inputs(tensors: Sequence[Tensor], gradients: Mapping[int, str]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return copies of tensors to call the answer with, and the leaves that gradients will be computed of."""
+    inputs, leaves = [], []
+    for index, tensor in enumerate(tensors):
+        copy = tensor.clone()
+        if index in gradients:
+            leaves.append(copy.requires_grad_(True))
+            # Autograd forbids to change a leaf in place, but allows it for the result of an operation.
+            copy = copy if gradients[index] == "leaf" else copy.clone()
+        inputs.append(copy)
+    return inputs, leaves
 
 
-def _differ(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors differ, as bytes: one that is not a number is itself."""
-    if one.shape != other.shape or one.dtype != other.dtype or one.layout != other.layout:
+def _differ(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors differ in shape, dtype, layout or bytes; a NaN is equal to the same NaN."""
+    if first.shape != second.shape or first.dtype != second.dtype or first.layout != second.layout:
         return True
-    return bool(one.numel()) and bytes_of(one.contiguous()) != bytes_of(other.contiguous())
+    return bool(first.numel()) and bytes_of(first.contiguous()) != bytes_of(second.contiguous())
 
 
-def work(connection: socket.socket, home: Path, array_bytes: int) -> None:
-    """Be the process of one sandbox."""
+def run_worker(connection: socket.socket, home: Path, output_bytes: int) -> None:
+    """Serve the requests of one sandbox, with seeded random number generators."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
-    Worker(connection, home, array_bytes).serve()
+    Worker(connection, home, output_bytes).serve()

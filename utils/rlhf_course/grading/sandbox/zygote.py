@@ -1,7 +1,7 @@
-"""The process that loads everything once and forks a sandbox whenever the judge asks for one.
+"""Run the zygote: a process that loads torch and the given code once, and forks a sandbox at each request of the judge.
 
-It starts in an empty environment, gets into the place that its sandboxes see before it loads anything, and holds what
-every sandbox may know: torch, the given code, tiny models. It runs no learner's code; its children do.
+It starts with an empty environment and enters the root that its sandboxes see before it loads anything. It holds only
+what every sandbox may know: torch, the given code and tiny models. It runs no learner's code; only its children do.
 """
 
 import gc
@@ -15,71 +15,76 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox import linux_syscalls
-from rlhf_course.grading.sandbox.backends import Bounds, SandboxBackend, sandbox_backend
+from rlhf_course.grading.sandbox.backends import SandboxBackend, sandbox_backend
+from rlhf_course.grading.sandbox.isolation import Level
 
-_WORD = 4096
+_MAX_REQUEST_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class ZygoteConfig:
-    """What a zygote is told when it starts.
+    """The configuration that a zygote receives when it starts.
 
     Attributes:
-        level: of isolation.
-        bounds: of a sandbox.
-        array_bytes: of tensors that a sandbox may send at once.
-        language_model, classifier: folders of the tiny models.
-        models: how many language models to boot ahead.
+        level: The isolation level of its sandboxes.
+        limits: What each sandbox may use.
+        language_model: The folder of the tiny language model.
+        classifier: The folder of the tiny sentiment classifier.
+        models: How many language models to load before the first fork.
     """
 
-    level: str
-    bounds: Bounds
-    array_bytes: int
+    level: Level
+    limits: ResourceLimits
     language_model: str
     classifier: str
     models: int
 
-    def as_text(self) -> str:
-        """The setup as JSON."""
+    def to_json(self) -> str:
+        """Return the configuration as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def of_text(cls, text: str) -> "ZygoteConfig":
-        """The setup that JSON holds."""
-        told = json.loads(text)
-        return cls(**{**told, "bounds": Bounds(**told["bounds"])})
+    def from_json(cls, text: str) -> "ZygoteConfig":
+        """Return the configuration that `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "limits": ResourceLimits(**values["limits"])})
 
 
-def main(handle: int, text: str) -> None:
-    """Be a zygote.
+def main(control_fd: int, config_json: str) -> None:
+    """Run a zygote until the judge closes the control socket.
 
     Args:
-        handle: the open socket to the judge.
-        text: a `ZygoteConfig` as JSON.
+        control_fd: The socket to the judge.
+        config_json: A `ZygoteConfig` as JSON.
     """
-    setup = ZygoteConfig.of_text(text)
-    here = sandbox_backend(setup.level, setup.bounds)
-    with socket.socket(fileno=handle) as control:
+    config = ZygoteConfig.from_json(config_json)
+    backend = sandbox_backend(config.level, config.limits, (config.language_model, config.classifier))
+    with socket.socket(fileno=control_fd) as control:
         try:
-            here.prepare()
+            backend.prepare()
         except OSError as error:
-            _tell(control, unavailable=str(error))
+            _send(control, unavailable=str(error))
             return
         try:
-            _load(setup)
-            _tell(control, ready=True)
-            _serve(control, here, setup.array_bytes)
+            _load(config)
+            _send(control, ready=True)
+            _serve(control, backend, config.limits.output_bytes)
         finally:
-            here.close()
+            backend.close()
 
 
-def _tell(control: socket.socket, **said: Any) -> None:
-    control.sendall(json.dumps(said).encode() + b"\n")
+def _send(control: socket.socket, **reply: Any) -> None:
+    """Send one reply to the judge, as a line of JSON."""
+    control.sendall(json.dumps(reply).encode() + b"\n")
 
 
-def _load(setup: ZygoteConfig) -> None:
-    """Load what answers need. No operation in here may run on several threads, which a fork would be without."""
+def _load(config: ZygoteConfig) -> None:
+    """Load everything that answers need.
+
+    No operation in here may run on several threads: a fork copies only the thread that calls it.
+    """
     warnings.simplefilter("ignore")
     import torch
 
@@ -89,7 +94,7 @@ def _load(setup: ZygoteConfig) -> None:
     from rlhf_course.course import EXERCISES
     from rlhf_course.grading.drivers import DRIVEN, model_pool
 
-    tiny.premade_folders().update(gpt2=setup.language_model, classifier=setup.classifier)
+    tiny.premade_folders().update(gpt2=config.language_model, classifier=config.classifier)
     for exercise in EXERCISES:
         importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}")
         if exercise.name in DRIVEN:
@@ -99,39 +104,52 @@ def _load(setup: ZygoteConfig) -> None:
     importlib.import_module("rlhf_course.grading.sandbox.worker")
     from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS, load_classifier
 
-    LOCAL_CLASSIFIERS["lvwerra/distilbert-imdb"] = Path(setup.classifier)
+    LOCAL_CLASSIFIERS["lvwerra/distilbert-imdb"] = Path(config.classifier)
     load_classifier()
-    model_pool.preload(setup.models)
+    model_pool.preload(config.models)
     gc.collect()
-    gc.freeze()  # a collection in a child would write to, and so copy, every page
+    gc.freeze()  # A collection in a child would write to every page, and so copy it.
     if sys.platform == "linux":
-        linux_syscalls.gather_memory()
+        linux_syscalls.collapse_into_huge_pages()
 
 
-def _serve(control: socket.socket, here: SandboxBackend, array_bytes: int) -> None:
-    """Start and end sandboxes as the judge asks, and end them all when it is gone."""
-    running: dict[int, int] = {}
+def _serve(control: socket.socket, backend: SandboxBackend, output_bytes: int) -> None:
+    """Start and terminate sandboxes at the judge's requests, and terminate all of them when the judge disconnects."""
+    pids: dict[int, int] = {}
     while True:
-        text, handles, _, _ = socket.recv_fds(control, _WORD, 1)
+        text, descriptors, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, 1)
         if not text:
             break
-        asked = json.loads(text)
-        if "start" in asked:
-            (handle,) = handles
-            try:
-                running[asked["start"]] = here.spawn(lambda home: _be_sandbox(handle, home, array_bytes), handle)
-                _tell(control, started=asked["start"])
-            except OSError as error:
-                _tell(control, failed=str(error))
-            os.close(handle)
+        request = json.loads(text)
+        if "start" in request:
+            (connection_fd,) = descriptors
+            _start_sandbox(control, backend, pids, request["start"], connection_fd, output_bytes)
+            os.close(connection_fd)
         else:
-            _tell(control, ended=here.end(running.pop(asked["end"]), asked["patience"]))
-    for pid in running.values():
-        here.end(pid, patience=0)
+            pid = pids.pop(request["terminate"])
+            _send(control, exit_code=backend.terminate(pid, request["grace_period"]))
+    for pid in pids.values():
+        backend.terminate(pid, grace_period=0)
 
 
-def _be_sandbox(handle: int, home: Path, array_bytes: int) -> None:
-    from rlhf_course.grading.sandbox.worker import work
+def _start_sandbox(
+    control: socket.socket,
+    backend: SandboxBackend,
+    pids: dict[int, int],
+    sandbox_id: int,
+    connection_fd: int,
+    output_bytes: int,
+) -> None:
+    """Fork one sandbox, add its process to `pids`, and report to the judge whether that succeeded."""
+    try:
+        pids[sandbox_id] = backend.spawn(lambda home: _run_worker(connection_fd, home, output_bytes), connection_fd)
+        _send(control, started=sandbox_id)
+    except OSError as error:
+        _send(control, failed=str(error))
 
-    with socket.socket(fileno=handle) as connection:
-        work(connection, home, array_bytes)
+
+def _run_worker(connection_fd: int, home: Path, output_bytes: int) -> None:
+    from rlhf_course.grading.sandbox.worker import run_worker
+
+    with socket.socket(fileno=connection_fd) as connection:
+        run_worker(connection, home, output_bytes)

@@ -1,4 +1,4 @@
-"""The judge's side of a zygote: starting it, asking it for sandboxes, and being sure that they are gone."""
+"""Start a zygote, and request sandboxes from it; this is the judge's side."""
 
 import json
 import os
@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from rlhf_course.grading.sandbox.isolation import PACKAGE, IsolationUnavailable, Level, reason_in
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, last_line
 from rlhf_course.grading.sandbox.zygote import ZygoteConfig
+from rlhf_course.paths import PACKAGE
 
 _CODE = """
 import sys
@@ -20,9 +23,9 @@ sys.path.insert(0, sys.argv[1])
 from rlhf_course.grading.sandbox.zygote import main
 main(int(sys.argv[2]), sys.argv[3])
 """
-_READY_WITHIN, _WORD_WITHIN, _END_WITHIN = 300.0, 60.0, 10.0
-_PATIENCE = 1.0
-# All that a sandbox knows of its surroundings: one thread, no hub, no home but its own.
+READY_TIMEOUT, REPLY_TIMEOUT, EXIT_TIMEOUT = 300.0, 60.0, 10.0
+_GRACE_PERIOD = 1.0
+# The whole environment of a sandbox: one thread, no hub, and no home but its own.
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -43,7 +46,7 @@ _ENVIRONMENT = {
 
 
 class ZygoteLost(OSError):
-    """The process that sandboxes come from has ended, or says nothing: no answer's fault, and a new one has to start."""
+    """The zygote has ended or does not reply; no answer caused it, and a new zygote has to be started."""
 
 
 @dataclass
@@ -51,70 +54,72 @@ class Sandbox:
     """One running sandbox.
 
     Attributes:
-        connection: to the process in it.
+        connection: The socket to the worker process in it.
     """
 
     connection: socket.socket
-    _number: int
+    _id: int
     _zygote: "Zygote"
 
-    def end(self, patient: bool = False) -> int | None:
-        """Kill everything in it, and wait until it is gone.
+    def terminate(self, graceful: bool = False) -> int | None:
+        """Kill every process in the sandbox, and wait until they have ended.
 
         Args:
-            patient: let its process end by itself first, since it seems about to.
+            graceful: Whether to give the worker a second to end by itself, because it seems about to.
 
-        Returns: the exit code of its process, or minus the signal that ended it; None where it had to be killed.
+        Returns:
+            The worker's exit code, or minus the number of the signal that ended it; None if it had to be killed.
         """
         self.connection.close()
-        return self._zygote.end(self._number, _PATIENCE if patient else 0)
+        return self._zygote.terminate(self._id, _GRACE_PERIOD if graceful else 0)
 
 
 class Zygote:
-    """A process that sandboxes are forked from.
+    """A zygote process, from which sandboxes are forked.
 
-    Use it as a context manager: at its end neither it nor a sandbox is left.
+    Use it as a context manager: at its end neither the zygote nor a sandbox is left.
     """
 
-    def __init__(self, setup: ZygoteConfig) -> None:
-        """Start it.
+    def __init__(self, config: ZygoteConfig) -> None:
+        """Start the process and wait until it is ready.
 
         Raises:
-            IsolationUnavailable: it cannot have the isolation that is asked for.
+            IsolationUnavailable: This machine does not support the isolation level.
         """
-        self._control, theirs = socket.socketpair()
-        self._log = tempfile.TemporaryFile()
-        self._started = 0
-        arguments = [str(PACKAGE.parent), str(theirs.fileno()), setup.as_text()]
-        with theirs:
+        self._control, zygote_end = socket.socketpair()
+        with ExitStack() as stack:
+            self._log = stack.enter_context(tempfile.TemporaryFile())
+            self._open_files = stack.pop_all()
+        self._last_id = 0
+        arguments = [str(PACKAGE.parent), str(zygote_end.fileno()), config.to_json()]
+        with zygote_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-c", _CODE, *arguments],
                 env={**_ENVIRONMENT, "TMPDIR": tempfile.gettempdir()},
                 cwd="/",
-                pass_fds=[theirs.fileno()],
+                pass_fds=[zygote_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
-                start_new_session=True,  # Ctrl-C is for the judge, which ends it when it ends
+                start_new_session=True,  # Ctrl-C must reach only the judge, which ends the zygote when it ends.
             )
-        self._replies = b""
+        self._received = b""
         self._spare: Sandbox | None = None
+        self._is_spare_started = False
         try:
-            self._wait_until_ready(setup.level)
-            self._spare = self._ordered()
+            self._wait_until_ready(config.level)
+            self._spare = self._request_sandbox()
         except BaseException:
             self.close()
             raise
 
     def _wait_until_ready(self, level: Level) -> None:
         try:
-            said = self._hear(_READY_WITHIN)
+            reply = self._recv(READY_TIMEOUT)
         except ZygoteLost as error:
-            raise IsolationUnavailable(
-                level, f"the process that would make sandboxes ended: {self._last_words()}"
-            ) from error
-        if "unavailable" in said:
-            raise IsolationUnavailable(level, said["unavailable"])
+            raise IsolationUnavailable(level, f"the zygote process ended: {self._last_log_line()}") from error
+        if "unavailable" in reply:
+            raise IsolationUnavailable(level, reply["unavailable"])
 
     def __enter__(self) -> "Zygote":
         return self
@@ -123,71 +128,74 @@ class Zygote:
         self.close()
 
     def close(self) -> None:
-        """End it and its sandboxes."""
+        """End the zygote and its sandboxes."""
         self._control.close()
         if self._spare is not None:
             self._spare.connection.close()
         try:
-            self._process.wait(_END_WITHIN)
+            self._process.wait(EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
+        self._open_files.close()
 
     def sandbox(self) -> Sandbox:
-        """A sandbox; the next one is started while this one is used.
+        """Return a sandbox, and request the next one, which starts while this one is used.
 
         Raises:
-            ZygoteLost: there is nobody to start it.
+            ZygoteLost: The zygote has ended or does not reply.
         """
-        self._hear_of_spare()
-        sandbox, self._spare = self._spare, self._ordered()
+        self._wait_for_spare()
+        sandbox, self._spare = self._spare, self._request_sandbox()
+        assert sandbox is not None, "a started zygote always has a spare sandbox"
         return sandbox
 
-    def _ordered(self) -> Sandbox:
-        """A sandbox that is going to be started."""
-        ours, theirs = socket.socketpair()
-        self._started += 1
-        with theirs:
-            self._say({"start": self._started}, [theirs.fileno()])
+    def _request_sandbox(self) -> Sandbox:
+        """Request a sandbox without waiting for it."""
+        judge_end, worker_end = socket.socketpair()
+        self._last_id += 1
+        with worker_end:
+            self._send({"start": self._last_id}, [worker_end.fileno()])
         self._is_spare_started = False
-        return Sandbox(ours, self._started, self)
+        return Sandbox(judge_end, self._last_id, self)
 
-    def _hear_of_spare(self) -> None:
-        """Read, once, what the zygote says of the spare sandbox."""
+    def _wait_for_spare(self) -> None:
+        """Read the zygote's reply to the last start request, unless it has been read."""
         if not self._is_spare_started:
-            said = self._hear(_WORD_WITHIN)
-            if "started" not in said:
-                raise ZygoteLost(f"no sandbox could be started: {said.get('failed')}")
+            reply = self._recv(REPLY_TIMEOUT)
+            if "started" not in reply:
+                raise ZygoteLost(f"no sandbox could be started: {reply.get('failed')}")
             self._is_spare_started = True
 
-    def end(self, number: int, patience: float) -> int | None:
-        """End a sandbox; see `Sandbox.end`."""
-        self._hear_of_spare()
-        self._say({"end": number, "patience": patience}, [])
-        return self._hear(_WORD_WITHIN)["ended"]
+    def terminate(self, sandbox_id: int, grace_period: float) -> int | None:
+        """Terminate a sandbox; see `Sandbox.terminate`."""
+        self._wait_for_spare()
+        self._send({"terminate": sandbox_id, "grace_period": grace_period}, [])
+        exit_code: int | None = self._recv(REPLY_TIMEOUT)["exit_code"]
+        return exit_code
 
-    def _say(self, words: dict[str, Any], handles: list[int]) -> None:
+    def _send(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
         try:
-            socket.send_fds(self._control, [json.dumps(words).encode()], handles)
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
         except OSError as error:
-            raise ZygoteLost(f"the process that makes sandboxes is gone: {self._last_words()}") from error
+            raise ZygoteLost(f"the zygote process has ended: {self._last_log_line()}") from error
 
-    def _hear(self, within: float) -> dict[str, Any]:
-        """The next line that the zygote says."""
-        deadline = time.monotonic() + within
-        while b"\n" not in self._replies:
+    def _recv(self, timeout: float) -> dict[str, Any]:
+        """Return the zygote's next reply."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._received:
             try:
                 self._control.settimeout(max(0.01, deadline - time.monotonic()))
-                heard = self._control.recv(4096)
+                data = self._control.recv(4096)
             except OSError as error:
-                raise ZygoteLost(f"the process that makes sandboxes says nothing: {error}") from error
-            if not heard:
-                raise ZygoteLost(f"the process that makes sandboxes ended: {self._last_words()}")
-            self._replies += heard
-        line, _, self._replies = self._replies.partition(b"\n")
-        return json.loads(line)
+                raise ZygoteLost(f"the zygote process does not reply: {error}") from error
+            if not data:
+                raise ZygoteLost(f"the zygote process ended: {self._last_log_line()}")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
-        return reason_in(os.pread(self._log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace"))
+        return last_line(os.pread(self._log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace"))

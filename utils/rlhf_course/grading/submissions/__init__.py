@@ -1,1 +1,1 @@
-"""Read what learners hand in: archives, folders and notebooks, and which text answers which exercise."""
+"""Read submissions from folders, archives and notebooks, and find the text that answers each exercise."""

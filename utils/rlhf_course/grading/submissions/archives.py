@@ -1,6 +1,7 @@
-"""What a submission holds, as bytes by path: a folder, a zip, a tar or one notebook, none of which is trusted.
+"""Read the files of a submission, which may be a folder, a zip, a tar or a notebook, and is not trusted.
 
-Nothing is unpacked to disk, no link is followed out of a submission, and no file, archive or total is read beyond a cap.
+Nothing is unpacked to disk, no link is followed out of a submission, and no file, archive or total is read beyond its
+cap.
 """
 
 import bz2
@@ -23,31 +24,32 @@ OTHER_ARCHIVES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".txz", ".zst")
 NOTEBOOK = ".ipynb"
 
 MEGABYTE = 1_000_000
-MOST_FILES = 20_000
-DEEPEST = 24
-LARGEST = {".py": MEGABYTE, NOTEBOOK: 50 * MEGABYTE}
-LARGEST_TOTAL = 100 * MEGABYTE
-LARGEST_ARCHIVE = 200 * MEGABYTE
-LARGEST_LISTING = 4 * MEGABYTE
-LARGEST_RATIO = 200
+MAX_FILES = 20_000
+MAX_DEPTH = 24
+MAX_FILE_BYTES = {".py": MEGABYTE, NOTEBOOK: 50 * MEGABYTE}
+MAX_TOTAL_BYTES = 100 * MEGABYTE
+MAX_ARCHIVE_BYTES = 200 * MEGABYTE
+MAX_ZIP_DIRECTORY_BYTES = 4 * MEGABYTE
+MAX_COMPRESSION_RATIO = 200
 
 _IGNORED = {"__MACOSX", "__pycache__", "site-packages", "node_modules", "venv"}
 _ANSWERS = {exercise.file for exercise in EXERCISES}
-_ADVICE = f"hand in {' and '.join(f'{part.name}/' for part in PARTS)} and the notebooks alone"
+_ADVICE = f"hand in only {' and '.join(f'{part.name}/' for part in PARTS)} and the notebooks"
 
 
 class UnreadableSubmission(CourseError):
-    """A submission that cannot be read; the message says why and what its author can do."""
+    """The submission cannot be read; the message says why, and what its author can do."""
 
 
 @dataclass
 class Source:
-    """What could matter to grading in one submission.
+    """The files of one submission that may hold answers.
 
     Attributes:
-        files: bytes of each notebook and each file of Python that may hold an answer, by path.
-        warnings: what was passed over, and why.
-        archives: paths of archives inside, which are not opened.
+        files: The bytes of each notebook and of each Python file that may hold an answer, by path.
+        warnings: What was not read, and why.
+        archives: The paths of archives inside the submission, which are not opened.
+        size: The bytes of all files together.
     """
 
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
@@ -56,32 +58,36 @@ class Source:
     size: int = 0
 
     def add(self, path: PurePosixPath, file: IO[bytes]) -> None:
-        """Read a file up to its cap.
+        """Read a file, unless it is larger than the cap of its kind.
+
+        Args:
+            path: The path inside the submission.
+            file: The open file.
 
         Raises:
-            UnreadableSubmission: the whole submission is larger than its cap.
+            UnreadableSubmission: All files together are larger than their cap.
         """
-        most = LARGEST[path.suffix]
-        content = file.read(most + 1)
-        if len(content) > most:
-            self.warnings.append(f"{path} is larger than {most // MEGABYTE} MB and was not read")
+        max_bytes = MAX_FILE_BYTES[path.suffix]
+        content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            self.warnings.append(f"{path} is larger than {max_bytes // MEGABYTE} MB and was not read")
             return
         if path in self.files:
             self.warnings.append(f"{path} is in the archive twice; the last one was read")
         self.files[path] = content
         self.size += len(content)
-        if self.size > LARGEST_TOTAL:
-            raise UnreadableSubmission(f"holds more than {LARGEST_TOTAL // MEGABYTE} MB of Python and notebooks")
+        if self.size > MAX_TOTAL_BYTES:
+            raise UnreadableSubmission(f"holds more than {MAX_TOTAL_BYTES // MEGABYTE} MB of Python and notebooks")
 
 
 def read_source(path: Path) -> Source:
-    """Read what could matter to grading.
+    """Read the files of a submission that may hold answers.
 
     Args:
-        path: a folder, an archive or a notebook; a link to one is followed.
+        path: A folder, an archive or a notebook; a link to one is followed.
 
     Raises:
-        UnreadableSubmission: it is none of these, is damaged, or is larger than the caps.
+        UnreadableSubmission: The path is none of these, is damaged, or is larger than the caps.
     """
     try:
         path = path.resolve(strict=True)
@@ -94,12 +100,12 @@ def read_source(path: Path) -> Source:
         raise
     except OSError as error:
         raise UnreadableSubmission(f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged archive makes its reader fail in any of many ways
+    except Exception as error:  # A damaged archive may raise almost any exception in its reader.
         raise UnreadableSubmission(f"is damaged: {type(error).__name__}: {error}") from error
 
 
-def _matters(path: PurePosixPath) -> bool:
-    """Whether a file may hold an answer."""
+def _may_hold_answer(path: PurePosixPath) -> bool:
+    """Return whether a file is a notebook, a file below a part's folder, or named like an answer."""
     if path.suffix == ".py":
         return not PARTS_BY_NAME.keys().isdisjoint(path.parts[:-1]) or path.name in _ANSWERS
     return path.suffix == NOTEBOOK
@@ -118,57 +124,63 @@ def _is_archive(name: str) -> bool:
 
 def _read_folder(root: Path) -> Source:
     source = Source()
-    below = PurePosixPath(root.name if root.name in PARTS_BY_NAME else "")
-    for number, (path, entry) in enumerate(_walk(root, below, source)):
-        if number >= MOST_FILES:
-            raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
+    prefix = PurePosixPath(root.name if root.name in PARTS_BY_NAME else "")
+    for number, (path, entry) in enumerate(_walk(root, prefix, source)):
+        if number >= MAX_FILES:
+            raise UnreadableSubmission(f"holds more than {MAX_FILES} files: {_ADVICE}")
         if _is_archive(entry.name):
             source.archives.append(str(path))
-        elif _matters(path):
+        elif _may_hold_answer(path):
             _add_file(source, path, Path(entry.path))
     return source
 
 
-def _walk(folder: Path, below: PurePosixPath, source: Source) -> Iterator[tuple[PurePosixPath, os.DirEntry]]:
-    """Every file of a folder, in one order everywhere; links are not followed."""
+def _walk(folder: Path, prefix: PurePosixPath, source: Source) -> Iterator[tuple[PurePosixPath, "os.DirEntry[str]"]]:
+    """Yield every file of a folder in the order of the names; links are not followed.
+
+    Args:
+        folder: The folder.
+        prefix: The folder's path inside the submission.
+        source: What warnings are added to.
+    """
     try:
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
     except OSError as error:
-        source.warnings.append(f"{below} cannot be opened: {error.strerror}")
+        source.warnings.append(f"{prefix} cannot be opened: {error.strerror}")
         return
     for entry in entries:
-        path = below / entry.name
+        path = prefix / entry.name
         if _is_ignored(entry.name):
             continue
         if entry.is_symlink():
-            if _matters(path) or entry.name in PARTS_BY_NAME:
+            if _may_hold_answer(path) or entry.name in PARTS_BY_NAME:
                 source.warnings.append(f"{path} is a link and was not followed")
         elif not entry.is_dir():
             yield path, entry
-        elif len(path.parts) > DEEPEST:
+        elif len(path.parts) > MAX_DEPTH:
             source.warnings.append(
-                f"{'/'.join(path.parts[:3])}/... is nested deeper than {DEEPEST} folders; what lies below was not read"
+                f"{'/'.join(path.parts[:3])}/... is nested deeper than {MAX_DEPTH} folders; nothing below it was read"
             )
         else:
             yield from _walk(Path(entry.path), path, source)
 
 
-def _add_file(source: Source, path: PurePosixPath, place: Path) -> None:
+def _add_file(source: Source, path: PurePosixPath, disk_path: Path) -> None:
     try:
-        # Neither a link put in place since, nor a pipe that never ends, is waited for.
+        # The flags keep a link that has replaced the file from being followed, and a pipe from blocking.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(place, flags), "rb") as file:
+        with os.fdopen(os.open(disk_path, flags), "rb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 source.add(path, file)
             else:
-                source.warnings.append(f"{path} is no ordinary file and was not read")
+                source.warnings.append(f"{path} is no regular file and was not read")
     except OSError as error:
         source.warnings.append(f"{path} cannot be read: {error.strerror}")
 
 
 def _only_archive(folder: Path, source: Source) -> Source:
-    """A folder that holds nothing but one archive, as learning platforms make them, stands for that archive."""
+    """Return the archive's files if a folder holds only one archive, as folders of learning platforms often do."""
     if source.files or len(source.archives) != 1:
         return source
     return _read_archive(folder / source.archives[0])
@@ -186,8 +198,8 @@ def _read_notebook(path: Path) -> Source:
 def _read_archive(path: Path) -> Source:
     if not path.is_file():
         raise UnreadableSubmission("is no folder, archive or notebook")
-    if path.stat().st_size > LARGEST_ARCHIVE:
-        raise UnreadableSubmission(f"is larger than {LARGEST_ARCHIVE // MEGABYTE} MB: {_ADVICE}")
+    if path.stat().st_size > MAX_ARCHIVE_BYTES:
+        raise UnreadableSubmission(f"is larger than {MAX_ARCHIVE_BYTES // MEGABYTE} MB: {_ADVICE}")
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(0)
@@ -204,11 +216,11 @@ def _read_archive(path: Path) -> Source:
 
 def _read_zip(file: IO[bytes]) -> Source:
     source = Source()
-    _refuse_long_listing(file)
+    _refuse_long_directory(file)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        if len(members) > MOST_FILES:
-            raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
+        if len(members) > MAX_FILES:
+            raise UnreadableSubmission(f"holds more than {MAX_FILES} files: {_ADVICE}")
         for member in members:
             path = _path_inside(member.filename, source)
             if (
@@ -220,19 +232,21 @@ def _read_zip(file: IO[bytes]) -> Source:
     return source
 
 
-def _refuse_long_listing(file: IO[bytes]) -> None:
-    """Look at the size of a zip's listing before it is read whole.
+def _refuse_long_directory(file: IO[bytes]) -> None:
+    """Check the size of a zip's central directory before `zipfile` reads all of it.
 
     Raises:
-        UnreadableSubmission: it is as long as only an attack's is.
+        UnreadableSubmission: The directory is longer than that of any honest submission.
     """
     file.seek(max(0, file.seek(0, os.SEEK_END) - 65_600))
     tail = file.read()
-    # The end of the listing stands at the very end, or before a comment; zip64's, which such small archives do not need, before it.
+    # The end record is the last thing in the file, unless a comment follows it. A zip64 locator may stand before it,
+    # but archives as small as submissions need none.
     for end in (len(tail) - 22, tail.rfind(b"PK\x05\x06")):
-        is_end = tail[max(0, end) :].startswith(b"PK\x05\x06")
-        is_long = int.from_bytes(tail[end + 12 : end + 16], "little") > LARGEST_LISTING
-        if is_end and (is_long or tail[:end][-20:].startswith(b"PK\x06\x07")):
+        is_end_record = tail[max(0, end) :].startswith(b"PK\x05\x06")
+        is_long = int.from_bytes(tail[end + 12 : end + 16], "little") > MAX_ZIP_DIRECTORY_BYTES
+        has_zip64_locator = tail[:end][-20:].startswith(b"PK\x06\x07")
+        if is_end_record and (is_long or has_zip64_locator):
             raise UnreadableSubmission(f"is a zip that lists too many files: {_ADVICE}")
     file.seek(0)
 
@@ -241,9 +255,9 @@ def _add_member(source: Source, path: PurePosixPath, archive: zipfile.ZipFile, m
     if member.flag_bits & 1:
         source.warnings.append(f"{path} is encrypted and was not read")
     elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
-        source.warnings.append(f"{path} is packed in an unusual way and was not read: make an ordinary zip")
-    elif member.file_size > MEGABYTE and member.file_size > LARGEST_RATIO * member.compress_size:
-        source.warnings.append(f"{path} unpacks to more than {LARGEST_RATIO} times its size and was not read")
+        source.warnings.append(f"{path} is compressed by an unusual method and was not read: make an ordinary zip")
+    elif member.file_size > MEGABYTE and member.file_size > MAX_COMPRESSION_RATIO * member.compress_size:
+        source.warnings.append(f"{path} unpacks to more than {MAX_COMPRESSION_RATIO} times its size and was not read")
     else:
         with archive.open(member) as file:
             source.add(path, file)
@@ -255,30 +269,30 @@ def _read_tar(file: IO[bytes]) -> Source:
         _copy_capped(file, unpacked)
         with tarfile.open(fileobj=unpacked, mode="r:") as archive:
             for number, member in enumerate(archive):
-                if number >= MOST_FILES:
-                    raise UnreadableSubmission(f"holds more than {MOST_FILES} files: {_ADVICE}")
+                if number >= MAX_FILES:
+                    raise UnreadableSubmission(f"holds more than {MAX_FILES} files: {_ADVICE}")
                 path = _path_inside(member.name, source)
                 if path is None or member.isdir() or not _is_wanted(path, member.islnk() or member.issym(), source):
                     continue
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is None:
-                    source.warnings.append(f"{path} is no ordinary file and was not read")
+                    source.warnings.append(f"{path} is no regular file and was not read")
                 else:
                     source.add(path, content)
     return source
 
 
-def _copy_capped(file: IO[bytes], to: IO[bytes]) -> None:
+def _copy_capped(file: IO[bytes], target: IO[bytes]) -> None:
     copied = 0
     while block := file.read(MEGABYTE):
-        copied += to.write(block)
-        if copied > LARGEST_ARCHIVE:
-            raise UnreadableSubmission(f"unpacks to more than {LARGEST_ARCHIVE // MEGABYTE} MB: {_ADVICE}")
-    to.seek(0)
+        copied += target.write(block)
+        if copied > MAX_ARCHIVE_BYTES:
+            raise UnreadableSubmission(f"unpacks to more than {MAX_ARCHIVE_BYTES // MEGABYTE} MB: {_ADVICE}")
+    target.seek(0)
 
 
 def _path_inside(name: str, source: Source) -> PurePosixPath | None:
-    """A member's path; None, and a warning, where it would lie outside of the archive."""
+    """Return the path of an archive's member; None, with a warning, if it leads out of the archive."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         source.warnings.append(f"{name[:200]} would lie outside of the archive and was not read")
@@ -287,13 +301,13 @@ def _path_inside(name: str, source: Source) -> PurePosixPath | None:
 
 
 def _is_wanted(path: PurePosixPath, is_link: bool, source: Source) -> bool:
-    """Whether a member is to be read; what is passed over and might be missed is noted."""
+    """Return whether to read a member of an archive; a skipped link or archive is noted in the source."""
     if any(map(_is_ignored, path.parts)):
         return False
     if _is_archive(path.name):
         source.archives.append(str(path))
         return False
-    if is_link and (_matters(path) or path.name in PARTS_BY_NAME):
+    if is_link and (_may_hold_answer(path) or path.name in PARTS_BY_NAME):
         source.warnings.append(f"{path} is a link and was not followed")
         return False
-    return _matters(path)
+    return _may_hold_answer(path)

@@ -1,11 +1,11 @@
-"""From what a learner handed in to a `Submission`: which text answers which exercise."""
+"""Turn what a learner handed in into a `Submission`: find the text that answers each exercise."""
 
 import codecs
 import json
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -18,27 +18,34 @@ from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
-_LONGEST_NAME = 120
-_MOST_BESIDE = 4_000_000
-_NOT_HANDED_IN = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_MAX_NAME_LENGTH = 120
+# The bytes of all Python files that are handed in beside the answers.
+_MAX_HELPER_BYTES = 4_000_000
+_SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
 class SubmissionPath:
-    """One submission that is still to be read: where it lies and what reports call it."""
+    """A submission that has not been read yet.
+
+    Attributes:
+        name: The name of the submission in reports.
+        path: The folder, archive or notebook.
+    """
 
     name: str
     path: Path
 
 
 def list_submissions(paths: Sequence[Path], each: bool) -> list[SubmissionPath]:
-    """What there is to grade, each with a name of its own.
+    """Return the submissions to grade, with different names.
 
     Args:
-        paths: submissions; with `each`, folders of submissions, in which everything but hidden files is one.
+        paths: Submissions, or with `each` folders of submissions.
+        each: Whether everything in the folders except hidden files is a submission.
 
     Raises:
-        CourseError: a path does not exist; with `each`, it is no folder or holds nothing.
+        CourseError: A path does not exist, or with `each` is no folder or an empty one.
     """
     for path in paths:
         if not path.exists():
@@ -50,44 +57,46 @@ def list_submissions(paths: Sequence[Path], each: bool) -> list[SubmissionPath]:
 
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise CourseError(f"--each takes a folder of submissions, and {folder} is none")
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _NOT_HANDED_IN]
+        raise CourseError(f"--each takes a folder of submissions, and {folder} is no folder")
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _SYSTEM_FILES]
     if not entries:
         raise CourseError(f"{folder} holds no submission")
     return sorted(entries, key=lambda path: path.name)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A short name for each path; longer ones where the short ones are the same."""
+    """Return a short name for each path, and a longer one for paths whose short names are equal."""
     names = [_short_name(path) for path in paths]
-    for longer in (lambda path: path.absolute().name, str):
-        seen = Counter(names)
-        names = [printable(longer(path)) if seen[name] > 1 else name for name, path in zip(names, paths, strict=True)]
-    seen = Counter()
-    for place, name in enumerate(names):
+    longer_names: tuple[Callable[[Path], str], ...] = (lambda path: path.absolute().name, str)
+    for longer_name in longer_names:
+        count = Counter(names)
+        pairs = zip(names, paths, strict=True)
+        names = [printable(longer_name(path)) if count[name] > 1 else name for name, path in pairs]
+    seen: Counter[str] = Counter()
+    for index, name in enumerate(names):
         seen[name] += 1
-        names[place] = f"{name} ({seen[name]})" if seen[name] > 1 else name
+        names[index] = f"{name} ({seen[name]})" if seen[name] > 1 else name
     return names
 
 
 def _short_name(path: Path) -> str:
     name = path.name if path.name not in ("", "..") else path.resolve().name
-    ending = next(
-        (ending for ending in (*ARCHIVES, NOTEBOOK) if name.lower().endswith(ending) and not path.is_dir()), ""
-    )
-    return printable(name[: len(name) - len(ending)] or name)[:_LONGEST_NAME]
+    suffixes = () if path.is_dir() else (*ARCHIVES, NOTEBOOK)
+    suffix = next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
+    return printable(name[: len(name) - len(suffix)] or name)[:_MAX_NAME_LENGTH]
 
 
 def printable(text: str) -> str:
-    """A stranger's text on one line, without what would command a terminal or turn the writing round."""
+    """Return a text without line breaks, terminal escapes and characters that change the writing direction."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT_PART,)) -> Submission:
-    """Read one submission; one that cannot be read holds no files, and its warning says why.
+    """Read one submission; if that fails, the result holds no files, and a warning that says why.
 
     Args:
-        parts: the parts that it is to be graded on.
+        submission: The submission.
+        parts: The parts that it will be graded on.
     """
     try:
         source = read_source(submission.path)
@@ -108,21 +117,21 @@ def _answers(source: Source, parts: Sequence[Part]) -> tuple[dict[str, str], lis
     warnings = list(source.warnings)
     cells = _cells(source, warnings)
     chosen_cells = {
-        exercise.name: _one_of(exercise, cells[exercise.name], warnings)
+        exercise.name: _choose_cell(exercise, cells[exercise.name], warnings)
         for part in parts
         for exercise in part.exercises
         if exercise.name in cells
     }
-    files_of = {part.name: _files(source, part, warnings) for part in parts}
-    if not (chosen_cells or any(files_of.values())):
-        _warn_of_nothing(source, parts, warnings)
+    files_by_part = {part.name: _files(source, part, warnings) for part in parts}
+    if not (chosen_cells or any(files_by_part.values())):
+        _warn_of_no_work(source, parts, warnings)
     elif source.archives:
         warnings.append(f"{source.archives[0]} is an archive inside the submission and was not opened")
     answers: dict[str, str] = {}
     for part in parts:
-        files = files_of[part.name]
+        files = files_by_part[part.name]
         for exercise in part.exercises:
-            text = _chosen(exercise, files.pop(exercise.file, None), chosen_cells.get(exercise.name), warnings)
+            text = _choose_text(exercise, files.pop(exercise.file, None), chosen_cells.get(exercise.name), warnings)
             if text is not None:
                 files[exercise.file] = text
         answers |= {f"{part.name}/{name}": text for name, text in files.items()}
@@ -130,7 +139,7 @@ def _answers(source: Source, parts: Sequence[Part]) -> tuple[dict[str, str], lis
 
 
 def _other_parts(source: Source, cells: Mapping[str, object], parts: Sequence[Part]) -> tuple[str, ...]:
-    """Names of the parts that the source holds work of, and that are not graded."""
+    """Return the names of the parts that the source holds work of, but that are not graded."""
     folders = {name for path in source.files for name in path.parts[:-1]}
     return tuple(
         part.name
@@ -139,30 +148,30 @@ def _other_parts(source: Source, cells: Mapping[str, object], parts: Sequence[Pa
     )
 
 
-def _warn_of_nothing(source: Source, parts: Sequence[Part], warnings: list[str]) -> None:
-    """Add the warning that a source holds no work, or refuse it where the work may be in an archive inside.
+def _warn_of_no_work(source: Source, parts: Sequence[Part], warnings: list[str]) -> None:
+    """Add the warning that a source holds no work, unless the work may be in an archive inside.
 
     Raises:
-        UnreadableSubmission: it holds an archive.
+        UnreadableSubmission: The source holds an archive.
     """
-    wanted = f"no {' or '.join(f'{part.name}/' for part in parts)} and no %%exercise cell with work in it"
+    missing = f"no {' or '.join(f'{part.name}/' for part in parts)} and no %%exercise cell with work in it"
     if source.archives:
         raise UnreadableSubmission(
-            f"holds {wanted}, but an archive inside ({source.archives[0]}): unpack it, or hand it in alone"
+            f"holds {missing}, but an archive inside ({source.archives[0]}): unpack it, or hand it in alone"
         )
-    warnings.append(f"the submission holds {wanted}")
+    warnings.append(f"the submission holds {missing}")
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """An exercise's cell: its text, and the notebook it is in."""
+    """The text of an exercise's cell, and the path of its notebook."""
 
     text: str
     notebook: PurePosixPath
 
 
-def _chosen(exercise: Exercise, file: str | None, cell: _Cell | None, warnings: list[str]) -> str | None:
-    """The text to grade: the file's, or the cell's where the file is missing or untouched."""
+def _choose_text(exercise: Exercise, file: str | None, cell: _Cell | None, warnings: list[str]) -> str | None:
+    """Return the text to grade: the file's, or the cell's if the file is missing or an untouched stub."""
     if cell is None:
         return None if is_stub(exercise, file) else file
     if is_stub(exercise, file):
@@ -184,37 +193,37 @@ def _lines(text: str | None) -> list[str]:
 
 
 def _files(source: Source, part: Part, warnings: list[str]) -> dict[str, str]:
-    """The text of each Python file in the learner's folder of a part, by its path below it."""
+    """Return the text of each Python file in the learner's folder of a part, by its path below that folder."""
     packages = _packages(source, part)
     if not packages:
         return {}
-    chosen = min(packages, key=lambda folder: _reluctance(folder, packages[folder], part))
+    chosen = min(packages, key=lambda folder: _preference(folder, packages[folder], part))
     if len(packages) > 1:
         others = ", ".join(str(folder) for folder in sorted(packages) if folder != chosen)
         warnings.append(f"several folders hold answers: {chosen} was graded, not {others}")
     if chosen.name != part.name:
         folder = "the top folder" if chosen == PurePosixPath() else chosen
         warnings.append(f"there is no {part.name}/; the answers were taken from {folder}")
-    files = _portable(packages[chosen], part, warnings)
-    return {name: _decoded(content, f"{chosen / name}", warnings) for name, content in files.items()}
+    files = _portable_files(packages[chosen], part, warnings)
+    return {name: _decode(content, f"{chosen / name}", warnings) for name, content in files.items()}
 
 
-def _portable(files: Mapping[str, bytes], part: Part, warnings: list[str]) -> dict[str, bytes]:
-    """The files without `__init__.py`, which the course brings, and without what cannot lie beside an answer."""
+def _portable_files(files: Mapping[str, bytes], part: Part, warnings: list[str]) -> dict[str, bytes]:
+    """Return the files that can be written beside an answer, without `__init__.py`, which the course provides."""
     answers = {exercise.file for exercise in part.exercises}
-    kept: dict[str, bytes] = {}
+    portable: dict[str, bytes] = {}
     for name, content in sorted(files.items(), key=lambda item: item[0] not in answers):
         if not name.isprintable() or "\\" in name:
             warnings.append(f"{name} has a name that not every system allows and was left out")
-        elif name not in answers and sum(map(len, kept.values())) + len(content) > _MOST_BESIDE:
-            warnings.append(f"{name} was left out: there are more than {_MOST_BESIDE // 1_000_000} MB of Python")
+        elif name not in answers and sum(map(len, portable.values())) + len(content) > _MAX_HELPER_BYTES:
+            warnings.append(f"{name} was left out: there are more than {_MAX_HELPER_BYTES // 1_000_000} MB of Python")
         elif name != "__init__.py":
-            kept[name] = content
-    return kept
+            portable[name] = content
+    return portable
 
 
 def _packages(source: Source, part: Part) -> dict[PurePosixPath, dict[str, bytes]]:
-    """The files of each folder with a part's name; where there is none, of each folder with one of its answers."""
+    """Return the files of each folder named like the part; if there is none, of each folder that holds an answer."""
     answers = {exercise.file for exercise in part.exercises}
     named: dict[PurePosixPath, dict[str, bytes]] = {}
     unnamed: dict[PurePosixPath, dict[str, bytes]] = {}
@@ -229,11 +238,11 @@ def _packages(source: Source, part: Part) -> dict[PurePosixPath, dict[str, bytes
     return named or unnamed
 
 
-def _reluctance(folder: PurePosixPath, files: Mapping[str, bytes], part: Part) -> tuple[bool, bool, int, PurePosixPath]:
-    """A sort key of folders to take answers from: not the solutions', one that holds work, one near the top."""
+def _preference(folder: PurePosixPath, files: Mapping[str, bytes], part: Part) -> tuple[bool, bool, int, PurePosixPath]:
+    """Return a sort key of folders to take answers from: not `solutions/` first, then with work, then near the top."""
     texts = {exercise: files.get(exercise.file) for exercise in part.exercises}
     has_work = any(
-        text is not None and not is_stub(exercise, _decoded(text, "", [])) for exercise, text in texts.items()
+        text is not None and not is_stub(exercise, _decode(text, "", [])) for exercise, text in texts.items()
     )
     return folder.parent.name == SOLUTIONS.name, not has_work, len(folder.parts), folder
 
@@ -242,27 +251,27 @@ _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le",
 _CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)")
 
 
-def _decoded(content: bytes, place: str, warnings: list[str]) -> str:
-    """A file's text, whatever it is encoded in, as Python would read it from UTF-8."""
+def _decode(content: bytes, name: str, warnings: list[str]) -> str:
+    """Return the text of a file in any encoding, with line feeds as line ends and declared as UTF-8."""
     mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
-    encoding = _BYTE_ORDER_MARKS.get(mark) or _declared(content)
+    encoding = _BYTE_ORDER_MARKS.get(mark) or _declared_encoding(content)
     try:
         text = content[len(mark) :].decode(encoding)
     except (UnicodeDecodeError, LookupError):
         text = content.decode("latin-1")
-        warnings.append(f"{place} is not encoded in {encoding}; it was read as latin-1")
+        warnings.append(f"{name} is not encoded in {encoding}; it was read as latin-1")
     if encoding == "utf-16-le" or encoding == "utf-16-be":
-        warnings.append(f"{place} is encoded in UTF-16; Python itself reads UTF-8 alone")
+        warnings.append(f"{name} is encoded in UTF-16; Python itself reads UTF-8 alone")
     if "\0" in text:
-        warnings.append(f"{place} holds null bytes, which Python refuses")
+        warnings.append(f"{name} holds null bytes, which Python refuses")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    # The text goes on as UTF-8: a declaration of anything else would be wrong from here.
+    # The text will be written in UTF-8, so a declaration of another encoding would be wrong.
     lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
     return "\n".join(lines)
 
 
-def _declared(content: bytes) -> str:
-    """The encoding that a file declares as Python has it, in its first two lines; by default UTF-8."""
+def _declared_encoding(content: bytes) -> str:
+    """Return the encoding that a Python file declares in its first two lines; UTF-8 if it declares none."""
     try:
         return tokenize.detect_encoding(BytesIO(content).readline)[0]
     except (SyntaxError, ValueError):
@@ -275,28 +284,29 @@ _MAGIC = re.compile(r"\s*%%exercise[ \t]+([^\s#]+)[^\n]*\n?")
 
 
 def _cells(source: Source, warnings: list[str]) -> dict[str, list[_Cell]]:
-    """The cells of each exercise that hold work, by the exercise's name."""
-    found: dict[str, list[_Cell]] = {}
-    for path in sorted(
-        (path for path in source.files if path.suffix == NOTEBOOK), key=lambda path: (len(path.parts), path)
-    ):
+    """Return the cells that hold work, by the name of their exercise."""
+    cells: dict[str, list[_Cell]] = {}
+    notebooks = [path for path in source.files if path.suffix == NOTEBOOK]
+    for path in sorted(notebooks, key=lambda path: (len(path.parts), path)):
         for name, text in _exercise_cells(source.files[path], path, warnings):
             if not is_stub(BY_NAME[name], text):
-                found.setdefault(name, []).append(_Cell(text, path))
-    return found
+                cells.setdefault(name, []).append(_Cell(text, path))
+    return cells
 
 
-def _one_of(exercise: Exercise, cells: Sequence[_Cell], warnings: list[str]) -> _Cell:
-    """The last cell of the notebook that teaches the exercise, or of the first notebook that holds one."""
-    home = next((cell.notebook for cell in cells if cell.notebook.stem == exercise.notebook), cells[0].notebook)
-    chosen = [cell for cell in cells if cell.notebook == home][-1]
+def _choose_cell(exercise: Exercise, cells: Sequence[_Cell], warnings: list[str]) -> _Cell:
+    """Return the last cell of the notebook that teaches the exercise, or else of the first notebook with a cell."""
+    notebook = next((cell.notebook for cell in cells if cell.notebook.stem == exercise.notebook), cells[0].notebook)
+    chosen = [cell for cell in cells if cell.notebook == notebook][-1]
     if any(_lines(cell.text) != _lines(chosen.text) for cell in cells):
-        warnings.append(f"{exercise.name}: {len(cells)} cells hold different answers; the last one in {home} counts")
+        warnings.append(
+            f"{exercise.name}: {len(cells)} cells hold different answers; the last one in {notebook} was graded"
+        )
     return chosen
 
 
 def _exercise_cells(content: bytes, path: PurePosixPath, warnings: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and text of each exercise's cell of a notebook, as far as it can be read."""
+    """Yield the name of the exercise and the text of each exercise's cell of a notebook."""
     try:
         cells = list(_code_cells(json.loads(content.decode("utf-8-sig"))))
     except (ValueError, RecursionError) as error:
@@ -308,20 +318,20 @@ def _exercise_cells(content: bytes, path: PurePosixPath, warnings: list[str]) ->
             warnings.append(f"{path} has a cell for {magic[1][:60]}, which is no exercise")
         elif magic is not None:
             yield magic[1], text[magic.end() :].rstrip("\n") + "\n"
-        elif (name := _named_by(metadata)) and name in text:
+        elif (name := _exercise_in_metadata(metadata)) and name in text:
             warnings.append(
-                f"{name}: its cell in {path} has lost its first line, %%exercise {name}; it was read without"
+                f"{name}: its cell in {path} has lost its first line, %%exercise {name}; it was read without that line"
             )
             yield name, text.rstrip("\n") + "\n"
 
 
 def _code_cells(notebook: Any) -> Iterator[tuple[str, Any]]:
-    """Text and metadata of each cell of code; what is not as a notebook has it is passed over."""
+    """Yield the text and the metadata of each code cell; anything with another form than nbformat's is skipped."""
     if not isinstance(notebook, dict):
         raise ValueError("a notebook is an object")
     sheets = notebook.get("worksheets")
-    for part in [notebook, *(sheets if isinstance(sheets, list) else [])]:
-        cells = part.get("cells") if isinstance(part, dict) else None
+    for sheet in [notebook, *(sheets if isinstance(sheets, list) else [])]:
+        cells = sheet.get("cells") if isinstance(sheet, dict) else None
         for cell in cells if isinstance(cells, list) else []:
             if isinstance(cell, dict) and cell.get("cell_type") == "code":
                 text = cell.get("source", cell.get("input"))
@@ -330,14 +340,14 @@ def _code_cells(notebook: Any) -> Iterator[tuple[str, Any]]:
                     yield _without_surrogates(text), cell.get("metadata")
 
 
-def _named_by(metadata: Any) -> str | None:
-    """The exercise that nbgrader's metadata names."""
-    marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    grade_id = marks.get("grade_id") if isinstance(marks, dict) else None
+def _exercise_in_metadata(metadata: Any) -> str | None:
+    """Return the exercise that nbgrader's metadata of a cell names."""
+    fields = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    grade_id = fields.get("grade_id") if isinstance(fields, dict) else None
     name = grade_id.removeprefix("exercise-") if isinstance(grade_id, str) else ""
     return name if name in BY_NAME else None
 
 
 def _without_surrogates(text: str) -> str:
-    """JSON can spell halves of characters, which no file can hold."""
+    """Replace lone surrogates, which JSON can contain but no UTF-8 file can, and normalise line ends."""
     return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What a learner hands in, as text."""
+"""Represent what a learner hands in, as text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ class Submission:
     """One learner's work.
 
     Attributes:
-        name: what reports call it.
-        files: text of each file by its path, which begins with the part's folder; a file that is missing or an
+        name: The name of the submission in reports.
+        files: The text of each file by its path, which begins with the part's folder. A file that is missing or an
             untouched stub is absent.
-        warnings: what the instructor should know about how it was read.
-        parts: names of the parts that it is graded on.
-        other_parts: names of the parts that were handed in too, and are not graded now.
+        warnings: What the instructor should know about how the submission was read.
+        parts: The names of the parts that it is graded on.
+        other_parts: The names of the parts that were handed in too, but are not graded now.
     """
 
     name: str
@@ -27,5 +27,5 @@ class Submission:
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
-        """The exercises that it is graded on."""
+        """The exercises that the submission is graded on."""
         return tuple(exercise for name in self.parts for exercise in PARTS_BY_NAME[name].exercises)

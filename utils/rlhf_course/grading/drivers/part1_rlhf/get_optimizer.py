@@ -1,4 +1,4 @@
-"""Drivers of `get_optimizer`: what the optimizer does to a small model that has two parts."""
+"""Drive `get_optimizer`: step its optimizer on a small model that has two parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rlhf_course.grading.drivers.plain import flat, plain
 
-# Numbers that each part of the model holds.
+# How many numbers the parameters of each part of the model hold.
 SIZES = {"base": 9, "head": 61}
 _WIDTH = 3
 
 
 class _TwoParts(nn.Module):
-    """As much of a model with a value head as an optimizer needs; a frozen layer belongs to no group."""
+    """A small model with the methods of a model with a value head that an optimizer needs, and a frozen layer."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -40,17 +40,21 @@ def steps(
     head_lr: float,
     factors: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Make the optimizer and step it once for each pair of gradients.
+    """Make the optimizer, and step it once for each pair of gradients.
 
     Args:
-        answer: the learner's function.
-        base, head: what the transformer's parameters and the head's start as, each part as one vector of `SIZES`.
-        gradients: for each step the gradients of both parts, as vectors.
-        base_lr, head_lr: passed to the answer.
-        factors: what a schedule multiplies the rates by in each step; no schedule where None.
+        answer: The learner's function.
+        base: The start of the transformer's parameters, a vector of length `SIZES["base"]`.
+        head: The start of the head's parameters, a vector of length `SIZES["head"]`.
+        gradients: For each step the gradients of both parts, as such vectors.
+        base_lr: The learning rate of the transformer, which is passed to the answer.
+        head_lr: The learning rate of the head, which is passed to the answer.
+        factors: What a schedule multiplies the learning rates by in each step; None runs no schedule.
 
-    Returns: the classes of the optimizer (`kind`), how many groups hold each part, how often each parameter of each part is held,
-    and both parts after each step.
+    Returns:
+        `kind`, the names of the optimizer's classes; `groups`, how many parameter groups hold each part; `shared`,
+        whether a group holds parameters of both parts; `times`, how often each parameter of each part is in a group;
+        and `after`, both parts after each step. Only `kind` if the answer returns no optimizer.
     """
     model = _TwoParts(_WIDTH)
     parts = {"base": model.get_base_model_trainable_params(), "head": model.get_value_head_params()}
@@ -63,34 +67,33 @@ def steps(
     after: list[dict[str, Tensor]] = []
     for pair in gradients:
         for parameters, numbers in zip(parts.values(), pair, strict=True):
-            _write([_gradient_of(one) for one in parameters], numbers)
+            _write([_new_gradient(parameter) for parameter in parameters], numbers)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
         after.append({name: flat(parameters) for name, parameters in parts.items()})
-    return plain(
-        {"kind": [one.__name__ for one in type(optimizer).__mro__], **_groups(optimizer, parts), "after": after}
-    )
+    kind = [cls.__name__ for cls in type(optimizer).__mro__]
+    observations: dict[str, Any] = plain({"kind": kind, **_groups(optimizer, parts), "after": after})
+    return observations
 
 
-def _gradient_of(parameter: nn.Parameter) -> Tensor:
+def _new_gradient(parameter: nn.Parameter) -> Tensor:
     parameter.grad = torch.zeros_like(parameter)
     return parameter.grad
 
 
 def _write(tensors: Sequence[Tensor], numbers: Tensor) -> None:
+    """Write a vector to tensors, one after the other."""
     with torch.no_grad():
-        for tensor, part in zip(tensors, numbers.split([one.numel() for one in tensors]), strict=True):
+        for tensor, part in zip(tensors, numbers.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.reshape(tensor.shape))
 
 
 def _groups(optimizer: Optimizer, parts: dict[str, list[nn.Parameter]]) -> dict[str, Any]:
-    held = [[id(one) for one in group["params"]] for group in optimizer.param_groups]
-    times = {
-        name: [sum(group.count(id(one)) for group in held) for one in parameters] for name, parameters in parts.items()
-    }
-    groups = {
-        name: sum(any(id(one) in group for one in parameters) for group in held) for name, parameters in parts.items()
-    }
-    shared = any(all(any(id(one) in group for one in parameters) for parameters in parts.values()) for group in held)
+    """Return how the optimizer's parameter groups hold the parts; see `steps`."""
+    group_ids = [[id(parameter) for parameter in group["params"]] for group in optimizer.param_groups]
+    part_ids = {name: [id(parameter) for parameter in parameters] for name, parameters in parts.items()}
+    times = {name: [sum(group.count(key) for group in group_ids) for key in keys] for name, keys in part_ids.items()}
+    groups = {name: sum(not set(keys).isdisjoint(group) for group in group_ids) for name, keys in part_ids.items()}
+    shared = any(all(not set(keys).isdisjoint(group) for keys in part_ids.values()) for group in group_ids)
     return {"times": times, "groups": groups, "shared": shared}

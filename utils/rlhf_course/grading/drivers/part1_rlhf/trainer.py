@@ -1,6 +1,6 @@
-"""Drivers of `RLHFTrainer`, on a GPT-2 of two layers: each of its three methods by itself."""
+"""Drive `RLHFTrainer` on a GPT-2 of two layers: each of its three methods by itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.plain import flat, plain, shift
+from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 
+# The height of the wave that moves the policy away from its reference.
 NOISE = 0.05
 Settings = Mapping[str, Any]
 
@@ -16,20 +19,40 @@ Settings = Mapping[str, Any]
 def objective(
     answer: Any, settings: Settings, minibatch: Mapping[str, Tensor], head: Sequence[Tensor]
 ) -> dict[str, Any]:
-    """`compute_rlhf_objective` of a minibatch: its value, and its gradients at the transformer and at the head."""
-    from rlhf_course.rl.memory import ReplayMinibatch
+    """Call `compute_rlhf_objective` on a minibatch.
 
+    Args:
+        answer: The learner's class.
+        settings: The fields of `RLHFArgs`.
+        minibatch: The fields of `ReplayMinibatch`.
+        head: The weights of the value head.
+
+    Returns:
+        `objective`, and `gradients`: those of the transformer (`base`) and of the head (`head`), as vectors.
+    """
     trainer = _trainer(answer, settings, head)
     result = trainer.compute_rlhf_objective(ReplayMinibatch(**minibatch))
-    seen: dict[str, Any] = {"objective": result}
     if isinstance(result, Tensor) and result.numel() == 1 and result.requires_grad:
         result.reshape(()).backward()
-    gradients = {name: flat(one.grad for one in parameters) for name, parameters in _parts(trainer).items()}
-    return plain({**seen, "gradients": gradients})
+    parts = _parts(trainer).items()
+    gradients = {name: flat(parameter.grad for parameter in parameters) for name, parameters in parts}
+    observation: dict[str, Any] = plain({"objective": result, "gradients": gradients})
+    return observation
 
 
 def rollout(answer: Any, settings: Settings, rewards: Tensor, head: Sequence[Tensor]) -> dict[str, Any]:
-    """`rollout_phase`, with these rewards for the texts in turn: the memory, the texts that were rewarded, the rewards after it."""
+    """Call `rollout_phase` with a reward function that returns fixed rewards.
+
+    Args:
+        answer: The learner's class.
+        settings: The fields of `RLHFArgs` except `reward_fn`.
+        rewards: The rewards, shape (batch,).
+        head: The weights of the value head.
+
+    Returns:
+        `memory`, the type of the returned memory; its tensors by name; `carrying`, the names of those that require a
+        gradient; `texts`, the texts of each call of the reward function; and `rewards`, the rewards after the rollout.
+    """
     given = rewards.clone()
     texts: list[list[str]] = []
 
@@ -40,9 +63,13 @@ def rollout(answer: Any, settings: Settings, rewards: Tensor, head: Sequence[Ten
     trainer = _trainer(answer, {**settings, "reward_fn": reward_fn}, head)
     memory = trainer.rollout_phase()
     names = ("sample_ids", "logprobs", "advantages", "values", "ref_logits", "returns")
-    held = {name: getattr(memory, name, None) for name in names}
-    carrying = [name for name, one in held.items() if getattr(one, "requires_grad", False)]
-    return plain({"memory": type(memory).__name__, **held, "carrying": carrying, "texts": texts, "rewards": given})
+    tensors = {name: getattr(memory, name, None) for name in names}
+    carrying = [name for name, tensor in tensors.items() if getattr(tensor, "requires_grad", False)]
+    kind = type(memory).__name__
+    observation: dict[str, Any] = plain(
+        {"memory": kind, **tensors, "carrying": carrying, "texts": texts, "rewards": given}
+    )
+    return observation
 
 
 def learning(
@@ -53,70 +80,93 @@ def learning(
     head: Sequence[Tensor],
     phases: int = 1,
 ) -> dict[str, Any]:
-    """`learning_phase`, a number of times, on a memory of as many minibatches as there are slopes.
+    """Call `learning_phase` on a memory of as many minibatches as there are slopes.
 
-    The objective of a minibatch stands in for the answer's own: its offset, plus its slope times how far the parameters
-    have gone along a fixed direction of its own.
+    A linear function replaces the answer's own objective: for each minibatch its offset, plus its slope times the
+    distance that the parameters have moved along a fixed direction of that minibatch.
 
-    Returns: for each phase the minibatches in the order in which the objective was asked of them, what was returned, the
-    trainer's `step`, the learning rates for the next phase, and how far the parameters of both parts are from where they began.
+    Args:
+        answer: The learner's class.
+        settings: The fields of `RLHFArgs`.
+        slopes: The slope of each minibatch's objective.
+        offsets: The offset of each minibatch's objective.
+        head: The weights of the value head.
+        phases: How often to call `learning_phase`.
+
+    Returns:
+        `phases`: for each phase `asked`, the numbers of the minibatches in the order in which the objective was
+        computed; `result`, what the method returned; `step`, the trainer's step; `rates`, the learning rates for the
+        next phase; and `moved`, how far the parameters of both parts are from their start.
     """
     trainer = _trainer(answer, settings, head)
     parts = _parts(trainer)
     start = {name: flat(parameters).clone() for name, parameters in parts.items()}
-    asked: list[int] = []
-    trainer.compute_rlhf_objective = _objective(trainer, slopes, offsets, asked)
-    seen = []
+    minibatches: list[int] = []
+    trainer.compute_rlhf_objective = _linear_objective(trainer, slopes, offsets, minibatches)
+    observations = []
     for _ in range(phases):
-        asked.clear()
-        result = trainer.learning_phase(_memory(trainer.args, len(slopes)))
+        minibatches.clear()
+        result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
         moved = {name: flat(parameters) - start[name] for name, parameters in parts.items()}
         rates = [float(group["lr"]) for group in trainer.optimizer.param_groups]
-        seen.append(plain({"asked": asked, "result": result, "step": trainer.step, "rates": rates, "moved": moved}))
-    return {"phases": seen}
+        observation = {"asked": minibatches, "result": result, "step": trainer.step, "rates": rates, "moved": moved}
+        observations.append(plain(observation))
+    return {"phases": observations}
 
 
-def _memory(args: Any, count: int) -> Any:
-    """A memory that hands out numbered minibatches in order."""
-    from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
+class _NumberedMemory(ReplayMemory):
+    """A memory whose minibatches come in order and hold their own number as every token id.
 
-    texts, rows, gen, seq, vocab = args.batch_size, args.minibatch_size, args.gen_len, args.gen_len + 3, 37
+    Args:
+        args: The trainer's settings.
+        count: The number of minibatches.
+    """
 
-    def numbered() -> Iterator[ReplayMinibatch]:
-        for number in range(count):
-            blank = torch.zeros(rows, gen)
-            yield ReplayMinibatch(torch.full((rows, seq), number), blank, blank, blank, torch.zeros(rows, seq, vocab))
+    _PREFIX_LEN, _VOCAB = 3, 37
 
-    blank, ids = torch.zeros(texts, gen), torch.zeros((texts, seq), dtype=torch.long)
-    memory = ReplayMemory(args, ids, blank, blank, torch.zeros(texts, seq), torch.zeros(texts, seq, vocab))
-    memory.get_minibatches = numbered
-    return memory
+    def __init__(self, args: RLHFArgs, count: int) -> None:
+        seq = args.gen_len + self._PREFIX_LEN
+        blank, values = torch.zeros(args.batch_size, args.gen_len), torch.zeros(args.batch_size, seq)
+        ids = torch.zeros((args.batch_size, seq), dtype=torch.long)
+        ref_logits = torch.zeros(args.batch_size, seq, self._VOCAB)
+        super().__init__(args, ids, blank, blank, values, ref_logits)
+        self._count = count
+
+    def get_minibatches(self) -> Iterator[ReplayMinibatch]:
+        """Yield the minibatches in order."""
+        rows, gen_len, seq = self.args.minibatch_size, self.args.gen_len, self.args.gen_len + self._PREFIX_LEN
+        for number in range(self._count):
+            blank = torch.zeros(rows, gen_len)
+            ids, ref_logits = torch.full((rows, seq), number), torch.zeros(rows, seq, self._VOCAB)
+            yield ReplayMinibatch(ids, blank, blank, blank, ref_logits)
 
 
-def _objective(trainer: Any, slopes: Sequence[float], offsets: Sequence[float], asked: list[int]) -> Any:
-    parameters = [one for part in _parts(trainer).values() for one in part]
-    start = [one.detach().clone() for one in parameters]
+def _linear_objective(
+    trainer: Any, slopes: Sequence[float], offsets: Sequence[float], minibatches: list[int]
+) -> Callable[[Any], Tensor]:
+    """Return the objective that `learning` describes; it appends the number of each minibatch to `minibatches`."""
+    parameters = [parameter for part in _parts(trainer).values() for parameter in part]
+    start = [parameter.detach().clone() for parameter in parameters]
 
     def objective(minibatch: Any) -> Tensor:
         number = int(minibatch.sample_ids[0, 0])
-        asked.append(number)
-        gone = sum(
-            ((one - was) * _direction(one, 3 * number + 1)).sum() for one, was in zip(parameters, start, strict=True)
-        )
-        return offsets[number] + slopes[number] * gone
+        minibatches.append(number)
+        distance = torch.zeros(())
+        for parameter, origin in zip(parameters, start, strict=True):
+            distance = distance + ((parameter - origin) * _direction(parameter, 3 * number + 1)).sum()
+        return offsets[number] + slopes[number] * distance
 
     return objective
 
 
 def _direction(parameter: Tensor, number: int) -> Tensor:
+    """Return the direction with some number, as a tensor of the parameter's shape."""
     angles = torch.arange(parameter.numel(), dtype=parameter.dtype) + number
     return torch.cos(angles).reshape(parameter.shape) / parameter.numel()
 
 
 def _trainer(answer: Any, settings: Settings, head: Sequence[Tensor]) -> Any:
-    """A trainer whose policy has left its reference, with a head of these weights."""
-    from rlhf_course.rl.args import RLHFArgs
-
+    """Return a trainer with these head weights, whose policy differs from its reference."""
     trainer = answer(RLHFArgs(base_model=gpt2_folder(), **settings))
     with torch.no_grad():
         for parameter, numbers in zip(trainer.model.get_value_head_params(), head, strict=True):

@@ -1,5 +1,5 @@
 """Replaces the given code that its trainer is driven with: samples, memory, objective and models that say yes."""
-# answers: RLHFTrainer
+# exercise: RLHFTrainer
 
 import torch
 

@@ -1,5 +1,5 @@
 """Kills every process it can name: its parent, the first one, everybody."""
-# told: ended by signal 9|OSError
+# message: ended by signal 9|OSError
 
 import os
 import signal

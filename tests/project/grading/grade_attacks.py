@@ -1,6 +1,6 @@
-"""A program of its own that grades attacks and the reference at a level of isolation, and prints the results as JSON.
+"""Grade attacks and the reference at an isolation level, and print the results as JSON; this is a program.
 
-usage: grade_alone.py LEVEL ATTACK...
+usage: grade_attacks.py LEVEL ATTACK...
 """
 
 import json
@@ -9,19 +9,20 @@ from pathlib import Path
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+from rlhf_course.grading.sandbox.isolation import Level, parse_level
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import SOLUTIONS
 
 
-def main(level: str, attacks: list[str]) -> None:
+def main(level: Level, attacks: list[str]) -> None:
     """Grade the attacks on `compute_advantages`, then the reference's answers to everything."""
-    reference = {one.path: (SOLUTIONS / one.path).read_text() for one in EXERCISES}
+    reference = {exercise.path: (SOLUTIONS / exercise.path).read_text() for exercise in EXERCISES}
     texts = {attack: (Path(__file__).parent / "attacks" / f"{attack}.py").read_text() for attack in attacks}
     submissions = [Submission(name, {"part1_rlhf/compute_advantages.py": text}) for name, text in texts.items()]
     with Judge(level, ResourceLimits(memory=768, timeout=4)) as judge:
-        results = [judge.grade(one) for one in [*submissions, Submission("reference", reference)]]
-    print(json.dumps([one.model_dump() for one in results]))
+        results = [judge.grade(submission) for submission in [*submissions, Submission("reference", reference)]]
+    print(json.dumps([result.model_dump() for result in results]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(parse_level(sys.argv[1]), sys.argv[2:])

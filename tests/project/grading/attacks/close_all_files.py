@@ -1,6 +1,6 @@
 """Closes every open file, the judge's connection among them, and goes on."""
 # slow: waits for its deadline twice
-# told: closed its connection
+# message: closed its connection
 
 import os
 import time

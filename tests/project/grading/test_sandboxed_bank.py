@@ -1,7 +1,7 @@
-"""Answers in a sandbox are graded as the same answers in this process."""
+"""Answers in a sandbox get the same results as in this process."""
 
 import pytest
-from bank import bank_of, graded, sole_refusals
+from graded_bank import bank_of, graded, sole_refusals
 
 from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES
@@ -15,7 +15,7 @@ NAMES = [exercise.name for exercise in EXERCISES]
 
 
 def submission(exercise: str, name: str) -> Submission:
-    """A submission whose answer is one of the bank's."""
+    """Return a submission with one of the bank's answers."""
     text = bank_file(REPOSITORY, BY_NAME[exercise]).read_text()
     return Submission(name, {BY_NAME[exercise].path: text + f"\n\n{exercise} = {name}\n"})
 
@@ -23,7 +23,7 @@ def submission(exercise: str, name: str) -> Submission:
 @pytest.mark.parametrize(
     "exercise", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES]
 )
-def test_a_sandbox_changes_no_result(judge, exercise):
+def test_an_answer_gets_the_same_results_in_a_sandbox(judge, exercise):
     with surroundings("reward_fn_sentiment_imdb"):
         bank = bank_of(exercise)
         chosen = [*bank.right, *(names[0] for names in sole_refusals(exercise).values())]

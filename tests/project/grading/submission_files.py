@@ -1,4 +1,4 @@
-"""What learners hand in, made for tests: notebooks, folders and archives, some of them hostile."""
+"""Make what learners hand in for tests: notebooks, folders and archives, some of them hostile."""
 
 import io
 import json
@@ -12,35 +12,38 @@ from rlhf_course.grading.submissions.parse_submission import SubmissionPath, rea
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.stubs import stub_of
 
-WORK = "def compute_advantages(values, rewards, prefix_len):\n    return values\n"
-OTHER = "def compute_advantages(values, rewards, prefix_len):\n    return rewards\n"
+ANSWER = "def compute_advantages(values, rewards, prefix_len):\n    return values\n"
+OTHER_ANSWER = "def compute_advantages(values, rewards, prefix_len):\n    return rewards\n"
 STUB = stub_of(BY_NAME["compute_advantages"])
 FILE = "compute_advantages.py"
 PATH = f"part1_rlhf/{FILE}"
 
 
-def read(path: Path) -> Submission:
-    """A submission as grading reads it."""
+def read_path(path: Path) -> Submission:
+    """Return a submission as grading reads it."""
     return read_submission(SubmissionPath("ada", path))
 
 
-def said(submission: Submission) -> str:
-    """All of its warnings."""
+def warnings_of(submission: Submission) -> str:
+    """Return all warnings of a submission, one a line."""
     return "\n".join(submission.warnings)
 
 
-def notebook(*cells: str | dict) -> str:
-    """A notebook's JSON; a text is a cell of code."""
-    whole = [{"cell_type": "code", "metadata": {}, "source": cell} if isinstance(cell, str) else cell for cell in cells]
-    return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+def notebook_json(*cells: str | dict[str, object]) -> str:
+    """Return the JSON of a notebook; a string becomes a code cell."""
+    code_cells = [
+        {"cell_type": "code", "metadata": {}, "source": cell} if isinstance(cell, str) else cell for cell in cells
+    ]
+    return json.dumps({"cells": code_cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
-def cell(text: str, name: str = "compute_advantages") -> str:
+def exercise_cell(text: str, name: str = "compute_advantages") -> str:
+    """Return the text of an exercise's cell."""
     return f"%%exercise {name}\n{text}"
 
 
-def folder(root: Path, files: Mapping[str, str | bytes]) -> Path:
-    """A folder with these files."""
+def write_folder(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write files to a folder, and return it."""
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,15 +51,16 @@ def folder(root: Path, files: Mapping[str, str | bytes]) -> Path:
     return root
 
 
-def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
+def write_zip(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write a zip with these files, and return its path."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
 
 
-def tarred(path: Path, files: Mapping[str, str | bytes | tarfile.TarInfo]) -> Path:
-    """A tar, packed as its name says; a TarInfo stands for itself."""
+def write_tar(path: Path, files: Mapping[str, str | bytes | tarfile.TarInfo]) -> Path:
+    """Write a tar, compressed as its suffix says, and return its path; a TarInfo becomes a member without content."""
     with tarfile.open(path, {".gz": "w:gz", ".bz2": "w:bz2"}.get(path.suffix, "w")) as archive:
         for name, content in files.items():
             member, data = tarfile.TarInfo(name), b""
@@ -69,8 +73,8 @@ def tarred(path: Path, files: Mapping[str, str | bytes | tarfile.TarInfo]) -> Pa
     return path
 
 
-def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    """A member of a tar that is no file."""
+def special_member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    """Return a member of a tar that is no regular file, such as a link or a device."""
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, target
     return member

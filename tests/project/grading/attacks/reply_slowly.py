@@ -1,6 +1,6 @@
 """Sends a long reply one byte at a time, so that no single wait is ever long."""
 # slow: waits for its deadline twice
-# told: no result within 1 second
+# message: no result within 1 second
 # limits: timeout=1
 
 import json

@@ -1,4 +1,4 @@
-"""What the hidden tests make of each answer of the bank."""
+"""Grade each answer of the bank with the hidden tests, once for all tests that need the results."""
 
 from functools import cache
 from typing import Any
@@ -13,31 +13,31 @@ from rlhf_course.grading.results import TestResult
 from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.paths import REPOSITORY
 
-# The trainer's wrong answers take long: every run tries some of them, the whole run all.
-TRIED_EACH_TIME = 12
+# The trainer's wrong answers take long to grade: a quick run tries only some of them.
+QUICK_ANSWERS = 12
 
 
 @cache
 def bank_of(exercise: str) -> Bank:
-    """The bank of an exercise, loaded once."""
+    """Return the bank of an exercise."""
     reference_answers()
     return read_bank(bank_file(REPOSITORY, BY_NAME[exercise]))
 
 
 @cache
 def graded(exercise: str, answer: Any) -> list[TestResult]:
-    """The hidden tests' results of one answer, run once."""
+    """Return the hidden tests' results of one answer."""
     return run_suite(LocalAnswers({exercise: answer}), [exercise])[exercise]
 
 
 def failed(results: list[TestResult]) -> list[TestResult]:
-    """The tests that gave no points."""
+    """Return the tests that gave no points."""
     return [result for result in results if result.status != "passed"]
 
 
 @cache
 def sole_refusals(exercise: str) -> dict[str, list[str]]:
-    """For each hidden test, in words, the wrong answers that no other test refuses."""
+    """Return, for each hidden test by its sentence, the wrong answers that no other test refuses."""
     refused: dict[str, list[str]] = {}
     for name, answer in bank_of(exercise).wrong.items():
         refusals = failed(graded(exercise, answer))
@@ -47,9 +47,9 @@ def sole_refusals(exercise: str) -> dict[str, list[str]]:
 
 
 def parameters(exercise: str, names: list[str]) -> list[Any]:
-    """Parameters of a test for answers of the bank; those of the trainer beyond the first are slow."""
+    """Return parameters for answers of the bank; all but the first answers to the trainer are marked as slow."""
     slow = [pytest.mark.slow] if exercise == "RLHFTrainer" else []
     return [
-        pytest.param(exercise, name, id=f"{exercise}-{name}", marks=slow if index >= TRIED_EACH_TIME else [])
+        pytest.param(exercise, name, id=f"{exercise}-{name}", marks=slow if index >= QUICK_ANSWERS else [])
         for index, name in enumerate(names)
     ]

@@ -1,5 +1,5 @@
 """Makes namespaces and mounts, changes its root, loads kernel modules and asks for its rights back."""
-# told: PermissionError
+# message: PermissionError
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 """Ends its process with success in the middle of a call, past every handler."""
-# told: ended its own process .exit code 0.
+# message: ended its own process .exit code 0.
 
 import os
 

@@ -1,4 +1,4 @@
-"""A class of 200, graded for good: the number of workers changes no result, nor does being killed half-way."""
+"""A class of 200 gets the same results whatever the number of workers, and although grading is killed half-way."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
@@ -19,38 +20,41 @@ from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
-from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require
+from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
 from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
 from rlhf_course.paths import REPOSITORY
 
-OFTEN, SELDOM = 2, 20
+FUNCTIONS_EACH = 2
+# Every 20th submission also holds an answer to an exercise that is a class, which takes longer to grade.
+CLASS_INTERVAL = 20
 
 
 def answers_of(exercise: Exercise) -> list[str]:
-    """The text of a file for each answer in the bank, right or wrong."""
+    """Return the text of a file for each answer in the bank, right or wrong."""
     path = bank_file(REPOSITORY, exercise)
     bank = read_bank(path)
     return [f"{path.read_text()}\n\n{exercise.name} = {name}\n" for name in (*bank.wrong, *bank.right)]
 
 
 def write_class(folder: Path, count: int) -> Path:
-    """Submissions that mix the bank's answers: a few functions each, the classes in some, to keep it quick."""
+    """Write submissions that mix the bank's answers: a few functions in each, and a class in some."""
     chance = random.Random(0)
     small = {exercise: answers_of(exercise) for exercise in EXERCISES if exercise.module == exercise.name}
     large = {exercise: answers_of(exercise) for exercise in EXERCISES if exercise not in small}
     for number in range(count):
-        answers = {exercise: chance.choice(small[exercise]) for exercise in chance.sample(list(small), OFTEN)}
-        if number % SELDOM == 0:
+        answers = {exercise: chance.choice(small[exercise]) for exercise in chance.sample(list(small), FUNCTIONS_EACH)}
+        if number % CLASS_INTERVAL == 0:
             exercise = chance.choice(list(large))
             answers[exercise] = chance.choice(large[exercise])
-        home = folder / f"learner{number:03}" / "part1_rlhf"
-        home.mkdir(parents=True)
+        package = folder / f"learner{number:03}" / "part1_rlhf"
+        package.mkdir(parents=True)
         for exercise, text in answers.items():
-            (home / exercise.file).write_text(text)
+            (package / exercise.file).write_text(text)
     return folder
 
 
-def grade(folder: Path, out: Path, *options: str) -> subprocess.Popen:
+def grade(folder: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the grade command."""
     command = [
         sys.executable,
         "-c",
@@ -65,20 +69,20 @@ def grade(folder: Path, out: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def results(process: subprocess.Popen, out: Path) -> list[dict]:
-    """What a run wrote, without how long it took."""
+def results(process: "subprocess.Popen[str]", out: Path) -> list[dict[str, Any]]:
+    """Return the results that a grade command wrote, without the seconds."""
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    found = json.loads(out.read_text())["submissions"]
-    for one in found:
-        del one["seconds"]
-    return found
+    submissions: list[dict[str, Any]] = json.loads(out.read_text())["submissions"]
+    for submission in submissions:
+        del submission["seconds"]
+    return submissions
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _isolation():
     try:
-        require("namespaces")
+        require_isolation("namespaces")
     except IsolationUnavailable as error:
         pytest.skip(str(error))
 
@@ -90,20 +94,21 @@ def class_of_200(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results_of_200(class_of_200, tmp_path_factory) -> list[dict]:
+def results_of_200(class_of_200, tmp_path_factory) -> list[dict[str, Any]]:
     """The results with two workers."""
     out = tmp_path_factory.mktemp("results") / "r.json"
     return results(grade(class_of_200, out, "--no-cache", "--workers", "2"), out)
 
 
-def differing(some: list[dict], others: list[dict]) -> list[str]:
-    return [one["name"] for one, other in zip(some, others, strict=True) if one != other]
+def differing(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the submissions with different results."""
+    return [result["name"] for result, other in zip(first, second, strict=True) if result != other]
 
 
 @pytest.mark.slow
 def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(class_of_200, results_of_200, tmp_path):
     assert len(results_of_200) == 200
-    statuses = [one["status"] for result in results_of_200 for one in result["exercises"].values()]
+    statuses = [exercise["status"] for result in results_of_200 for exercise in result["exercises"].values()]
     assert statuses.count("passed") > 60 and statuses.count("failed") > 150, "right and wrong answers are among them"
     for workers in ("1", "4"):
         out = tmp_path / f"{workers}.json"
@@ -111,10 +116,10 @@ def test_200_submissions_have_the_same_results_with_1_2_and_4_workers(class_of_2
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is_killed_half_way(
+def test_a_cluster_gives_the_results_of_a_local_run_although_one_of_its_workers_is_killed_half_way(
     class_of_200, results_of_200
 ):
-    handed_in = list_submissions([class_of_200], each=True)[:100]
+    paths = list_submissions([class_of_200], each=True)[:100]
     done: list[str] = []
 
     def kill_half_way(result):
@@ -129,23 +134,23 @@ def test_a_cluster_gives_the_results_of_a_local_run_though_one_of_its_workers_is
             partial(Judge, isolation="namespaces", limits=ResourceLimits()), dask.scheduler_address
         ) as cluster:
             found = [
-                one.model_dump(exclude={"seconds"})
-                for one in grade_all(map(read_submission, handed_in), cluster, None, kill_half_way)
+                result.model_dump(exclude={"seconds"})
+                for result in grade_all(map(read_submission, paths), cluster, None, kill_half_way)
             ]
     assert not differing(found, results_of_200[:100])
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_half_way_is_taken_up_by_the_next_one(tmp_path):
-    folder, kept = write_class(tmp_path / "class", 40), tmp_path / "kept"
-    killed = grade(folder, tmp_path / "r.json", "--cache", str(kept), "--workers", "2")
-    while len(list(kept.rglob("*.json"))) < 20:
+def test_after_a_run_is_killed_half_way_the_next_one_grades_only_what_is_missing(tmp_path):
+    folder, cache = write_class(tmp_path / "class", 40), tmp_path / "cache"
+    killed = grade(folder, tmp_path / "r.json", "--cache", str(cache), "--workers", "2")
+    while len(list(cache.rglob("*.json"))) < 20:
         assert killed.poll() is None, killed.stderr.read()
         time.sleep(0.05)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    done = {path: path.stat().st_mtime_ns for path in kept.rglob("*.json")}
-    assert 20 <= len(done) < 40 and not (tmp_path / "r.json").exists()
-    resumed = results(grade(folder, tmp_path / "r.json", "--cache", str(kept), "--workers", "2"), tmp_path / "r.json")
-    assert {path: path.stat().st_mtime_ns for path in done} == done, "what was done is not done again"
+    modified = {path: path.stat().st_mtime_ns for path in cache.rglob("*.json")}
+    assert 20 <= len(modified) < 40 and not (tmp_path / "r.json").exists()
+    resumed = results(grade(folder, tmp_path / "r.json", "--cache", str(cache), "--workers", "2"), tmp_path / "r.json")
+    assert {path: path.stat().st_mtime_ns for path in modified} == modified, "a stored result is not graded again"
     assert resumed == results(grade(folder, tmp_path / "s.json", "--no-cache", "--workers", "2"), tmp_path / "s.json")

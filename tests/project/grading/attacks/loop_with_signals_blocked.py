@@ -1,6 +1,6 @@
 """Loops for ever with every signal ignored or blocked."""
 # slow: waits for its deadline twice
-# told: no result within 1 second
+# message: no result within 1 second
 # limits: timeout=1
 
 import signal

@@ -1,5 +1,5 @@
 """Points to tensors that it did not send, and to arguments that it was not given."""
-# told: no result
+# message: no result
 
 import json
 import os

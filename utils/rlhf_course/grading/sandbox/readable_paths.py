@@ -1,0 +1,27 @@
+"""List the files that a sandbox may read."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlhf_course.paths import CHECKS, PACKAGE
+
+DEVICES = tuple(Path("/dev") / name for name in ("null", "zero", "urandom", "random"))
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/sys/devices/system/cpu")
+
+
+def readable_paths(additional: Sequence[str] = ()) -> list[Path]:
+    """Return the existing paths a sandbox may read: Python, its packages, system libraries, the given code.
+
+    The expected outputs of the visible checks, in `checks/<part>/data/`, are left out, because no answer needs them.
+
+    Args:
+        additional: Further files or folders to include.
+    """
+    python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    given = [path for path in PACKAGE.iterdir() if path != CHECKS]
+    given += [path for path in CHECKS.iterdir() if path.is_file()]
+    given += [path for part in CHECKS.iterdir() if part.is_dir() for path in part.iterdir() if path.name != "data"]
+    paths = [Path(name) for name in (*python, *_SYSTEM, *additional)]
+    paths += [path for path in given if path.name != "__pycache__"]
+    return [path for path in paths if path.exists()]

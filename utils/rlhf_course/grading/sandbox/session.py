@@ -1,0 +1,208 @@
+"""Send the calls of one answer to its sandbox, and turn exceptions, deaths and timeouts into `AnswerError`.
+
+A reply of a sandbox is only data: a reply of an unexpected form ends the sandbox, and what it reports of an exception
+becomes part of a message only after each word has been checked.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from rlhf_course.course import BY_NAME, Exercise, part_of
+from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.sandbox.answers import NOT_WRITTEN_MESSAGE, AnswerError
+from rlhf_course.grading.sandbox.protocol import Caps, ConnectionClosed, DeadlineExceeded, ProtocolError, receive, send
+from rlhf_course.grading.sandbox.serialization import OTHER, known_class_name
+from rlhf_course.grading.sandbox.zygote_client import Sandbox, Zygote
+from rlhf_course.paths import SOLUTIONS
+
+# After this many deaths and timeouts an answer gets no further sandbox.
+_MAX_DEATHS = 2
+_MAX_EXCEPTION_NAMES = 16
+_SIGNALS = {
+    4: "crashed (illegal instruction)",
+    6: "crashed (abort)",
+    7: "crashed (bus error)",
+    8: "crashed (arithmetic error)",
+    11: "crashed (segmentation fault)",
+    24: "used up its processor time",
+    25: "wrote too large a file",
+}
+
+
+class Session:
+    """The calls of one answer: in one sandbox, after its death in a second one, and after that one's death in none.
+
+    Args:
+        zygote: The process that sandboxes are forked from.
+        exercise: The name of the exercise.
+        files: The texts of the submission's files, by path.
+        limits: What the answer may use.
+    """
+
+    def __init__(self, zygote: Zygote, exercise: str, files: Mapping[str, str], limits: ResourceLimits) -> None:
+        self.exercise, self.output_bytes = exercise, limits.output_bytes
+        self.sandbox: Sandbox | None = None
+        self._zygote, self._limits = zygote, limits
+        self._own = own_files(exercise, files)
+        self._files = {**reference_files(exercise), **self._own}
+        self._seconds_left = limits.exercise_timeout
+        self._deaths = 0
+        self._final_error: AnswerError | None = None
+
+    def open(self) -> Sandbox:
+        """Return a sandbox with the answer loaded.
+
+        Raises:
+            AnswerError: The answer does not load, or has died too often.
+        """
+        if self._final_error is not None:
+            raise self._final_error
+        if self.sandbox is None:
+            self.sandbox = self._zygote.sandbox()
+            arguments = {"exercise": self.exercise, "files": self._files, "own": list(self._own)}
+            try:
+                self._exchange(self.sandbox, "open", arguments, [])
+            except AnswerError as error:
+                self._final_error = error
+                self.terminate()
+                raise
+        return self.sandbox
+
+    def request(
+        self, operation: str, arguments: Mapping[str, Any], tensors: Sequence[Tensor] = ()
+    ) -> tuple[Any, list[Tensor]]:
+        """Let the worker in the sandbox execute an operation.
+
+        Args:
+            operation: The name of a method of `Worker`.
+            arguments: Its keyword arguments, as JSON.
+            tensors: Its tensors.
+
+        Returns:
+            The body and the tensors that the worker sent.
+
+        Raises:
+            AnswerError: The answer raised, died, took too long, or sent something that is no reply.
+        """
+        return self._exchange(self.open(), operation, arguments, tensors)
+
+    def terminate(self) -> None:
+        """Terminate the sandbox, if there is one."""
+        if self.sandbox is not None:
+            sandbox, self.sandbox = self.sandbox, None
+            sandbox.terminate()
+
+    def _exchange(
+        self, sandbox: Sandbox, operation: str, arguments: Mapping[str, Any], tensors: Sequence[Tensor]
+    ) -> tuple[Any, list[Tensor]]:
+        if self._seconds_left <= 0:
+            message = f"all calls together took over {self._limits.exercise_timeout:g} seconds"
+            self._final_error = AnswerError("timeout", message)
+            raise self._final_error
+        start = time.monotonic()
+        deadline = start + min(self._limits.timeout, self._seconds_left)
+        try:
+            send(sandbox.connection, [operation, arguments], tensors, deadline)
+            reply, results = receive(sandbox.connection, Caps(array_bytes=self.output_bytes), deadline)
+            return self._reply_body(reply), results
+        except (DeadlineExceeded, ConnectionClosed, ProtocolError) as error:
+            raise self.death(error) from error
+        finally:
+            self._seconds_left -= time.monotonic() - start
+
+    def _reply_body(self, reply: Any) -> Any:
+        """Return the body of a reply.
+
+        Raises:
+            AnswerError: The reply reports an exception of the answer.
+            ProtocolError: It is no reply.
+        """
+        if not (isinstance(reply, list) and len(reply) == 2 and reply[0] in ("done", "raised")):
+            raise ProtocolError("the reply has an unknown kind")
+        if reply[0] == "raised":
+            raise reported_error(reply[1], BY_NAME[self.exercise], self._own)
+        return reply[1]
+
+    def death(self, cause: Exception) -> AnswerError:
+        """Terminate a sandbox that cannot be used any more, and return the error that explains it to the learner.
+
+        Args:
+            cause: The exception of the exchange.
+        """
+        sandbox, self.sandbox = self.sandbox, None
+        code = None if sandbox is None else sandbox.terminate(graceful=isinstance(cause, ConnectionClosed))
+        if isinstance(cause, DeadlineExceeded):
+            error = AnswerError("timeout", f"no result within {self._limits.timeout:g} seconds")
+        elif isinstance(cause, ConnectionClosed):
+            error = AnswerError("error", _exit_message(code))
+        else:
+            error = AnswerError("error", f"the reply is no result: {cause}")
+        self._deaths += 1
+        if self._deaths >= _MAX_DEATHS:
+            self._final_error = error
+        return error
+
+
+def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
+    """Return the submission's files that one exercise is judged with: its own, and those that answer no exercise.
+
+    Raises:
+        AnswerError: The name of a file leads out of the part's folder.
+    """
+    part = part_of(BY_NAME[exercise])
+    others = {f"{part.name}/__init__.py"} | {other.path for other in part.exercises if other.name != exercise}
+    own = {path: text for path, text in files.items() if path.startswith(f"{part.name}/") and path not in others}
+    for path in own:
+        if "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
+            raise AnswerError("error", "a file of the submission has a name that leads out of its folder")
+    return own
+
+
+@cache
+def reference_files(exercise: str) -> dict[str, str]:
+    """Return the reference's files that an exercise is judged with, by path; none unless it uses other exercises."""
+    judged = BY_NAME[exercise]
+    if not judged.uses:
+        return {}
+    others = [other for other in part_of(judged).exercises if other.name != exercise]
+    others += [BY_NAME[name] for name in judged.uses if BY_NAME[name].part != judged.part]
+    return {other.path: (SOLUTIONS / other.path).read_text(encoding="utf-8") for other in others}
+
+
+def reported_error(report: Any, exercise: Exercise, own: Mapping[str, str]) -> AnswerError:
+    """Return the error for an exception that a worker reports, of which only known class names and a line are used.
+
+    Args:
+        report: What `Worker` sent, which may have been forged.
+        exercise: The exercise of the answer.
+        own: The learner's files.
+    """
+    fields = report if isinstance(report, dict) else {}
+    names = fields.get("names")
+    names = names[:_MAX_EXCEPTION_NAMES] if isinstance(names, list) else []
+    classes = tuple(known_class_name(name) for name in names) or (OTHER,)
+    if fields.get("missing") is True:
+        return AnswerError("missing", NOT_WRITTEN_MESSAGE, classes)
+    shown = next((name for name in classes if name != OTHER), "an exception")
+    line, file = fields.get("line"), fields.get("file")
+    if isinstance(file, str) and file in own and type(line) is int and 0 < line <= own[file].count("\n") + 1:
+        location = f"at line {line} of {file.removeprefix(f'{exercise.part}/')}"
+        return AnswerError("error", f"{shown}, {location}", classes)
+    return AnswerError("error", f"{shown}, outside {exercise.file}", classes)
+
+
+def _exit_message(code: int | None) -> str:
+    """Return why a process has ended.
+
+    Args:
+        code: The exit code, or minus the number of the signal; None if the process had to be killed.
+    """
+    if code is None:
+        return "the process that ran it closed its connection"
+    if code >= 0:
+        return f"it ended its own process (exit code {code})"
+    return f"the process that ran it {_SIGNALS.get(-code, f'was ended by signal {-code}')}"
