@@ -27,28 +27,15 @@ def expected_path(start, gradients, rates, decay):
     return torch.stack(path)
 
 
-<<<<<<< HEAD
 def expect_path(report, start, gradients, rates, subject, reason):
     """Compare the path of both parts with AdamW's; `rates` holds a list for each part, with a rate for each step."""
-    assert "after" in report, (
-        f"get_optimizer should return an optimizer of torch.optim; a {named(report['kind'][0])} came"
-    )
+    kind = known_class_name(report["kind"][0])
+    assert "after" in report, f"get_optimizer should return an optimizer of torch.optim; a {kind} came"
     for index, (part, name) in enumerate(PARTS.items()):
         path = torch.stack([after[part] for after in report["after"]])
         own = [pair[index] for pair in gradients]
         wanted = [expected_path(start[part], own, rates[index], decay) - start[part].double() for decay in (0.01, 0.0)]
         unit = max(rates[index])  # the paths are compared in units of the learning rate
-=======
-def expect_climb(seen, start, gradients, rates, what, why):
-    """Ask that both parts went where AdamW takes them; `rates` for each part, one a step."""
-    kind = known_class_name(seen["kind"][0])
-    assert "after" in seen, f"get_optimizer should return an optimizer of torch.optim; a {kind} came"
-    for number, (part, name) in enumerate(PARTS.items()):
-        path = torch.stack([after[part] for after in seen["after"]])
-        own = [pair[number] for pair in gradients]
-        wanted = [climbed(start[part], own, rates[number], decay) - start[part].double() for decay in (0.01, 0.0)]
-        unit = max(rates[number])  # steps are compared in units of the learning rate
->>>>>>> main
         expect(
             (path.double() - start[part].double()) / unit,
             [path / unit for path in wanted],
@@ -85,11 +72,7 @@ def test_it_is_adamw_with_one_group_for_each_part_and_each_parameter_once(get_op
     expect_path(
         report, zeros(), gradients, [[0.02], [0.02]], "The first step of", "it is one learning rate up the gradient"
     )
-<<<<<<< HEAD
-    assert "AdamW" in report["kind"], f"The optimizer should be AdamW; it is {named(report['kind'][0])}"
-=======
-    assert "AdamW" in seen["kind"], f"The optimizer should be AdamW; it is {known_class_name(seen['kind'][0])}"
->>>>>>> main
+    assert "AdamW" in report["kind"], f"The optimizer should be AdamW; it is {known_class_name(report['kind'][0])}"
     for part, name in PARTS.items():
         assert set(report["times"][part]) == {1}, (
             f"Each parameter of {name} should be in the optimizer once; some are there more often"

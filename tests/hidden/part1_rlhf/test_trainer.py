@@ -183,15 +183,9 @@ def rollout(trainer, **settings):
         settings={**SETTINGS, "normalize_reward": False, "top_k": 9, **settings}, rewards=rewards, head=HEAD
     )
     for name in ("sample_ids", "logprobs", "advantages", "values", "ref_logits"):
-<<<<<<< HEAD
-        problem = f"its {name} is missing ({named(report['memory'])} came)"
+        problem = f"its {name} is missing ({known_class_name(report['memory'])} came)"
         assert isinstance(report[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {problem}"
     ids = report["sample_ids"]
-=======
-        came = f"its {name} is missing ({known_class_name(seen['memory'])} came)"
-        assert isinstance(seen[name], torch.Tensor), f"rollout_phase should return a ReplayMemory; {came}"
-    ids = seen["sample_ids"]
->>>>>>> main
     prompt = 2 + settings.get("prepend_bos", True)
     assert tuple(ids.shape) == (len(rewards), prompt + GEN), (
         "A rollout should hold batch_size texts, each of the prompt and gen_len tokens"

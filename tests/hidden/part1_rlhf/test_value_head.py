@@ -58,26 +58,14 @@ def require_head(report):
     )
 
 
-<<<<<<< HEAD
 def expect_pair(report, input_ids, subject, dtype=torch.float32):
     """Compare logits and values with the expected ones."""
-    assert "result" not in report, (
-        f"forward_with_value_head should return logits and values; a {named(report.get('result', '')[1:-1])} came"
-    )
+    kind = known_class_name(report.get("result", "")[1:-1])
+    assert "result" not in report, f"forward_with_value_head should return logits and values; a {kind} came"
     logits, values = expected_outputs(input_ids, dtype)
     expect_floats(report["values"], 2, f"The returned values of {subject}")
     expect(report["logits"], logits, f"The returned logits of {subject}", LOGITS, atol=1e-4)
     expect(report["values"], values, f"The returned values of {subject}", VALUES, atol=1e-4)
-=======
-def expect_pair(seen, input_ids, what, dtype=torch.float32):
-    """Ask for the right logits and values."""
-    kind = known_class_name(seen.get("result", "")[1:-1])
-    assert "result" not in seen, f"forward_with_value_head should return logits and values; a {kind} came"
-    logits, values = by_hand(input_ids, dtype)
-    expect_floats(seen["values"], 2, f"What came as values of {what}")
-    expect(seen["logits"], logits, f"What came as logits of {what}", LOGITS, atol=1e-4)
-    expect(seen["values"], values, f"What came as values of {what}", VALUES, atol=1e-4)
->>>>>>> main
 
 
 @pytest.mark.points(1.5)

@@ -39,15 +39,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The learner's folder with every exercise solved, and with two runs in `runs/`."""
     home = tmp_path_factory.mktemp("workspace") / "notebooks"
     shutil.copytree(REPOSITORY / "notebooks", home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs"))
-<<<<<<< HEAD
-    for answer in (REPOSITORY / "solutions" / PACKAGE).glob("*.py"):
-        shutil.copy(answer, home / PACKAGE)
-    shutil.copytree(_FOLDER / "runs", home / "runs")
-=======
     for answer in (REPOSITORY / "solutions" / DEFAULT_PART.name).glob("*.py"):
         shutil.copy(answer, home / DEFAULT_PART.name)
-    shutil.copytree(_HERE / "runs", home / "runs")
->>>>>>> main
+    shutil.copytree(_FOLDER / "runs", home / "runs")
     return home
 
 

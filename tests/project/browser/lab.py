@@ -15,19 +15,12 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
-<<<<<<< HEAD
+from rlhf_course.learner_package import WORKSPACE_VARIABLES
+
 # Seconds in which every cell ends, even on a slow and busy machine.
 CELL_TIMEOUT = 240.0
 # Seconds in which the page reacts to a key or a button.
 _REACTION_TIMEOUT = 90.0
-=======
-from rlhf_course.learner_package import WORKSPACE_VARIABLES
-
-# No cell takes longer than this, on a slow and busy machine; a test that passes waits far less.
-PATIENCE = 240.0
-# Nothing that answers a key or a button takes longer than this.
-_GLANCE = 90.0
->>>>>>> main
 _SETTINGS = {
     # Keep every cell in the page, even those that are not visible.
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """nbgrader in JupyterLab and a browser: the instructor's formgrader and the learner's list of assignments."""
-=======
-"""An assignment handed out, handed in, graded and returned with the buttons of JupyterLab and formgrader alone."""
->>>>>>> main
 
 import shutil
 from collections.abc import Iterator
@@ -67,22 +63,14 @@ def test_an_assignment_is_released_submitted_graded_and_reviewed_with_buttons_on
     press(formgrader, "assign")
     press(formgrader, "release")
 
-<<<<<<< HEAD
     assignments = open_from_menu(browser, learner, "Assignment List")
     assignments.get_by_role("button", name="Fetch", exact=True).click()
     assignments.get_by_role("button", name="Submit", exact=True).wait_for()
-    shutil.copy(REPOSITORY / "solutions" / PACKAGE / "get_optimizer.py", learner.root / ASSIGNMENT / PACKAGE)
-    notebook = learner.root / ASSIGNMENT / f"{NOTEBOOKS[0]}.ipynb"
-=======
-    desk = open_from_menu(browser, learner, "Assignment List")
-    desk.get_by_role("button", name="Fetch", exact=True).click()
-    desk.get_by_role("button", name="Submit", exact=True).wait_for()
     shutil.copy(
         REPOSITORY / "solutions" / DEFAULT_PART.name / "get_optimizer.py",
         learner.root / DEFAULT_PART.name / DEFAULT_PART.name,
     )
     notebook = learner.root / DEFAULT_PART.name / f"{NOTEBOOKS[0]}.ipynb"
->>>>>>> main
     notebook.write_text(notebook.read_text().replace("*Your answer here.*", "Short sentences, ellipses, initials."))
     assignments.get_by_role("button", name="Submit", exact=True).click()
     assignments.get_by_role("button", name="Fetch Feedback").wait_for()
@@ -95,26 +83,15 @@ def test_an_assignment_is_released_submitted_graded_and_reviewed_with_buttons_on
     assert score.inner_text() == "8 / 18"
     page.screenshot(path=artefacts / "formgrader_submissions.png")
 
-<<<<<<< HEAD
-    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/gradebook/{ASSIGNMENT}/{NOTEBOOKS[0]}")
-=======
-    page.goto(f"http://127.0.0.1:{teacher.port}/formgrader/gradebook/{DEFAULT_PART.name}/{NOTEBOOKS[0]}")
->>>>>>> main
+    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/gradebook/{DEFAULT_PART.name}/{NOTEBOOKS[0]}")
     page.locator("td.name a").first.click()
     page.locator("#brainstorm_periods").fill("1.5")
     with page.expect_response(lambda response: "/api/grade/" in response.url and response.request.method == "PUT"):
         page.keyboard.press("Tab")
-<<<<<<< HEAD
-    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/manage_submissions/{ASSIGNMENT}")
+    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/manage_submissions/{DEFAULT_PART.name}")
     page.get_by_text("9.5 / 18").wait_for()
 
-    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/gradebook/{ASSIGNMENT}/{NOTEBOOKS[1]}")
-=======
-    page.goto(f"http://127.0.0.1:{teacher.port}/formgrader/manage_submissions/{DEFAULT_PART.name}")
-    page.get_by_text("9.5 / 18").wait_for()
-
-    page.goto(f"http://127.0.0.1:{teacher.port}/formgrader/gradebook/{DEFAULT_PART.name}/{NOTEBOOKS[1]}")
->>>>>>> main
+    page.goto(f"http://127.0.0.1:{instructor.port}/formgrader/gradebook/{DEFAULT_PART.name}/{NOTEBOOKS[1]}")
     page.locator("td.name a").first.click()
     page.locator("#check-get_optimizer").wait_for()
     text = page.locator("body").inner_text()

@@ -138,7 +138,6 @@ def test_sliders_and_buttons_change_the_numbers_and_static_outputs_remain(notebo
         save_screenshot(output, artefacts / f"{name}_dark.png")
     page.command("apputils:change-theme", theme="JupyterLab Light")
 
-<<<<<<< HEAD
     # Live widgets hide the static outputs; without a kernel the static outputs are visible.
     static_outputs = page.page.locator(".rlhf-kept")
     assert static_outputs.count() == 6 and not any(output.is_visible() for output in static_outputs.all())
@@ -150,21 +149,6 @@ def test_sliders_and_buttons_change_the_numbers_and_static_outputs_remain(notebo
     messages = reopened.page.get_by_text(re.compile("Loading widget|Error displaying widget"))
     assert not any(message.is_visible() for message in messages.all())
     alternative_texts = [image.get_attribute("alt") for image in reopened.page.locator(".rlhf-kept img").all()]
-=======
-    # Live, the pictures that are kept give way; without the kernel they are what there is to see.
-    kept = page.page.locator(".rlhf-kept")
-    assert kept.count() == 6 and not any(output.is_visible() for output in kept.all())
-    page.save()
-    server.end_kernels()
-    later = notebook("look.ipynb")
-    later.page.locator(".rlhf-kept").first.wait_for()
-    assert all(output.is_visible() for output in later.page.locator(".rlhf-kept").all())
-    assert not any(
-        output.is_visible()
-        for output in later.page.get_by_text(re.compile("Loading widget|Error displaying widget")).all()
-    )
-    alternative_texts = [image.get_attribute("alt") for image in later.page.locator(".rlhf-kept img").all()]
->>>>>>> main
     assert len(alternative_texts) == 4 and all(len(text) > 60 for text in alternative_texts)
     reopened.page.screenshot(path=artefacts / "without_kernel.png", full_page=True)
 
