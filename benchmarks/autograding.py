@@ -36,7 +36,7 @@ RESULTS, PAGE = HERE / "results/autograding.json", HERE.parent / "docs/at_scale.
 NBGRADER = Path(sys.executable).parent / "nbgrader"
 CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
 MACHINES = (2, 8, 32, 96)
-# What is the same for both ways, without the judge.
+# The settings of the course without the judge.
 _STOCK_SETTINGS = f"""c = get_config()
 c.CourseDirectory.course_id = "stock"
 c.ClearSolutions.code_stub = {{"python": {CODE_STUB!r}}}
@@ -45,19 +45,19 @@ c.Autograde.exclude_overwriting = {{"part1_rlhf": FILES}}
 
 
 def measure(submissions: int, stock: int) -> dict[str, float]:
-    """Run both ways; returns what was measured."""
+    """Run `nbgrader autograde` both ways, and return the figures by name."""
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder) / "course"
         new_course(course)
         _run(course, "generate_assignment", DEFAULT_PART.name)
         for number in range(submissions):
-            _hand_in(course, number)
+            _submit_reference(course, number)
         figures: dict[str, float] = {"submissions": submissions, "cores": os.cpu_count() or 1}
         with measured(figures, "judged"), peak_memory(figures):
             _run(course, "autograde", DEFAULT_PART.name)
         with measured(figures, "written"):
             _run(course, "autograde", DEFAULT_PART.name, "--force")
-        with measured(figures, "start"):  # nothing to do: what a command costs by itself
+        with measured(figures, "start"):  # all is graded already: this is what the command itself costs
             _run(course, "autograde", DEFAULT_PART.name)
         with measured(figures, "feedback"):
             _run(course, "generate_feedback", DEFAULT_PART.name)
@@ -71,73 +71,76 @@ def measure(submissions: int, stock: int) -> dict[str, float]:
 
 @contextmanager
 def measured(figures: dict[str, float], name: str) -> Iterator[None]:
-    """Note the seconds, and the core seconds of all processes that started in between and ended."""
-    began, used = time.perf_counter(), _used()
+    """Store the seconds of the block, and the core seconds of the child processes that ended during it."""
+    began, began_used = time.perf_counter(), _core_seconds()
     yield
     figures |= {
         f"{name}_seconds": round(time.perf_counter() - began, 2),
-        f"{name}_core_seconds": round(_used() - used, 2),
+        f"{name}_core_seconds": round(_core_seconds() - began_used, 2),
     }
 
 
-def _used() -> float:
+def _core_seconds() -> float:
+    """Return the core seconds of the child processes that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime
 
 
 @contextmanager
 def peak_memory(figures: dict[str, float]) -> Iterator[None]:
-    """Note the most gigabytes that processes started from here held in between, shared pages counted once."""
-    ended, most = threading.Event(), [0]
+    """Store the peak memory in gigabytes of the child processes during the block; shared pages count once."""
+    ended, peak = threading.Event(), [0]
 
     def watch() -> None:
         while not ended.wait(1):
-            held = 0
-            for one in psutil.Process().children(recursive=True):
+            total = 0
+            for process in psutil.Process().children(recursive=True):
                 try:
-                    held += one.memory_full_info().pss
+                    total += process.memory_full_info().pss
                 except psutil.Error:
-                    continue  # it ended in between
-            most[0] = max(most[0], held)
+                    continue  # the process has ended
+            peak[0] = max(peak[0], total)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     yield
     ended.set()
     watcher.join()
-    figures["peak_gigabytes"] = round(most[0] / 2**30, 2)
+    figures["peak_gigabytes"] = round(peak[0] / 2**30, 2)
 
 
-def _hand_in(course: Path, number: int) -> None:
+def _submit_reference(course: Path, number: int) -> None:
+    """Add a submission of the reference answers, whose files end with a comment of their own."""
     folder = course / "submitted" / f"s{number}" / DEFAULT_PART.name
     shutil.copytree(course / "release" / DEFAULT_PART.name, folder)
-    for one in EXERCISES:
-        answer = (SOLUTIONS / DEFAULT_PART.name / one.file).read_text()
-        (folder / DEFAULT_PART.name / one.file).write_text(f"{answer}\n# submission {number}\n")
+    for exercise in EXERCISES:
+        answer = (SOLUTIONS / DEFAULT_PART.name / exercise.file).read_text()
+        (folder / DEFAULT_PART.name / exercise.file).write_text(f"{answer}\n# submission {number}\n")
 
 
-def _make_stock(course: Path, kept: int) -> None:
-    """Turn the course into one that nbgrader executes, with some of its submissions."""
-    files = [f"{DEFAULT_PART.name}/{one.file}" for one in EXERCISES]
+def _make_stock(course: Path, count: int) -> None:
+    """Configure the course so that nbgrader executes the notebooks itself, and keep its first `count` submissions."""
+    files = [f"{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES]
     (course / "nbgrader_config.py").write_text(_STOCK_SETTINGS.replace("FILES", repr(files)))
     for name in ("autograded", ".rlhf_course"):
         shutil.rmtree(course / name)
     (course / "gradebook.db").unlink()
-    for folder in sorted((course / "submitted").iterdir())[kept:]:
+    for folder in sorted((course / "submitted").iterdir())[count:]:
         shutil.rmtree(folder)
     _run(course, "generate_assignment", DEFAULT_PART.name, "--force")
 
 
 def _run(course: Path, *arguments: str) -> None:
+    """Run a command of nbgrader in the course."""
     # nbgrader's own execution trains in notebooks 8 and 9; two phases are enough for the comparison.
     environment = {**os.environ, "RLHF_COURSE_SHORT": "1", "PATH": f"{NBGRADER.parent}:{os.environ['PATH']}"}
-    done = subprocess.run([NBGRADER, *arguments], cwd=course, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"nbgrader {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    process = subprocess.run([NBGRADER, *arguments], cwd=course, env=environment, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f"nbgrader {' '.join(arguments)} failed:\n{process.stderr[-2000:]}")
 
 
 def tables(figures: dict[str, float]) -> dict[str, str]:
-    """The page's tables, by the name of their place."""
+    """Return the tables of docs/at_scale.md, by the name of their markers."""
     count = figures["submissions"]
     serial, shown = (
         (figures[f"{part}_core_seconds"] - figures["start_core_seconds"]) / count for part in ("written", "feedback")
@@ -175,12 +178,12 @@ def tables(figures: dict[str, float]) -> dict[str, str]:
 
 
 def write_page(figures: dict[str, float]) -> None:
-    """Put the tables in their places on the page."""
+    """Write the tables between their markers in docs/at_scale.md."""
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables(figures).items():
         text = re.sub(
             f"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",
+            lambda match, table=table: f"{match[1]}{table}\n{match[2]}",
             text,
             flags=re.DOTALL,
         )
@@ -191,8 +194,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--submissions", type=int, default=50)
     parser.add_argument("--stock", type=int, default=2, help="submissions for nbgrader's own execution; 0 for none")
-    chosen = parser.parse_args()
-    found = measure(chosen.submissions, chosen.stock)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    write_page(found)
-    print(*tables(found).values(), sep="\n\n")
+    options = parser.parse_args()
+    figures = measure(options.submissions, options.stock)
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    write_page(figures)
+    print(*tables(figures).values(), sep="\n\n")

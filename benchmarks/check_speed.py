@@ -1,7 +1,8 @@
-"""How long the self-checks take once the kernel is warm: `python benchmarks/check_speed.py`.
+"""Measure how long the self-checks take in a warm kernel: `python benchmarks/check_speed.py`.
 
 Each check runs on the reference answer, and on the known mistake whose diagnosis takes longest to reach: the last one.
-The course promises half a second, and ten for the trainer's. Writes `results/check_speed.json`.
+The course promises at most half a second, and ten seconds for the trainer. The figures go to
+`results/check_speed.json`.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rlhf_course import check
@@ -26,26 +28,28 @@ PROMISED = {"RLHFTrainer": 10.0}
 
 
 def median_seconds(call: Callable[[], object]) -> float:
+    """Return the median time of several calls, without the first."""
     seconds = []
     for _ in range(REPEATS + 1):
         began = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
             call()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])  # the first warms up
+    return statistics.median(seconds[1:])  # the first call warms up
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
-        os.environ["RLHF_COURSE_WORKSPACE"] = desk
+    """Measure the check of every exercise, and write the results."""
+    with tempfile.TemporaryDirectory() as workspace:
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
+        os.environ["RLHF_COURSE_WORKSPACE"] = workspace
         check("RLHFTrainer")
         results = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")
         for exercise in EXERCISES:
             mistake = list(read_bank(bank_file(REPOSITORY, exercise)).visible.values())[-1]
-            right = median_seconds(lambda: check(exercise.name))
-            wrong = median_seconds(lambda: check(mistake, exercise.name))
+            right = median_seconds(partial(check, exercise.name))
+            wrong = median_seconds(partial(check, mistake, exercise.name))
             promised = PROMISED.get(exercise.name, 0.5)
             results[exercise.name] = {"right": round(right, 3), "wrong": round(wrong, 3), "promised": promised}
             print(f"{exercise.name:<32}{right:>10.3f}{wrong:>10.3f}{promised:>10.1f}")

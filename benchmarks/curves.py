@@ -1,9 +1,9 @@
-"""Does the course's RLHF teach the embedded model what the course says it does? Runs, curves and the README's tables.
+"""Train the named runs on the embedded model, and write their curves and the README's tables.
 
-    python benchmarks/curves.py            # run what is missing, then write tables and pictures
+    python benchmarks/curves.py            # do the runs that are missing, then write tables and pictures
     python benchmarks/curves.py --only collapse_seed1
 
-Runs are kept in benchmarks/runs/ and resumed there; what they measured goes to benchmarks/results/.
+Runs are stored in benchmarks/runs/ and resumed there; their metrics go to benchmarks/results/.
 """
 
 import argparse
@@ -26,9 +26,9 @@ from rlhf_course.widgets.numbers.strategies import generated
 
 HERE = Path(__file__).resolve().parent
 RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
-SHOWN = 5  # samples of the first and of the last phase that are kept with the results
+SHOWN = 5  # samples of the first and of the last phase that are stored with the results
 
-# name: (named run, settings that win over it)
+# The name of each result: the named run, and the settings that override its own.
 PLAN: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
     "periods": ("periods", {}),
@@ -41,7 +41,7 @@ PLAN: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def run(name: str) -> None:
-    """Do a run of the plan, or go on with it; then keep its metrics and some samples as results."""
+    """Train or resume a run of the plan, and store its metrics and some samples as results."""
     named, settings = PLAN[name]
     args = RLHFArgs.for_profile("laptop", named, **settings)
     folder = RUNS / name
@@ -59,36 +59,36 @@ def run(name: str) -> None:
 
 
 def _phase_summary(samples: list[dict[str, Any]], phase: int, args: RLHFArgs) -> dict[str, Any]:
-    """How one phase's texts score, how likely the pretrained model finds them, how varied they are."""
-    mine = [sample for sample in samples if sample["phase"] == phase]
-    texts = [generated(sample["text"], args.prefix) for sample in mine]
+    """Return one phase's mean reward, log-probability under the pretrained model, distinct trigrams and samples."""
+    samples = [sample for sample in samples if sample["phase"] == phase]
+    texts = [generated(sample["text"], args.prefix) for sample in samples]
     return {
-        "mean_reward": statistics.fmean(sample["reward"] for sample in mine),
-        "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in mine) / args.gen_len,
+        "mean_reward": statistics.fmean(sample["reward"] for sample in samples),
+        "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in samples) / args.gen_len,
         "distinct_trigrams": distinct(texts, 3),
         "samples": [args.prefix + text for text in texts[:SHOWN]],
     }
 
 
 def results(name: str) -> tuple[list[dict[str, float]], dict[str, Any]]:
-    """A run's rows of metrics, and its summary."""
+    """Return a run's rows of metrics and its summary."""
     with open(RESULTS / f"{name}.csv", newline="") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     return rows, json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def measured(*prefixes: str) -> list[str]:
-    """The runs of the plan whose name begins so and which have results."""
+    """Return the runs of the plan that have results and whose name starts with one of the prefixes."""
     return [name for name in PLAN if name.startswith(prefixes) and (RESULTS / f"{name}.json").exists()]
 
 
 def one_line(text: str) -> str:
-    """A sample as a table shows it."""
+    """Return a sample as text for one cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def collapse_table() -> str:
-    """The run `collapse` for each seed: reward at the start, at its best and at the end."""
+    """Return a table of the reward of `collapse` for each seed: in the first, the best and the last phase."""
     lines = ["| seed | first phase | best phase | last phase |", "|---|---|---|---|"]
     for name in measured("collapse"):
         rows, _ = results(name)
@@ -99,7 +99,7 @@ def collapse_table() -> str:
 
 
 def before_after_table() -> str:
-    """Texts of the first seed's first and last phase."""
+    """Return a table of texts of the first and of the last phase, for the first seed."""
     _, summary = results("collapse_seed1")
     lines = ["| before | after 30 phases |", "|---|---|"]
     pairs = zip(summary["first"]["samples"], summary["last"]["samples"], strict=True)
@@ -108,12 +108,12 @@ def before_after_table() -> str:
 
 
 def periods_table() -> str:
-    """The proper run, and the same without the KL penalty."""
+    """Return a table of the run `periods` with and without the KL penalty."""
     runs = [results(name) for name in measured("periods")]
     phases = len(runs[0][0])
     titles = ["", *(f"kl_coef {summary['settings']['kl_coef']:g}" for _, summary in runs)]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-    first, last = [s["first"] for _, s in runs], [s["last"] for _, s in runs]
+    first, last = [summary["first"] for _, summary in runs], [summary["last"] for _, summary in runs]
     rows_of = {
         "mean reward, first phase": [f"{phase['mean_reward']:.2f}" for phase in first],
         f"mean reward, phase {phases}": [f"{phase['mean_reward']:.2f}" for phase in last],
@@ -131,7 +131,7 @@ def periods_table() -> str:
 
 
 def sentiment_table() -> str:
-    """The run `sentiment` in each direction that was measured; nothing when none was."""
+    """Return a table of the run `sentiment` in each measured direction, or an empty text when there is none."""
     lines = [
         "The run `sentiment` rewards the probability that a text is a positive review, or a negative one:",
         "",
@@ -149,7 +149,7 @@ def sentiment_table() -> str:
 
 
 def draw() -> None:
-    """Reward curves as pictures for the README."""
+    """Draw the reward curves that the README shows."""
     pictures = {
         "collapse": [(name, f"seed {name[-1]}") for name in measured("collapse")],
         "periods": [(name, f"kl_coef {results(name)[1]['settings']['kl_coef']:g}") for name in measured("periods")],
@@ -173,26 +173,28 @@ def draw() -> None:
 
 
 def fill(text: str, name: str, table: str) -> str:
-    """The text with the part between `<!-- name -->` and `<!-- /name -->` replaced."""
+    """Replace what is between `<!-- name -->` and `<!-- /name -->`, and return the text."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    new, count = re.subn(pattern, lambda found: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)
-    assert count == 1, f"README.md marks no place for {name}"
+    new, count = re.subn(pattern, lambda match: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+    assert count == 1, f"README.md should have one pair of markers for {name}, has {count}"
     return new
 
 
 def filled_readme() -> str:
-    """The README with its tables made anew from the results."""
+    """Return the README with its tables made from the current results."""
     text = README.read_text()
-    makers = (collapse_table, before_after_table, periods_table, sentiment_table)
-    for maker in makers:
-        text = fill(text, maker.__name__, maker())
+    for table in (collapse_table, before_after_table, periods_table, sentiment_table):
+        text = fill(text, table.__name__, table())
     return text
 
 
 def main() -> None:
+    """Do the runs, then write pictures and tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PLAN, action="append", help="do these runs, and write no tables")
-    parser.add_argument("--tables", action="store_true", help="only write tables and pictures from what was measured")
+    parser.add_argument("--only", choices=PLAN, action="append", help="do only these runs, and write no tables")
+    parser.add_argument(
+        "--tables", action="store_true", help="train nothing: write tables and pictures from the stored results"
+    )
     arguments = parser.parse_args()
     use_code()
     for name in [] if arguments.tables else arguments.only or PLAN:

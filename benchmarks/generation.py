@@ -1,11 +1,11 @@
-"""How quick is sampling? `python benchmarks/generation.py`
+"""Measure the speed of sampling: `python benchmarks/generation.py`
 
-128 texts of 30 new tokens from the embedded model: the course's `get_samples`, TransformerLens' `generate`, and Hugging
-Face's `generate` with its own attention kernels, each with a key-value cache.
+It samples 128 texts of 30 new tokens from the embedded model by the course's `get_samples`, TransformerLens'
+`generate`, and Hugging Face's `generate` with its own attention kernels, each with a key-value cache.
 """
 
 import torch
-from harness import keep, machine, ratios, take_turns
+from harness import machine, ratios, time_in_turn, write_results
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel
 from transformers.utils import logging
@@ -17,33 +17,34 @@ BATCH, GEN = 128, 30
 
 
 def main() -> None:
+    """Time the three ways to sample, and write the results."""
     logging.set_verbosity_error()
-    ours, bridge = load_model("embedded"), TransformerBridge.boot_transformers(str(EMBEDDED), device="cpu")
+    model, bridge = load_model("embedded"), TransformerBridge.boot_transformers(str(EMBEDDED), device="cpu")
     peer = GPT2LMHeadModel.from_pretrained(EMBEDDED, dtype=torch.float32).eval()
-    prompt = ours.to_tokens("This is")
+    prompt = model.to_tokens("This is")
     batch = prompt.expand(BATCH, -1)
 
-    def by_transformers() -> None:
+    def generate_by_transformers() -> None:
         lengths = {"max_new_tokens": GEN, "min_new_tokens": GEN}
         mask = torch.ones_like(batch)
         peer.generate(batch, attention_mask=mask, do_sample=True, top_k=10, temperature=1.0, pad_token_id=0, **lengths)
 
-    where = machine()
+    machine_info = machine()
     with torch.no_grad():
-        measured = take_turns(
+        measured = time_in_turn(
             {
-                "get_samples": lambda: get_samples(ours, "This is", BATCH, gen_len=GEN, temperature=1.0, top_k=10),
+                "get_samples": lambda: get_samples(model, "This is", BATCH, gen_len=GEN, temperature=1.0, top_k=10),
                 "TransformerLens generate": lambda: bridge.generate(
                     batch, max_new_tokens=GEN, top_k=10, stop_at_eos=False, verbose=False, return_type="tokens"
                 ),
-                "Hugging Face generate": by_transformers,
+                "Hugging Face generate": generate_by_transformers,
             }
         )
     times = {name: 1 / ratio for name, ratio in ratios(measured, "get_samples").items()}
-    keep(
+    write_results(
         "generation",
         {
-            "machine": where,
+            "machine": machine_info,
             "batch": BATCH,
             "gen_len": GEN,
             "generation": measured,

@@ -1,8 +1,9 @@
-"""How fast submissions are graded, beside nbgrader's own autograding of the same answers, in one run.
+"""Measure how fast submissions are graded, compared with nbgrader's own autograding of the same answers.
 
-`python benchmarks/grading.py` writes benchmarks/results/grading.json. The submissions are six whole sets of answers, right and
-wrong. Here each is handed in several times over and judged in sandboxes by the hidden suite. For nbgrader each becomes a notebook:
-a cell with the answer, and a locked cell that runs the same hidden tests on it in the kernel, which nbgrader executes.
+`python benchmarks/grading.py` writes benchmarks/results/grading.json. The submissions are six complete sets of answers,
+right and wrong. The judge gets several copies of each and runs the hidden suite on them in sandboxes. For nbgrader each
+set becomes a notebook: for each exercise a cell with the answer, and a locked cell that runs the same hidden tests on
+it in the kernel, which nbgrader executes.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from rlhf_course.grading.judge.suite import run_suite
 
 results = run_suite(LocalAnswers({{"{name}": {name}}}), ["{name}"])["{name}"]
 assert all(result.status == "passed" for result in results), [result.message for result in results]"""
-OPENING = "from rlhf_course import use_code\n\nuse_code()  # what the trainer looks up is the reference's"
+OPENING = "from rlhf_course import use_code\n\nuse_code()  # the trainer calls the reference's functions"
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 _CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "bench"
@@ -49,23 +50,23 @@ c.ExecutePreprocessor.timeout = 300
 
 
 def answer_sets() -> list[dict[str, str]]:
-    """Six sets of answers, as the text of a file by its name: the examples, and three mixed from the bank."""
+    """Return six sets of answers, each as texts by file path: the examples, and three drawn at random from the bank."""
     sets = [dict(read_submission(SubmissionPath(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
-    use_code()  # the bank looks answers up in the reference's package
-    chance = random.Random(0)
+    use_code()  # the bank imports answers from the reference's package
+    rng = random.Random(0)
     for _ in range(3):
-        mixed = {}
+        answers = {}
         for exercise in EXERCISES:
             path = bank_file(REPOSITORY, exercise)
             bank = read_bank(path)
-            name = chance.choice(list(chance.choice([bank.visible, bank.right])))
-            mixed[exercise.path] = f"{path.read_text()}\n\n{exercise.name} = {name}\n"
-        sets.append(mixed)
+            name = rng.choice(list(rng.choice([bank.visible, bank.right])))
+            answers[exercise.path] = f"{path.read_text()}\n\n{exercise.name} = {name}\n"
+        sets.append(answers)
     return sets
 
 
-def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) -> dict:
-    """Grade the sets with the judge, each several times over."""
+def grade_with_judge(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) -> dict:
+    """Grade several copies of each set with the judge, and return the figures."""
     for number in range(copies * len(sets)):
         home = folder / "class" / f"learner{number:03}"
         for name, text in sets[number % len(sets)].items():
@@ -94,41 +95,44 @@ def ours(sets: list[dict[str, str]], folder: Path, copies: int, workers: int) ->
         "seconds": round(seconds, 1),
         "core_seconds": round(core_seconds() - used, 1),
         "submissions_a_minute": round(60 * len(results) / seconds, 1),
-        "median_seconds_a_submission": round(statistics.median(one["seconds"] for one in results), 2),
+        "median_seconds_a_submission": round(statistics.median(result["seconds"] for result in results), 2),
         "peak_memory_gb": round(max(peak) / 1e9, 2),
     }
 
 
 @contextmanager
 def peak_memory(pid: int) -> Iterator[list[int]]:
-    """Watch the memory of a process and all that it starts: what each has to itself, and its share of what is shared."""
-    seen, over = [0], threading.Event()
+    """Sample the memory of a process and its children until the block ends.
+
+    Yields: a list of totals in bytes, to which one is added every two seconds. A shared page counts once.
+    """
+    totals, ended = [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(2):  # looking costs time, which is counted
+        while not ended.wait(2):  # this thread's own time is part of the measurement
             total = 0
             try:
-                family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+                processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
             except psutil.NoSuchProcess:
                 continue
-            for process in family:
+            for process in processes:
                 try:
                     total += process.memory_full_info().pss
-                except psutil.Error:  # it has ended meanwhile
+                except psutil.Error:  # the process has ended
                     continue
-            seen.append(total)
+            totals.append(total)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        yield seen
+        yield totals
     finally:
-        over.set()
+        ended.set()
         watcher.join()
 
 
-def nbgraders(sets: list[dict[str, str]], folder: Path) -> dict:
-    """Grade the sets with `nbgrader autograde`, each once."""
+def grade_with_nbgrader(sets: list[dict[str, str]], folder: Path) -> dict:
+    """Grade each set once with `nbgrader autograde`, and return the figures."""
     course = folder / "course"
     write_notebook(course / "source" / ASSIGNMENT, {})
     (course / "nbgrader_config.py").write_text(_CONFIG)
@@ -151,36 +155,42 @@ def nbgraders(sets: list[dict[str, str]], folder: Path) -> dict:
 
 
 def core_seconds() -> float:
-    """What the processes that this one started, and that have ended, have used."""
+    """Return the core seconds of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def nbgrader(course: Path, *arguments: str) -> None:
+    """Run a command of nbgrader in the course."""
     # nbgrader starts `alembic` by name.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=course, env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}, capture_output=True, text=True
     )
-    if done.returncode != 0:
-        raise SystemExit(f"nbgrader {arguments[0]} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    if process.returncode != 0:
+        raise SystemExit(
+            f"nbgrader {arguments[0]} ended with exit code {process.returncode}:\n{process.stderr[-2000:]}"
+        )
 
 
 def write_notebook(folder: Path, files: dict[str, str]) -> None:
-    """A notebook that holds each answer, and after it a cell that tests it in the kernel."""
+    """Write a notebook with a cell for each answer, followed by a cell that tests it."""
     cells = [new_code_cell(OPENING)]
     for exercise in EXERCISES:
         cells.append(
             new_code_cell(
-                answer_text(files, exercise), metadata={"nbgrader": marks(f"answer-{exercise.name}", solution=True)}
+                answer_text(files, exercise),
+                metadata={"nbgrader": cell_metadata(f"answer-{exercise.name}", solution=True)},
             )
         )
         test = TEST.format(name=exercise.name)
         cells.append(
             new_code_cell(
                 test,
-                metadata={"nbgrader": marks(f"test-{exercise.name}", grade=True, locked=True, points=exercise.points)},
+                metadata={
+                    "nbgrader": cell_metadata(f"test-{exercise.name}", grade=True, locked=True, points=exercise.points)
+                },
             )
         )
     folder.mkdir(parents=True)
@@ -188,12 +198,12 @@ def write_notebook(folder: Path, files: dict[str, str]) -> None:
 
 
 def answer_text(files: dict[str, str], exercise: Exercise) -> str:
-    """What a set answers to an exercise; a stub where it answers nothing."""
+    """Return the text of a set's answer to an exercise, or of a stub where it has none."""
     return files.get(exercise.path, f"def {exercise.name}(*args, **kwargs):\n    raise NotImplementedError\n")
 
 
-def marks(grade_id: str, **given: object) -> dict:
-    """nbgrader's metadata of a cell."""
+def cell_metadata(grade_id: str, **fields: object) -> dict:
+    """Return nbgrader's metadata of a cell; `fields` override the defaults."""
     return {
         "grade": False,
         "locked": False,
@@ -201,31 +211,31 @@ def marks(grade_id: str, **given: object) -> dict:
         "task": False,
         "schema_version": 3,
         "grade_id": grade_id,
-    } | given
+    } | fields
 
 
 def main() -> None:
-    """Run both and write what came."""
+    """Grade with both, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--copies", type=int, default=20, help="how often each set is handed in to our judge")
+    parser.add_argument("--copies", type=int, default=20, help="number of copies of each set that the judge grades")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     sets = answer_sets()
     folder = Path(tempfile.mkdtemp(prefix="grading-benchmark-"))
     try:
-        found = {
+        figures = {
             "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
-            "ours": ours(sets, folder, options.copies, options.workers),
+            "ours": grade_with_judge(sets, folder, options.copies, options.workers),
         }
-        print(json.dumps(found["ours"]))
-        found["nbgrader_autograde"] = nbgraders(sets, folder)
-        print(json.dumps(found["nbgrader_autograde"]))
+        print(json.dumps(figures["ours"]))
+        figures["nbgrader_autograde"] = grade_with_nbgrader(sets, folder)
+        print(json.dumps(figures["nbgrader_autograde"]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    rates = [found[one]["submissions_a_minute"] for one in ("ours", "nbgrader_autograde")]
-    found["times_as_fast"] = round(rates[0] / rates[1], 1)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{found['times_as_fast']} times as many a minute")
+    rates = [figures[grader]["submissions_a_minute"] for grader in ("ours", "nbgrader_autograde")]
+    figures["times_as_fast"] = round(rates[0] / rates[1], 1)
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"{figures['times_as_fast']} times as many submissions a minute")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""What does a phase cost as things grow? `python benchmarks/growth.py`
+"""Measure how the time of a phase grows with the sizes: `python benchmarks/growth.py`
 
-Processor seconds of a phase of the reference answers, on random GPT-2s, as one of batch, lengths, vocabulary and width
-doubles and the others stay. (How grading grows with its workers is in benchmarks/grading.py.)
+It measures core seconds of a phase of the reference answers on random GPT-2s, while one of batch, lengths, vocabulary,
+width and layers grows and the others stay. (How grading grows with its workers is in benchmarks/grading.py.)
 """
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import keep, machine, shaped, take_turns
+from harness import machine, save_random_gpt2, time_in_turn, write_results
 from phase import phase_of
 
 from rlhf_course import RLHFArgs, named_reward
@@ -26,10 +26,10 @@ GROWN: dict[str, list[dict[str, int]]] = {
 
 
 def phase(folder: Path, changed: dict[str, int]) -> Any:
-    """A phase with one size changed, ready to be run."""
+    """Return a function that runs a phase with some sizes changed."""
     shape = {name: changed.get(name, size) for name, size in SHAPE.items()}
     settings = {name: changed.get(name, size) for name, size in SETTINGS.items()}
-    model = shaped(folder / "-".join(map(str, shape.values())), **shape)
+    model = save_random_gpt2(folder / "-".join(map(str, shape.values())), **shape)
     return phase_of(
         trainer_class()(
             RLHFArgs(base_model=model, kl_coef=0.5, warmup_steps=0, reward_fn=named_reward("periods"), **settings)
@@ -38,14 +38,17 @@ def phase(folder: Path, changed: dict[str, int]) -> Any:
 
 
 def main() -> None:
-    where = machine()
+    """Time the phases, and write the results."""
+    machine_info = machine()
     with tempfile.TemporaryDirectory() as folder:
         grown = {
-            name: take_turns({str(change[name]): phase(Path(folder), change) for change in changes})
+            name: time_in_turn({str(change[name]): phase(Path(folder), change) for change in changes})
             for name, changes in GROWN.items()
         }
-    medians = {name: {size: one["cpu_seconds"] for size, one in sizes.items()} for name, sizes in grown.items()}
-    keep("growth", {"machine": where, "otherwise": {**SETTINGS, **SHAPE}, "cpu_seconds_of_a_phase": medians})
+    medians = {name: {size: times["cpu_seconds"] for size, times in sizes.items()} for name, sizes in grown.items()}
+    write_results(
+        "growth", {"machine": machine_info, "otherwise": {**SETTINGS, **SHAPE}, "cpu_seconds_of_a_phase": medians}
+    )
 
 
 if __name__ == "__main__":

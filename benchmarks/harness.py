@@ -1,4 +1,4 @@
-"""What the benchmarks share: repeats that take turns, the machine they ran on, and models of any shape."""
+"""Time variants in turn, describe the machine, and make random models: the functions that the benchmarks share."""
 
 import json
 import os
@@ -25,12 +25,12 @@ RESULTS = Path(__file__).resolve().parent / "results"
 REPEATS = 5
 
 
-def take_turns(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
-    """Run each variant `repeats` times, one after the other in every round, so that a busy machine is unfair to none.
+def time_in_turn(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
+    """Time each variant `repeats` times, in rounds that run every variant once.
 
-    A first round warms up and is not counted.
+    Other work on the machine then slows all variants alike. One more round at the start warms up and is not counted.
 
-    Returns: for each variant, seconds by the clock and of CPU: median, and the spread from the lowest to the highest.
+    Returns: for each variant the wall time and the CPU time in seconds, each as median, lowest and highest.
     """
     clock: dict[str, list[float]] = {name: [] for name in variants}
     cpu: dict[str, list[float]] = {name: [] for name in variants}
@@ -45,17 +45,17 @@ def take_turns(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS) -
 
 
 def spread(numbers: list[float]) -> dict[str, Any]:
-    """Median, lowest and highest of repeats, which are kept beside."""
+    """Return median, lowest and highest of the repeats, and their number."""
     return {"median": statistics.median(numbers), "low": min(numbers), "high": max(numbers), "repeats": len(numbers)}
 
 
 def ratios(measured: dict[str, dict[str, Any]], base: str, key: str = "cpu_seconds") -> dict[str, float]:
-    """How many times as fast as `base` each variant is, by its median."""
-    return {name: measured[base][key]["median"] / one[key]["median"] for name, one in measured.items()}
+    """Return how many times as fast as `base` each variant is, by the medians."""
+    return {name: measured[base][key]["median"] / times[key]["median"] for name, times in measured.items()}
 
 
 def machine() -> dict[str, Any]:
-    """Where figures were taken, and how busy it was with other things."""
+    """Describe the machine and its load before the benchmark."""
     model = platform.processor()
     if Path("/proc/cpuinfo").is_file():
         model = next(
@@ -71,7 +71,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def keep(name: str, data: dict[str, Any]) -> None:
+def write_results(name: str, data: dict[str, Any]) -> None:
     """Write a benchmark's results, and print them."""
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(data, indent=2) + "\n"
@@ -79,12 +79,12 @@ def keep(name: str, data: dict[str, Any]) -> None:
     print(text)
 
 
-def shaped(
+def save_random_gpt2(
     folder: Path, vocab: int = 3072, layers: int = 4, width: int = 192, heads: int = 4, context: int = 128
 ) -> str:
-    """Save a GPT-2 with random weights and the embedded model's tokenizer, to measure speed with.
+    """Save a GPT-2 with random weights and the embedded model's tokenizer.
 
-    Returns: its folder.
+    Returns: the folder.
     """
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
@@ -109,39 +109,40 @@ GPT2_SMALL = {"vocab": 50257, "layers": 12, "width": 768, "heads": 12, "context"
 
 
 def matmul_rate(
-    size: int = 1536, repeats: int = REPEATS, products: Callable[[], AbstractContextManager] = onednn_matmul
+    size: int = 1536, repeats: int = REPEATS, matmul_library: Callable[[], AbstractContextManager[None]] = onednn_matmul
 ) -> float:
-    """Measure the machine's peak: operations a second of CPU time in a large float32 matrix product.
+    """Measure the rate of a large float32 matrix product, in floating-point operations per second of CPU time.
 
-    The quicker of the two libraries counts.
+    Args:
+        matmul_library: context manager that chooses the library; by default the faster one.
     """
-    one, other = torch.randn(size, size), torch.randn(size, size)
+    left, right = torch.randn(size, size), torch.randn(size, size)
     seconds = []
-    with products():
-        one @ other
+    with matmul_library():
+        left @ right
         for _ in range(repeats):
             began = time.process_time()
-            one @ other
+            left @ right
             seconds.append(time.process_time() - began)
     return 2 * size**3 / statistics.median(seconds)
 
 
-def in_a_process(script: Path, *arguments: str) -> dict[str, Any]:
-    """What a benchmark script prints as JSON when it is run anew, by itself."""
-    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def run_in_process(script: Path, *arguments: str) -> dict[str, Any]:
+    """Run a benchmark script in a new process, and return the JSON that it prints."""
+    process = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{process.stderr[-2000:]}")
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def reset_peak() -> int:
-    """Let the process's peak memory start anew; returns its memory now, in bytes. Linux only."""
+    """Reset the process's peak memory, and return its memory now, in bytes. Linux only."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """The most memory that the process has held since `reset_peak`, in bytes."""
+    """Return the peak memory of the process since `reset_peak`, in bytes."""
     return (
         _status("VmHWM")
         if Path("/proc/self/status").is_file()
@@ -150,5 +151,6 @@ def peak() -> int:
 
 
 def _status(field: str) -> int:
+    """Return a field of /proc/self/status in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024

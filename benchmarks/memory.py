@@ -1,8 +1,8 @@
-"""How much memory does a phase take over the loaded models? `python benchmarks/memory.py [repeats]` (Linux)
+"""Measure the memory of a phase on top of the loaded models: `python benchmarks/memory.py [repeats]` (Linux)
 
-The peak of a process that does one phase, less what it held when the models were loaded: the plain loop, the reference
-answers, the lean trainer; on the embedded model, and on one of its size with GPT-2's vocabulary. Each in a process of
-its own.
+It is the peak memory of a process that runs one phase, minus its memory after the models were loaded. The plain loop,
+the reference answers and the lean trainer are measured on the embedded model, and on a model of its size with GPT-2's
+vocabulary, each in a process of its own.
 """
 
 import json
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness import REPEATS, in_a_process, keep, machine, peak, reset_peak, shaped, spread
+from harness import REPEATS, machine, peak, reset_peak, run_in_process, save_random_gpt2, spread, write_results
 from phase import phase_of
 from plain_loop import PlainLoop
 
@@ -24,41 +24,47 @@ VARIANTS = ("plain loop", "answers", "lean")
 MODELS = {"embedded": REPEATS, "GPT-2's vocabulary": 2}
 
 
-def one(variant: str, base_model: str) -> dict[str, Any]:
-    """In this very process: bytes over the loaded models at the peak of a phase, and what the run expected."""
+def measure_phase(variant: str, base_model: str) -> dict[str, Any]:
+    """Run one phase in this process, and return its peak memory on top of the loaded models, and theirs, in bytes."""
     args = RLHFArgs(base_model=base_model, kl_coef=0.5, warmup_steps=0, reward_fn=named_reward("periods"))
-    made = {
+    constructors = {
         "plain loop": lambda: PlainLoop(args),
         "answers": lambda: trainer_class()(args),
         "lean": lambda: trainer_class(lean=True)(args),
     }
-    trainer = made[variant]()
+    trainer = constructors[variant]()
     loaded = reset_peak()
     phase_of(trainer)()
     return {"over_the_models": peak() - loaded, "loaded": loaded}
 
 
 def measured(base_model: str, repeats: int) -> dict[str, Any]:
-    """Peaks of each variant. Memory is not time: the variants run at once."""
+    """Return the peak memory of each variant. The variants run at the same time, which does not change their memory."""
     with ThreadPoolExecutor(len(VARIANTS)) as pool:
-        runs = {v: [pool.submit(in_a_process, Path(__file__), v, base_model) for _ in range(repeats)] for v in VARIANTS}
-        megabytes = {v: spread([run.result()["over_the_models"] / 1e6 for run in runs[v]]) for v in VARIANTS}
+        runs = {
+            variant: [pool.submit(run_in_process, Path(__file__), variant, base_model) for _ in range(repeats)]
+            for variant in VARIANTS
+        }
+        megabytes = {
+            variant: spread([run.result()["over_the_models"] / 1e6 for run in runs[variant]]) for variant in VARIANTS
+        }
     plain = megabytes["plain loop"]["median"]
-    share = {v: megabytes[v]["median"] / plain for v in VARIANTS}
+    share = {variant: megabytes[variant]["median"] / plain for variant in VARIANTS}
     return {"megabytes_over_the_models": megabytes, "share_of_the_plain_loop": share}
 
 
 def main() -> None:
+    """Measure every variant on each model, and write the results."""
     results: dict[str, Any] = {"machine": machine(), "batch": 128, "gen_len": 30}
     with tempfile.TemporaryDirectory() as folder:
-        names = {"embedded": "embedded", "GPT-2's vocabulary": shaped(Path(folder), vocab=50257)}
+        names = {"embedded": "embedded", "GPT-2's vocabulary": save_random_gpt2(Path(folder), vocab=50257)}
         for model, repeats in MODELS.items():
             results[model] = measured(names[model], int(sys.argv[1]) if sys.argv[1:] else repeats)
-            keep("memory", results)
+            write_results("memory", results)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        print(json.dumps(one(*sys.argv[1:])))
+        print(json.dumps(measure_phase(*sys.argv[1:])))
     else:
         main()

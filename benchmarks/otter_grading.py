@@ -1,7 +1,7 @@
 """Measure how fast submissions are graded, beside otter-grader (`make otter` installs it into .venv-otter).
 
 The sets of answers are those of `grading.py`. For otter each becomes a notebook of answers, and an autograder archive
-holds a test for each exercise, which runs the same hidden tests on what the notebook defines; `otter run` grades one
+holds a test for each exercise, which runs the same hidden tests on what the notebook defines. `otter run` grades one
 submission after the other, without its container. Figures go to benchmarks/results/otter_grading.json.
 """
 
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, ours
+from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, grade_with_judge
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.course import EXERCISES
 
 HERE = Path(__file__).resolve().parent
-PEER, RESULTS = HERE.parent / ".venv-otter" / "bin", HERE / "results" / "otter_grading.json"
+OTTER_BIN, RESULTS = HERE.parent / ".venv-otter" / "bin", HERE / "results" / "otter_grading.json"
 _TEST_FILE = """OK_FORMAT = False
 from otter.test_files import test_case
 
@@ -36,8 +36,8 @@ def test_answer({name}):
 """
 
 
-def otters(sets: list[dict[str, str]], folder: Path) -> dict[str, Any]:
-    """Grade the sets with `otter run`, each once."""
+def grade_with_otter(sets: list[dict[str, str]], folder: Path) -> dict[str, Any]:
+    """Grade each set once with `otter run`, and return the figures."""
     tests = folder / "tests"
     tests.mkdir()
     for exercise in EXERCISES:
@@ -68,42 +68,45 @@ def otters(sets: list[dict[str, str]], folder: Path) -> dict[str, Any]:
 
 
 def score(results: Path) -> float:
-    """What otter gave a submission, of all its points."""
-    return sum(one.get("score", 0) for one in json.loads(results.read_text())["tests"])
+    """Return the points that otter gave a submission."""
+    return sum(test.get("score", 0) for test in json.loads(results.read_text())["tests"])
 
 
 def otter(folder: Path, *arguments: str) -> None:
+    """Run a command of otter in the folder."""
     # The kernel named python3 must be that of otter's environment.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{PEER}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([PEER / "otter", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"otter {arguments[0]} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{OTTER_BIN}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.run(
+        [OTTER_BIN / "otter", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if process.returncode:
+        raise SystemExit(f"otter {arguments[0]} ended with exit code {process.returncode}:\n{process.stderr[-2000:]}")
 
 
 def write_notebook(path: Path, files: dict[str, str]) -> None:
-    """A notebook that holds each answer in a cell."""
+    """Write a notebook with a cell for each answer."""
     cells = [new_code_cell(OPENING), *(new_code_cell(answer_text(files, exercise)) for exercise in EXERCISES)]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
 
 
 def main() -> None:
-    """Run both and write what came."""
-    if not (PEER / "otter").is_file():
-        sys.exit("otter-grader is not here: `make otter` installs it into .venv-otter")
+    """Grade with both, and write the results."""
+    if not (OTTER_BIN / "otter").is_file():
+        sys.exit("otter-grader is not installed: `make otter` installs it into .venv-otter")
     sets = answer_sets()
     folder = Path(tempfile.mkdtemp(prefix="otter-benchmark-"))
     try:
-        found = {"otter_run": otters(sets, folder)}
-        print(json.dumps(found["otter_run"]))
-        found["ours"] = ours(sets, folder, copies=20, workers=2)
-        print(json.dumps(found["ours"]))
+        figures = {"otter_run": grade_with_otter(sets, folder)}
+        print(json.dumps(figures["otter_run"]))
+        figures["ours"] = grade_with_judge(sets, folder, copies=20, workers=2)
+        print(json.dumps(figures["ours"]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found["times_as_fast"] = round(
-        found["ours"]["submissions_a_minute"] / found["otter_run"]["submissions_a_minute"], 1
+    figures["times_as_fast"] = round(
+        figures["ours"]["submissions_a_minute"] / figures["otter_run"]["submissions_a_minute"], 1
     )
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{found['times_as_fast']} times as many a minute")
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"{figures['times_as_fast']} times as many submissions a minute")
 
 
 if __name__ == "__main__":

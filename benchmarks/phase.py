@@ -1,8 +1,8 @@
-"""How long is a phase? `python benchmarks/phase.py [embedded|gpt2-shape]`
+"""Measure the time of a phase: `python benchmarks/phase.py [embedded|gpt2-shape]`
 
-The plain loop, the reference answers as a learner would write them, and the lean trainer: same model, samples' number
-and lengths, optimizer steps. Beside the times, the floating-point operations of the learning phase and the machine's
-roof.
+It compares the plain loop, the reference answers as a learner would write them, and the lean trainer, with the same
+model, number and length of samples and number of optimizer steps. It also reports the floating-point operations of the
+learning phase, and the rate of a large matrix product on the machine, which bounds them.
 """
 
 import argparse
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import GPT2_SMALL, keep, machine, matmul_rate, ratios, shaped, take_turns
+from harness import GPT2_SMALL, machine, matmul_rate, ratios, save_random_gpt2, time_in_turn, write_results
 from plain_loop import PlainLoop
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlhf_course import RLHFArgs, named_reward
 from rlhf_course.learner_package import trainer_class
-from rlhf_course.rl.matmul import usual_products
+from rlhf_course.rl.matmul import default_matmul
 
 BATCH = {"embedded": 128, "gpt2-shape": 8}  # a whole batch of GPT-2 would take minutes a phase
 
 
 def settings(model: str, folder: Path) -> RLHFArgs:
-    base_model = "embedded" if model == "embedded" else shaped(folder, **GPT2_SMALL)
+    """Return the settings of a run on the model; a random GPT-2 is saved in the folder."""
+    base_model = "embedded" if model == "embedded" else save_random_gpt2(folder, **GPT2_SMALL)
     return RLHFArgs(
         base_model=base_model,
         batch_size=BATCH[model],
@@ -36,11 +37,12 @@ def settings(model: str, folder: Path) -> RLHFArgs:
 
 
 def trainers(args: RLHFArgs) -> dict[str, Any]:
+    """Return the trainers to compare, by the names of the results."""
     return {"plain loop": PlainLoop(args), "answers": trainer_class()(args), "lean": trainer_class(lean=True)(args)}
 
 
 def phase_of(trainer: Any) -> Callable[[], None]:
-    """A whole phase but for writing it to disk: for the course's trainers, with what they record."""
+    """Return a function that runs a phase without writing it to disk; the course's trainers record their metrics."""
 
     def plain() -> None:
         trainer.learning_phase(trainer.rollout_phase())
@@ -54,60 +56,63 @@ def phase_of(trainer: Any) -> Callable[[], None]:
 
 
 def rollout_of(trainer: Any) -> Callable[[], Any]:
-    """Its first part."""
+    """Return a function that runs a rollout and returns its memory."""
     return trainer.rollout_phase if isinstance(trainer, PlainLoop) else trainer._checked_rollout
 
 
 def learning_of(trainer: Any, memory: Any) -> Callable[[], Any]:
-    """Its second part."""
+    """Return a function that runs the learning phase on a memory."""
     return lambda: (trainer.learning_phase if isinstance(trainer, PlainLoop) else trainer._checked_learning)(memory)
 
 
 def learning_operations(trainer: Any) -> int:
-    """Floating-point operations of the matrix products in one learning phase."""
-    memory = trainer.rollout_phase()
+    """Return the floating-point operations of the matrix products in one learning phase."""
+    memory = rollout_of(trainer)()
     with FlopCounterMode(display=False) as counter:
         trainer.learning_phase(memory)
     return counter.get_total_flops()
 
 
-def parts_of(made: dict[str, Any]) -> dict[str, Any]:
-    """Rollout and learning by themselves."""
-    rollout = take_turns({name: rollout_of(trainer) for name, trainer in made.items()})
-    learning = take_turns({name: learning_of(trainer, trainer.rollout_phase()) for name, trainer in made.items()})
+def parts_of(trainers_by_name: dict[str, Any]) -> dict[str, Any]:
+    """Time rollout and learning separately."""
+    rollout = time_in_turn({name: rollout_of(trainer) for name, trainer in trainers_by_name.items()})
+    learning = time_in_turn(
+        {name: learning_of(trainer, rollout_of(trainer)()) for name, trainer in trainers_by_name.items()}
+    )
     return {"rollout": rollout, "learning": learning}
 
 
 def main() -> None:
+    """Time the phases of one model, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", choices=BATCH, default="embedded")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:
         args = settings(model, Path(folder))
         torch.manual_seed(0)
-        made = trainers(args)
-        where = machine()
-        measured = take_turns({name: phase_of(trainer) for name, trainer in made.items()})
-        parts = parts_of(made)
-        roof, usual = matmul_rate(), matmul_rate(products=usual_products)
+        trainers_by_name = trainers(args)
+        machine_info = machine()
+        measured = time_in_turn({name: phase_of(trainer) for name, trainer in trainers_by_name.items()})
+        parts = parts_of(trainers_by_name)
+        fastest_rate, default_rate = matmul_rate(), matmul_rate(matmul_library=default_matmul)
         rates = {
             name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"]
-            for name, trainer in made.items()
+            for name, trainer in trainers_by_name.items()
         }
-    keep(
+    write_results(
         f"phase_{model.replace('-', '_')}",
         {
-            "machine": where,
+            "machine": machine_info,
             "batch": args.batch_size,
             "gen_len": args.gen_len,
             "phase": measured,
             "times_as_fast_as_the_plain_loop": ratios(measured, "plain loop"),
             "times_as_fast_by_the_clock": ratios(measured, "plain loop", "seconds"),
             **parts,
-            "matmul_gflops": roof / 1e9,
-            "usual_matmul_gflops": usual / 1e9,
+            "matmul_gflops": fastest_rate / 1e9,
+            "usual_matmul_gflops": default_rate / 1e9,
             "learning_gflops": {name: rate / 1e9 for name, rate in rates.items()},
-            "share_of_the_matmul_rate": {name: rate / roof for name, rate in rates.items()},
+            "share_of_the_matmul_rate": {name: rate / fastest_rate for name, rate in rates.items()},
         },
     )
 

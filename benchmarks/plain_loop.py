@@ -1,7 +1,7 @@
-"""RLHF as one would write it at first, on TransformerLens as it comes: what the course's speed is measured against.
+"""Define a straightforward RLHF loop on unmodified TransformerLens, the baseline of the speed benchmarks.
 
-The library's own `generate`, whole logits of policy and reference at every position, attention and activation as they
-come, AdamW as it comes. The functions of the objective are the reference answers.
+It uses the library's own `generate`, attention and activation, the logits of policy and reference at every position,
+and AdamW with its defaults. The functions of the objective are the reference answers.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from rlhf_course.rl.models import EMBEDDED, freeze_unused_parameters
 
 
 class PlainLoop:
-    """One run's phases."""
+    """Run the phases of one run."""
 
     def __init__(self, args: RLHFArgs) -> None:
         torch.manual_seed(args.seed)
@@ -37,14 +37,14 @@ class PlainLoop:
         self.prefix_len = self.policy.to_tokens(args.prefix, prepend_bos=args.prepend_bos).shape[1]
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and values at every position."""
-        kept: list[Tensor] = []
-        hook = ("ln_final.hook_normalized", lambda resid, hook: kept.append(self.head(resid).squeeze(-1)))
-        return self.policy.run_with_hooks(ids, fwd_hooks=[hook]), kept[0]
+        """Return logits and values at every position."""
+        values: list[Tensor] = []
+        hook = ("ln_final.hook_normalized", lambda resid, hook: values.append(self.head(resid).squeeze(-1)))
+        return self.policy.run_with_hooks(ids, fwd_hooks=[hook]), values[0]
 
     @torch.no_grad()
     def sample(self) -> Tensor:
-        """A batch of texts, by the library."""
+        """Sample a batch of texts with the library's `generate`."""
         args = self.args
         prompt = self.policy.to_tokens(args.prefix, prepend_bos=args.prepend_bos).expand(args.batch_size, -1)
         settings: dict[str, Any] = {
@@ -56,7 +56,7 @@ class PlainLoop:
 
     @torch.no_grad()
     def rollout_phase(self, ids: Tensor | None = None) -> ReplayMemory:
-        """Sample, and read the texts with policy and reference."""
+        """Sample a batch of texts unless it is given, and run policy and reference on it."""
         args = self.args
         ids = self.sample() if ids is None else ids
         logits, values = self.forward(ids)
@@ -69,7 +69,7 @@ class PlainLoop:
         return ReplayMemory(args, ids, logprobs, advantages, values, ref_logits)
 
     def objective(self, minibatch: ReplayMinibatch) -> Tensor:
-        """The four terms."""
+        """Return clipped surrogate - value loss + entropy bonus - KL penalty."""
         args, gen = self.args, self.args.gen_len
         logits, values = self.forward(minibatch.sample_ids)
         logprobs = imported_answer("get_logprobs")(logits, minibatch.sample_ids, self.prefix_len)
@@ -85,7 +85,7 @@ class PlainLoop:
         return surrogate - value_loss + bonus - penalty
 
     def learning_phase(self, memory: ReplayMemory) -> float:
-        """An optimizer step a minibatch."""
+        """Make one optimizer step for each minibatch, and return the mean objective."""
         objectives = []
         for minibatch in memory.get_minibatches():
             self.optimizer.zero_grad()
@@ -98,6 +98,7 @@ class PlainLoop:
 
 
 def _stock_bridge(name: str) -> TransformerBridge:
+    """Load a model with no change of the library's but dropout 0."""
     folder = str(EMBEDDED) if name == "embedded" else name
     dropout = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
     bridge = TransformerBridge.boot_transformers(folder, device="cpu", hf_config_overrides=dropout)

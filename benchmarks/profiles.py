@@ -1,9 +1,8 @@
-"""What a phase of a named run costs in seconds and memory: `python benchmarks/profiles.py`.
+"""Measure time and memory of a phase of the named runs: `python benchmarks/profiles.py`.
 
-Writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from (`notebook/run_cost.py`). The
-embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory alone, with random weights and
-a
-small batch: that is enough to check the formula, and needs no network.
+It writes `results/profiles.json`, which the notebooks' gate to training takes its estimates from
+(`notebook/run_cost.py`). The embedded model is measured as the profile `laptop` trains it. GPT-2 is measured in memory
+alone, with random weights and a small batch: that is enough to check the formula, and needs no network.
 """
 
 import json
@@ -25,7 +24,7 @@ PHASES = 3
 
 
 def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
-    """Seconds of the processor for a phase, and gigabytes of the process at most, in this very process."""
+    """Train some phases in this process, and return their time and peak memory, with the estimates of both."""
     from rlhf_course import RLHFArgs, use_code
     from rlhf_course.notebook.run_cost import estimate
 
@@ -56,7 +55,7 @@ def measure(profile: str, run: str, **overrides: int) -> dict[str, float]:
 
 
 def random_gpt2(folder: Path) -> str:
-    """GPT-2 small with random weights, in Hugging Face format, with the embedded model's tokenizer."""
+    """Save GPT-2 small with random weights and the embedded model's tokenizer, and return the folder."""
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
     from rlhf_course.rl.models import EMBEDDED
@@ -67,13 +66,14 @@ def random_gpt2(folder: Path) -> str:
 
 
 def main() -> None:
+    """Measure each run in a process of its own, and write the results; or measure the run named in the arguments."""
     if len(sys.argv) == 2:
         print(json.dumps(measure(**RUNS[sys.argv[1]])))
         return
     results = {"threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))}
     for name in RUNS:
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        results[name] = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        results[name] = json.loads(process.stdout.splitlines()[-1])
         print(name, results[name], flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,7 +1,7 @@
-"""How long until something happens? `python benchmarks/startup.py ["a first check" …]`
+"""Measure start-up times: `python benchmarks/startup.py ["a first check" …]`
 
-Each in a process of its own: importing the course, the first check of a function in a fresh process and one after it,
-`rlhf-course --help`, and everything up to the end of a first phase with the embedded model.
+Each is measured in a process of its own: importing the course, the first check of a function in a fresh process and one
+after it, `rlhf-course --help`, and everything up to the end of a first phase with the embedded model.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import REPEATS, RESULTS, keep, machine, spread
+from harness import REPEATS, RESULTS, machine, spread, write_results
 
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import SOLUTIONS
@@ -39,7 +39,7 @@ WARM_CHECK = (
 
 
 def seconds(snippet: str) -> tuple[float, float]:
-    """Of a fresh process: by the clock, and of the processor."""
+    """Run a snippet in a new process, and return its wall time and its CPU time."""
     began, children = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", snippet], check=True, capture_output=True)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -48,28 +48,29 @@ def seconds(snippet: str) -> tuple[float, float]:
 
 
 def warm_check() -> tuple[float, float]:
-    """Of a check after another one of the same function, in a process of its own."""
-    shown = subprocess.run([sys.executable, "-c", WARM_CHECK], check=True, capture_output=True, text=True).stdout
-    clock, used = map(float, shown.split()[-2:])
+    """Return wall and CPU time of a second check of the same function, in a process of its own."""
+    output = subprocess.run([sys.executable, "-c", WARM_CHECK], check=True, capture_output=True, text=True).stdout
+    clock, used = map(float, output.split()[-2:])
     return clock, used
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or [*SNIPPETS, "a second check"]
-    where = machine()
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in wanted}
-    with tempfile.TemporaryDirectory() as desk:
-        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(desk) / DEFAULT_PART.name)
-        os.environ["RLHF_COURSE_WORKSPACE"] = desk  # whose answers are checked
+    """Measure the named start-ups, or all, and write the results."""
+    names = sys.argv[1:] or [*SNIPPETS, "a second check"]
+    machine_info = machine()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as workspace:
+        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
+        os.environ["RLHF_COURSE_WORKSPACE"] = workspace  # its answers are checked
         for _ in range(REPEATS):
-            for name in wanted:
-                taken[name].append(warm_check() if name == "a second check" else seconds(SNIPPETS[name]))
-    both = {
+            for name in names:
+                times[name].append(warm_check() if name == "a second check" else seconds(SNIPPETS[name]))
+    measured = {
         name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
-        for name, pairs in taken.items()
+        for name, pairs in times.items()
     }
-    kept = json.loads((RESULTS / "startup.json").read_text())["startup"] if sys.argv[1:] else {}
-    keep("startup", {"machine": where, "startup": {**kept, **both}})
+    earlier = json.loads((RESULTS / "startup.json").read_text())["startup"] if sys.argv[1:] else {}
+    write_results("startup", {"machine": machine_info, "startup": {**earlier, **measured}})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, from benchmarks/results: `python benchmarks/tables.py`"""
+"""Write the tables of docs/performance.md from benchmarks/results: `python benchmarks/tables.py`"""
 
 import json
 import re
@@ -12,22 +12,22 @@ VARIANTS = ("plain loop", "answers", "lean")
 
 
 def measured(name: str) -> dict[str, Any]:
-    """A benchmark's results."""
+    """Return a benchmark's results."""
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def shown(numbers: dict[str, Any], digits: int = 2) -> str:
-    """A median with its spread."""
+    """Return a median with lowest and highest as text."""
     return f"{numbers['median']:.{digits}f} ({numbers['low']:.{digits}f} to {numbers['high']:.{digits}f})"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """As Markdown."""
+    """Return a Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def phase_table() -> str:
-    """A phase, its two parts, and their speed beside the plain loop's."""
+    """Return the times of a phase and of its two parts, and their speed relative to the plain loop."""
     rows = []
     for name, title in (("phase_embedded", "embedded"), ("phase_gpt2_shape", "GPT-2 small's shape")):
         if not (RESULTS / f"{name}.json").is_file():
@@ -45,7 +45,7 @@ def phase_table() -> str:
 
 
 def memory_table() -> str:
-    """Peaks over the loaded models."""
+    """Return the peak memory of a phase on top of the loaded models."""
     data = measured("memory")
     rows = []
     for model in (name for name in ("embedded", "GPT-2's vocabulary") if name in data):
@@ -56,26 +56,26 @@ def memory_table() -> str:
 
 
 def generation_table() -> str:
-    """Sampling, beside the libraries' own."""
+    """Return the time of sampling, by the course and by the libraries."""
     data = measured("generation")
     rows = [
-        [name, shown(one["cpu_seconds"]), f"{data['times_the_cpu_of_get_samples'][name]:.2f}"]
-        for name, one in data["generation"].items()
+        [name, shown(times["cpu_seconds"]), f"{data['times_the_cpu_of_get_samples'][name]:.2f}"]
+        for name, times in data["generation"].items()
     ]
     return table(["", "seconds", "times get_samples"], rows)
 
 
 def trl_table() -> str:
-    """TRL beside the course."""
+    """Return the time of a phase by TRL and by the course."""
     data = measured("trl")
     rows = []
-    for name, one in data["phase"].items():
+    for name, times in data["phase"].items():
         faster = data["times_as_fast_as_trl"][name]
         rows.append(
             [
                 name,
-                shown(one["cpu_seconds"]),
-                shown(one["seconds"]),
+                shown(times["cpu_seconds"]),
+                shown(times["seconds"]),
                 f"{faster['cpu_seconds']:.2f}",
                 f"{faster['seconds']:.2f}",
             ]
@@ -84,58 +84,58 @@ def trl_table() -> str:
 
 
 def grading_table() -> str:
-    """Submissions a minute beside the two graders, each against ours of the same run."""
+    """Return submissions a minute by nbgrader and by otter-grader, each with the judge's figure beside it."""
     rows = []
     for name, peer, title in (
         ("grading", "nbgrader_autograde", "nbgrader autograde"),
         ("otter_grading", "otter_run", "otter run"),
     ):
         data = measured(name)
-        for who, one in (("the judge", data["ours"]), (title, data[peer])):
-            faster = f"{data['times_as_fast']:.1f}" if who == "the judge" else "1.0"
-            each = f"{one['core_seconds'] / one['submissions']:.2f}"
-            rows.append([who, f"{one['submissions']}", f"{one['submissions_a_minute']:.1f}", each, faster])
+        for grader, figures in (("the judge", data["ours"]), (title, data[peer])):
+            faster = f"{data['times_as_fast']:.1f}" if grader == "the judge" else "1.0"
+            each = f"{figures['core_seconds'] / figures['submissions']:.2f}"
+            rows.append([grader, f"{figures['submissions']}", f"{figures['submissions_a_minute']:.1f}", each, faster])
     return table(["", "submissions", "a minute", "core seconds each", "times as fast"], rows)
 
 
 def startup_table() -> str:
-    """From nothing to something."""
+    """Return the start-up times."""
     startup = measured("startup")["startup"]
     return table(
         ["", "seconds", "by the clock"],
-        [[name, shown(one["cpu_seconds"]), shown(one["seconds"])] for name, one in startup.items()],
+        [[name, shown(times["cpu_seconds"]), shown(times["seconds"])] for name, times in startup.items()],
     )
 
 
 def growth_table() -> str:
-    """A phase as one size doubles or more."""
+    """Return the time of a phase while one size grows."""
     data = measured("growth")["cpu_seconds_of_a_phase"]
-    rows = [[name, *(f"{size}: {shown(one)}" for size, one in sizes.items())] for name, sizes in data.items()]
+    rows = [[name, *(f"{size}: {shown(times)}" for size, times in sizes.items())] for name, sizes in data.items()]
     return table(["what grows", "seconds of a phase", "", ""], rows)
 
 
 def machine_line() -> str:
-    """Where the figures come from."""
+    """Describe the machine of the figures."""
     data = measured("phase_embedded")
-    where, rates = data["machine"], (data["matmul_gflops"], data["usual_matmul_gflops"])
+    machine, rates = data["machine"], (data["matmul_gflops"], data["usual_matmul_gflops"])
     return (
-        f"{where['cpu']}, {where['cores']} cores, "
-        f"{where['threads']} thread{'s' if where['threads'] > 1 else ''} in use, "
-        f"torch {where['torch']}; load average before the first run {where['load_average_before']:.1f}. A large "
+        f"{machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''} in use, "
+        f"torch {machine['torch']}; load average before the first run {machine['load_average_before']:.1f}. A large "
         f"product: {rates[0]:.0f} GFLOP a second of a core by the quicker library, "
         f"{rates[1]:.0f} as PyTorch makes it by itself"
     )
 
 
 def _filled(table: str, match: re.Match[str]) -> str:
-    """A pair of markers with a table between them."""
+    """Return a pair of markers with a table between them."""
     return f"{match[1]}{table}\n{match[2]}"
 
 
 def filled_page() -> str:
-    """The page with its tables made anew."""
+    """Return the page with its tables made from the current results."""
     text = PAGE.read_text()
-    for maker in (
+    for make_table in (
         machine_line,
         phase_table,
         trl_table,
@@ -145,14 +145,14 @@ def filled_page() -> str:
         startup_table,
         growth_table,
     ):
-        pattern = rf"(<!-- {maker.__name__} -->\n).*?(<!-- /{maker.__name__} -->)"
+        pattern = rf"(<!-- {make_table.__name__} -->\n).*?(<!-- /{make_table.__name__} -->)"
         try:
-            made = maker()
+            text_of_table = make_table()
         except FileNotFoundError as error:
-            made = f"(not measured yet: {Path(error.filename).name} is missing)"
-        text, count = re.subn(pattern, partial(_filled, made), text, flags=re.DOTALL)
+            text_of_table = f"(not measured yet: {Path(error.filename).name} is missing)"
+        text, count = re.subn(pattern, partial(_filled, text_of_table), text, flags=re.DOTALL)
         if count != 1:
-            raise ValueError(f"docs/performance.md marks no place for {maker.__name__}")
+            raise ValueError(f"docs/performance.md should have one pair of markers for {make_table.__name__}")
     return text
 
 

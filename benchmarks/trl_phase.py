@@ -1,7 +1,7 @@
-"""A phase by TRL, beside the lean trainer's: `make trl`, then `.venv/bin/python benchmarks/trl_phase.py`
+"""Measure a phase by TRL and by the lean trainer: `make trl`, then `.venv/bin/python benchmarks/trl_phase.py`
 
 TRL 1.16 has no PPO any more; its `GRPOTrainer` is the nearest: it samples a batch, scores it, reads it with the
-reference for a KL penalty, and learns from it. Here with the same embedded model, 128 texts of 30 tokens and 8
+reference for a KL penalty, and learns from it. It gets the same embedded model, 128 texts of 30 tokens and 8
 optimizer steps. It has no value head to train and one group of all texts. It runs in a virtual environment of its own
 (.venv-trl), as a process that this script starts; the lean trainer runs in this one, and the two take turns.
 """
@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PEER = ROOT / ".venv-trl" / "bin" / "python"
-PHASES = 3  # of a process; the first warms up
+TRL_PYTHON = ROOT / ".venv-trl" / "bin" / "python"
+PHASES = 3  # phases of a process, of which the first warms up
 
 
-def peer() -> None:
-    """In TRL's environment: print the seconds, by the clock and of the processor, of each phase but the first."""
+def time_trl() -> None:
+    """Print wall and CPU time of each phase but the first, in the process that runs in TRL's environment."""
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -30,19 +30,19 @@ def peer() -> None:
     folder = ROOT / "utils" / "rlhf_course" / "models" / "embedded"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    taken: list[tuple[float, float]] = []
+    times: list[tuple[float, float]] = []
 
     class Clock(TrainerCallback):
         def on_step_begin(self, args, state, control, **kwargs):
             if state.global_step % 8 == 0:
-                taken.append((time.perf_counter(), time.process_time()))
+                times.append((time.perf_counter(), time.process_time()))
 
         def on_train_end(self, args, state, control, **kwargs):
-            taken.append((time.perf_counter(), time.process_time()))
+            times.append((time.perf_counter(), time.process_time()))
 
     with tempfile.TemporaryDirectory() as out:
-        # 32 texts a device's batch, 4 of which are sampled together and learnt from twice: 8 optimizer steps for 128
-        # texts.
+        # A device batch has 32 texts. 4 batches are sampled together and learnt from twice, which makes 8 optimizer
+        # steps for 128 texts.
         config = GRPOConfig(
             output_dir=out,
             per_device_train_batch_size=32,
@@ -74,15 +74,16 @@ def peer() -> None:
             callbacks=[Clock()],
         )
         trainer.train()
-    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(taken)]
-    print(json.dumps(spans[1:]))
+    durations = [(end[0] - start[0], end[1] - start[1]) for start, end in itertools.pairwise(times)]
+    print(json.dumps(durations[1:]))
 
 
 def main() -> None:
-    if not PEER.is_file():
-        sys.exit("TRL is not here: `make trl` installs it into .venv-trl")
+    """Time both in turn, and write the results."""
+    if not TRL_PYTHON.is_file():
+        sys.exit("TRL is not installed: `make trl` installs it into .venv-trl")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from harness import REPEATS, keep, machine, spread
+    from harness import REPEATS, machine, spread, write_results
     from phase import phase_of
 
     from rlhf_course import RLHFArgs, named_reward
@@ -90,29 +91,31 @@ def main() -> None:
 
     args = RLHFArgs(base_model="embedded", kl_coef=0.5, warmup_steps=0, base_lr=1e-6, reward_fn=named_reward("periods"))
     phases = {"answers": phase_of(trainer_class()(args)), "lean": phase_of(trainer_class(lean=True)(args))}
-    where = machine()
-    taken: dict[str, list[tuple[float, float]]] = {"TRL GRPOTrainer": [], "answers": [], "lean": []}
+    machine_info = machine()
+    times: dict[str, list[tuple[float, float]]] = {"TRL GRPOTrainer": [], "answers": [], "lean": []}
     for phase in phases.values():
         phase()
-    while len(taken["TRL GRPOTrainer"]) < REPEATS + 1:
-        shown = subprocess.run([PEER, __file__, "peer"], check=True, capture_output=True, text=True).stdout
-        taken["TRL GRPOTrainer"] += map(tuple, json.loads(shown.splitlines()[-1]))
+    while len(times["TRL GRPOTrainer"]) < REPEATS + 1:
+        output = subprocess.run([TRL_PYTHON, __file__, "peer"], check=True, capture_output=True, text=True).stdout
+        times["TRL GRPOTrainer"] += map(tuple, json.loads(output.splitlines()[-1]))
         for name, phase in phases.items():
             for _ in range(PHASES - 1):
                 began, used = time.perf_counter(), time.process_time()
                 phase()
-                taken[name].append((time.perf_counter() - began, time.process_time() - used))
-    both = {
+                times[name].append((time.perf_counter() - began, time.process_time() - used))
+    measured = {
         name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
-        for name, pairs in taken.items()
+        for name, pairs in times.items()
     }
-    trl = both["TRL GRPOTrainer"]
+    trl = measured["TRL GRPOTrainer"]
     faster = {
-        name: {key: trl[key]["median"] / one[key]["median"] for key in ("cpu_seconds", "seconds")}
-        for name, one in both.items()
+        name: {key: trl[key]["median"] / figures[key]["median"] for key in ("cpu_seconds", "seconds")}
+        for name, figures in measured.items()
     }
-    keep("trl", {"machine": where, "batch": 128, "gen_len": 30, "phase": both, "times_as_fast_as_trl": faster})
+    write_results(
+        "trl", {"machine": machine_info, "batch": 128, "gen_len": 30, "phase": measured, "times_as_fast_as_trl": faster}
+    )
 
 
 if __name__ == "__main__":
-    peer() if sys.argv[1:] == ["peer"] else main()
+    time_trl() if sys.argv[1:] == ["peer"] else main()

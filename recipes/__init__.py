@@ -1,1 +1,1 @@
-"""The recipe of the shipped models: corpus, synthetic text, tokenizer, training, sentiment and model card."""
+"""Make the shipped models: corpus, synthetic text, tokenizer, training, sentiment classifier and model cards."""

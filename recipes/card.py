@@ -1,4 +1,4 @@
-"""Put a finished run into models/embedded/ and write its model card: every number comes from a measured file."""
+"""Copy a finished run to models/embedded/ and write its model card, whose numbers come from measured files."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ SAMPLES, NEW_TOKENS, TOP_K, SEED = 4, 50, 10, 1
 
 
 def markdown_table(rows: list[dict[str, str]]) -> str:
-    """A table whose columns are the keys of the first row."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(v) for v in row.values()] for row in rows)]
+    """Return a Markdown table whose columns are the keys of the first row."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def data_table(sources: list[dict], bits: dict[str, float]) -> str:
-    """Sources with package, version, licence, size, share and held-out bits a character."""
+    """Return a table of the sources with package, version, licence, size, share and held-out bits per character."""
     return markdown_table(
         [
             {
-                "source": s["source"],
-                "package": f"{s['manager']} `{s['package']}` {s['version']}",
-                "licence": s["licence"],
-                "training MB": f"{s['train_mb']:.2f}",
-                "held-out MB": f"{s['held_out_mb']:.2f}",
-                "share of windows": f"{s['share']:.0%}",
-                "held-out bits/character": f"{bits[s['source']]:.2f}" if s["source"] in bits else "-",
+                "source": source["source"],
+                "package": f"{source['manager']} `{source['package']}` {source['version']}",
+                "licence": source["licence"],
+                "training MB": f"{source['train_mb']:.2f}",
+                "held-out MB": f"{source['held_out_mb']:.2f}",
+                "share of windows": f"{source['share']:.0%}",
+                "held-out bits/character": f"{bits[source['source']]:.2f}" if source["source"] in bits else "-",
             }
-            for s in sources
+            for source in sources
         ]
     )
 
 
 def weighted(bits: dict[str, float], sources: list[dict]) -> float:
-    """Bits a character over the sources, weighted by their shares of the training windows."""
-    shares = {s["source"]: s["share"] for s in sources if s["source"] in bits}
+    """Return the mean of bits per character over the sources, weighted by their shares of the training windows."""
+    shares = {source["source"]: source["share"] for source in sources if source["source"] in bits}
     return sum(bits[name] * share for name, share in shares.items()) / sum(shares.values())
 
 
 def cycles(facts: dict, losses: list[dict[str, str]], sources: list[dict]) -> str:
-    """What is to be said when the run began with a trained model's weights; else nothing."""
+    """Describe the first training cycle of a run that started from a trained model; return "" for other runs."""
     if facts["earlier_bits"] is None:
         return ""
     earlier = [row for row in losses if float(row["minutes"]) <= facts["minutes"] - facts["own_minutes"] + 0.01][-1]
@@ -71,7 +71,7 @@ def cycles(facts: dict, losses: list[dict[str, str]], sources: list[dict]) -> st
 
 @torch.inference_mode()
 def samples(folder: Path) -> str:
-    """Unedited, seeded samples as they are drawn in the course."""
+    """Return unedited, seeded samples, which are sampled as in the course."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
     torch.manual_seed(SEED)
@@ -83,13 +83,14 @@ def samples(folder: Path) -> str:
             ids = torch.cat([ids, index.gather(-1, best.softmax(-1).multinomial(1))], dim=-1)
         texts = tokenizer.batch_decode(ids[:, 1:])
         blocks.append(
-            f'After "{prompt}":\n\n' + "\n".join(f"{i}. `{json.dumps(t)[1:-1]}`" for i, t in enumerate(texts, 1))
+            f'After "{prompt}":\n\n'
+            + "\n".join(f"{number}. `{json.dumps(text)[1:-1]}`" for number, text in enumerate(texts, 1))
         )
     return "\n\n".join(blocks)
 
 
 def draw_losses(path: Path, rows: list[dict[str, str]]) -> None:
-    """Training loss and held-out bits a character against tokens read; a small picture."""
+    """Plot training loss and held-out bits per character against the number of tokens."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -109,16 +110,15 @@ def draw_losses(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def stage(run: Path) -> Path:
-    """The run's model, losses and picture in a new folder beside the final one."""
+    """Copy the run's model and losses to a new folder beside the final one."""
     folder = EMBEDDED.with_suffix(".new")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run / "model", folder)
     settings = folder / "tokenizer_config.json"
-    named = json.loads(settings.read_text()) | {
-        "tokenizer_class": "PreTrainedTokenizerFast"
-    }  # known to every transformers
-    settings.write_text(json.dumps(named, indent=2) + "\n")
-    special = {k: named[k] for k in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    # Every version of transformers has this class.
+    config = json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings.write_text(json.dumps(config, indent=2) + "\n")
+    special = {name: config[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n")
     shutil.copy(run / "losses.csv", folder / "losses.csv")
     for path in folder.iterdir():
@@ -127,12 +127,12 @@ def stage(run: Path) -> Path:
 
 
 def card(work: Path, run: Path, folder: Path) -> str:
-    """The model card's text."""
+    """Return the text of the model card."""
     facts = json.loads((run / "facts.json").read_text())
     losses = list(csv.DictReader((folder / "losses.csv").open()))
     sources = json.loads((work / "corpus.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    written = sum(s["train_mb"] for s in sources if s["source"].startswith("written"))
+    written = sum(source["train_mb"] for source in sources if source["source"].startswith("written"))
     return Template((HERE / "card_template.md").read_text()).substitute(
         parameters=f"{facts['parameters'] / 1e6:.2f}",
         layers=config["n_layer"],
@@ -148,7 +148,7 @@ def card(work: Path, run: Path, folder: Path) -> str:
         first_bits=losses[0]["held_out_bits_per_character"],
         last_bits=losses[-1]["held_out_bits_per_character"],
         last_loss=losses[-1]["train_loss"],
-        total_mb=f"{sum(s['train_mb'] for s in sources):.1f}",
+        total_mb=f"{sum(source['train_mb'] for source in sources):.1f}",
         written_mb=f"{written:.1f}",
         cycles=cycles(facts, losses, sources),
         threads=facts["threads"],
@@ -159,8 +159,8 @@ def card(work: Path, run: Path, folder: Path) -> str:
     )
 
 
-def put_in_place(folder: Path) -> None:
-    """Replace the files of models/embedded/ one by one, each whole."""
+def replace_embedded(folder: Path) -> None:
+    """Replace each file of models/embedded/ atomically."""
     EMBEDDED.mkdir(exist_ok=True)
     for path in folder.iterdir():
         os.replace(path, EMBEDDED / path.name)
@@ -168,6 +168,7 @@ def put_in_place(folder: Path) -> None:
 
 
 def main() -> None:
+    """Copy the run and write its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     parser.add_argument("--run", default="run", help="name of the run's folder below WORK")
@@ -176,8 +177,8 @@ def main() -> None:
     folder = stage(args.work / args.run)
     draw_losses(folder / "loss_curve.png", list(csv.DictReader((folder / "losses.csv").open())))
     (folder / "README.md").write_text(card(args.work, args.work / args.run, folder))
-    put_in_place(folder)
-    print(f"{EMBEDDED}: {sum(p.stat().st_size for p in EMBEDDED.iterdir()) / 1e6:.1f} MB")
+    replace_embedded(folder)
+    print(f"{EMBEDDED}: {sum(path.stat().st_size for path in EMBEDDED.iterdir()) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

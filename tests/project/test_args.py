@@ -1,4 +1,4 @@
-"""Settings: the table of defaults, the profiles, and what is refused."""
+"""Tests of the settings: the defaults, the profiles, and the values that are refused."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The first thing that anyone runs."""
+"""Tests of `rlhf-course demo`."""
 
 import pytest
 from rich.console import Console

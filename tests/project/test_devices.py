@@ -1,4 +1,4 @@
-"""What a GPU would be given, tried without one: tensors on a device that only knows their shapes, and a phase in bfloat16."""
+"""Tests of the given code on a device that is not the CPU, without a GPU: fake tensors, and a phase in bfloat16."""
 
 import inspect
 import math
@@ -21,7 +21,7 @@ ARGS = RLHFArgs(batch_size=B, num_minibatches=3, gen_len=GEN)
 
 @pytest.fixture
 def gpu() -> Iterator[torch.device]:
-    """A device that is not the CPU, and computes nothing: an operation on tensors of both fails, as it would on a real one."""
+    """A fake device: an operation on its tensors and the CPU's fails, as on a GPU, and nothing is computed."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield torch.device("meta")
 
@@ -31,9 +31,9 @@ def lean_terms(logits: Tensor) -> Tensor:
     hidden, unembedding = logits[0, :, :3].contiguous(), logits[1, :, :3].contiguous()
     chosen, ref = logits[0, :, 0].long(), logits[0, :, : len(unembedding)].log_softmax(-1)
     terms = parts["token_terms"](
-        hidden, unembedding, chosen, lambda some: ref[some], lambda logprobs, some: logprobs, 0.1, 0.2
+        hidden, unembedding, chosen, lambda chunk: ref[chunk], lambda logprobs, chunk: logprobs, 0.1, 0.2
     )
-    return terms.to_unembedding
+    return terms.grad_unembedding
 
 
 def a_minibatch(logits: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def test_a_tensor_that_stayed_behind_would_be_found(gpu):
 def test_a_phase_with_products_in_bfloat16_trains(small_args):
     trainer = RLHFTrainer(small_args(kl_coef=0.1))
     trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
-    before = [one.detach().clone() for one in trained]
+    before = [parameter.detach().clone() for parameter in trained]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert trainer.ref_model(torch.zeros(1, 2, dtype=torch.long)).dtype == torch.bfloat16
         ids, texts = get_samples(trainer.model, "the", batch_size=3, gen_len=4)
@@ -82,5 +82,6 @@ def test_a_phase_with_products_in_bfloat16_trains(small_args):
     assert len(ids) == len(texts) == 3
     assert math.isfinite(objective)
     assert all(
-        torch.isfinite(one).all() and not torch.equal(one, was) for one, was in zip(trained, before, strict=True)
+        torch.isfinite(after).all() and not torch.equal(after, earlier)
+        for after, earlier in zip(trained, before, strict=True)
     )

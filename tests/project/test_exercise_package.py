@@ -1,4 +1,4 @@
-"""`part1_rlhf`: each exercise by its name, whatever else is broken."""
+"""Tests of the part's package, which gives each exercise by its name, whatever other file is broken."""
 
 import importlib
 import json
@@ -29,12 +29,12 @@ def learner(tmp_path: Path) -> Path:
 def test_a_name_gives_the_exercise_and_never_the_submodule_of_that_name(exercise):
     for _ in range(2):
         scope: dict = {}
-        exec(f"from part1_rlhf import {exercise.name} as found", scope)
-        assert scope["found"].__name__ == exercise.name
-        assert not isinstance(scope["found"], ModuleType)
+        exec(f"from part1_rlhf import {exercise.name} as answer", scope)
+        assert scope["answer"].__name__ == exercise.name
+        assert not isinstance(scope["answer"], ModuleType)
         importlib.import_module(f"part1_rlhf.{exercise.module}")
-        exec(f"import part1_rlhf.{exercise.module}\nimport part1_rlhf\nfound = part1_rlhf.{exercise.name}", scope)
-        assert not isinstance(scope["found"], ModuleType)
+        exec(f"import part1_rlhf.{exercise.module}\nimport part1_rlhf\nanswer = part1_rlhf.{exercise.name}", scope)
+        assert not isinstance(scope["answer"], ModuleType)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_broken_file_fails_alone_and_only_when_asked_for(learner, text):
 
 def test_a_file_without_its_exercise_is_named(learner):
     (learner / "get_logprobs.py").write_text("def get_log_probs(): ...")
-    with pytest.raises(ImportError, match="get_logprobs.py does not define get_logprobs"):
+    with pytest.raises(ImportError, match=r"get_logprobs\.py does not define get_logprobs"):
         from part1_rlhf import get_logprobs  # noqa: F401
 
 
@@ -77,12 +77,12 @@ def test_another_folder_takes_the_place_of_the_first(learner):
 
 def test_the_list_of_exercises_is_printed_as_json():
     listed = json.loads(CliRunner().invoke(app, ["exercises", "--json"]).stdout)
-    assert [one["name"] for one in listed] == NAMES
+    assert [exercise["name"] for exercise in listed] == NAMES
     assert all(
-        set(one) == {"name", "part", "file", "notebook", "points", "difficulty", "importance", "minutes"}
-        for one in listed
+        set(exercise) == {"name", "part", "file", "notebook", "points", "difficulty", "importance", "minutes"}
+        for exercise in listed
     )
-    files = {one["name"]: one["file"] for one in listed}
+    files = {exercise["name"]: exercise["file"] for exercise in listed}
     assert files["HookedTransformerWithValueHead"] == "value_head.py"
     assert files["RLHFTrainer"] == "trainer.py"
     assert all((SOLUTIONS / "part1_rlhf" / file).is_file() for file in files.values())

@@ -1,4 +1,4 @@
-"""The code that learners are given, against formulas written anew in float64, on sizes that are odd and distinct."""
+"""Tests of the given code against formulas in float64, on sizes that are odd and distinct."""
 
 import math
 
@@ -228,16 +228,16 @@ def test_columns_other_than_gen_len_are_refused():
         calc_value_function_loss(wide, wide, 0.1, GEN)
     with pytest.raises(CourseError, match=r"logprobs has shape \[5, 8\], should have gen_len=7 columns"):
         calc_clipped_surrogate_objective(wide, wide, wide, 0.2, GEN)
-    with pytest.raises(CourseError, match=r"mb_returns has shape \[5, 8\], and values \[5, 7\]"):
+    with pytest.raises(CourseError, match=r"mb_returns has shape \[5, 8\], and values has \[5, 7\]"):
         calc_value_function_loss(normal(MB, GEN), wide, 0.1, GEN)
     with pytest.raises(CourseError, match=r"mb_advantages has shape \[5, 8\], and logprobs \[5, 7\]"):
         calc_clipped_surrogate_objective(normal(MB, GEN), normal(MB, GEN), wide, 0.2, GEN)
 
 
 def test_a_single_advantage_is_refused_where_it_would_become_nan():
-    one = torch.zeros(1, 1)
-    with pytest.raises(CourseError, match="one advantage alone has no deviation"):
-        calc_clipped_surrogate_objective(one, one, one, 0.2, 1)
+    scalar = torch.zeros(1, 1)
+    with pytest.raises(CourseError, match="a single advantage has no standard deviation"):
+        calc_clipped_surrogate_objective(scalar, scalar, scalar, 0.2, 1)
 
 
 # The schedule

@@ -1,4 +1,4 @@
-"""What may follow a model's name on a GPU, `+bf16` and `+compile`, tried on the CPU for what it computes."""
+"""Tests of the GPU options `+bf16` and `+compile` after a model's name, on the CPU."""
 
 import math
 
@@ -10,7 +10,7 @@ from rlhf_course import RLHFArgs, get_samples, load_model
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.rl import gpu
-from rlhf_course.rl.gpu import compile_mlps, refuse_where_useless, split_name, use_bf16
+from rlhf_course.rl.gpu import check_options, compile_mlps, split_name, use_bf16
 from rlhf_course.rl.models import bridge_parameters
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
@@ -19,7 +19,7 @@ IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8,
 @pytest.fixture
 def a_gpu(monkeypatch):
     """Models may be asked for what a GPU would do; it is done on the CPU, by a compiler that takes no time."""
-    monkeypatch.setattr("rlhf_course.rl.models.refuse_where_useless", lambda *_: None)
+    monkeypatch.setattr("rlhf_course.rl.models.check_options", lambda *_: None)
     monkeypatch.setitem(gpu.OPTIONS, "compile", lambda bridge: compile_mlps(bridge, backend="eager"))
     yield
     torch.compiler.reset()
@@ -38,8 +38,8 @@ def test_words_are_told_from_the_models_name(name, plain, words):
 
 
 def test_a_folder_may_have_a_plus_in_its_name(tmp_path):
-    (tmp_path / "mine+bf16").mkdir()
-    assert split_name(str(tmp_path / "mine+bf16")) == (str(tmp_path / "mine+bf16"), [])
+    (tmp_path / "model+bf16").mkdir()
+    assert split_name(str(tmp_path / "model+bf16")) == (str(tmp_path / "model+bf16"), [])
 
 
 @pytest.mark.parametrize("name", ["embedded+fp8", "embedded+", "embedded+bf16+"])
@@ -51,16 +51,16 @@ def test_an_unknown_word_is_named_with_those_that_are_known(name):
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(device):
     with pytest.raises(
-        CourseError, match=f"bf16 and compile help on a CUDA GPU alone, and this is {device}: take 'nobody/has-this'"
+        CourseError, match=f"bf16 and compile need a CUDA GPU, and the device is {device}: use 'nobody/has-this'"
     ):
         load_model("nobody/has-this+bf16+compile", device=device)
 
 
 def test_an_old_gpu_refuses_bf16_and_compiles(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    with pytest.raises(CourseError, match="this GPU has no bfloat16: take 'gpt2-small'"):
-        refuse_where_useless("gpt2-small+bf16", ["bf16"], torch.device("cuda"))
-    refuse_where_useless("gpt2-small+compile", ["compile"], torch.device("cuda"))
+    with pytest.raises(CourseError, match="this GPU has no bfloat16: use 'gpt2-small'"):
+        check_options("gpt2-small+bf16", ["bf16"], torch.device("cuda"))
+    check_options("gpt2-small+compile", ["compile"], torch.device("cuda"))
 
 
 def test_bf16_rounds_products_inside_layers_and_nothing_between_them(tiny_folder):
@@ -90,16 +90,16 @@ def test_bf16_moves_logits_a_little_and_reaches_every_parameter(tiny_folder):
 
 def test_compiled_mlps_give_the_plain_ones_logits_gradients_and_samples(tiny_folder, a_gpu):
     plain, compiled = load_model(str(tiny_folder)), load_model(f"{tiny_folder}+compile")
-    found = []
+    results = []
     for bridge in (plain, compiled):
         logits = bridge(IDS)
         logits.log_softmax(-1).pow(2).sum().backward()
         torch.manual_seed(5)
         ids, _ = get_samples(bridge, "This is", batch_size=3, gen_len=6)
         gradients = [parameter.grad for parameter in bridge_parameters(bridge) if parameter.requires_grad]
-        found.append([logits.detach(), *gradients, ids])
-    for mine, theirs in zip(*found, strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5)
+        results.append([logits.detach(), *gradients, ids])
+    for actual, expected in zip(*results, strict=True):
+        assert torch.allclose(actual, expected, atol=1e-5)
 
 
 def test_mlps_are_really_compiled(tiny_folder):
@@ -131,10 +131,10 @@ def test_a_run_trains_and_its_first_ratios_are_near_1(small_args, tiny_folder, t
     )
     assert (chosen - minibatch.logprobs).exp().sub(1).abs().max() < 0.02
     trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
-    before = [one.detach().clone() for one in trained]
+    before = [parameter.detach().clone() for parameter in trained]
     rows = trainer.train(tmp_path / "run", show=False).rows
     assert len(rows) == 2 and all(math.isfinite(float(row["objective"])) for row in rows)
-    assert not any(torch.equal(one, was) for one, was in zip(trained, before, strict=True))
+    assert not any(torch.equal(after, earlier) for after, earlier in zip(trained, before, strict=True))
 
 
 def test_what_a_run_costs_is_that_of_the_model_without_the_words():

@@ -1,4 +1,4 @@
-"""The lean trainer: the plain one's numbers in less time and memory."""
+"""Tests that the lean trainer computes the same numbers as the reference solution's trainer."""
 
 import inspect
 
@@ -19,13 +19,13 @@ def lean_trainer():
 
 @pytest.fixture
 def parts(lean_trainer):
-    """What lean.py is made of, by name."""
+    """The globals of lean.py."""
     return inspect.unwrap(lean_trainer.rollout_phase).__globals__
 
 
-@pytest.mark.parametrize("at_once", [1, 4, 15, 128])
-def test_the_gradients_that_are_written_down_are_those_that_torch_finds(parts, monkeypatch, at_once):
-    monkeypatch.setitem(parts, "_TOKENS_AT_ONCE", at_once)
+@pytest.mark.parametrize("chunk_size", [1, 4, 15, 128])
+def test_the_gradients_that_are_written_down_are_those_that_torch_finds(parts, monkeypatch, chunk_size):
+    monkeypatch.setitem(parts, "_CHUNK_SIZE", chunk_size)
     source = torch.Generator().manual_seed(0)
     hidden, unembedding, ref_logits, weights = (
         torch.randn(*shape, generator=source, dtype=torch.float64, requires_grad=True)
@@ -33,26 +33,26 @@ def test_the_gradients_that_are_written_down_are_those_that_torch_finds(parts, m
     )
     chosen = torch.randint(0, 11, (15,), generator=source)
     ref_logprobs = ref_logits.detach().log_softmax(-1)
-    # The objective asks of the log-probabilities their squares, with weights.
-    made = parts["token_terms"](
+    # The objective's first term is a weighted sum of the squares of the log-probabilities.
+    terms = parts["token_terms"](
         hidden,
         unembedding,
         chosen,
-        lambda some: ref_logprobs[some],
-        lambda logprobs, some: weights[some] * 2 * logprobs,
+        lambda chunk: ref_logprobs[chunk],
+        lambda logprobs, chunk: weights[chunk] * 2 * logprobs,
         0.3,
         0.7,
     )
     p = torch.distributions.Categorical(logits=hidden @ unembedding.T)
     kl = torch.distributions.kl_divergence(p, torch.distributions.Categorical(logits=ref_logprobs))
     objective = (weights * p.log_prob(chosen) ** 2).sum() + 0.3 * p.entropy().mean() - 0.7 * kl.mean()
-    wanted = (p.log_prob(chosen), p.entropy(), kl, *torch.autograd.grad(objective, (hidden, unembedding)))
-    for name, want in zip(("logprobs", "entropy", "kl", "to_hidden", "to_unembedding"), wanted, strict=True):
-        assert torch.allclose(getattr(made, name), want), name
+    expected = (p.log_prob(chosen), p.entropy(), kl, *torch.autograd.grad(objective, (hidden, unembedding)))
+    for name, value in zip(("logprobs", "entropy", "kl", "grad_hidden", "grad_unembedding"), expected, strict=True):
+        assert torch.allclose(getattr(terms, name), value), name
 
 
 def test_the_objective_and_its_gradients_are_the_plain_trainers_where_clipping_bites(small_args, lean_trainer):
-    found = []
+    results = []
     for make in (lean_trainer, RLHFTrainer):
         trainer = make(small_args(kl_coef=0.7, ent_coef=0.02, clip_coef=0.05))
         torch.manual_seed(1)
@@ -62,9 +62,9 @@ def test_the_objective_and_its_gradients_are_the_plain_trainers_where_clipping_b
         objective = trainer.compute_rlhf_objective(memory.rows(torch.tensor([0, 3])))
         objective.backward()
         trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
-        found.append([objective.detach(), *(parameter.grad for parameter in trained)])
-    for mine, theirs in zip(*found, strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-6, rtol=1e-4)
+        results.append([objective.detach(), *(parameter.grad for parameter in trained)])
+    for lean, plain in zip(*results, strict=True):
+        assert torch.allclose(lean, plain, atol=1e-6, rtol=1e-4)
 
 
 def test_a_model_with_more_to_its_logits_is_refused(parts, small_args, lean_trainer, monkeypatch):
@@ -72,7 +72,7 @@ def test_a_model_with_more_to_its_logits_is_refused(parts, small_args, lean_trai
     head = trainer.ref_model.base_model.original_model.get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, logits: 5 * torch.tanh(logits / 5))
     with pytest.raises(CourseError, match="train without --lean"):
-        parts["refuse_other_logits"](trainer.ref_model, torch.tensor([[0, 5, 9]]))
+        parts["check_unembedding"](trainer.ref_model, torch.tensor([[0, 5, 9]]))
 
 
 @pytest.mark.parametrize("settings", [{}, {"prepend_bos": False, "normalize_reward": False, "kl_coef": 0.0}])
@@ -96,11 +96,9 @@ def test_a_phase_gives_the_plain_trainers_metrics_and_samples(small_args, lean_t
         del runs[-1].rows[0]["seconds"]
     assert runs[0].rows[0] == pytest.approx(runs[1].rows[0], abs=1e-4, rel=1e-4)
     assert runs[0].rows[0]["kl"] > 1e-4
-    for mine, theirs in zip(runs[0].samples, runs[1].samples, strict=True):
-        assert mine["text"] == theirs["text"]
-        assert (mine["reward"], mine["ref_logprob"]) == pytest.approx(
-            (theirs["reward"], theirs["ref_logprob"]), abs=1e-3
-        )
+    for lean, plain in zip(runs[0].samples, runs[1].samples, strict=True):
+        assert lean["text"] == plain["text"]
+        assert (lean["reward"], lean["ref_logprob"]) == pytest.approx((plain["reward"], plain["ref_logprob"]), abs=1e-3)
     assert [run.config["lean"] for run in runs] == [True, False]
 
 

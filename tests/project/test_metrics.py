@@ -1,7 +1,10 @@
-"""The recorded numbers, computed anew in float64 from what the run itself saw."""
+"""Tests of the recorded metrics, which are computed again in float64 from the tensors of the run."""
 
+import inspect
 import json
+import shutil
 import struct
+import sys
 from pathlib import Path
 
 import part1_rlhf
@@ -9,12 +12,15 @@ import pytest
 import torch
 from part1_rlhf import RLHFTrainer
 
-from rlhf_course import ReplayMemory
+from rlhf_course import ReplayMemory, use_code
+from rlhf_course.learner_package import imported_answer
+from rlhf_course.paths import SOLUTIONS
+from rlhf_course.recording import recorded_phase
 from rlhf_course.rl.run_folder import METRICS, read_run
 
 
 class Seen(RLHFTrainer):
-    """Keeps every minibatch with the logits and values that its objective was computed from."""
+    """Records every minibatch with the logits and values that its objective was computed from."""
 
     def __init__(self, args):
         super().__init__(args)
@@ -23,11 +29,11 @@ class Seen(RLHFTrainer):
     def compute_rlhf_objective(self, minibatch):
         forward = self.model.forward_with_value_head
 
-        def kept(ids):
+        def recorded_forward(ids):
             self.seen.append((minibatch, *forward(ids)))
             return self.seen[-1][1:]
 
-        self.model.forward_with_value_head = kept
+        self.model.forward_with_value_head = recorded_forward
         try:
             objective = super().compute_rlhf_objective(minibatch)
         finally:
@@ -37,11 +43,13 @@ class Seen(RLHFTrainer):
 
 
 def terms(minibatch, logits, values, args) -> dict[str, float]:
-    """One minibatch's terms, in float64, from their formulas."""
+    """Return one minibatch's terms in float64, from their formulas."""
     gen = args.gen_len
     chosen = slice(-gen - 1, -1)
-    old, advantages, returns = (one.double() for one in (minibatch.logprobs, minibatch.advantages, minibatch.returns))
-    p, q = (one.detach().double()[:, chosen].log_softmax(-1) for one in (logits, minibatch.ref_logits))
+    old, advantages, returns = (
+        tensor.double() for tensor in (minibatch.logprobs, minibatch.advantages, minibatch.returns)
+    )
+    p, q = (tensor.detach().double()[:, chosen].log_softmax(-1) for tensor in (logits, minibatch.ref_logits))
     v = values.detach().double()[:, chosen]
     ratio = (p.gather(-1, minibatch.sample_ids[:, -gen:, None]).squeeze(-1) - old).exp()
     scaled = (advantages - advantages.mean()) / (advantages.var().sqrt() + 1e-8)
@@ -63,10 +71,10 @@ def test_each_term_is_recorded_as_its_mean_over_the_phases_minibatches_kl_and_en
     args = small_args(kl_coef=kl_coef, ent_coef=ent_coef, vf_coef=0.3, clip_coef=0.04, base_lr=5e-3, total_phases=1)
     trainer = Seen(args)
     (row,) = trainer.train(tmp_path / "run", show=False).rows
-    seen = [terms(*one, args) for one in trainer.seen]
+    seen = [terms(*forward_pass, args) for forward_pass in trainer.seen]
     assert len(seen) == 6
     for name in seen[0]:
-        assert row[name] == pytest.approx(sum(one[name] for one in seen) / 6, rel=1e-4, abs=1e-6), name
+        assert row[name] == pytest.approx(sum(values[name] for values in seen) / 6, rel=1e-4, abs=1e-6), name
     assert row["objective"] == pytest.approx(sum(trainer.objectives) / 6)
     rebuilt = row["clipped_surrogate"] - row["value_loss"] + ent_coef * row["entropy"] - kl_coef * row["kl"]
     assert row["objective"] == pytest.approx(rebuilt, abs=1e-5)
@@ -106,7 +114,86 @@ def test_terms_are_recorded_where_a_trainer_imported_the_exercises_by_name(small
     globals().update(my_bonus=calc_entropy_bonus, my_penalty=calc_kl_penalty)
     (row,) = Renamed(small_args(total_phases=1)).train(tmp_path / "run", show=False).rows
     assert row["entropy"] > 1 and row["kl"] >= 0
-    assert globals()["my_bonus"] is calc_entropy_bonus  # as it was, once the phase is over
+
+
+@pytest.fixture
+def learner(tmp_path):
+    """A learner's package, which the run imports its answers from."""
+    shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf", ignore=shutil.ignore_patterns("__pycache__"))
+    use_code(tmp_path)
+    return tmp_path / "part1_rlhf"
+
+
+COUNTING = """
+from functools import wraps
+
+_answer, calls = {name}, []
+
+
+@wraps(_answer)
+def {name}(*args, **kwargs):
+    calls.append(args)
+    return _answer(*args, **kwargs)
+"""
+
+
+@pytest.mark.parametrize("coefficient", [0, 0.5])
+def test_each_term_is_called_once_a_minibatch_whatever_its_coefficient(small_args, tmp_path, learner, coefficient):
+    for name in ("calc_kl_penalty", "calc_entropy_bonus"):
+        path = learner / f"{name}.py"
+        path.write_text(path.read_text() + COUNTING.format(name=name))
+    args = small_args(total_phases=1, kl_coef=coefficient, ent_coef=coefficient)
+    (row,) = imported_answer("RLHFTrainer")(args).train(tmp_path / "run", show=False).rows
+    for name in ("calc_kl_penalty", "calc_entropy_bonus"):
+        assert len(sys.modules[f"part1_rlhf.{name}"].calls) == 6
+    assert row["kl"] > 0 and row["entropy"] > 1
+
+
+def test_a_term_with_coefficient_0_changes_neither_the_objective_nor_its_gradient(tiny_bridge):
+    logits, reference = torch.randn(2, 3, 7, requires_grad=True), torch.randn(2, 3, 7)
+    with recorded_phase() as metrics:
+        penalty = part1_rlhf.calc_kl_penalty(logits, reference, 0.0, 3)
+    penalty.backward()
+    assert penalty.item() == 0 and not logits.grad.any()
+    assert metrics.means() == {"kl": pytest.approx(part1_rlhf.calc_kl_penalty(logits, reference, 1.0, 3).item())}
+
+
+def test_a_phase_leaves_the_globals_of_every_module_alone(small_args, tmp_path, learner):
+    (learner / "trainer.py").write_text(
+        "from part1_rlhf import calc_kl_penalty\n" + (learner / "trainer.py").read_text()
+    )
+    trainer_class = imported_answer("RLHFTrainer")
+    modules = {name: module for name, module in sys.modules.items() if name.startswith("part1_rlhf")}
+    assert f"{trainer_class.__module__}" in modules
+    before = {name: dict(vars(module)) for name, module in modules.items()}
+    during = []
+
+    class Watching(trainer_class):
+        def compute_rlhf_objective(self, minibatch):
+            during.append({name: dict(vars(module)) for name, module in modules.items()})
+            return super().compute_rlhf_objective(minibatch)
+
+    Watching(small_args(total_phases=1)).train(tmp_path / "run", show=False)
+    for name, namespace in before.items():
+        for key, value in namespace.items():
+            assert all(snapshot[name][key] is value for snapshot in during), f"{name}.{key}"
+
+
+def test_a_function_is_recorded_in_a_phase_and_only_called_outside_of_one():
+    logits = torch.randn(2, 3, 7)
+    assert part1_rlhf.calc_entropy_bonus is part1_rlhf.calc_entropy_bonus
+    assert part1_rlhf.calc_entropy_bonus(logits, 0.0, 3).item() == 0
+    with recorded_phase() as metrics:
+        part1_rlhf.get_logprobs(logits, torch.zeros(2, 3, dtype=torch.long), 1)
+        assert metrics.means() == {}
+        part1_rlhf.calc_entropy_bonus(logits, 0.5, 3)
+    assert metrics.means().keys() == {"entropy"}
+    assert inspect.getsourcefile(inspect.unwrap(part1_rlhf.calc_entropy_bonus)).endswith("calc_entropy_bonus.py")
+
+
+def test_wrong_arguments_raise_the_error_of_the_function_itself():
+    with recorded_phase(), pytest.raises(TypeError, match=r"calc_kl_penalty\(\) missing 2 required"):
+        part1_rlhf.calc_kl_penalty(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
 
 
 def test_a_term_that_the_objective_does_not_have_is_nan_and_said_to_be_missing(small_args, tmp_path, capsys):
@@ -118,7 +205,7 @@ def test_a_term_that_the_objective_does_not_have_is_nan_and_said_to_be_missing(s
     rows = OnlyEntropy(small_args(total_phases=2)).train(tmp_path / "run").rows
     assert rows[0]["entropy"] > 1 and rows[0]["kl"] != rows[0]["kl"]
     shown = " ".join(capsys.readouterr().out.split())
-    assert shown.count("not recorded: clipped_surrogate, value_loss, kl, clipfrac, mean_value") == 1
+    assert shown.count("not recorded: clipped_surrogate, value_loss, kl, clipfrac, mean_value:") == 1
 
 
 def test_a_trainer_without_a_value_head_trains(small_args, tmp_path):
@@ -155,11 +242,11 @@ def test_a_trainer_without_a_value_head_trains(small_args, tmp_path):
 
 
 def wandb_records(run: Path) -> list:
-    """What a run's offline file of Weights & Biases holds: records in a log of 32 KB blocks."""
+    """Return the records in a run's offline file of Weights & Biases, which is a log of 32 KB blocks."""
     import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
-    wandb.teardown()  # until then it may still be writing
+    wandb.teardown()  # waits until the file is written
     records = []
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         data, at, part = file.read_bytes(), 7, b""
@@ -210,7 +297,7 @@ def test_wandb_without_a_key_is_one_message_and_leaves_nothing(small_args, tmp_p
 
     wandb.teardown()
     try:
-        with pytest.raises(CourseError, match="use_wandb: .*WANDB_MODE=offline"):
+        with pytest.raises(CourseError, match=r"use_wandb: .*WANDB_MODE=offline"):
             RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", show=False)
     finally:
         wandb.teardown()

@@ -1,4 +1,4 @@
-"""Models by name, and the model with a value head."""
+"""Tests of loading models by name, and of the model with a value head."""
 
 import contextlib
 import json
@@ -83,7 +83,7 @@ def test_an_unknown_name_is_refused(name, message):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(CourseError, match="holds no config.json"):
+    with pytest.raises(CourseError, match=r"has no config\.json"):
         load_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(CourseError, match="does not load as a Hugging Face language model"):
@@ -103,18 +103,18 @@ def test_a_hub_name_without_a_network_fails_with_one_message(name, no_cache, mon
 
     # A port of this machine where nothing listens stands for a network that is not there.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(CourseError, match=r"did not answer \(.+\); base_model='embedded' works without a network"):
+    with pytest.raises(CourseError, match=r"did not respond \(.+\); base_model='embedded' works without a network"):
         load_model(name)
 
 
 def test_a_hub_that_never_answers_is_waited_for_less_than_10_seconds_in_all(no_cache, monkeypatch):
     from huggingface_hub import constants
 
-    from rlhf_course.rl.hub import PATIENCE
+    from rlhf_course.rl.hub import REQUEST_TIMEOUT
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(CourseError, match=r"did not answer \(\w*Timeout\w*\)"):
+        with pytest.raises(CourseError, match=r"did not respond \(\w*Timeout\w*\)"):
             load_model("gpt2-small")
         silent.setblocking(False)
         attempts = 0
@@ -122,7 +122,7 @@ def test_a_hub_that_never_answers_is_waited_for_less_than_10_seconds_in_all(no_c
             while silent.accept():
                 attempts += 1
     # How long a loaded machine takes says nothing: the number of attempts and the patience with each do.
-    assert attempts * PATIENCE < 10
+    assert attempts * REQUEST_TIMEOUT < 10
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_no_hook_stays_and_the_plain_forward_pass_runs_no_head(model):
     before = hooks()
     model.forward_with_value_head(IDS)
     assert hooks() == before
-    kept = model.value_head_output
+    values = model.value_head_output
     model(IDS)
-    assert model.value_head_output is kept
+    assert model.value_head_output is values
 
 
 def test_without_a_head_values_are_none(tiny_folder):
@@ -254,8 +254,8 @@ def test_a_state_dict_carries_transformer_and_head_to_another_model(model, tiny_
         for parameter in model.get_base_model_trainable_params() + model.get_value_head_params():
             parameter.add_(0.1)
     other.load_state_dict(model.state_dict())
-    for mine, theirs in zip(model.forward_with_value_head(IDS), other.forward_with_value_head(IDS), strict=True):
-        assert torch.equal(mine, theirs)
+    for actual, expected in zip(model.forward_with_value_head(IDS), other.forward_with_value_head(IDS), strict=True):
+        assert torch.equal(actual, expected)
 
 
 def test_moving_casts_transformer_and_head_together(model):

@@ -1,4 +1,4 @@
-"""The recipe of the shipped models, on data small enough for a test."""
+"""Tests of the recipe of the shipped models, on a few sentences."""
 
 import csv
 import json
@@ -54,7 +54,7 @@ def test_a_second_cycle_begins_with_the_first_ones_weights_and_goes_on_with_its_
     assert run.earlier_bits == fresh.measure(60_000)
     assert run.step == int(losses(EMBEDDED)[-1]["step"])
     run.seconds = 30.0
-    run.note([run.train_step()])
+    run.log_losses([run.train_step()])
     assert losses(run.folder)[:-1] == losses(EMBEDDED)
     assert int(losses(run.folder)[-1]["step"]) == run.step == int(losses(EMBEDDED)[-1]["step"]) + 1
     rates = [group["lr"] for optimizer in run.optimizers for group in optimizer.param_groups]
@@ -69,8 +69,8 @@ def test_a_stopped_second_cycle_goes_on_where_it_was(work):
     again = Run(work, "stopped", minutes=1, seed=1, start=EMBEDDED)
     again.resume()
     assert (again.step, again.seconds, again.earlier_bits) == (run.step, 12.0, run.earlier_bits)
-    for mine, theirs in zip(run.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+    for parameter, expected in zip(run.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
     assert run.train_step() == pytest.approx(again.train_step(), rel=1e-3)
 
 
@@ -104,8 +104,8 @@ def test_the_teacher_overrules_a_label_that_the_text_contradicts(teacher):
 def test_the_teacher_judges_texts_that_it_has_not_read_whatever_their_states_are_centred_on(teacher):
     rng = np.random.default_rng(5)
     truth, axis = rng.integers(0, 2, 200), np.eye(23)[3]
-    found = teacher.judge(9 + rng.normal(size=(200, 23)) + np.outer(2 * truth - 1, 2 * axis))
-    assert ((found > 0) == truth).mean() > 0.9
+    verdicts = teacher.judge(9 + rng.normal(size=(200, 23)) + np.outer(2 * truth - 1, 2 * axis))
+    assert ((verdicts > 0) == truth).mean() > 0.9
 
 
 def test_the_classifier_learns_what_the_teacher_says(teacher):

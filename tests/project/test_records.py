@@ -1,4 +1,4 @@
-"""How a run names its reward, and what it prints."""
+"""Tests of the name of a run's reward in its record, and of what a run prints."""
 
 import io
 from functools import partial
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rlhf_course import named_reward
 from rlhf_course.rl.rewards import describe_reward
-from rlhf_course.rl.show import has_table, sample_table
+from rlhf_course.rl.show import is_table_due, sample_table
 
 
 def count(texts: list[str], char: str = ".") -> torch.Tensor:
@@ -50,8 +50,8 @@ def phase(number: int, rewards=(1.0, 2.0)):
 
 def test_a_terminal_gets_a_table_every_phase_and_a_notebook_every_tenth():
     phases = range(1, 26)
-    assert [done for done in phases if has_table(done, 25, in_a_notebook=False)] == list(phases)
-    assert [done for done in phases if has_table(done, 25, in_a_notebook=True)] == [1, 10, 20, 25]
+    assert [done for done in phases if is_table_due(done, 25, in_notebook=False)] == list(phases)
+    assert [done for done in phases if is_table_due(done, 25, in_notebook=True)] == [1, 10, 20, 25]
 
 
 def test_equal_rewards_are_pointed_out():
@@ -59,5 +59,6 @@ def test_equal_rewards_are_pointed_out():
         console = Console(record=True, width=120, file=io.StringIO())
         console.print(sample_table(*phase(0, rewards)))
         assert (
-            "Every text earned 2: in this phase the reward tells no text from another" in console.export_text()
+            "Every text has the reward 2: in this phase the policy cannot learn which is better"
+            in console.export_text()
         ) is pointed_out

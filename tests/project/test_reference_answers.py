@@ -1,4 +1,4 @@
-"""The reference answers, against formulas written anew in float64, on sizes that are odd and distinct."""
+"""Tests of the reference answers against formulas in float64, on sizes that are odd and distinct."""
 
 import math
 
@@ -79,10 +79,10 @@ def test_advantages_are_the_next_value_or_the_reward_minus_the_value_before(pref
 def test_kl_penalty_and_its_gradient():
     logits, ref_logits = 3 * normal(MB, GEN, VOCAB), 3 * normal(MB, GEN, VOCAB, seed=1)
     p, ref = log_softmax(logits.numpy()), log_softmax(ref_logits.numpy())
-    wanted = 2.5 * (np.exp(p) * (p - ref)).sum() / (MB * GEN)
+    expected = 2.5 * (np.exp(p) * (p - ref)).sum() / (MB * GEN)
     leaf = logits.clone().requires_grad_()
     penalty = calc_kl_penalty(leaf, ref_logits, 2.5, GEN)
-    assert math.isclose(penalty.item(), wanted, rel_tol=1e-12)
+    assert math.isclose(penalty.item(), expected, rel_tol=1e-12)
     penalty.backward()
     assert torch.allclose(
         leaf.grad, numeric_gradient(lambda x: calc_kl_penalty(x, ref_logits, 2.5, GEN), logits), atol=1e-8
@@ -93,10 +93,10 @@ def test_kl_penalty_and_its_gradient():
 def test_entropy_bonus_and_its_gradient():
     logits = 3 * normal(MB, GEN, VOCAB)
     p = log_softmax(logits.numpy())
-    wanted = -0.7 * (np.exp(p) * p).sum() / (MB * GEN)
+    expected = -0.7 * (np.exp(p) * p).sum() / (MB * GEN)
     leaf = logits.clone().requires_grad_()
     bonus = calc_entropy_bonus(leaf, 0.7, GEN)
-    assert math.isclose(bonus.item(), wanted, rel_tol=1e-12)
+    assert math.isclose(bonus.item(), expected, rel_tol=1e-12)
     assert bonus > 0
     bonus.backward()
     assert torch.allclose(leaf.grad, numeric_gradient(lambda x: calc_entropy_bonus(x, 0.7, GEN), logits), atol=1e-8)
@@ -124,12 +124,12 @@ def test_logprobs_are_those_of_the_tokens_that_followed_with_their_gradient(pref
         for at in range(first, SEQ):
             assert math.isclose(logprobs[row, at - first].item(), table[row, at - 1, tokens[row, at]], rel_tol=1e-12)
     logprobs.sum().backward()
-    wanted = np.zeros((MB, SEQ, VOCAB))
+    expected = np.zeros((MB, SEQ, VOCAB))
     for row in range(MB):
         for at in range(first, SEQ):
-            wanted[row, at - 1] = -np.exp(table[row, at - 1])
-            wanted[row, at - 1, tokens[row, at]] += 1
-    assert np.allclose(logits.grad, wanted)
+            expected[row, at - 1] = -np.exp(table[row, at - 1])
+            expected[row, at - 1, tokens[row, at]] += 1
+    assert np.allclose(logits.grad, expected)
 
 
 def test_the_optimizer_is_adamw_ascending_with_a_rate_for_each_group():

@@ -1,4 +1,4 @@
-"""The reference's logits: kept by the states that they are made from, and never by the wrong ones."""
+"""Tests of the reference model, and of the states that a replay memory stores in place of its logits."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from part1_rlhf import RLHFTrainer
 from transformers import GPT2LMHeadModel
 
 from rlhf_course import ReplayMemory
-from rlhf_course.rl.ref_logits import KeptLogits, LastStates, Reading
+from rlhf_course.rl.ref_logits import RecomputedLogits
 from rlhf_course.rl.reference import ReferenceModel
 
 BATCH, SEQ, GEN, VOCABULARY = 12, 10, 7, 307
@@ -26,27 +26,29 @@ def ids():
 
 
 @pytest.fixture
-def remember(small_args):
-    """Makes a memory of these logits, whose other parts do not matter."""
+def memory_of(small_args, ref_model):
+    """Makes a memory of these logits, as it is after a rollout; its other tensors are zeros."""
 
-    def make(ids, ref_logits):
-        blank = torch.zeros(BATCH, GEN)
-        return ReplayMemory(small_args(), ids, blank, blank, torch.zeros(BATCH, SEQ), ref_logits)
+    def make(ids, ref_logits, ref_model=ref_model):
+        zeros = torch.zeros(BATCH, GEN)
+        memory = ReplayMemory(small_args(), ids, zeros, zeros, torch.zeros(BATCH, SEQ), ref_logits)
+        memory.release_ref_logits(ref_model)
+        return memory
 
     return make
 
 
-def kept_by(memory) -> type:
-    return type(memory._ref_logits)
+def is_recomputed(memory) -> bool:
+    return isinstance(memory._ref_logits, RecomputedLogits)
 
 
 @pytest.mark.parametrize(
     "passed_on", [lambda logits: logits, lambda logits: logits.detach(), lambda logits: logits.contiguous()]
 )
-def test_a_minibatchs_logits_are_made_again_from_the_states(ref_model, ids, remember, passed_on, monkeypatch):
+def test_a_minibatchs_logits_are_made_again_from_the_states(ref_model, ids, memory_of, passed_on, monkeypatch):
     logits = ref_model(ids)
-    memory = remember(ids, passed_on(logits))
-    assert kept_by(memory) is LastStates
+    memory = memory_of(ids, passed_on(logits))
+    assert is_recomputed(memory)
     rows = torch.tensor([7, 2, 11])
     assert torch.allclose(memory.rows(rows).ref_logits, logits[rows], atol=1e-5)
     assert torch.allclose(memory.ref_logits, logits, atol=1e-5)
@@ -54,10 +56,13 @@ def test_a_minibatchs_logits_are_made_again_from_the_states(ref_model, ids, reme
 
 
 def test_whole_logits_are_gone_when_the_rollout_ends(small_args):
-    memory = RLHFTrainer(small_args()).rollout_phase()
-    held = memory._ref_logits
-    assert isinstance(held, LastStates)
-    assert held.states.shape == (BATCH, memory.sample_ids.shape[1], 24)  # 24 numbers a token, in place of 307
+    memory = RLHFTrainer(small_args())._checked_rollout()
+    assert is_recomputed(memory)
+    assert memory._ref_logits.states.shape == (
+        BATCH,
+        memory.sample_ids.shape[1],
+        24,
+    )  # 24 numbers a token, in place of 307
 
 
 CHANGED = {
@@ -71,39 +76,38 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("change", CHANGED)
-def test_logits_that_are_not_the_references_own_stay_as_they_are(ref_model, ids, remember, change):
+def test_logits_that_are_not_the_references_own_stay_as_they_are(ref_model, ids, memory_of, change):
     passed = CHANGED[change](ref_model(ids))
-    wanted = passed.clone()
-    memory = remember(ids, passed)
-    assert kept_by(memory) is KeptLogits
-    assert torch.equal(memory.ref_logits, wanted)
+    expected = passed.clone()
+    memory = memory_of(ids, passed)
+    assert not is_recomputed(memory)
+    assert torch.equal(memory.ref_logits, expected)
 
 
-def test_logits_in_the_memory_of_freed_ones_are_not_taken_for_them(ref_model, ids, remember):
+def test_logits_in_the_memory_of_freed_ones_are_not_taken_for_them(ref_model, ids, memory_of):
     logits = ref_model(ids)
     address = logits.data_ptr()
     del logits
     others = [torch.randn(BATCH, SEQ, VOCABULARY) for _ in range(20)]
-    reused = next((one for one in others if one.data_ptr() == address), others[0])
-    memory = remember(ids, reused)
+    reused = next((tensor for tensor in others if tensor.data_ptr() == address), others[0])
+    memory = memory_of(ids, reused)
     assert torch.equal(memory.ref_logits, reused)
 
 
-def test_only_the_latest_logits_are_known_by_their_states(ref_model, ids, remember):
+def test_only_the_latest_logits_are_recomputed(ref_model, ids, memory_of):
     first = ref_model(ids)
     second = ref_model(ids.flip(0))
-    assert torch.equal(remember(ids, first).ref_logits, first)
-    assert Reading.latest is None, "a reading is used once"
-    assert kept_by(remember(ids, second)) is KeptLogits
+    assert torch.equal(memory_of(ids, first).ref_logits, first)
+    assert not is_recomputed(memory_of(ids, second)), "the states of a forward pass are handed out once"
 
 
-def test_logits_of_inference_mode_stay_as_they_are(ref_model, ids, remember):
+def test_logits_of_inference_mode_stay_as_they_are(ref_model, ids, memory_of):
     with torch.inference_mode():
         logits = ref_model(ids)
-    assert kept_by(remember(ids, logits)) is KeptLogits
+    assert not is_recomputed(memory_of(ids, logits))
 
 
-def test_a_model_that_does_more_than_a_product_keeps_its_logits(tiny_folder, ids, remember, monkeypatch):
+def test_a_model_that_does_more_than_a_product_keeps_its_logits(tiny_folder, ids, memory_of, monkeypatch):
     plain = GPT2LMHeadModel.forward
 
     def capped(self, *args, **kwargs):
@@ -112,9 +116,10 @@ def test_a_model_that_does_more_than_a_product_keeps_its_logits(tiny_folder, ids
         return output
 
     monkeypatch.setattr(GPT2LMHeadModel, "forward", capped)
-    logits = ReferenceModel.from_pretrained(str(tiny_folder), use_value_head=False)(ids)
-    memory = remember(ids, logits)
-    assert kept_by(memory) is KeptLogits and torch.equal(memory.ref_logits, logits)
+    capped_model = ReferenceModel.from_pretrained(str(tiny_folder), use_value_head=False)
+    logits = capped_model(ids)
+    memory = memory_of(ids, logits, capped_model)
+    assert not is_recomputed(memory) and torch.equal(memory.ref_logits, logits)
 
 
 def test_the_reference_is_frozen_in_eval_mode_and_without_a_head(ref_model):

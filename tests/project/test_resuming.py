@@ -1,4 +1,4 @@
-"""Going on with a run, and folders that cannot be gone on with: named in one message, and left as they were."""
+"""Tests of resuming a run, and of the errors for folders that cannot be resumed."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from rlhf_course.rl.run_folder import checkpoints, read_run
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file that a run has written, but not the lock."""
+    """Return the content of every file of a run, except the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -84,7 +84,10 @@ def cut(name: str, characters: int):
 
 
 DAMAGE = {
-    "a cut last sample": (cut("samples.jsonl", 9), r"samples.jsonl holds 5 samples of the first 1 phases, which had 6"),
+    "a cut last sample": (
+        cut("samples.jsonl", 9),
+        r"samples.jsonl holds 5 samples of the first 1 phases, should hold 6",
+    ),
     "no samples": (lambda run: (run / "samples.jsonl").unlink(), "samples.jsonl holds 0 samples of the first 1 phases"),
     "no metrics": (
         lambda run: (run / "metrics.csv").unlink(),
@@ -92,15 +95,18 @@ DAMAGE = {
     ),
     "metrics of nothing": (lambda run: (run / "metrics.csv").write_bytes(b"\xff\x00"), "metrics.csv is damaged"),
     "a cut config": (cut("config.json", 20), "config.json cannot be read"),
-    "a config of something else": (lambda run: (run / "config.json").write_text("[]"), "config.json is not of a run"),
+    "a config of something else": (
+        lambda run: (run / "config.json").write_text("[]"),
+        "config.json was not written by",
+    ),
     "an edited config": (
         with_another_setting,
-        "config.json has been edited: its kl_coef is not what the run was trained with",
+        "config.json has been edited: the run was trained with another kl_coef",
     ),
-    "no checkpoint": (lambda run: [one.unlink() for one in checkpoints(run)], "holds no checkpoint"),
+    "no checkpoint": (lambda run: [checkpoint.unlink() for checkpoint in checkpoints(run)], "has no checkpoint"),
     "a checkpoint without keys": (
         without_a_key,
-        r"phase_00001.pt lacks optimizer, numpy_rng: delete it to go on from phase_00000.pt",
+        r"phase_00001.pt lacks optimizer, numpy_rng: delete it to resume from phase_00000.pt",
     ),
     "a checkpoint of nothing": (
         lambda run: torch.save([1], checkpoints(run)[-1]),
@@ -168,9 +174,11 @@ def test_a_full_disk_ends_the_run_with_one_message_and_keeps_what_was_there(smal
     assert len(read_run(tmp_path / "run").rows) == 1 and checkpoints(tmp_path / "run")
 
 
-def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_args, tmp_path):
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_args, tmp_path, monkeypatch):
+    save = torch.save
+
     def fills_the_disk(row, samples):
-        (tmp_path / "run" / "checkpoints" / "checkpoint.part").symlink_to("/dev/full")
+        monkeypatch.setattr(torch, "save", lambda state, path: save(state, "/dev/full"))
 
     with pytest.raises(CourseError, match="cannot be written: "):
         RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run", show=False, watch=fills_the_disk)

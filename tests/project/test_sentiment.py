@@ -1,4 +1,4 @@
-"""Rewards that read: the classifier of the exercise, and the one that comes with the course."""
+"""Tests of the sentiment rewards: the classifier of the exercise, and the one that ships with the course."""
 
 from pathlib import Path
 
@@ -40,10 +40,10 @@ def one_by_one(model, texts: list[str]) -> list[float]:
 
 
 def test_the_reward_is_the_probability_of_the_class_whatever_text_it_is_batched_with(tiny_distilbert):
-    wanted = one_by_one(tiny_distilbert, REVIEWS)
-    assert max(wanted) - min(wanted) > 0.05
+    expected = one_by_one(tiny_distilbert, REVIEWS)
+    assert max(expected) - min(expected) > 0.05
     positive, negative = (reward_fn_sentiment_imdb(REVIEWS, direction) for direction in ("pos", "neg"))
-    assert positive.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert positive.tolist() == pytest.approx(expected, abs=1e-5)
     assert torch.allclose(positive + negative, torch.ones(4), atol=1e-5)
     assert torch.equal(reward_fn_sentiment_imdb(REVIEWS), positive)
     assert not positive.requires_grad
@@ -109,8 +109,8 @@ def test_the_embedded_sentiment_reads_each_text_alone_and_no_end_of_text_token()
 def test_special_tokens_of_other_models_are_kept_from_both_classifiers(monkeypatch):
     from rlhf_course.rl import special_tokens
 
-    monkeypatch.setattr(special_tokens, "_KNOWN", {"<|endoftext|>"})
-    special_tokens.note_special_tokens(["<s>", "</s>", "[PAD]"])
+    monkeypatch.setattr(special_tokens, "_SPECIAL_TOKENS", {"<|endoftext|>"})
+    special_tokens.register_special_tokens(["<s>", "</s>", "[PAD]"])
     plain, marked = "This was dull", "<s>This was dull</s>[PAD][PAD]"
     assert named_reward("sentiment-embedded")([plain]) == named_reward("sentiment-embedded")([marked])
     seen = []
@@ -125,6 +125,6 @@ def test_the_special_tokens_of_a_model_are_known_once_it_is_loaded(tiny_folder, 
     from rlhf_course import load_model
     from rlhf_course.rl import special_tokens
 
-    monkeypatch.setattr(special_tokens, "_KNOWN", set())
+    monkeypatch.setattr(special_tokens, "_SPECIAL_TOKENS", set())
     load_model(str(tiny_folder))
-    assert {"<|endoftext|>"} == special_tokens._KNOWN
+    assert {"<|endoftext|>"} == special_tokens._SPECIAL_TOKENS

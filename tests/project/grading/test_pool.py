@@ -38,10 +38,10 @@ def graded(
 
 def test_results_keep_the_order_of_the_submissions_whatever_the_number_of_workers():
     submissions = [submission(f"s{number}", "sleep 0.05" if number % 3 == 0 else "", number) for number in range(9)]
-    one, three = graded(submissions, workers=1), graded(submissions, workers=3)
-    assert one == three
-    assert [result.name for result in one] == [f"s{number}" for number in range(9)]
-    assert one[0].warnings == ["a warning of s0", "judged by a fake"]
+    results = graded(submissions, workers=1)
+    assert results == graded(submissions, workers=3)
+    assert [result.name for result in results] == [f"s{number}" for number in range(9)]
+    assert results[0].warnings == ["a warning of s0", "judged by a fake"]
 
 
 def test_a_submission_whose_worker_dies_once_loses_no_points(tmp_path):

@@ -277,8 +277,8 @@ def test_outputs_can_be_made_of_runs_that_are_finished(tmp_path):
 
 @pytest.mark.slow
 def test_the_built_files_are_as_a_fresh_build_makes_them():
-    done = run_build(REPOSITORY, "--check")
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = run_build(REPOSITORY, "--check")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.slow
@@ -289,10 +289,10 @@ def test_the_build_names_what_differs_and_puts_it_right(small_tree):
     before = stub.read_bytes()
     stub.write_text("changed = 1\n")
     (small_tree / "notebooks/99_old.ipynb").write_text('{"cells": []}')
-    done = run_build(small_tree, "--check")
-    assert done.returncode == 1
-    assert "notebooks/part1_rlhf/normalize_reward.py" in done.stdout
-    assert "notebooks/99_old.ipynb" in done.stdout
+    result = run_build(small_tree, "--check")
+    assert result.returncode == 1
+    assert "notebooks/part1_rlhf/normalize_reward.py" in result.stdout
+    assert "notebooks/99_old.ipynb" in result.stdout
     refused = run_build(small_tree)
     assert refused.returncode == 2
     assert "with work in it" in refused.stderr
@@ -332,6 +332,6 @@ def test_two_mistakes_that_cannot_be_told_apart_stop_the_build(small_tree):
         bank.read_text()
         + '\n\n@visible_mistake\ndef again(reward, eps=1e-5):\n    """Twice."""\n    return reward.softmax(0)\n'
     )
-    done = run_build(small_tree, "--check")
-    assert done.returncode == 2
-    assert "again and softmax of normalize_reward do the same" in done.stderr
+    result = run_build(small_tree, "--check")
+    assert result.returncode == 2
+    assert "again and softmax of normalize_reward do the same" in result.stderr

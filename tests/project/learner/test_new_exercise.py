@@ -99,6 +99,12 @@ def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(clone, nam
     assert contents(clone) == before
 
 
+@pytest.mark.parametrize("name", ["TestReward", "Lambda", "Conftest", "Trainer"])
+def test_a_class_whose_file_would_have_such_a_name_is_refused(clone, name):
+    with pytest.raises(CourseError, match=r"cannot name|trainer\.py exists"):
+        add(clone, name, is_class=True)
+
+
 @pytest.mark.parametrize(
     "path",
     [

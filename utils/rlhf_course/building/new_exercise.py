@@ -36,11 +36,12 @@ def add_exercise(root: Path, name: str, part: str, notebook: str | None, is_clas
             file exists or cannot be written.
     """
     _require_clone(root)
-    _require_new_name(name)
+    module = _snake_case(name) if is_class else name
+    _require_new_name(name, module)
     if part not in PARTS_BY_NAME:
         raise CourseError(f"there is no part {part!r}: the parts are {', '.join(PARTS_BY_NAME)}")
     source = _notebook_source(root, PARTS_BY_NAME[part], notebook)
-    stem = _snake_case(name) if is_class and _snake_case(name) != name else ""
+    stem = "" if module == name else module
     exercise = Exercise(name, source.stem, points, _DIFFICULTY, _IMPORTANCE, _MINUTES, stem=stem, part=part)
     files = skeleton_files(exercise, is_class)
     if existing := [path for path in [*files, f"notebooks/{exercise.path}"] if (root / path).exists()]:
@@ -77,10 +78,10 @@ def _require_clone(root: Path) -> None:
         )
 
 
-def _require_new_name(name: str) -> None:
-    if not (name.isidentifier() and name.isascii()) or iskeyword(name):
+def _require_new_name(name: str, module: str) -> None:
+    if not (name.isidentifier() and name.isascii()) or iskeyword(name) or iskeyword(module):
         raise CourseError(f"{name!r} cannot name a function or class: use letters, digits and _, and no Python keyword")
-    if name.startswith(("_", "test_")) or name == "conftest":
+    if module.startswith(("_", "test_")) or module == "conftest":
         raise CourseError(f"{name!r} cannot name an exercise: pytest or Python gives files of that name a meaning")
     if name in BY_NAME:
         raise CourseError(

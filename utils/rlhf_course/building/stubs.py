@@ -1,4 +1,4 @@
-"""Cut what stands between the solution marks from an answer, in code or prose, which leaves its stub."""
+"""Make the stub of an answer, in code or prose, by cutting the text between the solution marks."""
 
 from rlhf_course.errors import CourseError
 from rlhf_course.stubs import CODE_STUB

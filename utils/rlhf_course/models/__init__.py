@@ -1,1 +1,1 @@
-"""Models that ship with the course: the embedded language model, the embedded sentiment classifier, and their recipe."""
+"""Hold the models that ship with the course: the embedded language model and the embedded sentiment classifier."""

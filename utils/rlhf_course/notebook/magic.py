@@ -13,6 +13,7 @@ from rlhf_course.notebook.checking import error_lines, shortened
 from rlhf_course.notebook.messages import show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
+from rlhf_course.recording import recorded
 from rlhf_course.stubs import is_stub, stub_of
 
 
@@ -138,7 +139,7 @@ class Unloaded:
 
 def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
-        namespace[exercise.name] = workspace.load_answer(exercise)
+        namespace[exercise.name] = recorded(exercise.name, workspace.load_answer(exercise))
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
         show_message(*error_lines(exercise, error, None), status="error")
         namespace[exercise.name] = Unloaded(exercise)

@@ -1,1 +1,1 @@
-"""What learners are given: arguments, models, sampling, memory, the objective's given terms, schedule, base classes."""
+"""Provide the given code of part 1: settings, models, sampling, memory, given terms, schedule and base classes."""

@@ -1,102 +1,126 @@
-"""The settings of a run, checked when they are made."""
+"""Define the settings of a run, which are validated when they are made."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.types import RewardFn
 
 if TYPE_CHECKING:  # the command line shows these settings without loading torch
     from torch import Tensor
 
-# From texts to a float tensor of their number.
-RewardFn = Callable[[list[str]], "Tensor"]
+
+class Validator(NamedTuple):
+    """What a setting takes: in words, for the message to whoever sets another value, and as a predicate."""
+
+    description: str
+    accepts: Callable[[Any], bool]
+
+
+def _integer_from(minimum: int) -> Validator:
+    return Validator(
+        f"a whole number of at least {minimum}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= minimum,
+    )
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_nonempty_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+_BOOL = Validator("True or False", lambda value: isinstance(value, bool))
+_POSITIVE = Validator("a number above 0", lambda value: _is_finite_number(value) and value > 0)
+_NON_NEGATIVE = Validator("a number of at least 0", lambda value: _is_finite_number(value) and value >= 0)
+_TEXT = Validator("a text", lambda value: isinstance(value, str))
+_NONEMPTY_TEXT = Validator("a text that is not empty", _is_nonempty_text)
+_OPTIONAL_TEXT = Validator("a text that is not empty, or None", lambda value: value is None or _is_nonempty_text(value))
+_SEED = Validator("a whole number from 0 to 2**64 - 1", lambda value: _integer_from(0).accepts(value) and value < 2**64)
+_REWARD_FN = Validator("a function from a list of texts to a float tensor of their number", callable)
 
 
 def zero_reward(generated_sample: list[str]) -> "Tensor":
-    """No reward for any text: the default, which leaves the policy to the KL penalty and the entropy bonus."""
-    import torch
+    """Return a reward of 0 for every text, so that only the KL penalty and the entropy bonus act on the policy."""
+    import torch  # deferred: the settings are read without torch
 
     return torch.zeros(len(generated_sample))
+
+
+def _setting(default: Any, validator: Validator, description: str) -> Any:
+    """A field of `RLHFArgs`, with its default, what it takes, and the text that `rlhf-course train --help` shows."""
+    return field(default=default, metadata={"validator": validator, "help": description})
 
 
 @dataclass
 class RLHFArgs:
     """Settings of one RLHF run.
 
-    Attributes:
-        seed: where randomness starts
-        use_wandb: record the run in Weights & Biases too
-        wandb_project_name: its project there
-        wandb_entity: its team there
-        total_phases: phases to train for; a phase is one rollout and the learning from it
-        batch_size: texts in a rollout
-        num_minibatches: optimizer steps that a pass over a rollout is cut into
-        batches_per_learning_phase: passes over a rollout
-        base_lr: learning rate of the transformer
-        head_lr: learning rate of the value head
-        max_grad_norm: norm that the gradient is clipped to
-        warmup_steps: phases in which the learning rates rise; they are 0 in the first of them
-        final_scale: what the learning rates are multiplied by at the end
-        clip_coef: how far PPO's ratio may leave 1
-        vf_coef: weight of the value loss
-        ent_coef: weight of the entropy bonus
-        base_model: embedded, smollm2-135m, gpt2-small, gpt2-medium, pythia-14m, a Hugging Face id or a folder
-        gen_len: tokens to generate
-        temperature: what logits are divided by when sampling
-        top_k: how many of the likeliest tokens may be sampled
-        prefix: what every text starts with
-        prepend_bos: start with the beginning-of-sequence token
-        kl_coef: weight of the KL penalty
-        reward_fn: from texts to a float tensor of their number
-        normalize_reward: normalise rewards over the batch
+    The comment above a group of fields says what it is about; the text of a field is its help on the command line.
 
     Raises:
-        CourseError: a field has a value it cannot take; the message names the field and what it takes. (A ValueError.)
+        CourseError: a field has a value that it cannot take; the message names the field and what it takes. A
+            CourseError is a ValueError.
     """
 
-    seed: int = 1
-    use_wandb: bool = False
-    wandb_project_name: str = "RLHF"
-    wandb_entity: str | None = None
+    seed: int = _setting(1, _SEED, "seed of every source of randomness")
+    use_wandb: bool = _setting(False, _BOOL, "also record the run in Weights & Biases")
+    wandb_project_name: str = _setting("RLHF", _NONEMPTY_TEXT, "project in Weights & Biases")
+    wandb_entity: str | None = _setting(None, _OPTIONAL_TEXT, "user or team in Weights & Biases that owns the project")
 
-    # How long
-    total_phases: int = 100
-    batch_size: int = 128
-    num_minibatches: int = 4
-    batches_per_learning_phase: int = 2
+    # The length of the run
+    total_phases: int = _setting(
+        100, _integer_from(1), "number of phases; a phase is one rollout and the learning from it"
+    )
+    batch_size: int = _setting(128, _integer_from(1), "number of texts in a rollout")
+    num_minibatches: int = _setting(
+        4, _integer_from(1), "number of minibatches in a pass over a rollout, each one optimizer step"
+    )
+    batches_per_learning_phase: int = _setting(2, _integer_from(1), "number of passes over a rollout")
 
     # Optimizer and schedule
-    base_lr: float = 2e-5
-    head_lr: float = 5e-4
-    max_grad_norm: float = 1.0
-    warmup_steps: int = 20
-    final_scale: float = 0.1
+    base_lr: float = _setting(2e-5, _NON_NEGATIVE, "learning rate of the transformer")
+    head_lr: float = _setting(5e-4, _NON_NEGATIVE, "learning rate of the value head")
+    max_grad_norm: float = _setting(1.0, _POSITIVE, "the gradient is clipped to this norm")
+    warmup_steps: int = _setting(
+        20, _integer_from(0), "number of phases in which the learning rates rise; they are 0 in the first of them"
+    )
+    final_scale: float = _setting(0.1, _NON_NEGATIVE, "factor of the learning rates at the end of the run")
 
     # PPO's objective
-    clip_coef: float = 0.2
-    vf_coef: float = 0.15
-    ent_coef: float = 0.001
+    clip_coef: float = _setting(0.2, _POSITIVE, "PPO's ratio is clipped to 1 - clip_coef and 1 + clip_coef")
+    vf_coef: float = _setting(0.15, _NON_NEGATIVE, "weight of the value loss")
+    ent_coef: float = _setting(0.001, _NON_NEGATIVE, "weight of the entropy bonus")
 
-    # The model, and how it is sampled
-    base_model: str = "gpt2-small"
-    gen_len: int = 30
-    temperature: float = 1.0
-    top_k: int = 10
-    prefix: str = "This is"
-    prepend_bos: bool = True
+    # The model and its sampling
+    base_model: str = _setting(
+        "gpt2-small",
+        _NONEMPTY_TEXT,
+        "embedded, smollm2-135m, gpt2-small, gpt2-medium, pythia-14m, a Hugging Face id or a folder",
+    )
+    gen_len: int = _setting(30, _integer_from(1), "number of tokens to generate")
+    temperature: float = _setting(1.0, _POSITIVE, "logits are divided by this when tokens are sampled")
+    top_k: int = _setting(10, _integer_from(1), "number of likeliest tokens that are sampled from")
+    prefix: str = _setting("This is", _TEXT, "text that every sample starts with")
+    prepend_bos: bool = _setting(True, _BOOL, "start every sample with the beginning-of-sequence token")
 
-    # What makes it RLHF
-    kl_coef: float = 2.5
-    reward_fn: RewardFn = zero_reward
-    normalize_reward: bool = True
+    # The reward and the KL penalty
+    kl_coef: float = _setting(2.5, _NON_NEGATIVE, "weight of the KL penalty")
+    reward_fn: RewardFn = field(
+        default=zero_reward,
+        metadata={"validator": _REWARD_FN, "help": "function from texts to a float tensor of their number"},
+    )
+    normalize_reward: bool = _setting(True, _BOOL, "normalise the rewards over the batch")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            takes, is_right = _TAKES[field.name]
-            if not is_right(getattr(self, field.name)):
-                raise CourseError(f"{field.name} takes {takes}, got {getattr(self, field.name)!r}")
+        for setting in fields(self):
+            validator, value = setting.metadata["validator"], getattr(self, setting.name)
+            if not validator.accepts(value):
+                raise CourseError(f"{setting.name} takes {validator.description}, got {value!r}")
         if self.batch_size % self.num_minibatches:
             raise CourseError(
                 f"batch_size takes a multiple of num_minibatches, got {self.batch_size} and {self.num_minibatches}"
@@ -110,71 +134,24 @@ class RLHFArgs:
 
     @property
     def minibatch_size(self) -> int:
-        """Sequences in one optimizer step."""
+        """The number of sequences in one optimizer step."""
         return self.batch_size // self.num_minibatches
 
     @classmethod
     def for_profile(cls, name: str = "auto", run: str = "periods", **overrides: Any) -> "RLHFArgs":
-        """Settings of a named run on a kind of machine.
+        """Return the settings of a named run on a kind of machine.
 
-        Args:
-            name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to bfloat16),
-                "gpu-large" (gpt2-medium), or "auto", which looks whether there is a GPU.
-            run: "collapse", "periods" or "sentiment".
-            overrides: fields that win over the profile's and the run's.
+        Args: name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to
+            bfloat16), "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop". run:
+            "collapse", "periods" or "sentiment". overrides: fields, which take precedence over those of the profile and
+            the run.
 
         Raises:
-            CourseError: no such profile, run or field, or a value that a field cannot take.
+            CourseError: there is no such profile, run or field, or a field cannot take its value.
         """
-        from rlhf_course.rl.profiles import settings_of
+        from rlhf_course.rl.profiles import settings_of  # deferred: it loads torch
 
-        known = {field.name for field in fields(cls)}
+        known = {setting.name for setting in fields(cls)}
         if unknown := sorted(set(overrides) - known):
             raise CourseError(f"RLHFArgs has no field {', '.join(unknown)}; its fields are {', '.join(sorted(known))}")
         return cls(**{**settings_of(name, run), **overrides})
-
-
-def _whole(least: int) -> tuple[str, Callable[[Any], bool]]:
-    return (
-        f"a whole number of at least {least}",
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least,
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_FLAG = ("True or False", lambda v: isinstance(v, bool))
-_POSITIVE = ("a number above 0", lambda v: _is_number(v) and v > 0)
-_NOT_NEGATIVE = ("a number of at least 0", lambda v: _is_number(v) and v >= 0)
-_NAME = ("a text that is not empty", lambda v: isinstance(v, str) and bool(v.strip()))
-
-# What each field takes, in words and as a predicate.
-_TAKES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "seed": ("a whole number from 0 to 2**64 - 1", lambda v: _whole(0)[1](v) and v < 2**64),
-    "use_wandb": _FLAG,
-    "wandb_project_name": _NAME,
-    "wandb_entity": ("a text that is not empty, or None", lambda v: v is None or _NAME[1](v)),
-    "total_phases": _whole(1),
-    "batch_size": _whole(1),
-    "num_minibatches": _whole(1),
-    "batches_per_learning_phase": _whole(1),
-    "base_lr": _NOT_NEGATIVE,
-    "head_lr": _NOT_NEGATIVE,
-    "max_grad_norm": _POSITIVE,
-    "warmup_steps": _whole(0),
-    "final_scale": _NOT_NEGATIVE,
-    "clip_coef": _POSITIVE,
-    "vf_coef": _NOT_NEGATIVE,
-    "ent_coef": _NOT_NEGATIVE,
-    "base_model": _NAME,
-    "gen_len": _whole(1),
-    "temperature": _POSITIVE,
-    "top_k": _whole(1),
-    "prefix": ("a text", lambda v: isinstance(v, str)),
-    "prepend_bos": _FLAG,
-    "kl_coef": _NOT_NEGATIVE,
-    "reward_fn": ("a function from a list of texts to a float tensor of their number", callable),
-    "normalize_reward": _FLAG,
-}

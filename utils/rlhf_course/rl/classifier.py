@@ -1,4 +1,4 @@
-"""The sentiment classifier, by name."""
+"""Load text classifiers by name."""
 
 from functools import cache
 from pathlib import Path
@@ -8,21 +8,22 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.hub import hub_folder
 
-# Names that stand for a folder on this machine, in place of the hub.
+# Names whose classifier is loaded from a local folder instead of the hub. The self-checks and the sandboxes add
+# entries.
 LOCAL_CLASSIFIERS: dict[str, Path] = {}
 
 
 @cache
 def load_classifier(name: str = "lvwerra/distilbert-imdb") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A text classifier and its tokenizer, loaded once.
+    """Load a text classifier and its tokenizer; each name is loaded once.
 
     Args:
         name: a Hugging Face id, or a local folder.
 
-    Returns: the model in eval mode, without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
+    Returns: the model in eval mode and without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
 
     Raises:
-        CourseError: it is on a hub that cannot be reached.
+        CourseError: the classifier is not in the local cache, and the hub cannot be reached.
     """
     folder = LOCAL_CLASSIFIERS.get(name, Path(name))
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Choose the device of models and tensors."""
 
 import os
 
@@ -8,16 +8,16 @@ from rlhf_course.errors import CourseError
 
 
 def pick_device() -> torch.device:
-    """The device that runs use: `RLHF_COURSE_DEVICE` where it is set, else CUDA, else Apple's MPS, else the CPU.
+    """Return the device of runs: `RLHF_COURSE_DEVICE` where it is set, else CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        CourseError: the variable does not name a device of torch's.
+        CourseError: the variable does not name a device of torch.
     """
-    if asked := os.environ.get("RLHF_COURSE_DEVICE"):
+    if name := os.environ.get("RLHF_COURSE_DEVICE"):
         try:
-            return torch.device(asked)
+            return torch.device(name)
         except RuntimeError as error:
-            raise CourseError(f"RLHF_COURSE_DEVICE takes cpu, cuda, cuda:1, mps, …, got {asked!r}") from error
+            raise CourseError(f"RLHF_COURSE_DEVICE takes cpu, cuda, cuda:1, mps, …, got {name!r}") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():

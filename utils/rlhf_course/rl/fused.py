@@ -1,4 +1,4 @@
-"""Quicker ways to the same numbers, for what PyTorch has fused kernels for."""
+"""Replace parts of a model and of an optimizer by PyTorch's fused kernels, which give the same numbers in less time."""
 
 from typing import Any
 
@@ -10,67 +10,80 @@ from torch.optim import Adam, AdamW, Optimizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import JointQKVAttentionBridge, NormalizationBridge
 
-from rlhf_course.rl.matmul import usual_products
+from rlhf_course.rl.matmul import default_matmul
 
-# GPT-2's activation is the tanh form of GELU: eight elementwise operations under the first name, one kernel under the second.
-_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
+# GPT-2's activation is the tanh approximation of GELU. Transformers computes it by eight elementwise operations under
+# the first name, and by one kernel under the second.
+_FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
 
 
 def fused_activation(config: Any) -> dict[str, str]:
-    """Overrides of a Hugging Face configuration that name its activation's fused form, where it has one."""
+    """Return the overrides of a Hugging Face configuration that select the fused form of its activation."""
     fields = ((field, config.to_dict().get(field)) for field in ("activation_function", "hidden_act"))
-    return {field: _ACTIVATIONS[name] for field, name in fields if name in _ACTIVATIONS}
+    return {field: _FUSED_ACTIVATIONS[name] for field, name in fields if name in _FUSED_ACTIVATIONS}
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
-    """`scaled_dot_product_attention`; a mask says by True, or by 0, what is seen."""
+def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+    """Return PyTorch's attention, by `CPUAttention` on the CPU.
+
+    Args:
+        q, k, v: Float[batch, heads, seq, d_head].
+        mask: bool, where True lets a query attend to a key, or float, which is added to the scores; None for no mask.
+        is_causal: whether a query attends only to keys at its own and earlier positions.
+    """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
     if mask is not None and mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
-    return AttentionOnTheCPU.apply(q, k, v, mask, is_causal)
+    return CPUAttention.apply(q, k, v, mask, is_causal)
 
 
-class AttentionOnTheCPU(torch.autograd.Function):
-    """PyTorch's kernel with its gradient, both by the usual products: inside, it makes a tiny one for each head of each text."""
+class CPUAttention(torch.autograd.Function):
+    """PyTorch's attention kernel for the CPU and its gradient, both with PyTorch's default matrix products.
+
+    The kernel multiplies one small matrix for each head of each text, and oneDNN takes long to start each product.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
-        with usual_products():
+        with default_matmul():
             output, scale = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
                 q, k, v, 0.0, is_causal, attn_mask=mask
             )
         ctx.save_for_backward(q, k, v, output, scale)
-        ctx.how = {"dropout_p": 0.0, "is_causal": is_causal, "attn_mask": mask}
+        ctx.options = {"dropout_p": 0.0, "is_causal": is_causal, "attn_mask": mask}
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, to_output: Tensor) -> tuple[Tensor | None, ...]:
-        with usual_products():
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        with default_matmul():
             kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-            return *kernel(to_output, *ctx.saved_tensors, **ctx.how), None, None
+            return *kernel(grad_output, *ctx.saved_tensors, **ctx.options), None, None
 
 
 class FusedAttention(JointQKVAttentionBridge):
-    """GPT-2's attention by `scaled_dot_product_attention`, unless a hook asks for scores or patterns."""
+    """GPT-2's attention by a fused kernel, unless a hook reads the attention scores or pattern."""
 
     def _reconstruct_attention(self, q: Tensor, k: Tensor, v: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        if self._needs_the_pattern():
+        if self._needs_pattern():
             return super()._reconstruct_attention(q, k, v, **kwargs)
-        heads = self.config.n_heads
+        config: Any = self.config
+        heads = config.n_heads
         q, k, v, batch, seq, d_head = self._reshape_qkv_to_heads(q, k, v, heads, heads)
         k, v = self._update_kv_cache(k, v, **kwargs)
         mask = kwargs.get("attention_mask")
         if mask is not None:
             mask = mask[..., -seq:, : k.shape[-2]]
-        # Without a mask, several queries are a prompt that starts at position 0, and a single one sees all that came before.
-        output = attend(q, k, v, mask, is_causal=mask is None and seq > 1)
+        # Without a mask, several queries are a prompt from position 0 on, which is causal. A single query attends to
+        # all cached keys.
+        output = scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None and seq > 1)
         output = self._reshape_attn_output(output, batch, seq, heads, d_head)
         return self._apply_output_projection(output), None
 
-    def _needs_the_pattern(self) -> bool:
-        config = self.config
+    def _needs_pattern(self) -> bool:
+        """Return whether a hook or an option needs scores or pattern, which the fused kernel does not return."""
+        config: Any = self.config
         return (
             self.hook_attn_scores.has_hooks()
             or self.hook_pattern.has_hooks()
@@ -82,26 +95,28 @@ class FusedAttention(JointQKVAttentionBridge):
 
 
 class FusedNorm(NormalizationBridge):
-    """Layer normalisation by PyTorch's own kernel, unless a hook asks for the normalised stream or its scale."""
+    """Layer normalisation by PyTorch's own kernel, unless a hook reads the normalised stream or its scale."""
 
     def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
-        """The normalised stream, scaled and shifted."""
+        """Return the normalised stream, scaled and shifted."""
         folded = bool(getattr(self.config, "layer_norm_folding", False))
         if folded or self.hook_scale.has_hooks() or self.hook_normalized.has_hooks():
             return super().forward(hidden_states, **kwargs)
-        return self.hook_out(self.original_component(self.hook_in(hidden_states)))
+        layer_norm: Any = self.original_component
+        return self.hook_out(layer_norm(self.hook_in(hidden_states)))
 
 
 def fuse_kernels(bridge: TransformerBridge) -> None:
-    """Let layer norms, and a GPT-2's attention, run by PyTorch's fused kernels; all else stays as it is.
+    """Make a model's layer norms, and GPT-2's attention, run by PyTorch's fused kernels.
 
-    The last norm is left alone: the value head reads its normalised stream, and logits should not depend on whether it does.
+    The last norm stays as it is: the value head reads its normalised stream, and logits should not depend on whether
+    there is a value head.
     """
-    last = getattr(bridge, "ln_final", None)
+    last_norm = getattr(bridge, "ln_final", None)
     for module in bridge.modules():
         if (
             type(module) is NormalizationBridge
-            and module is not last
+            and module is not last_norm
             and type(module.original_component) is nn.LayerNorm
         ):
             module.__class__ = FusedNorm
@@ -109,12 +124,16 @@ def fuse_kernels(bridge: TransformerBridge) -> None:
     for module in attentions:
         module.__class__ = FusedAttention
     if attentions:
-        # Then no mask is made where every position is a token: the kernels know what is causal by themselves.
-        bridge.original_model.config._attn_implementation = "sdpa"
+        config: Any = bridge.original_model.config
+        # With "sdpa" Transformers makes no mask where every position is a token: the kernels are causal by themselves.
+        config._attn_implementation = "sdpa"
 
 
 def fuse_optimizer(optimizer: Optimizer) -> None:
-    """Let Adam step by one kernel, where its maker left open how it does; called before its first step."""
+    """Make Adam or AdamW step by one fused kernel, where its constructor did not choose an implementation.
+
+    It is called before the first step.
+    """
     if type(optimizer) not in (Adam, AdamW):
         return
     for group in optimizer.param_groups:

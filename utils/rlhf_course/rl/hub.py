@@ -1,4 +1,4 @@
-"""Local copies of what lives on the Hugging Face hub."""
+"""Get local copies of repositories on the Hugging Face hub."""
 
 import fnmatch
 from pathlib import Path
@@ -9,45 +9,45 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, R
 from rlhf_course.errors import CourseError
 
 _FILES = ["*.json", "*.txt", "*.model"]
-# Weights, the format that is preferred first. Either is read without running code that came with it.
+# Weight files, the preferred format first. Neither format runs code of the repository when it is loaded.
 _WEIGHTS = ["*.safetensors", "pytorch_model*.bin"]
-# Seconds to wait for the hub's first answer before saying that it cannot be reached.
-PATIENCE = 3.0
+# Seconds to wait for the hub's first response.
+REQUEST_TIMEOUT = 3.0
 
 
-def hub_folder(repository: str, what: str, advice: str) -> Path:
-    """The folder with a repository's files: the cached one, or a fresh download.
+def hub_folder(repository: str, subject: str, advice: str) -> Path:
+    """Return the folder with a repository's files, which are downloaded unless they are cached.
 
     Args:
         repository: the hub's id, "owner/name".
-        what: how a message names what was asked for, e.g. "base_model 'gpt2-small'".
-        advice: what a message says to do instead.
+        subject: what the error message starts with, e.g. "base_model 'gpt2-small'".
+        advice: what the error message recommends instead.
 
     Raises:
-        CourseError: no such repository, or it is not cached and the hub does not answer.
+        CourseError: there is no such repository, or it is not cached and the hub does not respond.
     """
     try:
         cached = Path(snapshot_download(repository, local_files_only=True, allow_patterns=_FILES + _WEIGHTS))
         if weights_among([file.name for file in cached.iterdir()]):
             return cached
     except HFValidationError as error:
-        raise CourseError(f"{what} is neither a known name, nor a folder, nor a hub id; {advice}") from error
+        raise CourseError(f"{subject} is neither a known name, nor a folder, nor a hub id; {advice}") from error
     except LocalEntryNotFoundError:
-        pass  # not cached: ask the hub
+        pass  # it is not cached
     try:
-        there = HfApi().model_info(repository, timeout=PATIENCE)
-        weights = weights_among([file.rfilename for file in there.siblings or []])
+        info = HfApi().model_info(repository, timeout=REQUEST_TIMEOUT)
+        weights = weights_among([file.rfilename for file in info.siblings or []])
         return Path(snapshot_download(repository, allow_patterns=_FILES + weights))
     except RepositoryNotFoundError as error:
-        raise CourseError(f"{what}: the hub has no public repository {repository!r}; {advice}") from error
-    except Exception as error:  # the hub's client passes its transport's errors on, which differ between versions
+        raise CourseError(f"{subject}: the hub has no public repository {repository!r}; {advice}") from error
+    except Exception as error:  # the client raises its HTTP library's errors, which differ between versions
         raise CourseError(
-            f"{what}: {repository!r} is not in the local cache, and the hub did not answer "
+            f"{subject}: {repository!r} is not in the local cache, and the hub did not respond "
             f"({type(error).__name__}); {advice}"
         ) from error
 
 
 def weights_among(names: list[str]) -> list[str]:
-    """The files, among a repository's, that hold its weights: all of the format that is preferred, or none."""
-    kinds = (fnmatch.filter(names, pattern) for pattern in _WEIGHTS)
-    return next((found for found in kinds if found), [])
+    """Return the weight files among a repository's files, all of the first format that it has."""
+    matches = (fnmatch.filter(names, pattern) for pattern in _WEIGHTS)
+    return next((files for files in matches if files), [])

@@ -1,4 +1,4 @@
-"""Runs from the command line: from names and flags to a trainer."""
+"""Start and resume runs from the command line's names and flags."""
 
 import sys
 import traceback
@@ -7,9 +7,10 @@ from typing import Any
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import trainer_class, use_code
-from rlhf_course.rl.args import RewardFn, RLHFArgs
-from rlhf_course.rl.rewards import DIRECTED, named_reward
+from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.rewards import DIRECTED, describe_reward, named_reward
 from rlhf_course.rl.run_folder import RunFolder, check_free, copy_run, load_checkpoint, load_config
+from rlhf_course.rl.types import RewardFn
 
 
 def start_run(
@@ -22,47 +23,49 @@ def start_run(
     given: dict[str, Any],
     lean: bool = False,
 ) -> RunFolder:
-    """Train from the beginning.
+    """Start a new run.
 
     Args:
         out: the run's folder, or None for a new one in `runs/`.
-        run, profile: what fills in the settings.
-        reward, direction: the reward by name, where it is not the run's own.
+        run, profile: the named run and the kind of machine whose settings are used.
+        reward, direction: the name and direction of the reward, or None for the run's own.
         code: the folder that holds the part's package to train with.
-        given: fields of `RLHFArgs` that win over the run's.
-        lean: train with the solutions' trainer that wastes nothing; `code` is the solutions then.
+        given: fields of `RLHFArgs`, which take precedence over the run's.
+        lean: train with the solutions' lean trainer; `code` is the solutions then.
 
     Raises:
-        CourseError: something named does not exist, a setting is wrong, or the folder is in use.
+        CourseError: a name is unknown, a setting has a wrong value, or the folder is in use.
     """
     if out is not None:
         check_free(out)
     use_code(code)
-    _search_for_modules(Path.cwd())
+    _add_to_search_path(Path.cwd())
     args = RLHFArgs.for_profile(profile, run, **given)
     if reward is not None or direction is not None:
-        args.reward_fn = _chosen_reward(reward or args.reward_fn.name, direction)
-    return _trained(args, out, lean)
+        name = reward or describe_reward(args.reward_fn)["name"]
+        args.reward_fn = _reward_in_direction(name, direction)
+    return _train(args, out, lean)
 
 
-def _chosen_reward(name: str, direction: str | None) -> RewardFn:
+def _reward_in_direction(name: str, direction: str | None) -> RewardFn:
+    """Return a reward by name, and refuse a direction for one that has none."""
     reward_fn = named_reward(name, direction or "pos")
     if direction is not None and name not in DIRECTED:
-        raise CourseError(f"--direction goes with --reward {' or '.join(DIRECTED)}; {name} has none")
+        raise CourseError(f"--direction needs --reward {' or '.join(DIRECTED)}; {name} has no direction")
     return reward_fn
 
 
-def _search_for_modules(folder: Path) -> None:
-    """Let rewards be imported from a folder, as `python -m` would; what is installed comes first."""
+def _add_to_search_path(folder: Path) -> None:
+    """Let reward functions be imported from a folder, as with `python -m`, but after the installed packages."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
-def _trained(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -> RunFolder:
-    """Train with the code in use, or with the lean trainer.
+def _train(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -> RunFolder:
+    """Train with the trainer of the code in use, or with the lean trainer.
 
     Raises:
-        CourseError: an exercise of it is not written yet.
+        CourseError: an exercise that the trainer calls is not written yet.
     """
     try:
         return trainer_class(lean)(args).train(out, resume=resume)
@@ -74,21 +77,21 @@ def _trained(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False)
 
 
 def resume_run(path: Path, out: Path | None = None) -> RunFolder:
-    """Go on with a run, in its own folder or in a copy of it.
+    """Resume a run, in its own folder or in a copy of it.
 
     Raises:
-        CourseError: there is no whole run there, or the copy's folder is in use.
+        CourseError: the folder does not hold a complete run, or the copy's folder is in use.
     """
     config = load_config(path)
-    load_checkpoint(path)
+    load_checkpoint(path)  # refuses a damaged run before anything is copied or imported
     try:
         settings = dict(config["args"])
-        use_code(config["code"])  # first: the reward may live beside the learner's code
-        _search_for_modules(Path(config["folder"]))
+        use_code(config["code"])  # before the reward is imported, which may be in the learner's folder
+        _add_to_search_path(Path(config["folder"]))
         settings["reward_fn"] = named_reward(**settings["reward_fn"])
         args = RLHFArgs(**settings)
     except (KeyError, TypeError) as error:
-        raise CourseError(f"{path / 'config.json'} is not of a run of this version: {error}") from error
+        raise CourseError(f"{path / 'config.json'} was not written by this version of the course: {error}") from error
     if out is not None and out.resolve() != path.resolve():
         path = copy_run(path, out)
-    return _trained(args, path, bool(config.get("lean")), resume=True)
+    return _train(args, path, bool(config.get("lean")), resume=True)

@@ -1,9 +1,9 @@
-"""Float32 matrix products by the quicker of the two libraries that PyTorch holds for a CPU.
+"""Choose the library that multiplies float32 matrices on a CPU: MKL or oneDNN.
 
-PyTorch multiplies by MKL, which leaves half of the vector units idle on an AMD processor with vectors of 512 bits; oneDNN
-uses all of them. What hands products to oneDNN is the setting that also allows it to round to bfloat16 inside. It does so only
-where a processor has instructions for whole bfloat16 tiles, so a trial decides: the setting is used where products stay float32
-products.
+PyTorch uses MKL by default. On AMD processors with 512-bit vectors MKL leaves half of the vector units idle, and oneDNN
+uses all of them. PyTorch gives products to oneDNN only under a setting that also allows oneDNN to round to bfloat16.
+oneDNN does round where a processor has instructions for bfloat16 tiles, so the setting is used only where a trial
+product has float32 accuracy.
 """
 
 import platform
@@ -11,53 +11,58 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
-# The relative error of a float32 product is below 1e-6, and that of a bfloat16 one above 1e-3.
+# The relative error of a float32 product is below 1e-6, and that of a bfloat16 product above 1e-3.
 _LARGEST_ERROR = 1e-5
 _CPUINFO = Path("/proc/cpuinfo")
 
 
 @contextmanager
 def onednn_matmul() -> Iterator[None]:
-    """While it lasts, matrix products on the CPU are made by oneDNN, where that is exact and quicker."""
-    with _setting("bf16") if _onednn_is_exact_and_quicker() else nullcontext():
+    """Let oneDNN multiply matrices on the CPU until the block ends, where it is exact and faster than MKL."""
+    with _fp32_precision("bf16") if _onednn_is_exact_and_quicker() else nullcontext():
         yield
 
 
-def usual_products() -> AbstractContextManager[None]:
-    """While it lasts, products are made as they are outside of `onednn_matmul`: for many tiny ones, which oneDNN is slow to begin."""
-    return _setting("none")
+def default_matmul() -> AbstractContextManager[None]:
+    """Let PyTorch multiply matrices as it does by default until the block ends, also within `onednn_matmul`.
+
+    It is for many small products, because oneDNN takes long to start each one.
+    """
+    return _fp32_precision("none")
 
 
 @contextmanager
-def _setting(precision: str) -> Iterator[None]:
-    products = torch.backends.mkldnn.matmul
-    before = products.fp32_precision
-    products.fp32_precision = precision
+def _fp32_precision(precision: str) -> Iterator[None]:
+    """Set the precision that oneDNN may use for float32 products, until the block ends."""
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = settings.fp32_precision
+    settings.fp32_precision = precision
     try:
         yield
     finally:
-        products.fp32_precision = before
+        settings.fp32_precision = before
 
 
 @cache
 def _onednn_is_exact_and_quicker() -> bool:
-    """Decided by what the processor is, so that the same machine always decides the same way, and by a trial of exactness."""
-    return _mkl_leaves_units_idle() and torch.backends.mkldnn.is_available() and _error_of_onednn() < _LARGEST_ERROR
+    """Decide by the kind of processor, so that a machine always decides alike, and by the error of a trial product."""
+    return _mkl_is_slow() and torch.backends.mkldnn.is_available() and _onednn_error() < _LARGEST_ERROR
 
 
-def _mkl_leaves_units_idle() -> bool:
-    """Whether MKL multiplies here, on a processor of AMD's with vectors of 512 bits."""
+def _mkl_is_slow() -> bool:
+    """Return whether PyTorch uses MKL on an AMD processor with 512-bit vectors."""
     wide = torch.backends.mkl.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return wide and "AuthenticAMD" in (_CPUINFO.read_text() if _CPUINFO.exists() else platform.processor())
 
 
-def _error_of_onednn() -> float:
-    """The relative error of a product that it makes in `onednn_matmul`."""
-    source = torch.Generator().manual_seed(0)  # of its own: a run's randomness stays where it was
-    one, other = (torch.randn(256, 256, generator=source, device="cpu") for _ in range(2))
-    exact = one.double() @ other.double()
-    with _setting("bf16"):
-        return (((one @ other).double() - exact).norm() / exact.norm()).item()
+def _onednn_error() -> float:
+    """Return the relative error of a float32 product by oneDNN."""
+    generator = torch.Generator().manual_seed(0)  # torch's default generator keeps its state
+    left, right = (torch.randn(256, 256, generator=generator, device="cpu") for _ in range(2))
+    exact = left.double() @ right.double()
+    with _fp32_precision("bf16"):
+        return (((left @ right).double() - exact).norm() / exact.norm()).item()

@@ -1,7 +1,8 @@
-"""What a rollout leaves for the learning phase."""
+"""Define the replay memory, which hands the sequences of a rollout to the learning phase in minibatches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.ref_logits import without_waste
+from rlhf_course.rl.ref_logits import Indices, RecomputedLogits
+
+if TYPE_CHECKING:  # the memory is imported without TransformerLens
+    from rlhf_course.rl.reference import ReferenceModel
 
 
 @dataclass
@@ -17,11 +21,11 @@ class ReplayMinibatch:
     """The sequences of one optimizer step.
 
     Attributes:
-        sample_ids: the tokens, prefix included.
-        logprobs: what the policy that sampled them gave to the generated tokens.
-        advantages: of the generated tokens.
-        returns: what the values of the states before the generated tokens should become; None without a value head.
-        ref_logits: the reference model's, at every position.
+        sample_ids: the token ids, with the prefix.
+        logprobs: log-probabilities of the generated tokens under the policy that sampled them.
+        advantages: advantages of the generated tokens.
+        returns: targets for the values of the states before the generated tokens; None without a value head.
+        ref_logits: the reference model's logits at every position.
     """
 
     sample_ids: Int[Tensor, "minibatch seq"]
@@ -32,22 +36,22 @@ class ReplayMinibatch:
 
 
 class ReplayMemory:
-    """The whole batch of a rollout, handed out in shuffled minibatches.
-
-    The reference's logits are kept by the states that they are made from, where they come straight from it: a minibatch's are
-    made again when it is handed out.
+    """The whole batch of a rollout, read in shuffled minibatches.
 
     Args:
         args: the run's settings.
-        sample_ids: [batch, seq].
-        logprobs: [batch, gen_len], of the generated tokens.
-        advantages: [batch, gen_len].
-        values: [batch, seq], of every state; None where the policy has no value head.
-        ref_logits: [batch, seq, vocab].
+        sample_ids: Int[batch, seq], the token ids, with the prefix.
+        logprobs: Float[batch, gen_len], log-probabilities of the generated tokens under the policy that sampled them.
+        advantages: Float[batch, gen_len], advantages of the generated tokens.
+        values: Float[batch, seq], the value of every state; None where the policy has no value head.
+        ref_logits: Float[batch, seq, vocab], the reference model's logits.
 
     Raises:
-        CourseError: a tensor has another shape; the message says which, and the shape it should have.
+        CourseError: a tensor has another shape; the message names the tensor and the shape that it should have.
     """
+
+    # A subclass that stores something else than logits leaves this at None.
+    _ref_logits: Tensor | RecomputedLogits | None = None
 
     def __init__(
         self,
@@ -73,35 +77,51 @@ class ReplayMemory:
         self.logprobs = logprobs
         self.advantages = advantages
         self.values = values
-        self._ref_logits = without_waste(ref_logits)
-        # Values of the states in which the generated tokens were chosen, moved by the advantage towards Q.
+        self._ref_logits = ref_logits
+        # The value of the state before a generated token plus the token's advantage is the estimate of Q.
         self.returns = None if values is None else advantages + values[:, -gen - 1 : -1]
 
     @property
     def ref_logits(self) -> Float[Tensor, "batch seq vocab"]:
-        """The reference's, of the whole batch."""
-        return self._ref_logits.rows(slice(None))
+        """The reference model's logits of the whole batch."""
+        return self._ref_logits_of(slice(None))
 
-    def rows(self, indices: Int[Tensor, "minibatch"] | slice) -> ReplayMinibatch:
-        """The chosen sequences as a minibatch."""
+    def release_ref_logits(self, ref_model: "ReferenceModel") -> None:
+        """Free the memory of the logits, which are then computed again a minibatch at a time.
+
+        Nothing happens where the logits are not, whole and unchanged, the result of the model's latest forward pass.
+        """
+        if isinstance(self._ref_logits, Tensor):
+            states = ref_model.pop_states(self._ref_logits)
+            self._ref_logits = self._ref_logits if states is None else states
+
+    def rows(self, indices: Indices) -> ReplayMinibatch:
+        """Return the sequences at these indices as a minibatch."""
         return ReplayMinibatch(
             sample_ids=self.sample_ids[indices],
             logprobs=self.logprobs[indices],
             advantages=self.advantages[indices],
             returns=None if self.returns is None else self.returns[indices],
-            ref_logits=self._ref_logits.rows(indices),
+            ref_logits=self._ref_logits_of(indices),
         )
 
+    def _ref_logits_of(self, indices: Indices) -> Float[Tensor, "rows seq vocab"]:
+        assert self._ref_logits is not None, f"{type(self).__name__} stores no logits of the reference model"
+        return self._ref_logits[indices]
+
     def get_minibatches(self) -> Iterator[ReplayMinibatch]:
-        """Each sequence `batches_per_learning_phase` times, in fresh random order each time."""
+        """Yield each sequence `batches_per_learning_phase` times, every time in a new random order."""
         for _ in range(self.args.batches_per_learning_phase):
             order = torch.randperm(self.args.batch_size).to(self.sample_ids.device)
             for indices in order.split(self.args.minibatch_size):
                 yield self.rows(indices)
 
 
-def _check_shape(name: str, tensor: Tensor, wanted: tuple[int | None, ...]) -> None:
-    got = tuple(tensor.shape)
-    if len(got) != len(wanted) or any(want not in (None, have) for want, have in zip(wanted, got, strict=True)):
-        shown = ", ".join("any" if size is None else str(size) for size in wanted)
-        raise CourseError(f"{name} has shape {list(got)}, should be [{shown}]")
+def _check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
+    """Raise a CourseError for another shape than the expected one, in which None stands for any size."""
+    shape = tuple(tensor.shape)
+    if len(shape) != len(expected) or any(
+        wanted not in (None, size) for wanted, size in zip(expected, shape, strict=True)
+    ):
+        shown = ", ".join("any" if size is None else str(size) for size in expected)
+        raise CourseError(f"{name} has shape {list(shape)}, should be [{shown}]")

@@ -1,4 +1,4 @@
-"""How much memory a run needs, said before it starts; and what to do where it was not enough."""
+"""Estimate the memory of a run before it starts, and advise when memory runs out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,49 +10,51 @@ import torch
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.args import RLHFArgs
 
-_FLOAT = 4
-# Tensors of a minibatch's logits that the objective and its gradient hold at once, and activations that a layer keeps for the
-# gradient, in widths. Measured: benchmarks/memory.py.
-_LOGITS_IN_AN_OBJECTIVE = 8
-_WIDTHS_IN_A_LAYER = 24
+_FLOAT_BYTES = 4
+# How many tensors of the size of a minibatch's logits the objective and its gradient hold at once, and how many numbers
+# a layer stores for the gradient, in multiples of d_model for each token. Both were measured with benchmarks/memory.py.
+_LOGITS_COPIES = 8
+_ACTIVATIONS_PER_LAYER = 24
 
 
 def needed_bytes(args: RLHFArgs, config: Any, parameters: int, seq_len: int) -> dict[str, int]:
-    """Bytes for the models with the optimizer's state, and over them for a rollout and for learning from it.
+    """Return the bytes for the models with the optimizer's state, and those that a rollout and learning need besides.
 
     Args:
         args: the run's settings.
-        config: the model's, with its sizes.
-        parameters: trainable ones.
-        seq_len: tokens of a text, its prefix included.
+        config: the model's configuration.
+        parameters: number of trainable parameters.
+        seq_len: tokens of a text, with its prefix.
     """
-    whole = args.batch_size * seq_len * config.d_vocab * _FLOAT
-    minibatch = args.minibatch_size * seq_len * _FLOAT
-    activations = minibatch * config.n_layers * config.d_model * _WIDTHS_IN_A_LAYER
+    batch_logits = args.batch_size * seq_len * config.d_vocab * _FLOAT_BYTES
+    minibatch = args.minibatch_size * seq_len * _FLOAT_BYTES
+    activations = minibatch * config.n_layers * config.d_model * _ACTIVATIONS_PER_LAYER
     return {
-        # Policy, its gradient and two moments, and the reference.
-        "models": 5 * parameters * _FLOAT,
-        # Logits of policy and reference, and the policy's log-probabilities.
-        "rollout": 3 * whole,
-        # The reference's logits are there a minibatch at a time.
-        "learning": minibatch * config.d_vocab * (1 + _LOGITS_IN_AN_OBJECTIVE) + activations,
+        # The policy, its gradient and Adam's two moments, and the reference.
+        "models": 5 * parameters * _FLOAT_BYTES,
+        # The logits of policy and reference, and the policy's log-softmax.
+        "rollout": 3 * batch_logits,
+        # The reference's logits are computed a minibatch at a time.
+        "learning": minibatch * config.d_vocab * (1 + _LOGITS_COPIES) + activations,
     }
 
 
 def free_bytes(device: torch.device) -> int:
-    """What is free where a run's tensors live."""
+    """Return the free memory of a device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
 def peak_bytes(needed: dict[str, int]) -> int:
-    """The most that a run holds at once: rollout and learning take turns."""
+    """Return the peak memory of a run. Rollout and learning never overlap."""
     return needed["models"] + max(needed["rollout"], needed["learning"])
 
 
 def memory_note(needed: dict[str, int], free: int) -> str:
-    """What a run will take at its peak, in one line; with advice where that is more than is free."""
+    """Return a line on the run's estimated peak memory, with advice where that is more than is free."""
     peak = peak_bytes(needed)
-    note = f"memory: about {peak / 2**30:.1f} GB at its peak, {needed['models'] / 2**30:.1f} of them for models and optimizer"
+    note = (
+        f"memory: about {peak / 2**30:.1f} GB at its peak, {needed['models'] / 2**30:.1f} GB for models and optimizer"
+    )
     if peak <= free:
         return note
     stage = "rollout" if needed["rollout"] >= needed["learning"] else "learning"
@@ -67,19 +69,19 @@ _ADVICE = {
 
 @contextmanager
 def advice_when_full(stage: str, args: RLHFArgs) -> Iterator[None]:
-    """Turn a lack of memory into what to do about it.
+    """Turn an out-of-memory error in the block into one that says what to do.
 
     Args:
         stage: "rollout" or "learning".
-        args: the settings whose fields the advice names.
+        args: the run's settings, whose sizes the message shows.
 
     Raises:
-        CourseError: there was not enough memory.
+        CourseError: memory ran out.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_lack_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         sizes = f"batch_size {args.batch_size}, num_minibatches {args.num_minibatches}, gen_len {args.gen_len}"
         raise CourseError(
@@ -87,9 +89,11 @@ def advice_when_full(stage: str, args: RLHFArgs) -> Iterator[None]:
         ) from error
 
 
-def _is_lack_of_memory(error: BaseException) -> bool:
-    """CUDA has an error of its own; the CPU's and MPS's are known by what they say."""
-    said = str(error).lower()
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out. CUDA has an error class for it; those of the CPU and MPS differ by message."""
+    message = str(error).lower()
     return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "allocate memory" in message
+        or "out of memory" in message
     )

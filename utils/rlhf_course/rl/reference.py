@@ -1,7 +1,8 @@
-"""The reference model."""
+"""Define the reference model, which the KL penalty measures the policy against."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,41 +12,88 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from transformer_lens.model_bridge import TransformerBridge
 
 from rlhf_course.rl.models import BridgeModel
-from rlhf_course.rl.ref_logits import LastStates, Reading
+from rlhf_course.rl.ref_logits import RecomputedLogits
+
+
+@dataclass
+class ForwardPass:
+    """The result of a forward pass, which is identified without keeping its logits alive.
+
+    Attributes:
+        storage: a weak reference to the memory of the logits.
+        version: how often that memory had been written to.
+        logits: the same logits, stored as the states that they were computed from.
+    """
+
+    storage: StorageWeakRef
+    version: int
+    logits: RecomputedLogits
+
+    def returned(self, logits: Float[Tensor, "batch seq vocab"]) -> bool:
+        """Return whether these are all the logits of this pass, unchanged since."""
+        same_memory = (
+            not self.storage.expired() and StorageWeakRef(logits.untyped_storage()).cdata == self.storage.cdata
+        )
+        whole = (
+            logits.is_contiguous() and logits.shape[:2] == self.logits.states.shape[:2] and logits.storage_offset() == 0
+        )
+        return same_memory and whole and logits._version == self.version
 
 
 class ReferenceModel(BridgeModel):
-    """The pretrained model, frozen, in eval mode and without a value head. It remembers which states its latest logits came from."""
+    """The pretrained model: frozen, in eval mode, without a value head.
+
+    It remembers the last hidden states of its latest forward pass, so that a replay memory can store them in place of
+    the logits.
+    """
 
     def __init__(self, base_model: TransformerBridge, use_value_head: bool = False) -> None:
         super().__init__(base_model, use_value_head)
         self.requires_grad_(False)
         self.eval()
-        self._unembed: nn.Module = base_model.original_model.get_output_embeddings()
-        self._one_product = self._logits_are_one_product()
+        self._latest: ForwardPass | None = None
+        transformer: Any = base_model.original_model
+        self._unembed: nn.Module = transformer.get_output_embeddings()
+        self._unembed_gives_logits = self._check_unembed()
 
     def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
-        """The transformer's logits."""
-        with self._states_seen() as seen:
+        """Return the transformer's logits."""
+        self._latest = None
+        with self._unembed_inputs() as states:
             logits = super().forward(input_ids, **kwargs)
-        if self._one_product and len(seen) == 1 and isinstance(logits, Tensor) and not logits.is_inference():
-            place = StorageWeakRef(logits.untyped_storage())
-            Reading.latest = Reading(place, logits._version, LastStates(seen[0], self._unembed))
+        if (
+            self._unembed_gives_logits
+            and len(states) == 1
+            and isinstance(logits, Tensor)
+            and not logits.is_inference()  # such tensors count no versions
+        ):
+            storage = StorageWeakRef(logits.untyped_storage())
+            self._latest = ForwardPass(storage, logits._version, RecomputedLogits(states[0], self._unembed))
         return logits
 
+    def pop_states(self, logits: Float[Tensor, "batch seq vocab"]) -> RecomputedLogits | None:
+        """Return the states behind the logits of the latest forward pass, and forget them.
+
+        Returns: None where `logits` are not, whole and unchanged, the result of the latest forward pass.
+        """
+        latest, self._latest = self._latest, None
+        if latest is not None and not logits.is_inference() and latest.returned(logits):
+            return latest.logits
+        return None
+
     @contextmanager
-    def _states_seen(self) -> Iterator[list[Tensor]]:
-        """While it lasts, the states that are turned into logits are added to the list."""
-        seen: list[Tensor] = []
-        watch = self._unembed.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    def _unembed_inputs(self) -> Iterator[list[Tensor]]:
+        """Yield a list, to which each input of the last layer is added until the block ends."""
+        inputs: list[Tensor] = []
+        hook = self._unembed.register_forward_pre_hook(lambda module, args: inputs.append(args[0].detach()))
         try:
-            yield seen
+            yield inputs
         finally:
-            watch.remove()
+            hook.remove()
 
     @torch.no_grad()
-    def _logits_are_one_product(self) -> bool:
-        """Whether logits are what the last layer makes of the last states: some models scale or cap them after it."""
-        with self._states_seen() as seen:
+    def _check_unembed(self) -> bool:
+        """Return whether the logits are the output of the last layer; some models scale or cap them afterwards."""
+        with self._unembed_inputs() as states:
             logits = super().forward(torch.zeros(1, 2, dtype=torch.long, device=self.cfg.device))
-        return len(seen) == 1 and torch.allclose(self._unembed(seen[0]), logits, atol=1e-5, rtol=1e-5)
+        return len(states) == 1 and torch.allclose(self._unembed(states[0]), logits, atol=1e-5, rtol=1e-5)

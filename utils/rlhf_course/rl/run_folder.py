@@ -1,8 +1,7 @@
-"""What a run leaves on disk: settings, metrics, samples, a plot, checkpoints."""
+"""Write and read the folder of a run: settings, metrics, samples, plot and checkpoints."""
 
 import csv
 import json
-import os
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from rlhf_course.errors import CourseError
+from rlhf_course.files import atomic_write, file_lock, write_text
+from rlhf_course.rl.types import Row
 
 METRICS = (
     "phase",
@@ -28,9 +29,8 @@ METRICS = (
     "lr",
     "seconds",
 )
-_CHECKPOINTS_KEPT = 2
-# What a checkpoint holds.
-_STATE = (
+_MAX_CHECKPOINTS = 2
+_CHECKPOINT_KEYS = (
     "args",
     "phase",
     "step",
@@ -45,12 +45,12 @@ _STATE = (
 
 
 class Run(NamedTuple):
-    """What a run has left so far.
+    """The content of a run's folder.
 
     Attributes:
-        config: what `config.json` holds: settings by field name under "args", and where the run came from.
+        config: the content of `config.json`: the settings by field name under "args", and the origin of the run.
         rows: the metrics of each phase, in order.
-        samples: the texts of these phases, each with `phase, reward, ref_logprob, text`.
+        samples: the samples of these phases, each with `phase, reward, ref_logprob, text`.
     """
 
     config: dict[str, Any]
@@ -59,10 +59,10 @@ class Run(NamedTuple):
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read a run from its folder, whether it has ended or is still being trained.
+    """Read a run from its folder, also while it is being trained.
 
     Raises:
-        CourseError: no run there, or a file of it is damaged.
+        CourseError: the folder holds no run, or one of its files is damaged.
     """
     path = Path(folder)
     rows = _read_metrics(path)
@@ -70,23 +70,23 @@ def read_run(folder: str | Path) -> Run:
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of `metrics.csv`, of phases that follow each other from 0; none where there is no such file yet."""
+    """Return the rows of `metrics.csv`, whose phases count up from 0, or no rows where there is no such file yet."""
     file = path / "metrics.csv"
     if not file.exists():
         return []
     try:
-        with open(file, newline="") as opened:
-            rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(opened)]
-        whole = [row["phase"] for row in rows] == list(range(len(rows)))
+        with open(file, newline="") as stream:
+            rows = [{name: _parse_number(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        consecutive = [row["phase"] for row in rows] == list(range(len(rows)))
     except (ValueError, TypeError, AttributeError, KeyError, csv.Error):
-        whole = False
-    if not whole:
+        consecutive = False
+    if not consecutive:
         raise CourseError(f"{file} is damaged: its rows should be those of phases 0, 1, 2, …")
     return rows
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:
-    """The samples of `samples.jsonl`; a last line that is being written, or was when the run died, is left out."""
+    """Return the samples of `samples.jsonl`, without a last line that is not written completely."""
     file = path / "samples.jsonl"
     try:
         *lines, _ = file.read_text().split("\n") if file.exists() else [""]
@@ -96,11 +96,11 @@ def _read_samples(path: Path) -> list[dict[str, Any]]:
 
 
 class RunFolder:
-    """The folder of one run. Every file in it is replaced whole or appended to, never left half-written.
+    """The folder of one run. Its files are replaced atomically; only `samples.jsonl` is appended to.
 
     Attributes:
         path: the folder.
-        rows: the metrics of the phases so far, in order.
+        rows: the metrics of the finished phases, in order.
     """
 
     def __init__(self, path: Path, rows: list[dict[str, Any]]) -> None:
@@ -109,20 +109,20 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
-        """A new run's folder, holding its `config.json`.
+        """Make the folder of a new run and write its `config.json`.
 
         Raises:
-            CourseError: something is there already, or nothing can be written there.
+            CourseError: the folder is not empty, or cannot be written to.
         """
         check_free(path)
-        with _writing(path):
+        with _write_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            _replace(path / "config.json", json.dumps(config, indent=2) + "\n")
+            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
         return cls(path, [])
 
     @classmethod
     def reopen(cls, path: Path, phase: int, batch_size: int) -> "RunFolder":
-        """A run's folder, as it was after `phase` phases once `cut` is called.
+        """Open the folder of a run after `phase` phases. Later phases stay in it until `truncate` is called.
 
         Raises:
             CourseError: metrics or samples of these phases are missing or damaged.
@@ -130,49 +130,47 @@ class RunFolder:
         rows = [row for row in _read_metrics(path) if row["phase"] < phase]
         if len(rows) < phase:
             raise CourseError(
-                f"{path / 'metrics.csv'} holds {len(rows)} phases, and the newest checkpoint is of phase {phase}: put the file "
-                "back as it was, or start a new run"
+                f"{path / 'metrics.csv'} holds {len(rows)} phases, and the newest checkpoint is of phase {phase}: "
+                "restore the file, or start a new run"
             )
         samples = sum(sample["phase"] < phase for sample in _read_samples(path))
         if samples != phase * batch_size:
             raise CourseError(
-                f"{path / 'samples.jsonl'} holds {samples} samples of the first {phase} phases, which had {phase * batch_size}: "
-                "put the file back as it was, or start a new run"
+                f"{path / 'samples.jsonl'} holds {samples} samples of the first {phase} phases, should hold "
+                f"{phase * batch_size}: restore the file, or start a new run"
             )
         return cls(path, rows)
 
-    def cut(self, phase: int) -> None:
-        """Drop what phases from `phase` on have written: they are done again."""
+    def truncate(self, phase: int) -> None:
+        """Delete the metrics and samples of `phase` and later phases, which are trained again."""
         self.rows = self.rows[:phase]
-        kept = [sample for sample in _read_samples(self.path) if sample["phase"] < phase]
-        with _writing(self.path):
-            _replace(self.path / "samples.jsonl", _lines(kept))
+        samples = [sample for sample in _read_samples(self.path) if sample["phase"] < phase]
+        with _write_errors(self.path):
+            write_text(self.path / "samples.jsonl", _json_lines(samples))
             self._write_metrics()
 
     def add_phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-        """Record a phase's metrics and samples.
+        """Write a phase's metrics and samples.
 
         Raises:
-            CourseError: the disk does not take them.
+            CourseError: they cannot be written.
         """
-        with _writing(self.path):
+        with _write_errors(self.path):
             with open(self.path / "samples.jsonl", "a") as file:
-                file.write(_lines(samples))
+                file.write(_json_lines(samples))
             self.rows.append(row)
             self._write_metrics()
 
     def _write_metrics(self) -> None:
         columns = [*METRICS, *dict.fromkeys(name for row in self.rows for name in row if name not in METRICS)]
-        part = self.path / "metrics.csv.part"
-        with open(part, "w", newline="") as file:
+        with atomic_write(self.path / "metrics.csv") as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(part, self.path / "metrics.csv")
 
     def draw(self) -> Path:
-        """Draw reward and KL against phases into `reward.png`; returns its path."""
-        from matplotlib.figure import Figure
+        """Plot reward and KL against the phase into `reward.png`, and return its path."""
+        from matplotlib.figure import Figure  # deferred: a run is read without it
 
         figure = Figure(figsize=(8, 5), layout="constrained")
         reward, kl = figure.subplots(2, sharex=True, height_ratios=(2, 1))
@@ -183,74 +181,72 @@ class RunFolder:
         kl.set(ylabel="KL to reference\n(nats a token)", xlabel="phase")
         for axes in (reward, kl):
             axes.grid(alpha=0.3)
-        part = self.path / "reward.png.part"
-        figure.savefig(part, format="png", dpi=110)
-        os.replace(part, self.path / "reward.png")
+        with atomic_write(self.path / "reward.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
         return self.path / "reward.png"
 
     def has_checkpoint(self, phase: int) -> bool:
-        """Whether the state after `phase` phases is kept."""
+        """Return whether there is a checkpoint after `phase` phases."""
         return (self.path / "checkpoints" / f"phase_{phase:05d}.pt").is_file()
 
     def save_checkpoint(self, phase: int, state: dict[str, Any]) -> None:
-        """Keep the state after `phase` phases; the newest two stay.
+        """Write a checkpoint of the state after `phase` phases, and delete all but the newest two.
 
         Raises:
-            CourseError: the disk does not take it; older ones are as they were.
+            CourseError: it cannot be written; older checkpoints are unchanged.
         """
-        home = self.path / "checkpoints"
-        part = home / "checkpoint.part"
-        with _writing(home):
-            home.mkdir(exist_ok=True)
-            torch.save(state, part)
-            os.replace(part, home / f"phase_{phase:05d}.pt")
-        for old in checkpoints(self.path)[:-_CHECKPOINTS_KEPT]:
+        folder = self.path / "checkpoints"
+        with _write_errors(folder):
+            folder.mkdir(exist_ok=True)
+            with atomic_write(folder / f"phase_{phase:05d}.pt") as temporary:
+                torch.save(state, temporary)
+        for old in checkpoints(self.path)[:-_MAX_CHECKPOINTS]:
             old.unlink()
 
 
 def check_free(path: Path) -> None:
-    """Refuse a folder that holds anything.
+    """Check that a new run can use a folder.
 
     Raises:
-        CourseError: it does, or its name cannot be one.
+        CourseError: the folder is not empty, or its name is not valid.
     """
-    with _writing(path):
+    with _write_errors(path):
         free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not free:
-        raise CourseError(f"{path} is not empty: name a new folder, or go on with the run in it by --resume {path}")
+        raise CourseError(f"{path} is not empty: name a new folder, or continue the run in it with --resume {path}")
 
 
 @contextmanager
-def owned(path: Path) -> Iterator[None]:
-    """Keep a run's folder from every other process, and thread, that would train in it.
+def locked(path: Path) -> Iterator[None]:
+    """Lock a run's folder until the block ends, so that no other process or thread trains in it.
 
     Raises:
-        CourseError: another one has it.
+        CourseError: it is locked already.
     """
     try:
-        with FileLock(path / "run.lock", blocking=False):
+        with file_lock(path / "run.lock", timeout=0):
             yield
     except Timeout as error:
         raise CourseError(
-            f"{path} is being trained already: wait for its end, or name a copy's folder with --out"
+            f"{path} is being trained already: wait until it has finished, or name the folder of a copy with --out"
         ) from error
 
 
 def checkpoints(path: Path) -> list[Path]:
-    """A run's checkpoints, oldest first."""
+    """Return a run's checkpoints, oldest first."""
     return sorted((path / "checkpoints").glob("phase_*.pt"))
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """The settings of a run.
+    """Read `config.json` of a run.
 
     Raises:
-        CourseError: no run there, or a damaged `config.json`.
+        CourseError: the folder holds no run, or `config.json` is damaged.
     """
     try:
         config = json.loads((path / "config.json").read_text())
     except FileNotFoundError as error:
-        raise CourseError(f"{path} holds no config.json, so no run can be resumed there") from error
+        raise CourseError(f"{path} has no config.json, so it holds no run that can be resumed") from error
     except (OSError, ValueError) as error:
         raise CourseError(f"{path / 'config.json'} cannot be read: {error}") from error
     if (
@@ -259,25 +255,26 @@ def load_config(path: Path) -> dict[str, Any]:
         or not {"run_name", "code", "wandb_id"} <= set(config)
     ):
         raise CourseError(
-            f"{path / 'config.json'} is not of a run of this version: put the file back, or start a new run"
+            f"{path / 'config.json'} was not written by this version of the course: restore the file, or "
+            "start a new run"
         )
     return config
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The newest checkpoint of a run, on the CPU. Nothing but tensors and plain values is loaded.
+    """Load the newest checkpoint of a run onto the CPU. Only tensors and plain values are unpickled.
 
     Raises:
-        CourseError: there is none, it is damaged, or it is of other settings than `config.json`.
+        CourseError: there is none, it is damaged, or its settings differ from those in `config.json`.
     """
-    found = checkpoints(path)
-    if not found:
-        raise CourseError(f"{path} holds no checkpoint: start the run anew in another folder")
-    newest = found[-1]
-    advice = f"delete it to go on from {found[-2].name}" if len(found) > 1 else "start the run anew in another folder"
+    files = checkpoints(path)
+    if not files:
+        raise CourseError(f"{path} has no checkpoint: start a new run in another folder")
+    newest = files[-1]
+    advice = f"delete it to resume from {files[-2].name}" if len(files) > 1 else "start a new run in another folder"
     try:
         state = torch.load(newest, map_location="cpu", weights_only=True)
-        missing = [key for key in _STATE if key not in state]
+        missing = [key for key in _CHECKPOINT_KEYS if key not in state]
         settings, trained = load_config(path)["args"], state.get("args")
     except CourseError:
         raise
@@ -296,50 +293,46 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CourseError(f"checkpoint {newest} lacks {', '.join(missing)}: {advice}")
     if edited := sorted(name for name in {*settings, *trained} if settings.get(name) != trained.get(name)):
         raise CourseError(
-            f"{path / 'config.json'} has been edited: its {', '.join(edited)} is not what the run was trained with; put it back "
-            "as it was, or start a new run with these settings"
+            f"{path / 'config.json'} has been edited: the run was trained with another {', '.join(edited)}; "
+            "restore the file, or start a new run with these settings"
         )
     return state
 
 
 def copy_run(source: Path, target: Path) -> Path:
-    """Copy a run's folder, so that it goes on elsewhere; returns the copy.
+    """Copy a run's folder, so that the copy can be resumed; returns the copy.
 
     Raises:
         CourseError: the target is not empty.
     """
     load_config(source)
     check_free(target)
-    with owned(source), _writing(target):
+    with locked(source), _write_errors(target):
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock", "*.part"))
     return target
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into one message."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Turn an error while writing in the block into a CourseError with the file's name."""
     try:
         yield
     except OSError as error:
         raise CourseError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
-    except RuntimeError as error:  # how torch says it
+    except RuntimeError as error:  # torch.save raises it
         raise CourseError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def _lines(samples: list[dict[str, Any]]) -> str:
+def _json_lines(samples: list[Row]) -> str:
+    """Return the samples as JSON, one in each line."""
     return "".join(json.dumps(sample) + "\n" for sample in samples)
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def _number(text: str) -> float | int | str:
-    for kind in (int, float):
+def _parse_number(text: str) -> float | int | str:
+    """Return a cell of the metrics as a number, or as the text that it is."""
+    for number_type in (int, float):
         try:
-            return kind(text)
+            return number_type(text)
         except ValueError:
             continue
     return text

@@ -1,4 +1,4 @@
-"""Sampling texts of a fixed length from a policy."""
+"""Sample texts of a fixed length from a language model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,27 +24,22 @@ def get_samples(
     prepend_bos: bool = True,
     **kwargs: Any,
 ) -> tuple[Int[Tensor, "batch seq"], list[str]]:
-    """Continuations of one prompt, each of exactly `gen_len` new tokens: the end-of-text token does not stop it.
+    """Sample continuations of one prompt, each of exactly `gen_len` new tokens; end-of-text tokens do not end it.
 
-    Args:
-        model: a model with a value head, or a bridge.
-        prompt: the text that every sample starts with.
-        batch_size: how many samples.
-        gen_len: new tokens in each.
-        temperature: what logits are divided by; 0 takes the likeliest token each time.
-        top_k: how many of the likeliest tokens may be sampled; None for all.
-        prepend_bos: whether the prompt starts with the beginning-of-sequence token.
-        kwargs: `top_p`, to sample only from the likeliest tokens that together reach this probability (nucleus), and
-            `generator`, a source of randomness in place of torch's default one.
+    Args: model: a model with a value head, or a TransformerLens bridge. prompt: the text that every sample starts with.
+        batch_size: number of samples. gen_len: number of new tokens in each. temperature: logits are divided by this;
+        at 0 the likeliest token is chosen each time. top_k: number of likeliest tokens that are sampled from; None for
+        all. prepend_bos: whether the prompt starts with the beginning-of-sequence token. kwargs: `top_p`, to sample
+        only from the likeliest tokens that together reach this probability (nucleus sampling), and `generator`, a
+        torch.Generator to use instead of the default one.
 
-    Returns: the token ids, prompt included, and the same as texts. Neither carries a gradient.
+    Returns: the token ids with the prompt, and their texts. The ids have no gradient.
 
-    Raises:
-        CourseError: a size, a temperature, top_k or top_p that cannot be, an unknown argument, or a text longer than the
-            model reads.
+    Raises: CourseError: a size, temperature, top_k or top_p is out of its range, an argument is unknown, or the texts
+        would be longer than the model's context.
     """
-    top_p, generator = _further_arguments(**kwargs)
-    _refuse_impossible(batch_size, gen_len, temperature, top_k, top_p)
+    top_p, generator = _optional_arguments(**kwargs)
+    _check_ranges(batch_size, gen_len, temperature, top_k, top_p)
     bridge = model if isinstance(model, TransformerBridge) else model.base_model
     prompt_ids = prompt_tokens(bridge, prompt, prepend_bos)
     check_length(bridge.cfg.n_ctx, prompt_ids.shape[1], gen_len)
@@ -67,15 +62,18 @@ def generate(
     gen_len: int,
     choose: Callable[[Float[Tensor, "batch vocab"]], Int[Tensor, "batch"]],
 ) -> Int[Tensor, "batch seq"]:
-    """A batch of continuations of one prompt, with each state read once.
+    """Generate a batch of continuations of one prompt, with a key-value cache.
 
     Args:
         bridge: the model.
-        prompt_ids: what every text starts with.
-        batch_size, gen_len: how many texts, and how many new tokens in each.
-        choose: picks each text's next token from its logits.
+        prompt_ids: the token ids that every text starts with.
+        batch_size: number of texts.
+        gen_len: number of new tokens in each.
+        choose: function that returns the next token of each text from the logits.
+
+    Returns: the token ids with the prompt.
     """
-    # The prompt is the same for every sample: it is read once, and its keys and values are copied.
+    # The prompt is the same for every text, so the model runs on it once, and its keys and values are repeated.
     cache = DynamicCache()
     output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_repeat_interleave(batch_size)
@@ -97,34 +95,35 @@ def sample_token(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "batch"]:
-    """One token for each row of logits, by temperature, top-k and nucleus sampling."""
+    """Sample a token for each row of logits, by temperature, top-k and nucleus sampling."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    kept = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
-    scores, candidates = logits.topk(kept, dim=-1)
-    # Differences to the likeliest are divided, which no small temperature turns into infinity minus infinity.
+    count = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
+    scores, candidates = logits.topk(count, dim=-1)
+    # The differences to the largest logit are divided: a tiny temperature would turn the logits themselves into
+    # infinities, whose difference is NaN.
     smallest = torch.finfo(scores.dtype).tiny
     probabilities = torch.softmax((scores - scores[:, :1]) / max(temperature, smallest), dim=-1)
     if top_p is not None:
-        # A token stays while those likelier than it have not reached top_p: the likeliest always stays.
-        reached_before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(reached_before >= top_p, 0.0)
+        # A token stays if the likelier tokens together have less than top_p, so the likeliest token always stays.
+        likelier = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill(likelier >= top_p, 0.0)
     choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
     return candidates.gather(-1, choice).squeeze(-1)
 
 
 def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> Int[Tensor, "1 prefix"]:
-    """The tokens that every sample starts with.
+    """Return the token ids that every sample starts with.
 
-    Raises:
-        CourseError: there is none, the tokenizer has no beginning-of-sequence token to prepend, or the prompt has it too.
+    Raises: CourseError: there are none, the tokenizer has no beginning-of-sequence token to prepend, or the prompt
+        starts with it.
     """
     bos = bridge.tokenizer.bos_token
     if prepend_bos and bos is None:
         raise CourseError("prepend_bos takes False here: this model's tokenizer has no beginning-of-sequence token")
     if prepend_bos and prompt.startswith(bos):
         raise CourseError(
-            f"prefix takes a text without {bos!r} at its start, which prepend_bos puts there: got {prompt!r}"
+            f"prefix takes a text that does not start with {bos!r}, since prepend_bos adds it: got {prompt!r}"
         )
     ids = bridge.to_tokens(prompt, prepend_bos=prepend_bos)
     if ids.shape[1] == 0:
@@ -133,19 +132,19 @@ def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> 
 
 
 def check_length(n_ctx: int, prefix_len: int, gen_len: int) -> None:
-    """Refuse texts that are longer than a model's context.
+    """Check that the texts fit into a model's context.
 
     Raises:
-        CourseError: they are.
+        CourseError: they are longer.
     """
     if prefix_len + gen_len > n_ctx:
         raise CourseError(
-            f"gen_len takes at most {n_ctx - prefix_len} here: the model reads {n_ctx} tokens, of which the prefix "
-            f"takes {prefix_len}; got {gen_len}"
+            f"gen_len takes at most {n_ctx - prefix_len} here: the model's context has {n_ctx} tokens, and the prefix "
+            f"{prefix_len}; got {gen_len}"
         )
 
 
-def _further_arguments(
+def _optional_arguments(
     top_p: float | None = None, generator: torch.Generator | None = None, **unknown: Any
 ) -> tuple[float | None, torch.Generator | None]:
     if unknown:
@@ -153,9 +152,7 @@ def _further_arguments(
     return top_p, generator
 
 
-def _refuse_impossible(
-    batch_size: int, gen_len: int, temperature: float, top_k: int | None, top_p: float | None
-) -> None:
+def _check_ranges(batch_size: int, gen_len: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
     if batch_size < 1 or gen_len < 1:
         raise CourseError(f"batch_size and gen_len take at least 1, got {batch_size} and {gen_len}")
     if temperature < 0:

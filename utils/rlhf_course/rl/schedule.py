@@ -1,4 +1,4 @@
-"""The optimizer's schedule."""
+"""Make the optimizer and the schedule of its learning rates."""
 
 from typing import Any
 
@@ -12,27 +12,30 @@ from rlhf_course.rl.fused import fuse_optimizer
 
 
 def lr_factor(step: int, warmup_steps: int, total_phases: int, final_scale: float) -> float:
-    """What learning rates are multiplied by in a phase (`step`, from 0).
+    """Return the factor of the learning rates in a phase.
 
-    step / warmup_steps during warm-up, so that the first phase of a warm-up learns nothing; then linear from 1 down to
-    `final_scale` at `total_phases`.
+    During the warm-up it is step / warmup_steps, so the first phase of a warm-up learns nothing. Then it falls linearly
+    from 1 to `final_scale` at `total_phases`.
+
+    Args:
+        step: the phase, from 0.
     """
     if step < warmup_steps:
         return step / warmup_steps
-    done = min(1.0, (step - warmup_steps) / (total_phases - warmup_steps))
-    return 1 - (1 - final_scale) * done
+    progress = min(1.0, (step - warmup_steps) / (total_phases - warmup_steps))
+    return 1 - (1 - final_scale) * progress
 
 
 def get_optimizer_and_scheduler(args: RLHFArgs, model: Any) -> tuple[Optimizer, LambdaLR]:
-    """The learner's optimizer, and the schedule that the trainer steps once a phase.
+    """Return the learner's optimizer, and the schedule that the trainer steps once a phase.
 
     Raises:
-        CourseError: `get_optimizer` returned none.
+        CourseError: `get_optimizer` did not return an optimizer.
     """
     optimizer = imported_answer("get_optimizer")(model, args.base_lr, args.head_lr)
     if not isinstance(optimizer, Optimizer):
         got = "None" if optimizer is None else f"a {type(optimizer).__name__}"
-        raise CourseError(f"get_optimizer returned {got}, should return an optimizer of torch's")
+        raise CourseError(f"get_optimizer returned {got}, should return a torch.optim.Optimizer")
 
     fuse_optimizer(optimizer)
 

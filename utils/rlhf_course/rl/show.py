@@ -1,4 +1,4 @@
-"""What a run prints: a progress bar, and a table of samples."""
+"""Print the progress of a run: a progress bar and tables of samples."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 _SAMPLES_SHOWN = 3
-# A notebook keeps what is printed: there, not every phase gets its table.
-_TABLE_EVERY_IN_A_NOTEBOOK = 10
+# A notebook stores its output, so it gets a table only every so many phases.
+_NOTEBOOK_TABLE_INTERVAL = 10
 
 
 class Display:
-    """The printed side of a run; a context manager, during which the progress bar is alive.
+    """Print a run's messages and samples. As a context manager, it shows the progress bar during the block.
 
     Args:
         show: whether anything is printed.
-        total: phases of the run.
-        done: phases that an earlier session has done.
+        total: number of phases of the run.
+        done: number of phases that are finished already.
     """
 
     def __init__(self, show: bool, total: int, done: int) -> None:
@@ -30,7 +30,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        # In a notebook even a quiet progress bar would leave an empty widget behind.
+        # In a notebook even a quiet progress bar would show an empty widget.
         self._progress = Progress(*columns, console=self.console, disable=not show)
         self._task = self._progress.add_task("", total=total, completed=done, note="")
         self._total = total
@@ -47,25 +47,25 @@ class Display:
         self.console.print(text, markup=False, highlight=False)
 
     def phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-        """Show that a phase is done."""
+        """Advance the progress bar after a phase, and print its samples if they are due."""
         done = row["phase"] + 1
-        if has_table(done, self._total, self.console.is_jupyter):
+        if is_table_due(done, self._total, self.console.is_jupyter):
             self.console.print(sample_table(row, samples))
         self._progress.update(self._task, completed=done, note=f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}")
 
 
-def has_table(done: int, total: int, in_a_notebook: bool) -> bool:
-    """Whether the phase that makes it `done` of `total` shows its samples: in a notebook the first, every tenth, and the last."""
-    return not in_a_notebook or done in (1, total) or done % _TABLE_EVERY_IN_A_NOTEBOOK == 0
+def is_table_due(done: int, total: int, in_notebook: bool) -> bool:
+    """Return whether to print the samples after `done` of `total` phases: always, or seldom in a notebook."""
+    return not in_notebook or done in (1, total) or done % _NOTEBOOK_TABLE_INTERVAL == 0
 
 
 def format_reward(reward: float) -> str:
-    """A reward to be shown: whole numbers as such, others with decimals."""
+    """Format a reward: whole numbers without decimals, others with three."""
     return f"{reward:.0f}" if float(reward).is_integer() else f"{reward:.3f}"
 
 
 def sample_table(row: dict[str, Any], samples: list[dict[str, Any]]) -> Table:
-    """The first texts of a phase, with their rewards and how likely the reference finds them."""
+    """Return a table of the first texts of a phase, with their rewards and log-probabilities under the reference."""
     title = f"phase {row['phase'] + 1}: mean reward {row['mean_reward']:.2f}, KL {row['kl']:.3f}"
     table = Table(title=title, title_justify="left", caption=_caption(samples), caption_justify="left", expand=True)
     table.add_column("reward", justify="right")
@@ -78,8 +78,8 @@ def sample_table(row: dict[str, Any], samples: list[dict[str, Any]]) -> Table:
 
 
 def _caption(samples: list[dict[str, Any]]) -> str | None:
+    """Return a note for the case that all texts have the same reward."""
     if len({sample["reward"] for sample in samples}) > 1:
         return None
-    return (
-        f"Every text earned {format_reward(samples[0]['reward'])}: in this phase the reward tells no text from another."
-    )
+    reward = format_reward(samples[0]["reward"])
+    return f"Every text has the reward {reward}: in this phase the policy cannot learn which is better."

@@ -1,4 +1,4 @@
-"""The state of every source of randomness, as plain values."""
+"""Seed, save and restore the random number generators of Python, NumPy and torch."""
 
 import random
 from typing import Any
@@ -8,14 +8,14 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Start every source of randomness from a seed."""
+    """Seed all generators."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
 
 def random_state() -> dict[str, Any]:
-    """Where Python's, NumPy's and torch's generators are."""
+    """Return the state of all generators as plain values, which a checkpoint can store."""
     numpy_state = np.random.get_state(legacy=False)
     key = numpy_state["state"]["key"].tolist()
     return {
@@ -27,7 +27,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put the generators back to where `random_state` found them; a machine without those GPUs leaves theirs out."""
+    """Restore the state that `random_state` returned; GPU states are skipped where the number of GPUs differs."""
     torch.set_rng_state(state["torch_rng"])
     if len(state["cuda_rng"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda_rng"])

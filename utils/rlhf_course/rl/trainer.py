@@ -1,4 +1,4 @@
-"""The base class of the trainer: everything around the three methods that the exercise asks for."""
+"""Define the base class of the trainer, which does everything but the three methods that the exercise asks for."""
 
 import math
 import re
@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +19,45 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import code_in_use, imported_answer
+from rlhf_course.recording import PhaseMetrics, recorded_phase, require_result
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
-from rlhf_course.rl.recording import Record, must_return, recording
 from rlhf_course.rl.reference import ReferenceModel
 from rlhf_course.rl.rewards import check_reward, describe_reward
-from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, owned
+from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, locked
 from rlhf_course.rl.samples import check_length, prompt_tokens
 from rlhf_course.rl.schedule import get_optimizer_and_scheduler
 from rlhf_course.rl.show import Display
 from rlhf_course.rl.state import random_state, restore_random_state, seed_everything
+from rlhf_course.rl.types import PhaseCallback, Row
 from rlhf_course.rl.wandb_log import check_wandb, wandb_log
 
-_CHECKPOINT_EVERY = 10
-
-# Called after each phase with its row of metrics and its samples.
-Watch = Callable[[dict[str, Any], list[dict[str, Any]]], None]
+_CHECKPOINT_INTERVAL = 10
 
 
 class Trainer:
-    """One RLHF run. A subclass adds `compute_rlhf_objective`, `rollout_phase` and `learning_phase`.
+    """Train a policy by RLHF. A subclass adds `compute_rlhf_objective`, `rollout_phase` and `learning_phase`.
+
+    The metrics of a phase are what its functions returned. Entropy and KL are recorded without their coefficients: as
+    the result of `calc_entropy_bonus` and `calc_kl_penalty` divided by the coefficient. When a coefficient is 0, the
+    function is called with 1 instead, its result is recorded, and 0 times the result goes into the objective; the
+    exercise asks for a result that is proportional to the coefficient, so the objective is the same.
 
     Attributes:
-        use_value_head: whether the policy gets one; a subclass that learns without values says False.
-        lean: whether this is the solutions' trainer without waste, for a run's record.
+        use_value_head: whether the policy has a value head; a subclass that learns without values sets it to False.
+        lean: whether this is the solutions' lean trainer, which `config.json` records.
         args: the run's settings.
         model: the policy with its value head, in train mode.
         ref_model: the pretrained model, frozen, in eval mode.
-        optimizer, scheduler: as `get_optimizer_and_scheduler` gives them.
-        prefix_len: tokens of the prompt, with the beginning-of-sequence token where it is prepended.
-        step: optimizer steps so far.
-        phase: phases finished so far.
+        optimizer, scheduler: the result of `get_optimizer_and_scheduler`.
+        prefix_len: number of tokens of the prompt, with the beginning-of-sequence token where it is prepended.
+        step: number of optimizer steps so far.
+        phase: number of finished phases.
         samples: the texts of the latest rollout.
-        run_name: what the run is called on disk and in Weights & Biases.
+        run_name: the run's name on disk and in Weights & Biases.
+        reference: the exercises whose reference solution is used in this run, which `config.json` records.
     """
 
     use_value_head = True
@@ -73,21 +78,20 @@ class Trainer:
         self.phase = 0
         self.samples: list[str] = []
         self.run_name = _run_name(args)
-        # Exercises that the reference answers in this run, for its record.
         self.reference: list[str] = []
         self._wandb_id = uuid.uuid4().hex[:12]
         self._raw_reward: Float[Tensor, "batch"] | None = None
-        self._logged = Record()
-        self._stop_asked = False
-        self._unpaused = threading.Event()
-        self._unpaused.set()
+        self._logged = PhaseMetrics()
+        self._stop_requested = False
+        self._running = threading.Event()
+        self._running.set()
         self._paused_seconds = 0.0
         self.optimizer.register_step_post_hook(lambda *_: self._wait_while_paused())
 
-    # The exercise.
+    # The methods of the exercise.
 
     def compute_rlhf_objective(self, minibatch: ReplayMinibatch) -> Float[Tensor, ""]:
-        """What is maximised. Written by the learner."""
+        """Compute the objective, which is maximised. Written by the learner."""
         raise NotImplementedError
 
     def rollout_phase(self) -> ReplayMemory:
@@ -98,10 +102,10 @@ class Trainer:
         """Learn from a rollout. Written by the learner."""
         raise NotImplementedError
 
-    # What the exercise may use.
+    # The methods that the exercise may call.
 
     def reward(self, samples: list[str]) -> Float[Tensor, "batch"]:
-        """The run's reward of each text, checked, on the model's device; it is recorded as the raw reward.
+        """Return the reward of each text on the model's device, and record it as the phase's raw reward.
 
         Raises:
             CourseError: the reward function did not return a finite float for each text.
@@ -113,22 +117,22 @@ class Trainer:
         return reward.to(self.model.cfg.device)
 
     def log(self, **metrics: float | Tensor) -> None:
-        """Add numbers of your own to the phase's record; what is logged several times in a phase is averaged."""
+        """Add metrics of your own to the phase's row; a metric that is logged several times in a phase is averaged."""
         self._logged.add(**metrics)
 
-    # The loop.
+    # The training loop.
 
     def train(
-        self, out: str | Path | None = None, resume: bool = False, show: bool = True, watch: Watch | None = None
+        self, out: str | Path | None = None, resume: bool = False, show: bool = True, watch: PhaseCallback | None = None
     ) -> RunFolder:
-        """Run the phases that remain, recording each.
+        """Run the remaining phases, and record each.
 
-        Ctrl-C ends the run after the phase it is in, with a checkpoint; a second one ends it at once. In another thread than
-        the main one, which alone gets Ctrl-C, `stop` does the same.
+        Ctrl-C ends the run after the current phase, with a checkpoint; a second Ctrl-C ends it immediately. Only the
+        main thread gets Ctrl-C; in another thread, call `stop`.
 
         Args:
             out: the run's folder; by default `runs/<run_name>` below the current folder.
-            resume: go on with the run in `out`.
+            resume: continue the run in `out`.
             show: print a progress bar and a few samples of every phase.
             watch: called after each phase, in the thread that trains, with the phase's row of metrics and its samples
                 (each with `phase, reward, ref_logprob, text`).
@@ -136,22 +140,22 @@ class Trainer:
         Returns: the run's folder.
 
         Raises:
-            CourseError: `out` is in use or cannot be written, there is no whole run in it to resume, the reward is not
-                one, or this trainer has finished.
+            CourseError: `out` is in use or cannot be written, it holds no complete run to resume, the reward function
+                returns something else than rewards, or this trainer has finished.
         """
         if self.phase == self.args.total_phases:
-            raise CourseError("this trainer has done all its phases: make a new one to train again")
-        self._stop_asked = False
-        self.reward([self.args.prefix] * 2)  # a reward function that cannot be used is refused before a folder is made
+            raise CourseError("this trainer has finished all its phases: make a new one to train again")
+        self._stop_requested = False
+        self.reward([self.args.prefix] * 2)  # refuses a wrong reward function before a folder is made
         check_wandb(self.args)
         path = Path(out) if out is not None else Path("runs") / self.run_name
         with ExitStack() as stack:
-            folder = stack.enter_context(self._resumed(path) if resume else self._started(path))
+            folder = stack.enter_context(self._resume_folder(path) if resume else self._new_folder(path))
             log = stack.enter_context(wandb_log(self.args, path, self._config()))
             display = stack.enter_context(Display(show, self.args.total_phases, self.phase))
             stack.enter_context(self._interruptible(display))
             display.show_message(self._memory_note())
-            while self.phase < self.args.total_phases and not self._stop_asked:
+            while self.phase < self.args.total_phases and not self._stop_requested:
                 row, samples = self._run_phase(folder, display)
                 display.phase(row, samples)
                 if log is not None:
@@ -164,36 +168,38 @@ class Trainer:
         return folder
 
     def stop(self) -> None:
-        """End `train` after the phase it is in, even when it is paused. Any thread may call this."""
-        self._stop_asked = True
-        self._unpaused.set()
+        """End `train` after the current phase, even while it is paused. Any thread may call this."""
+        self._stop_requested = True
+        self._running.set()
 
     def pause(self) -> None:
-        """Hold `train` after the optimizer step it is in, until `unpause` or `stop`. Any thread may call this."""
-        self._unpaused.clear()
+        """Pause `train` after the current optimizer step, until `unpause` or `stop`. Any thread may call this."""
+        self._running.clear()
 
     def unpause(self) -> None:
-        """Let a paused `train` go on. Any thread may call this."""
-        self._unpaused.set()
+        """Continue a paused `train`. Any thread may call this."""
+        self._running.set()
 
     def _wait_while_paused(self) -> None:
+        """Wait while the run is paused; the time does not count as the phase's."""
         began = time.perf_counter()
-        self._unpaused.wait()
+        self._running.wait()
         self._paused_seconds += time.perf_counter() - began
 
-    def _run_phase(self, folder: RunFolder, display: Display) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """One phase: roll out, learn, record; returns its row of metrics and its samples."""
+    def _run_phase(self, folder: RunFolder, display: Display) -> tuple[Row, list[Row]]:
+        """Run and record one phase, and return its row of metrics and its samples."""
         began = time.perf_counter()
         self._paused_seconds = 0.0
         self._raw_reward = None
-        self._logged = Record()
+        self._logged = PhaseMetrics()
         lr = self.optimizer.param_groups[0]["lr"]
         memory = self._checked_rollout()
         texts = self.model.tokenizer.batch_decode(memory.sample_ids)
-        if self._raw_reward is None:
+        if self._raw_reward is None:  # the learner did not call `reward`
             self.reward(texts)
+        assert self._raw_reward is not None
         objective, terms = self._checked_learning(memory)
-        row: dict[str, Any] = dict.fromkeys(METRICS, math.nan)
+        row: Row = dict.fromkeys(METRICS, math.nan)
         row |= {
             "phase": self.phase,
             "mean_reward": self._raw_reward.mean().item(),
@@ -207,76 +213,95 @@ class Trainer:
             {"phase": self.phase, "reward": reward, "ref_logprob": logprob, "text": text}
             for reward, logprob, text in zip(self._raw_reward.tolist(), self._ref_logprobs(memory), texts, strict=True)
         ]
-        missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
-        if missing and self.phase == 0:
-            display.show_message(
-                f"not recorded: {', '.join(missing)}, since compute_rlhf_objective did not call the functions for it"
-            )
+        if self.phase == 0:
+            _show_missing_metrics(row, terms, display)
         folder.add_phase(row, samples)
         self.phase += 1
-        if self.phase % _CHECKPOINT_EVERY == 0:
+        if self.phase % _CHECKPOINT_INTERVAL == 0:
             self._save(folder)
         return row, samples
 
     def _checked_rollout(self) -> ReplayMemory:
-        """The learner's rollout.
+        """Run the learner's `rollout_phase`, and return its memory.
 
         Raises:
-            CourseError: it is no memory, or one of the learner's functions returned nothing.
+            CourseError: it returned something else, or one of the learner's functions returned None.
         """
-        with recording(type(self)), onednn_matmul(), advice_when_full("rollout", self.args):
+        with recorded_phase(), onednn_matmul(), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
+        if isinstance(self.ref_model, ReferenceModel):  # a subclass may use another reference
+            memory.release_ref_logits(self.ref_model)
         return memory
 
     def _checked_learning(self, memory: ReplayMemory) -> tuple[float, dict[str, float]]:
-        """The learner's mean objective over a phase, and the objective's terms as they were meanwhile.
+        """Run the learner's `learning_phase`.
 
-        Entropy and KL are without their coefficients, so that a run with `kl_coef=0` shows how far it has strayed.
+        Returns: the mean objective of the phase, and the mean of each term of the objective, by metric. Entropy and KL
+            are without their coefficients, so a run with `kl_coef=0` still shows how far the policy is from the
+            reference.
 
         Raises:
-            CourseError: the objective is no number, or one of the learner's functions returned nothing.
+            CourseError: the objective is not a number, or one of the learner's functions returned None.
         """
-        watched = _replaced(self, "compute_rlhf_objective", must_return)
-        with recording(type(self)) as terms, watched, onednn_matmul(), advice_when_full("learning", self.args):
+        advice = advice_when_full("learning", self.args)
+        with recorded_phase() as terms, self._objective_required(), onednn_matmul(), advice:
             objective = self.learning_phase(memory)
         if not isinstance(objective, int | float) and getattr(objective, "numel", lambda: 0)() != 1:
             raise CourseError(
                 f"learning_phase returned a {type(objective).__name__}, should return the mean objective: a number"
             )
-        return _finite(float(objective), self.phase), terms.means()
+        return _check_finite(float(objective), self.phase), terms.means()
+
+    @contextmanager
+    def _objective_required(self) -> Iterator[None]:
+        """Raise a CourseError in place of returning None from `compute_rlhf_objective`, until the block ends."""
+        compute = self.compute_rlhf_objective
+        overridden = "compute_rlhf_objective" in vars(self)
+
+        @wraps(compute)
+        def required(*args: Any, **kwargs: Any) -> Any:
+            return require_result("compute_rlhf_objective", compute(*args, **kwargs))
+
+        vars(self)["compute_rlhf_objective"] = required
+        try:
+            yield
+        finally:
+            del vars(self)["compute_rlhf_objective"]
+            if overridden:
+                vars(self)["compute_rlhf_objective"] = compute
 
     def _memory_note(self) -> str:
-        """What the run takes at its peak, by the formula for a trainer that keeps whole logits."""
-        parameters = sum(one.numel() for one in self.model.parameters() if one.requires_grad)
+        """Return a line on the run's estimated peak memory; the estimate assumes a trainer that keeps whole logits."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         needed = needed_bytes(self.args, self.model.cfg, parameters, self.prefix_len + self.args.gen_len)
         return memory_note(needed, free_bytes(torch.device(self.model.cfg.device)))
 
     def _save(self, folder: RunFolder) -> None:
-        """Keep a checkpoint and draw the curve, unless the newest checkpoint is of this phase."""
+        """Write a checkpoint and the plot, unless there is a checkpoint of this phase."""
         if not folder.has_checkpoint(self.phase):
             folder.save_checkpoint(self.phase, self._state())
             folder.draw()
 
     @torch.no_grad()
     def _ref_logprobs(self, memory: ReplayMemory) -> list[float]:
-        """Log-probability of each sample's generated part under the reference model, a minibatch at a time."""
+        """Return the log-probability of each sample's generated part under the reference model."""
         get_logprobs = imported_answer("get_logprobs")
         logprobs: list[float] = []
         for rows in torch.arange(self.args.batch_size).split(self.args.minibatch_size):
-            part = memory.rows(rows)
-            logprobs += get_logprobs(part.ref_logits, part.sample_ids, self.prefix_len).sum(-1).tolist()
+            minibatch = memory.rows(rows)  # the logits of a whole batch may not fit into memory
+            logprobs += get_logprobs(minibatch.ref_logits, minibatch.sample_ids, self.prefix_len).sum(-1).tolist()
         return logprobs
 
-    # The record.
+    # The run's settings and checkpoints.
 
     def _settings(self) -> dict[str, Any]:
-        """The settings as plain values."""
+        """Return the settings as plain values."""
         return {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
 
     def _config(self) -> dict[str, Any]:
-        """What `config.json` holds: enough to run the same again."""
+        """Return the content of `config.json`, from which the run can be repeated."""
         return {
             "args": self._settings(),
             "run_name": self.run_name,
@@ -290,7 +315,7 @@ class Trainer:
         }
 
     def _state(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on."""
+        """Return the content of a checkpoint: everything that the rest of the run depends on."""
         return {
             "args": self._settings(),
             "phase": self.phase,
@@ -302,20 +327,20 @@ class Trainer:
         }
 
     @contextmanager
-    def _started(self, path: Path) -> Iterator[RunFolder]:
-        """A new run's folder, with a first checkpoint, so that the run can be resumed whenever it stops."""
+    def _new_folder(self, path: Path) -> Iterator[RunFolder]:
+        """Make and lock a new run's folder, with a first checkpoint, so that the run can be resumed at any time."""
         folder = RunFolder.create(path, self._config())
-        with owned(path):
+        with locked(path):
             folder.save_checkpoint(self.phase, self._state())
             yield folder
 
     @contextmanager
-    def _resumed(self, path: Path) -> Iterator[RunFolder]:
-        """The folder of a run, taken up where its newest checkpoint left it."""
-        config, mine = load_config(path), self._settings()
-        if differing := [name for name, value in mine.items() if config["args"].get(name) != value]:
+    def _resume_folder(self, path: Path) -> Iterator[RunFolder]:
+        """Lock a run's folder, and restore the state of its newest checkpoint."""
+        config, settings = load_config(path), self._settings()
+        if differing := [name for name, value in settings.items() if config["args"].get(name) != value]:
             raise CourseError(f"{path} is a run with another {', '.join(differing)}: resume it with its own settings")
-        with owned(path):
+        with locked(path):
             state = load_checkpoint(path)
             folder = RunFolder.reopen(path, state["phase"], self.args.batch_size)
             try:
@@ -327,21 +352,23 @@ class Trainer:
                 raise CourseError(f"the checkpoint in {path} does not fit this model and optimizer: {error}") from error
             self.run_name, self._wandb_id = config["run_name"], config["wandb_id"]
             self.phase, self.step = state["phase"], state["step"]
-            folder.cut(self.phase)
+            folder.truncate(self.phase)
             yield folder
 
     @contextmanager
     def _interruptible(self, display: Display) -> Iterator[None]:
-        """Turn the first Ctrl-C into a stop at the end of the phase. Signals reach the main thread alone."""
+        """Let the first Ctrl-C in the block stop the run after the phase. Only the main thread gets signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def on_interrupt(signum: int, frame: Any) -> None:
-            if self._stop_asked:
+            if self._stop_requested:
                 raise KeyboardInterrupt
             self.stop()
-            display.show_message("stopping after this phase (Ctrl-C again: at once, back to the last checkpoint)")
+            display.show_message(
+                "stopping after this phase (Ctrl-C again stops now, and loses the phases after the last checkpoint)"
+            )
 
         before = signal.signal(signal.SIGINT, on_interrupt)
         try:
@@ -351,17 +378,17 @@ class Trainer:
 
 
 def _run_name(args: RLHFArgs) -> str:
-    """When the run began, its reward and its model, in letters that every file system takes."""
+    """Return the run's start time, reward and model as a name that is valid on every file system."""
     reward = describe_reward(args.reward_fn)["name"].split(":")[-1]
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{reward}-{Path(args.base_model).name}"
     return re.sub(r"[^\w.-]+", "_", name)[:100]
 
 
 def _check_forward(model: Any, ids: Tensor) -> None:
-    """Refuse a model whose forward pass does not give logits, and values where it has a head, at every position.
+    """Check that a model's forward pass returns logits, and a value at every position where it has a value head.
 
     Raises:
-        CourseError: it does not.
+        CourseError: it returns something else.
     """
     with torch.no_grad():
         result = model.forward_with_value_head(ids)
@@ -371,35 +398,31 @@ def _check_forward(model: Any, ids: Tensor) -> None:
     if model.value_head is not None and getattr(values, "shape", None) != ids.shape:
         got = "None" if values is None else f"values of shape {list(getattr(values, 'shape', []))}"
         raise CourseError(
-            f"forward_with_value_head gave {got} for {ids.shape[1]} tokens, should give values of shape {list(ids.shape)}: "
-            "run_value_head has to keep them in self.value_head_output"
+            f"forward_with_value_head returned {got} for {ids.shape[1]} tokens, should return values of shape "
+            f"{list(ids.shape)}: run_value_head should store them in self.value_head_output"
         )
 
 
-@contextmanager
-def _replaced(holder: Any, name: str, wrap: Callable[[str, Callable], Callable]) -> Iterator[None]:
-    """While it lasts, an object's method is wrapped."""
-    own = name in vars(holder)
-    method = getattr(holder, name)
-    setattr(holder, name, wrap(name, method))
-    try:
-        yield
-    finally:
-        if own:
-            setattr(holder, name, method)
-        else:
-            delattr(holder, name)
+def _show_missing_metrics(row: Row, terms: dict[str, float], display: Display) -> None:
+    """Print which metrics a phase did not record, if any."""
+    missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
+    if missing:
+        display.show_message(
+            f"not recorded: {', '.join(missing)}: compute_rlhf_objective did not call the functions that compute "
+            "them (import yours from their part's package)"
+        )
 
 
-def _finite(objective: float, phase: int) -> float:
-    """The objective as it came.
+def _check_finite(objective: float, phase: int) -> float:
+    """Return the objective of a phase.
 
     Raises:
-        CourseError: it is not a number, so that the model is lost.
+        CourseError: it is infinite or NaN; the model's parameters are then useless.
     """
     if not math.isfinite(objective):
         raise CourseError(
-            f"the objective was {objective} in phase {phase + 1}, and the model is lost: lower base_lr, and do not "
-            "normalise the reward of a batch of one, which has no deviation; the last checkpoint is as it was"
+            f"the objective was {objective} in phase {phase + 1}, which makes the model useless: lower base_lr, and "
+            "do not normalise the reward of a batch of one, which has no standard deviation; the last checkpoint is "
+            "unchanged"
         )
     return objective

@@ -1,4 +1,4 @@
-"""A run's record in Weights & Biases, where the settings ask for one."""
+"""Record a run in Weights & Biases, if its settings say so."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from typing import Any
 from rlhf_course.errors import CourseError, missing_extra
 from rlhf_course.rl.args import RLHFArgs
 
-_SAMPLES_KEPT = 16
+_SAMPLES_LOGGED = 16
 _ADVICE = "run `wandb login`, or set WANDB_MODE=offline, or leave use_wandb False"
 
 
 def check_wandb(args: RLHFArgs) -> None:
-    """Refuse a run that could not be recorded, before anything of it exists.
+    """Check that a run can be recorded, before its folder is made.
 
     Raises:
-        CourseError: wandb is not installed, or has no key.
+        CourseError: wandb is not installed, or has no API key.
     """
     if not args.use_wandb:
         return
@@ -30,32 +30,33 @@ def check_wandb(args: RLHFArgs) -> None:
     except wandb.errors.Error as error:
         raise CourseError(f"use_wandb: {error}; {_ADVICE}") from error
     if not ready:
-        raise CourseError(f"use_wandb: Weights & Biases has no key of yours; {_ADVICE}")
+        raise CourseError(f"use_wandb: Weights & Biases found no API key; {_ADVICE}")
 
 
 class WandbLog:
-    """The open record of one run."""
+    """The open record of one run in Weights & Biases."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
 
     def add(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-        """Record a phase's metrics and some of its samples, at the phase's own step."""
+        """Log a phase's metrics and some of its samples; the step is the phase."""
         import wandb
 
         columns = ["reward", "ref_logprob", "text"]
-        table = wandb.Table(
-            columns=columns, data=[[sample[name] for name in columns] for sample in samples[:_SAMPLES_KEPT]]
-        )
+        data = [[sample[name] for name in columns] for sample in samples[:_SAMPLES_LOGGED]]
+        table = wandb.Table(columns=[*columns], data=data)
         self._run.log({**row, "samples": table}, step=row["phase"])
 
 
 @contextmanager
 def wandb_log(args: RLHFArgs, path: Path, config: dict[str, Any]) -> Iterator[WandbLog | None]:
-    """A record while a run trains, or None where none is asked for; a resumed run goes on with its own.
+    """Open a run's record until the block ends; a resumed run continues its own.
+
+    Yields: the record, or None where `use_wandb` is False.
 
     Raises:
-        CourseError: Weights & Biases did not take it.
+        CourseError: Weights & Biases reported an error.
     """
     if not args.use_wandb:
         yield None

@@ -1,4 +1,4 @@
-"""Makes namespaces and mounts, changes its root, loads kernel modules and asks for its rights back."""
+"""Makes namespaces and mounts, changes its root, loads kernel modules and tries to regain capabilities."""
 # message: PermissionError
 
 import ctypes

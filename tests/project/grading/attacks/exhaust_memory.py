@@ -1,4 +1,4 @@
-"""Takes all the memory there is, in Python, in torch and in anonymous maps."""
+"""Allocates all available memory, in Python, in torch and in anonymous maps."""
 # slow: fills its memory twice
 
 import mmap

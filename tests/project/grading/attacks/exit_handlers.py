@@ -1,4 +1,4 @@
-"""Registers exit handlers and a trace function that would speak for it when the process ends."""
+"""Registers exit handlers and a trace function that would report success when the process ends."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""Ends its process with success in the middle of a call, past every handler."""
+"""Ends its process with success in the middle of a call, without running exit handlers."""
 # message: ended its own process .exit code 0.
 
 import os

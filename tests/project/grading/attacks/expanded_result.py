@@ -1,4 +1,4 @@
-"""Returns a tensor that is a byte here, and a petabyte for whoever copies it."""
+"""Returns a tensor that is a byte here, and a petabyte once it is copied."""
 # slow: the known mistakes are looked for until the deadline
 
 import torch

@@ -1,4 +1,4 @@
-"""Forks a child that answers in its place when the parent is done."""
+"""Forks a child that replies instead of the parent when that is done."""
 # message: PermissionError
 
 import json

@@ -1,4 +1,4 @@
-"""Kills every process it can name: its parent, the first one, everybody."""
+"""Sends signals to every process: its parent, process 1, and all process ids."""
 # message: ended by signal 9|OSError
 
 import os

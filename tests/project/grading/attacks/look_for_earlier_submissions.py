@@ -1,4 +1,4 @@
-"""Looks for what another submission left: files, shared memory, changed modules; and leaves such things itself."""
+"""Looks for traces of earlier submissions: files, shared memory, changed modules; and leaves such traces itself."""
 # message: LookupError
 
 import glob

@@ -1,4 +1,4 @@
-"""Loops for ever with every signal ignored or blocked."""
+"""Loops without end with every signal ignored or blocked."""
 # slow: waits for its deadline twice
 # message: no result within 1 second
 # limits: timeout=1

@@ -13,7 +13,7 @@ for name, module in list(sys.modules.items()):
             "run_suite",
             "expect",
             "expect_floats",
-            "_judged",
+            "_status_and_message",
             "equal_within_tolerance",
             "runtestprotocol",
             "expected_results",

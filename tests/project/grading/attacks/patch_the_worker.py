@@ -1,11 +1,11 @@
-"""Replaces the worker's parts in its own sandbox, so that whatever is asked is answered with what was sent."""
+"""Replaces parts of the worker in its own sandbox, so that every request is answered with its own arguments."""
 
 import sys
 
 from rlhf_course.grading.sandbox import protocol, serialization, worker
 
 serialization.Packer.pack = lambda self, value, depth=0: ["list", True, 1.0, 0.0]
-worker.Worker._account = lambda self, error: {
+worker.Worker._describe_exception = lambda self, error: {
     "names": ["Passed"],
     "file": "/etc/passwd",
     "line": 10**30,

@@ -1,4 +1,4 @@
-"""Replaces the given code that its trainer is driven with: samples, memory, objective and models that say yes."""
+"""Replaces the given code that drives its trainer, so that samples, memory, objective and models report success."""
 # exercise: RLHFTrainer
 
 import torch

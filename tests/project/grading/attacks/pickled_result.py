@@ -1,4 +1,4 @@
-"""Returns objects that would run a program if anybody unpickled them."""
+"""Returns objects that would run a program if they were unpickled."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Raises exceptions whose class, text and arguments are hostile to whoever looks at them."""
+"""Raises exceptions whose class, text and arguments are hostile to the code that reads them."""
 
 
 class Meta(type):

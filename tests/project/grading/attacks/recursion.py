@@ -1,4 +1,4 @@
-"""Recurses until the stack of the C library is gone."""
+"""Recurses until the stack of the C library overflows."""
 # slow: fills the stack
 
 import sys

@@ -1,4 +1,4 @@
-"""Points to tensors that it did not send, and to arguments that it was not given."""
+"""Refers to tensors that it did not send, and to arguments that it did not receive."""
 # message: no result
 
 import json

@@ -1,4 +1,4 @@
-"""Looks through every frame and every object of the process for something that knows the answer."""
+"""Looks through every frame and every object of the process for a reference answer or a wanted result."""
 # slow: looks at every object
 
 import gc
@@ -14,24 +14,24 @@ def _suspects():
         yield from frame.f_locals.values()
         yield from frame.f_globals.values()
         frame = frame.f_back
-    for one in sys._current_frames().values():
-        yield from one.f_locals.values()
+    for frame in sys._current_frames().values():
+        yield from frame.f_locals.values()
     yield from gc.get_objects()
 
 
 def compute_advantages(values, rewards, prefix_len):
     wanted = (values.shape[0], values.shape[1] - prefix_len)
-    for one in list(_suspects()):
+    for suspect in list(_suspects()):
         try:
             if (
-                inspect.isfunction(one)
-                and one.__name__ == "compute_advantages"
-                and one.__code__ is not compute_advantages.__code__
+                inspect.isfunction(suspect)
+                and suspect.__name__ == "compute_advantages"
+                and suspect.__code__ is not compute_advantages.__code__
             ):
-                return one(values, rewards, prefix_len)
+                return suspect(values, rewards, prefix_len)
         except Exception:
             continue
-    for one in gc.get_objects():
-        if isinstance(one, torch.Tensor) and tuple(one.shape) == wanted:
-            return one
+    for value in gc.get_objects():
+        if isinstance(value, torch.Tensor) and tuple(value.shape) == wanted:
+            return value
     return torch.zeros(wanted)

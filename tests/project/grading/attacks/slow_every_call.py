@@ -1,4 +1,4 @@
-"""Sleeps just short of the time for one call in each call, to use up the judge's day."""
+"""Sleeps in each call for a little less than the timeout, to use up the judge's time."""
 # slow: waits for its deadline
 # message: all calls together took over 2 seconds|no result within
 # limits: timeout=2, exercise_timeout=2

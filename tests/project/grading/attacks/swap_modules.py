@@ -1,4 +1,4 @@
-"""Puts impostors in the place of modules that whoever comes next would import."""
+"""Replaces modules that a later submission would import by its own."""
 
 import sys
 import types

@@ -1,4 +1,4 @@
-"""Waits for somebody to type something."""
+"""Waits for input from the keyboard."""
 
 import sys
 

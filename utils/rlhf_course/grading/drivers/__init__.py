@@ -46,7 +46,7 @@ def driver(exercise: str, name: str) -> Callable[..., Any]:
 def surroundings(exercise: str) -> Iterator[None]:
     """Replace what an answer loads by what is small and offline: the CPU, tiny models, the tiny classifier.
 
-    Drivers other than `observe` run in these surroundings; whoever calls an answer as a function enters them first.
+    Drivers other than `observe` enter these surroundings themselves; a caller of an answer enters them first.
     The tiny language model is reused rather than loaded for each call. The sentiment classifier is the tiny one, which
     stays loaded if surroundings are entered within others.
     """

@@ -28,7 +28,7 @@ from rlhf_course.paths import HIDDEN_TESTS
 HIDDEN = HIDDEN_TESTS
 # The fixtures of tests/hidden/conftest.py take the answers from the configuration's stash, under this key.
 ANSWERS = pytest.StashKey[Any]()
-UNUSABLE = "What came has another form than the exercise asks for, and the test could not look at it"
+UNUSABLE = "The result has another form than the exercise asks for, so the test could not check it"
 _EXCEPTION = pytest.StashKey[BaseException | None]()
 _DISABLED_PLUGINS = (
     "cacheprovider", "capture", "debugging", "doctest", "faulthandler", "junitxml", "logging", "pastebin", "setuponly",

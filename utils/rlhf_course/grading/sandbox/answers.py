@@ -100,7 +100,7 @@ def _call(exercise: str, answer: Any, function: Callable[..., Any], *args: Any, 
 
 def _source_file(answer: Any) -> str:
     try:
-        return inspect.getsourcefile(answer) or ""
+        return inspect.getsourcefile(inspect.unwrap(answer)) or ""
     except TypeError:
         return ""
 

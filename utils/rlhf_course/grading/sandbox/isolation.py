@@ -18,8 +18,8 @@ _ADVICE: dict[Level, str] = {
         "grade in a Linux virtual machine (WSL 2, Lima). Inside a container of your own, as root, try `--isolation uid`"
     ),
     "uid": (
-        "it needs root on Linux, and either a kernel with Landlock (5.13 or later) or files that other users cannot "
-        "read: `chmod -R go-rwx tests solutions`"
+        "it needs root on Linux, a Python that every user can read, and either a kernel with Landlock (5.13 or later) "
+        "or hidden files that other users cannot read: `chmod -R go-rwx tests solutions`"
     ),
     "unsafe": "it needs a system that can fork: Linux, macOS, or WSL 2 on Windows",
 }

@@ -1,4 +1,4 @@
-"""The house: what is pinned, what the README promises, and what does not belong in a repository."""
+"""The repository: pinned dependencies, commands that its documents name, and files that it must not hold."""
 
 import re
 import subprocess
@@ -18,8 +18,8 @@ README = (ROOT / "README.md").read_text()
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]*\])?==(\S+)$")
 
 
-def locked() -> dict[str, str]:
-    """The lock's packages and versions."""
+def locked_versions() -> dict[str, str]:
+    """Return the versions in requirements.lock by package."""
     lines = [
         line
         for line in (ROOT / "requirements.lock").read_text().splitlines()
@@ -30,8 +30,8 @@ def locked() -> dict[str, str]:
     return {pin[1].lower(): pin[3] for pin in pins}
 
 
-def direct() -> set[str]:
-    """The packages that the project asks for by name."""
+def direct_requirements() -> set[str]:
+    """Return the names of the packages that pyproject.toml requires."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [line for name, lines in project["optional-dependencies"].items() if name != "smollm2" for line in lines]
     wanted = [*project["dependencies"], *extras]
@@ -39,8 +39,8 @@ def direct() -> set[str]:
 
 
 def test_the_lock_pins_every_package_that_the_project_asks_for():
-    pins = locked()
-    assert direct() <= set(pins)
+    pins = locked_versions()
+    assert direct_requirements() <= set(pins)
     assert pins["torch"] == "2.13.0"
     assert pins["transformer-lens"].startswith("4.")
     assert {"einops", "eindex-callum", "jaxtyping", "jupyterlab", "nbgrader", "ipywidgets", "pytest"} <= set(pins)
@@ -53,7 +53,7 @@ def test_every_dependency_is_listed_once_and_has_a_lower_bound_that_the_lock_mee
     names = [requirement.name for requirement in requirements]
     assert len(names) == len(set(names))
     assert not [str(requirement) for requirement in requirements if not re.search(r">=|==", str(requirement.specifier))]
-    pins = locked()
+    pins = locked_versions()
     unmet = [str(item) for item in requirements if item.name in pins and not item.specifier.contains(pins[item.name])]
     assert not unmet
 
@@ -88,8 +88,8 @@ def test_recording_in_wandb_without_it_says_what_to_install(monkeypatch):
 def test_what_is_installed_is_what_is_locked():
     from importlib.metadata import version
 
-    pins = locked()
-    differing = {name: version(name) for name in direct() if version(name).split("+")[0] != pins[name]}
+    pins = locked_versions()
+    differing = {name: version(name) for name in direct_requirements() if version(name).split("+")[0] != pins[name]}
     assert not differing, f"run `make setup`: {differing}"
 
 
@@ -109,8 +109,8 @@ def test_the_extra_is_pinned_alike_in_the_makefile_and_the_project():
 
 @pytest.mark.parametrize("target", ["setup", "demo", "lint", "test", "test-all", "learn", "clean"])
 def test_make_knows_its_targets(target):
-    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_make_knows_its_targets(target):
 )
 def test_the_files_for_github_follow_its_schemas(schema, file):
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, file]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_workflow_runs_the_readmes_commands_on_linux_with_both_pythons_and_on_macos():

@@ -1,0 +1,149 @@
+"""Record the metrics of a training phase from the results of the functions that the trainer calls.
+
+The given terms of the objective call `record_metrics` themselves. The learner's functions are recorded by the wrapper
+that their package hands out (`exercises.py`): it reports to the phase that runs, and only calls the function when none
+does.
+"""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache, wraps
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from rlhf_course.errors import CourseError
+
+if TYPE_CHECKING:  # a part's package is imported without loading torch
+    from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Term(NamedTuple):
+    """A term of the objective: the metric that it is recorded as, and the argument that it is proportional to."""
+
+    metric: str
+    coefficient: str
+
+
+# The exercises that a trainer calls. During a phase each must return a result; that of a term is also recorded.
+TRAINER_CALLS: dict[str, Term | None] = {
+    "normalize_reward": None,
+    "compute_advantages": None,
+    "get_logprobs": None,
+    "calc_entropy_bonus": Term("entropy", "ent_coef"),
+    "calc_kl_penalty": Term("kl", "kl_coef"),
+}
+
+
+class PhaseMetrics:
+    """Metrics by name. A metric that is added several times is averaged."""
+
+    def __init__(self) -> None:
+        self._values: "dict[str, list[float | Tensor]]" = defaultdict(list)
+
+    def add(self, **metrics: "float | Tensor") -> None:
+        """Add one value to each metric. Tensors stay on their device until `means`, so that no call waits for a GPU."""
+        for name, value in metrics.items():
+            self._values[name].append(value.detach() if hasattr(value, "detach") else value)
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each metric."""
+        return {name: sum(map(float, values)) / len(values) for name, values in self._values.items()}
+
+
+_RUNNING_PHASE: ContextVar[PhaseMetrics | None] = ContextVar("running_phase", default=None)
+
+
+@contextmanager
+def recorded_phase() -> Iterator[PhaseMetrics]:
+    """Yield the metrics that this thread's calls record until the block ends."""
+    metrics = PhaseMetrics()
+    token = _RUNNING_PHASE.set(metrics)
+    try:
+        yield metrics
+    finally:
+        _RUNNING_PHASE.reset(token)
+
+
+def record_metrics(**metrics: "float | Tensor") -> None:
+    """Add values to the metrics of the phase that runs in this thread; do nothing when none runs."""
+    phase = _RUNNING_PHASE.get()
+    if phase is not None:
+        phase.add(**metrics)
+
+
+def recorded(name: str, answer: Any) -> Any:
+    """Return the object that a part's package hands out for an exercise.
+
+    Args:
+        name: the exercise's name.
+        answer: what the exercise's file defines under that name.
+
+    Returns: for a function that a trainer calls, a wrapper that reports to the phase that runs; the same function
+        always gets the same wrapper. Every other answer is returned as it is.
+    """
+    if name in TRAINER_CALLS and isinstance(answer, FunctionType):
+        return _wrapper(name, answer)
+    return answer
+
+
+def require_result(name: str, result: T | None) -> T:
+    """Return the result of a learner's function.
+
+    Raises:
+        CourseError: the result is None.
+    """
+    if result is None:
+        raise CourseError(
+            f"{name} returned None, and should return a result: is it written to its end, with a `return`?"
+        )
+    return result
+
+
+@lru_cache(maxsize=64)
+def _wrapper(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    term = TRAINER_CALLS[name]
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        phase = _RUNNING_PHASE.get()
+        if phase is None:
+            return function(*args, **kwargs)
+        if term is None:
+            return require_result(name, function(*args, **kwargs))
+        return _call_term(phase, name, term, function, args, kwargs)
+
+    return wrapper
+
+
+def _call_term(
+    phase: PhaseMetrics,
+    name: str,
+    term: Term,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call a term of the objective once, and record its result divided by its coefficient.
+
+    A result says nothing when the coefficient is 0. The function is then called with coefficient 1, and 0 times its
+    result is returned. Both are the same, because the exercise's contract makes the term proportional to its
+    coefficient.
+    """
+    try:
+        call = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:  # the arguments do not fit: Python's own error names the function
+        return function(*args, **kwargs)
+    coefficient = call.arguments.get(term.coefficient, 1.0)
+    if coefficient:
+        result = require_result(name, function(*args, **kwargs))
+        phase.add(**{term.metric: result / coefficient})
+        return result
+    call.arguments[term.coefficient] = 1.0
+    unscaled = require_result(name, function(*call.args, **call.kwargs))
+    phase.add(**{term.metric: unscaled})
+    return coefficient * unscaled
