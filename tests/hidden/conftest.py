@@ -1,24 +1,26 @@
-"""The fixtures of the hidden tests: each exercise's answer, under the exercise's name.
+"""Fixtures of the hidden tests: the answer to each exercise, under the exercise's name.
 
-`pytest tests/hidden --answers FOLDER` tries a folder that holds `part1_rlhf/`, in this process: for code that you trust.
-`rlhf-course grade` runs the same tests on answers that live in a sandbox.
+`pytest tests/hidden --answers FOLDER` runs the tests on the answers in a folder, in this process, so it is only for
+code that you trust. `rlhf-course grade` runs the same tests on answers in a sandbox.
 """
 
 from typing import Any
 
 import pytest
 
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import DEFAULT_PART, EXERCISES, Exercise
 from rlhf_course.grading.judge.local_answers import trusted_answers
 from rlhf_course.grading.judge.suite import ANSWERS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--answers", default="solutions", help="the folder that holds part1_rlhf/, by default solutions/")
+    parser.addoption(
+        "--answers", default="solutions", help=f"the folder that holds {DEFAULT_PART.name}/, by default solutions/"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "points(n): what the test is worth")
+    config.addinivalue_line("markers", "points(n): the points that the test gives")
 
 
 def _fixture(exercise: Exercise) -> Any:

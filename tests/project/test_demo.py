@@ -7,7 +7,7 @@ from rlhf_course import RLHFArgs
 from rlhf_course.demo import run_demo, samples_of
 
 
-def test_the_demo_shows_text_before_and_after_and_where_the_curve_lies(small_args, tmp_path, monkeypatch):
+def test_the_demo_shows_text_before_and_after_and_the_path_of_the_curve(small_args, tmp_path, monkeypatch):
     monkeypatch.setattr(RLHFArgs, "for_profile", lambda *names: small_args())
     console = Console(record=True, width=500)
     run_demo(tmp_path / "run", console)

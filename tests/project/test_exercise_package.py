@@ -19,7 +19,7 @@ NAMES = [exercise.name for exercise in EXERCISES]
 
 @pytest.fixture
 def learner(tmp_path: Path) -> Path:
-    """A learner's folder, with answers to spoil."""
+    """A learner's package, whose answers the tests break."""
     shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf", ignore=shutil.ignore_patterns("__pycache__"))
     use_code(tmp_path)
     return tmp_path / "part1_rlhf"
@@ -40,7 +40,7 @@ def test_a_name_gives_the_exercise_and_never_the_submodule_of_that_name(exercise
 @pytest.mark.parametrize(
     "text", ["def compute_advantages(:", "raise SystemExit", "import nothing_of_that_name", "1 / 0", ""]
 )
-def test_a_broken_file_fails_alone_and_only_when_asked_for(learner, text):
+def test_a_broken_file_fails_alone_and_only_when_its_exercise_is_imported(learner, text):
     (learner / "compute_advantages.py").write_text(text)
     import part1_rlhf
 

@@ -33,7 +33,7 @@ def test_samples_hold_the_prompt_and_exactly_gen_len_new_tokens(tiny_bridge):
     assert all(text.startswith("<|endoftext|>This is") for text in samples)
 
 
-def test_bos_is_left_out_when_asked(tiny_bridge):
+def test_bos_is_left_out_without_prepend_bos(tiny_bridge):
     sample_ids, samples = get_samples(tiny_bridge, "This is", batch_size=2, gen_len=3, prepend_bos=False)
     assert sample_ids[0, 0] != tiny_bridge.tokenizer.bos_token_id
     assert samples[0].startswith("This is")
@@ -43,7 +43,7 @@ def test_the_end_of_text_token_does_not_end_a_sample(tiny_folder):
     from rlhf_course import load_model
 
     bridge = load_model(str(tiny_folder))
-    with torch.no_grad():  # nothing but the end-of-text token, id 0, can come
+    with torch.no_grad():  # only the end-of-text token, id 0, can be sampled
         bridge.ln_final.weight.zero_()
         bridge.ln_final.bias.copy_(50 * bridge.embed.weight[0])
     sample_ids, _ = get_samples(bridge, "This is", batch_size=2, gen_len=5, top_k=1)

@@ -18,7 +18,7 @@ IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8,
 
 @pytest.fixture
 def a_gpu(monkeypatch):
-    """Models may be asked for what a GPU would do; it is done on the CPU, by a compiler that takes no time."""
+    """Allow the GPU options on the CPU, with a compiler backend that compiles nothing."""
     monkeypatch.setattr("rlhf_course.rl.models.check_options", lambda *_: None)
     monkeypatch.setitem(gpu.OPTIONS, "compile", lambda bridge: compile_mlps(bridge, backend="eager"))
     yield

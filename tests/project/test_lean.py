@@ -57,7 +57,7 @@ def test_the_objective_and_its_gradients_are_the_plain_trainers_where_clipping_b
         trainer = make(small_args(kl_coef=0.7, ent_coef=0.02, clip_coef=0.05))
         torch.manual_seed(1)
         memory = trainer._memory = trainer.rollout_phase()
-        # As after many steps: log-probabilities have moved, up and down, by more than the clipping allows.
+        # As after many steps, the log-probabilities have changed by more than the clipping allows, in both directions.
         memory.logprobs += torch.linspace(-0.3, 0.3, memory.logprobs.numel()).view_as(memory.logprobs)
         objective = trainer.compute_rlhf_objective(memory.rows(torch.tensor([0, 3])))
         objective.backward()

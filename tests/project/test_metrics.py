@@ -196,7 +196,7 @@ def test_wrong_arguments_raise_the_error_of_the_function_itself():
         part1_rlhf.calc_kl_penalty(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
 
 
-def test_a_term_that_the_objective_does_not_have_is_nan_and_said_to_be_missing(small_args, tmp_path, capsys):
+def test_a_term_that_the_objective_does_not_have_is_nan_and_listed_as_missing(small_args, tmp_path, capsys):
     class OnlyEntropy(RLHFTrainer):
         def compute_rlhf_objective(self, minibatch):
             logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
@@ -256,7 +256,7 @@ def wandb_records(run: Path) -> list:
                 continue
             _, length, kind = struct.unpack("<IHB", data[at : at + 7])
             part, at = part + data[at + 7 : at + 7 + length], at + 7 + length
-            if kind in (1, 4):  # whole, or the last part of one
+            if kind in (1, 4):  # a whole record, or the last part of a record
                 records.append(Record.FromString(part))
                 part = b""
     return records

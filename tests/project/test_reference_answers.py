@@ -26,7 +26,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def numeric_gradient(function, tensor: torch.Tensor, step: float = 1e-6) -> torch.Tensor:
-    """Central differences of a scalar function, entry by entry."""
+    """Return the central differences of a scalar function for each entry."""
     gradient = torch.zeros_like(tensor)
     for index in np.ndindex(*tensor.shape):
         ends = []
@@ -141,7 +141,7 @@ def test_the_optimizer_is_adamw_ascending_with_a_rate_for_each_group():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     for parameter, old, rate in zip(parameters, before, [1e-3, 1e-3, 1e-2, 1e-2], strict=True):
-        # Adam's first step has the size of the rate; the decay takes 0.01 of the weight times the rate.
+        # Adam's first step has the size of the learning rate; the decay is 0.01 times the weight times the rate.
         assert torch.allclose(parameter, old * (1 - 0.01 * rate) + rate, atol=1e-6)
     held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     assert sorted(held) == sorted(map(id, parameters))

@@ -56,7 +56,7 @@ def finished(tmp_path_factory, tiny_folder) -> Path:
 
 @pytest.fixture
 def run(finished, tmp_path) -> Path:
-    """A copy of it, to be damaged."""
+    """A copy of the stopped run, which the test damages."""
     import shutil
 
     return Path(shutil.copytree(finished, tmp_path / "run"))
@@ -170,7 +170,7 @@ def test_a_full_disk_ends_the_run_with_one_message_and_keeps_what_was_there(smal
 
     with pytest.raises(CourseError, match="cannot be written: No space left on device"):
         RLHFTrainer(small_args()).train(tmp_path / "run", show=False, watch=fills_the_disk)
-    (tmp_path / "run" / "samples.jsonl").unlink()  # it has no end to be read to
+    (tmp_path / "run" / "samples.jsonl").unlink()  # reading /dev/full never ends
     assert len(read_run(tmp_path / "run").rows) == 1 and checkpoints(tmp_path / "run")
 
 

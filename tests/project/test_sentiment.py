@@ -16,7 +16,7 @@ REVIEWS = ["this movie was great", "bad", "a bad film and a boring plot , not gr
 
 @pytest.fixture(autouse=True)
 def tiny_distilbert(tmp_path: Path, monkeypatch):
-    """A random classifier of DistilBERT's format, known by the name of the real one."""
+    """A random classifier in DistilBERT's format, which is loaded by the name of the real one."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *{word: 0 for text in REVIEWS for word in text.split()}]
     pieces = [*"<|>endoftx", *(f"##{letter}" for letter in "endoftx")]
     (tmp_path / "vocab.txt").write_text("\n".join(dict.fromkeys([*words, *pieces])))
@@ -33,7 +33,7 @@ def tiny_distilbert(tmp_path: Path, monkeypatch):
 
 
 def one_by_one(model, texts: list[str]) -> list[float]:
-    """Probability of class 1, with neither padding nor a batch."""
+    """Return the probability of class 1 for each text, without padding or batching."""
     _, tokenizer = load_classifier()
     with torch.no_grad():
         return [model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0, 1].item() for text in texts]

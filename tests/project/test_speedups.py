@@ -26,7 +26,7 @@ HOOKS = [
 
 @pytest.fixture
 def plain(monkeypatch):
-    """While it is called, models and optimizers are made as without any of the quicker ways."""
+    """Make models and optimizers without any of the speed-ups during the call."""
 
     def make(maker):
         with monkeypatch.context() as patch:
@@ -41,7 +41,7 @@ def plain(monkeypatch):
 
 @pytest.fixture
 def pair(plain, tiny_folder):
-    """A quick bridge and a plain one, of the same weights."""
+    """A bridge with the speed-ups and one without, with the same weights."""
     return load_model(str(tiny_folder)), plain(lambda: load_model(str(tiny_folder)))
 
 
@@ -173,7 +173,7 @@ def test_rollout_and_objective_are_those_of_the_plain_loop_on_the_library_as_it_
 
 
 def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
-    """Split from one weight, the queries', keys' and values' would otherwise lie inside each other's memory."""
+    """The weights of queries, keys and values are split from one weight, and would otherwise share its memory."""
     finals = []
     for fuse in (True, False):
         bridge = load_model(str(tiny_folder))
@@ -188,7 +188,7 @@ def test_a_fused_step_changes_the_parameters_as_a_plain_one_does(tiny_folder):
 
 
 def test_a_phase_gives_the_metrics_of_a_plain_one(small_args, plain, tmp_path):
-    """One phase: in later ones a rounding may let another token be sampled."""
+    """Only one phase is compared: in later ones a rounding error may change a sampled token."""
     quick = RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "quick", show=False).rows[0]
     slow = plain(lambda: RLHFTrainer(small_args(total_phases=1))).train(tmp_path / "slow", show=False).rows[0]
     del quick["seconds"], slow["seconds"]

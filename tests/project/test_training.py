@@ -24,7 +24,7 @@ COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
 
 
 def metrics_of(path: Path) -> list[dict[str, str]]:
-    """A run's metrics without the seconds, which no two runs share."""
+    """Return a run's metrics without the seconds, which differ between runs."""
     with open(path / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -62,7 +62,7 @@ def test_the_objective_is_its_four_terms(small_args):
     args = small_args(kl_coef=1.5, ent_coef=0.3, vf_coef=0.7)
     trainer = RLHFTrainer(args)
     minibatch = next(trainer.rollout_phase().get_minibatches())
-    with torch.no_grad():  # away from the reference, so that every term counts
+    with torch.no_grad():  # moves the policy from the reference, so that no term is 0
         for parameter in trainer.model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     objective = trainer.compute_rlhf_objective(minibatch)
@@ -103,7 +103,7 @@ def test_a_learning_phase_steps_once_a_minibatch_and_the_schedule_once(small_arg
     assert any(name.startswith("value_head") for name in moved) and any("embed" in name for name in moved)
 
 
-def test_the_gradient_is_clipped_to_the_norm_that_is_asked_for(small_args):
+def test_the_gradient_is_clipped_to_the_norm_of_the_settings(small_args):
     trainer = RLHFTrainer(small_args(max_grad_norm=1e-3))
     trainer.learning_phase(trainer.rollout_phase())
     gradients = [parameter.grad for parameter in trainer.model.parameters() if parameter.grad is not None]
@@ -245,7 +245,7 @@ def test_phases_after_the_last_checkpoint_are_done_again(small_args, tmp_path):
     args = small_args(total_phases=4)
     RLHFTrainer(args).train(tmp_path / "whole", show=False)
     DiesInItsThirdPhase(args).train(tmp_path / "parts", show=False)
-    # What a killed process leaves: rows of a phase that no checkpoint has seen.
+    # A killed process leaves rows of phases after the last checkpoint.
     lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
     (tmp_path / "parts" / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
     RLHFTrainer(args).train(tmp_path / "parts", resume=True, show=False)
@@ -281,7 +281,7 @@ def test_ctrl_c_ends_after_the_phase_and_resume_completes_the_run(tiny_folder, t
 
 @pytest.fixture
 def command_line(monkeypatch, capsys):
-    """Calls `rlhf-course` in this process; returns its exit code and what it wrote to stderr."""
+    """A function that runs `rlhf-course` in this process and returns its exit code and its stderr."""
 
     def call(*arguments: Any) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["rlhf-course", *map(str, arguments)])
@@ -375,7 +375,7 @@ def test_a_folder_whose_name_is_too_long_is_refused(small_args, tmp_path):
         RLHFTrainer(small_args()).train(tmp_path / ("a" * 300), show=False)
 
 
-def test_the_methods_of_the_exercise_are_asked_for_by_name(small_args):
+def test_a_method_of_the_exercise_that_is_missing_is_not_implemented(small_args):
     with pytest.raises(NotImplementedError):
         Trainer(small_args()).rollout_phase()
 
@@ -472,7 +472,7 @@ def test_doctor_tells_what_is_here_and_what_is_missing():
         assert piece in done.stdout
 
 
-def test_a_lean_run_is_asked_for_by_a_flag_and_recorded(command_line, tiny_folder, tmp_path):
+def test_a_lean_run_is_chosen_by_a_flag_and_recorded(command_line, tiny_folder, tmp_path):
     assert command_line("train", *small_flags(tiny_folder, out=tmp_path / "run", total_phases=1), "--lean") == (0, "")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["lean"] is True
 
@@ -493,7 +493,7 @@ def test_a_reward_beside_the_run_is_found_again_when_it_is_resumed_from_elsewher
 
 
 def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
     done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     assert "it is broken: ModuleNotFoundError" in done.stdout and "browser" in done.stdout

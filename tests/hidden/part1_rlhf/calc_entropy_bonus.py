@@ -14,7 +14,7 @@ def _entropy(logits):
 
 @visible_mistake(refused_with="has the wrong sign")
 def turned_sign(logits, ent_coef, gen_len):
-    """The sign is turned: an entropy is never negative; p * log p is, so minus its sum is meant."""
+    """The sign is wrong: an entropy is never negative, but p * log p is, so the entropy is minus its sum."""
     return -ent_coef * _entropy(logits).mean()
 
 
@@ -32,7 +32,7 @@ def sums_over_everything(logits, ent_coef, gen_len):
 
 @visible_mistake
 def averages_over_the_vocabulary(logits, ent_coef, gen_len):
-    """You averaged over the vocabulary as well; an entropy is a sum over it, and the mean is over texts and positions."""
+    """You averaged over the vocabulary too; an entropy is a sum over it, and the mean is over texts and positions."""
     logprobs = logits.log_softmax(-1)
     return -ent_coef * (logprobs.exp() * logprobs).mean()
 
@@ -59,7 +59,7 @@ def log_with_eps(logits, ent_coef, gen_len):
 
 @visible_mistake(refused_with="the probabilities that weight the sum count too: detach none of them")
 def weights_detached(logits, ent_coef, gen_len):
-    """The value is right, but you detached the probabilities that weight the sum, and the gradient is another one."""
+    """The value is right, but you detached the probabilities that weight the sum, so the gradient is wrong."""
     logprobs = logits.log_softmax(-1)
     return -ent_coef * (logprobs.exp().detach() * logprobs).sum(-1).mean()
 
@@ -85,7 +85,7 @@ def wrong_dimension(logits, ent_coef, gen_len):
 
 @visible_mistake
 def sliced_again(logits, ent_coef, gen_len):
-    """You slice the generated positions once more; the logits come sliced, and this drops the last position."""
+    """You slice the generated positions again; the logits are sliced already, and this drops the last position."""
     return ent_coef * _entropy(logits[:, -gen_len - 1 : -1]).mean()
 
 
@@ -97,7 +97,7 @@ def not_averaged(logits, ent_coef, gen_len):
 
 @visible_mistake
 def bits(logits, ent_coef, gen_len):
-    """You use logarithms to base 2; natural ones are meant."""
+    """You use logarithms to base 2; use natural ones."""
     return ent_coef * _entropy(logits).mean() / torch.tensor(2.0).log()
 
 
@@ -107,15 +107,15 @@ def unweighted(logits, ent_coef, gen_len):
     return -ent_coef * logits.log_softmax(-1).sum(-1).mean()
 
 
-def _entropy_of_hidden(logprobs):
+def _entropy_of_logprobs(logprobs):
     return -(logprobs.exp() * logprobs).sum(-1)
 
 
 @hidden_mistake(refused_with="it is the logarithm of the vocabulary's size: every token counts, whatever")
 def likeliest_tokens_only(logits, ent_coef, gen_len):
-    """Only the ten likeliest tokens are summed over."""
+    """The sum is over the ten likeliest tokens only."""
     logprobs = logits.log_softmax(-1)
-    return ent_coef * _entropy_of_hidden(logprobs.topk(min(10, logprobs.shape[-1]), dim=-1).values).mean()
+    return ent_coef * _entropy_of_logprobs(logprobs.topk(min(10, logprobs.shape[-1]), dim=-1).values).mean()
 
 
 @hidden_mistake(refused_with="The logits were changed in place")
@@ -123,20 +123,20 @@ def normalised_in_place(logits, ent_coef, gen_len):
     """The logits become log-probabilities, in the caller's tensor."""
     shared = logits.detach()
     shared -= shared.logsumexp(-1, keepdim=True)
-    return ent_coef * _entropy_of_hidden(logits.log_softmax(-1)).mean()
+    return ent_coef * _entropy_of_logprobs(logits.log_softmax(-1)).mean()
 
 
 @hidden_mistake
 def share_of_the_largest(logits, ent_coef, gen_len):
     """The entropy is divided by the largest that the vocabulary allows."""
     largest = logits.new_tensor(float(logits.shape[-1])).log()
-    return ent_coef * (_entropy_of_hidden(logits.log_softmax(-1)) / largest).mean()
+    return ent_coef * (_entropy_of_logprobs(logits.log_softmax(-1)) / largest).mean()
 
 
 @hidden_mistake
 def perplexity(logits, ent_coef, gen_len):
-    """It is the perplexity, the exponential of the entropy."""
-    return ent_coef * _entropy_of_hidden(logits.log_softmax(-1)).exp().mean()
+    """The bonus is the perplexity, the exponential of the entropy."""
+    return ent_coef * _entropy_of_logprobs(logits.log_softmax(-1)).exp().mean()
 
 
 @hidden_mistake

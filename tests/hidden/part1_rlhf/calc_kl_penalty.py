@@ -7,18 +7,18 @@ from torch.nn import functional
 from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
 
 
-def _parts(logits, ref_logits):
+def _logprobs(logits, ref_logits):
     return logits.log_softmax(-1), ref_logits.log_softmax(-1)
 
 
 def _kl(logits, ref_logits):
-    new, ref = _parts(logits, ref_logits)
+    new, ref = _logprobs(logits, ref_logits)
     return (new.exp() * (new - ref)).sum(-1)
 
 
 @visible_mistake
 def other_direction(logits, ref_logits, kl_coef, gen_len):
-    """That is D_KL(reference || policy); the penalty is D_KL(policy || reference), weighted with the policy's probabilities."""
+    """That is D_KL(reference || policy); the penalty is D_KL(policy || reference): weight by the policy."""
     return kl_coef * _kl(ref_logits, logits).mean()
 
 
@@ -36,8 +36,8 @@ def sums_over_everything(logits, ref_logits, kl_coef, gen_len):
 
 @visible_mistake
 def averages_over_the_vocabulary(logits, ref_logits, kl_coef, gen_len):
-    """You averaged over the vocabulary as well; a divergence is a sum over it, and the mean is over texts and positions."""
-    new, ref = _parts(logits, ref_logits)
+    """You averaged over the vocabulary too; a divergence is a sum over it, and the mean is over texts and positions."""
+    new, ref = _logprobs(logits, ref_logits)
     return kl_coef * (new.exp() * (new - ref)).mean()
 
 
@@ -49,7 +49,7 @@ def no_coefficient(logits, ref_logits, kl_coef, gen_len):
 
 @visible_mistake(refused_with="has the wrong sign")
 def turned_sign(logits, ref_logits, kl_coef, gen_len):
-    """The sign is turned: a divergence is never negative, and the trainer takes the penalty away."""
+    """The sign is wrong: a divergence is never negative, and the trainer subtracts the penalty."""
     return -kl_coef * _kl(logits, ref_logits).mean()
 
 
@@ -69,21 +69,24 @@ def log_with_eps(logits, ref_logits, kl_coef, gen_len):
 
 @visible_mistake(refused_with="The penalty of logits near 10000 and -10000 is not finite (nan or inf)")
 def library_distributions(logits, ref_logits, kl_coef, gen_len):
-    """torch.distributions calls the divergence infinite once a probability rounds to 0. Compute it from log_softmax."""
-    new, ref = (torch.distributions.Categorical(logits=one) for one in (logits, ref_logits))
+    """torch.distributions gives infinity once a probability rounds to 0. Compute the divergence from log_softmax."""
+    new, ref = (torch.distributions.Categorical(logits=values) for values in (logits, ref_logits))
     return kl_coef * torch.distributions.kl_divergence(new, ref).mean()
 
 
 @visible_mistake(refused_with="every part of the sum that holds the policy's logits counts, its")
 def weights_detached(logits, ref_logits, kl_coef, gen_len):
-    """The value is right, but you detached the probabilities that weight the sum, and a part of the gradient is lost."""
-    new, ref = _parts(logits, ref_logits)
+    """The value is right, but you detached the probabilities that weight the sum, so part of the gradient is lost."""
+    new, ref = _logprobs(logits, ref_logits)
     return kl_coef * (new.exp().detach() * (new - ref)).sum(-1).mean()
 
 
 @visible_mistake(refused_with="No gradient of the penalty reaches the policy's logits, so it cannot hold")
 def no_gradient(logits, ref_logits, kl_coef, gen_len):
-    """The value is right, but no gradient reaches the logits (detach or no_grad), so the penalty could not hold the policy back."""
+    """The value is right, but no gradient reaches the logits (detach or no_grad).
+
+    So the penalty could not hold the policy back.
+    """
     return kl_coef * _kl(logits, ref_logits).mean().detach()
 
 
@@ -95,13 +98,13 @@ def plain_number(logits, ref_logits, kl_coef, gen_len):
 
 @visible_mistake
 def raw_logits(logits, ref_logits, kl_coef, gen_len):
-    """You take the difference of the logits; it is that of the log-probabilities, which differ from logits by a normaliser."""
+    """You use the difference of the logits; use that of the log-probabilities, which are normalised."""
     return kl_coef * (logits.softmax(-1) * (logits - ref_logits)).sum(-1).mean()
 
 
 @visible_mistake
 def sliced_again(logits, ref_logits, kl_coef, gen_len):
-    """You slice the generated positions once more; the logits come sliced, and this drops the last position."""
+    """You slice the generated positions again; the logits are sliced already, and this drops the last position."""
     return kl_coef * _kl(logits[:, -gen_len - 1 : -1], ref_logits[:, -gen_len - 1 : -1]).mean()
 
 
@@ -113,7 +116,7 @@ def not_averaged(logits, ref_logits, kl_coef, gen_len):
 
 @visible_mistake
 def bits(logits, ref_logits, kl_coef, gen_len):
-    """You use logarithms to base 2; natural ones are meant."""
+    """You use logarithms to base 2; use natural ones."""
     return kl_coef * _kl(logits, ref_logits).mean() / torch.tensor(2.0).log()
 
 
@@ -124,16 +127,16 @@ def wrong_dimension(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * (new.exp() * (new - ref)).sum(-1).mean()
 
 
-def _kl_of_hidden(new, ref):
+def _kl_of_logprobs(new, ref):
     return (new.exp() * (new - ref)).sum(-1)
 
 
 @hidden_mistake(refused_with="every token counts, and adding a number to all logits changes nothing")
 def likeliest_tokens_only(logits, ref_logits, kl_coef, gen_len):
-    """Only the ten tokens that the policy finds likeliest are summed over."""
+    """The sum is over the policy's ten likeliest tokens only."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
     kept = new.topk(min(10, new.shape[-1]), dim=-1).indices
-    return kl_coef * _kl_of_hidden(new.gather(-1, kept), ref.gather(-1, kept)).mean()
+    return kl_coef * _kl_of_logprobs(new.gather(-1, kept), ref.gather(-1, kept)).mean()
 
 
 @hidden_mistake(refused_with="The reference's logits were changed in place")
@@ -141,25 +144,25 @@ def reference_normalised_in_place(logits, ref_logits, kl_coef, gen_len):
     """The reference's logits become log-probabilities, in the caller's tensor."""
     ref = ref_logits.detach()
     ref -= ref.logsumexp(-1, keepdim=True)
-    return kl_coef * _kl_of_hidden(logits.log_softmax(-1), ref).mean()
+    return kl_coef * _kl_of_logprobs(logits.log_softmax(-1), ref).mean()
 
 
 @hidden_mistake(refused_with="it is neither rounded nor capped: use log_softmax, never softmax and then")
 def capped(logits, ref_logits, kl_coef, gen_len):
     """The divergence of a position is capped."""
-    return kl_coef * _kl_of_hidden(logits.log_softmax(-1), ref_logits.log_softmax(-1)).clamp(max=5.0).mean()
+    return kl_coef * _kl_of_logprobs(logits.log_softmax(-1), ref_logits.log_softmax(-1)).clamp(max=5.0).mean()
 
 
 @hidden_mistake
 def both_directions(logits, ref_logits, kl_coef, gen_len):
-    """It is the mean of both directions."""
+    """The penalty is the mean of both directions."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
-    return kl_coef * (_kl_of_hidden(new, ref) + _kl_of_hidden(ref, new)).mean() / 2
+    return kl_coef * (_kl_of_logprobs(new, ref) + _kl_of_logprobs(ref, new)).mean() / 2
 
 
 @hidden_mistake
 def sampled_token_only(logits, ref_logits, kl_coef, gen_len):
-    """Only the likeliest token stands for the whole vocabulary."""
+    """The likeliest token is used in place of the whole vocabulary."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
     best = new.argmax(-1, keepdim=True)
     return kl_coef * (new - ref).gather(-1, best).mean()
@@ -200,8 +203,10 @@ def with_einsum(logits, ref_logits, kl_coef, gen_len):
 @right_answer
 def cross_entropy_minus_entropy(logits, ref_logits, kl_coef, gen_len):
     p = logits.softmax(-1)
-    own, other = (functional.cross_entropy(one.flatten(0, 1), p.flatten(0, 1)) for one in (logits, ref_logits))
-    return kl_coef * (other - own)
+    targets = p.flatten(0, 1)
+    entropy = functional.cross_entropy(logits.flatten(0, 1), targets)
+    cross_entropy = functional.cross_entropy(ref_logits.flatten(0, 1), targets)
+    return kl_coef * (cross_entropy - entropy)
 
 
 @right_answer

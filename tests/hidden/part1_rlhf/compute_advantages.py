@@ -13,7 +13,7 @@ def _q(values, rewards, prefix_len):
 @visible_mistake
 @torch.no_grad()
 def reward_unused(values, rewards, prefix_len):
-    """The reward is nowhere: Q of the last token is the reward, not the value of the state after it."""
+    """You do not use the reward: Q of the last token is the reward, not the value of the state after it."""
     return values[:, prefix_len:] - values[:, prefix_len - 1 : -1]
 
 
@@ -27,14 +27,17 @@ def reward_on_every_token(values, rewards, prefix_len):
 @visible_mistake
 @torch.no_grad()
 def whole_return(values, rewards, prefix_len):
-    """You use the reward as Q of every token; one-step Q is the value of the next state, and the reward for the last token alone."""
+    """You use the reward as Q of every token.
+
+    One-step Q is the value of the next state, and the reward only for the last token.
+    """
     return rewards[:, None] - values[:, prefix_len - 1 : -1]
 
 
 @visible_mistake(refused_with="has the wrong sign")
 @torch.no_grad()
 def sign(values, rewards, prefix_len):
-    """The sign is turned: an advantage is Q - V, you computed V - Q."""
+    """The sign is wrong: an advantage is Q - V, you computed V - Q."""
     return values[:, prefix_len - 1 : -1] - _q(values, rewards, prefix_len)
 
 
@@ -47,7 +50,7 @@ def carries_a_gradient(values, rewards, prefix_len):
 @visible_mistake(refused_with="The values that were passed in were changed")
 @torch.no_grad()
 def in_place(values, rewards, prefix_len):
-    """You wrote the rewards into `values`: a slice shares its memory, so the caller's tensor changed. Make a new one."""
+    """You wrote the rewards into `values`: a slice shares memory, so the caller's tensor changed. Make a new one."""
     q = values.detach()[:, prefix_len:]
     q[:, -1] = rewards
     return q - values[:, prefix_len - 1 : -1]
@@ -56,7 +59,7 @@ def in_place(values, rewards, prefix_len):
 @visible_mistake
 @torch.no_grad()
 def reward_on_top_of_the_last_value(values, rewards, prefix_len):
-    """You add the last state's value to the reward; the episode is over there, so Q of the last token is the reward alone."""
+    """You add the last state's value to the reward; the episode is over then, so Q of the last token is the reward."""
     q = torch.cat([values[:, prefix_len:-1], rewards[:, None] + values[:, -1:]], dim=1)
     return q - values[:, prefix_len - 1 : -1]
 
@@ -85,14 +88,14 @@ def one_token_short(values, rewards, prefix_len):
 @visible_mistake
 @torch.no_grad()
 def no_baseline(values, rewards, prefix_len):
-    """That is Q alone; an advantage takes V of the state away from it."""
+    """That is Q; an advantage is Q minus V of the state."""
     return _q(values, rewards, prefix_len)
 
 
 @visible_mistake
 @torch.no_grad()
 def mean_baseline(values, rewards, prefix_len):
-    """You take the mean value of the text away; each token has the value of its own state as baseline."""
+    """You subtract the mean value of the text; the baseline of each token is the value of its own state."""
     return _q(values, rewards, prefix_len) - values[:, prefix_len - 1 : -1].mean(-1, keepdim=True)
 
 
@@ -117,7 +120,7 @@ def one_reward_for_all(values, rewards, prefix_len):
 
 @hidden_mistake(refused_with="The advantage after a prefix of one token has another size than wanted")
 def prefix_of_two_at_least(values, rewards, prefix_len):
-    """A prefix of one token is taken for one of two."""
+    """A prefix of one token is treated as one of two."""
     return _advantages(values, rewards, max(prefix_len, 2))
 
 
@@ -135,7 +138,7 @@ def first_dimension_squeezed(values, rewards, prefix_len):
 
 @hidden_mistake
 def rewards_in_reverse(values, rewards, prefix_len):
-    """The texts get each other's rewards."""
+    """The texts get the rewards in reverse order."""
     return _advantages(values, rewards.flip(0), prefix_len)
 
 

@@ -17,14 +17,17 @@ def _first(prefix_len):
 
 @visible_mistake
 def not_shifted(logits, tokens, prefix_len=None):
-    """The logits are not shifted: those at position i are about the token at i + 1, and you asked them about the token at i."""
+    """The logits are not shifted: you use those at position i for the token at i.
+
+    They predict the token at i + 1.
+    """
     first = _first(prefix_len)
     return _pick(logits[:, first:].log_softmax(-1), tokens[:, first:])
 
 
 @visible_mistake
 def shifted_the_other_way(logits, tokens, prefix_len=None):
-    """You shifted the other way: the logits at position i are about the token at i + 1, not about that at i - 1."""
+    """You shifted the other way: the logits at position i predict the token at i + 1, not the one at i - 1."""
     first = _first(prefix_len)
     return _pick(logits[:, first:].log_softmax(-1), tokens[:, first - 1 : -1])
 
@@ -37,7 +40,7 @@ def none_not_handled(logits, tokens, prefix_len=None):
 
 @visible_mistake(refused_with="The log-probability of the tokens where prefix_len is None has another")
 def none_as_two(logits, tokens, prefix_len=None):
-    """`prefix_len=None` drops one token too many: it means 1, and seq - 1 tokens are asked about."""
+    """`prefix_len=None` drops one token too many: it means 1, so the result has seq - 1 positions."""
     first = 2 if prefix_len is None else prefix_len
     return _pick(logits[:, first - 1 : -1].log_softmax(-1), tokens[:, first:])
 
@@ -51,7 +54,7 @@ def raw_logits(logits, tokens, prefix_len=None):
 
 @visible_mistake
 def probabilities(logits, tokens, prefix_len=None):
-    """You return probabilities; their logarithms are meant."""
+    """You return probabilities; return their logarithms."""
     first = _first(prefix_len)
     return _pick(logits[:, first - 1 : -1].softmax(-1), tokens[:, first:])
 
@@ -65,21 +68,21 @@ def softmax_then_log(logits, tokens, prefix_len=None):
 
 @visible_mistake(refused_with="use log_softmax, never softmax and then log")
 def log_with_eps(logits, tokens, prefix_len=None):
-    """You take softmax and then log with a small number added: finite, but wrong for unlikely tokens. Use log_softmax."""
+    """You take softmax and then log with a small number added, which is wrong for unlikely tokens. Use log_softmax."""
     first = _first(prefix_len)
     return _pick((logits[:, first - 1 : -1].softmax(-1) + 1e-8).log(), tokens[:, first:])
 
 
 @visible_mistake(refused_with="The log-probability of the tokens after the prefix has another size than")
 def one_token_short(logits, tokens, prefix_len=None):
-    """The first generated token is missing: the logits at prefix_len - 1 are about it."""
+    """The first generated token is missing: the logits at prefix_len - 1 predict it."""
     first = _first(prefix_len) + 1
     return _pick(logits[:, first - 1 : -1].log_softmax(-1), tokens[:, first:])
 
 
 @visible_mistake(refused_with="The log-probability of the tokens after the prefix has another size than")
 def prefix_kept(logits, tokens, prefix_len=None):
-    """`prefix_len` has no effect: only tokens after the prefix are asked about."""
+    """`prefix_len` has no effect: the result should hold the tokens after the prefix only."""
     return _pick(logits[:, :-1].log_softmax(-1), tokens[:, 1:])
 
 
@@ -92,7 +95,10 @@ def wrong_dimension(logits, tokens, prefix_len=None):
 
 @visible_mistake(refused_with="No gradient of the log-probabilities reaches the logits, so the policy")
 def no_gradient(logits, tokens, prefix_len=None):
-    """The values are right, but no gradient reaches the logits (detach or no_grad), so the policy could not learn from them."""
+    """The values are right, but no gradient reaches the logits (detach or no_grad).
+
+    So the policy could not learn from them.
+    """
     first = _first(prefix_len)
     return _pick(logits[:, first - 1 : -1].log_softmax(-1), tokens[:, first:]).detach()
 
@@ -106,14 +112,14 @@ def summed(logits, tokens, prefix_len=None):
 
 @visible_mistake
 def likeliest(logits, tokens, prefix_len=None):
-    """You return the log-probability of the likeliest token; it is that of the token that followed."""
+    """You return the log-probability of the likeliest token; return that of the token that followed."""
     first = _first(prefix_len)
     return logits[:, first - 1 : -1].log_softmax(-1).max(-1).values
 
 
 @visible_mistake(refused_with="has the wrong sign")
 def turned_sign(logits, tokens, prefix_len=None):
-    """The sign is turned: cross-entropy is minus the log-probability."""
+    """The sign is wrong: cross-entropy is minus the log-probability."""
     first = _first(prefix_len)
     return -_pick(logits[:, first - 1 : -1].log_softmax(-1), tokens[:, first:])
 
@@ -127,7 +133,7 @@ def extra_dimension(logits, tokens, prefix_len=None):
 
 @visible_mistake(refused_with="The log-probability of one text should have 2 dimensions; 1 came")
 def squeezed_too_much(logits, tokens, prefix_len=None):
-    """A batch of one loses its dimension: `squeeze()` takes every dimension of size 1; name the one that you mean, -1."""
+    """A batch of one loses its dimension: `squeeze()` removes every dimension of size 1. Use `squeeze(-1)`."""
     first = _first(prefix_len)
     return torch.squeeze(logits[:, first - 1 : -1].log_softmax(-1).gather(-1, tokens[:, first:, None]))
 
@@ -142,7 +148,7 @@ def prefix_marked_in_place(logits, tokens, prefix_len=None):
 
 @hidden_mistake
 def first_text_only(logits, tokens, prefix_len=None):
-    """Every text is asked about the first text's tokens."""
+    """The first text's tokens are used for every text."""
     first = prefix_len or 1
     same = tokens[:1].expand(tokens.shape[0], -1)
     return logits[:, first - 1 : -1].log_softmax(-1).gather(-1, same[:, first:, None]).squeeze(-1)

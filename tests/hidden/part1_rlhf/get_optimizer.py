@@ -15,7 +15,7 @@ def _groups(model, base_lr, head_lr):
 
 @visible_mistake(refused_with="has the wrong sign")
 def minimizes(model, base_lr, head_lr):
-    """The optimizer goes down: the objective is to be maximised, so `maximize=True` is needed."""
+    """The optimizer minimises: the objective is maximised, so `maximize=True` is needed."""
     return AdamW(_groups(model, base_lr, head_lr))
 
 
@@ -51,20 +51,20 @@ def no_transformer(model, base_lr, head_lr):
 
 @visible_mistake
 def default_rates(model, base_lr, head_lr):
-    """The groups have AdamW's own learning rate, 0.001: each needs an 'lr'."""
+    """The groups have AdamW's default learning rate, 0.001: each needs an 'lr'."""
     groups = [{"params": group["params"]} for group in _groups(model, base_lr, head_lr)]
     return AdamW(groups, maximize=True)
 
 
 @visible_mistake(refused_with="The optimizer should be AdamW; it is Adam")
 def adam(model, base_lr, head_lr):
-    """That is Adam; AdamW is asked for, which keeps weight decay out of the gradient."""
+    """That is Adam; use AdamW, which keeps weight decay out of the gradient."""
     return Adam(_groups(model, base_lr, head_lr), maximize=True)
 
 
 @visible_mistake(refused_with="The optimizer should be AdamW; it is SGD")
 def sgd(model, base_lr, head_lr):
-    """That is plain gradient ascent (SGD); AdamW is asked for."""
+    """That is plain gradient ascent (SGD); use AdamW."""
     return SGD(_groups(model, base_lr, head_lr), maximize=True)
 
 
@@ -78,7 +78,7 @@ def head_minimizes(model, base_lr, head_lr):
 
 @visible_mistake
 def copies(model, base_lr, head_lr):
-    """These are copies of the parameters; the optimizer has to hold the model's own tensors, or the model never changes."""
+    """These are copies of the parameters; pass the model's own tensors, or the model never changes."""
     groups = _groups(model, base_lr, head_lr)
     for group in groups:
         group["params"] = [parameter.detach().clone().requires_grad_(True) for parameter in group["params"]]
@@ -87,7 +87,10 @@ def copies(model, base_lr, head_lr):
 
 @visible_mistake(refused_with="ValueError")
 def twice(model, base_lr, head_lr):
-    """`model.parameters()` holds the head too, and a parameter may be in one group only: list the transformer's by get_base_model_trainable_params()."""
+    """`model.parameters()` holds the head too, and a parameter may be in one group only.
+
+    Use get_base_model_trainable_params() for the transformer.
+    """
     groups = [
         {"params": list(model.parameters()), "lr": base_lr},
         {"params": model.get_value_head_params(), "lr": head_lr},
@@ -95,21 +98,21 @@ def twice(model, base_lr, head_lr):
     return AdamW(groups, maximize=True)
 
 
-@visible_mistake(refused_with="leave the weight decay at AdamW's own, or set it to zero")
+@visible_mistake(refused_with="leave the weight decay at AdamW's default, or set it to zero")
 def strong_decay(model, base_lr, head_lr):
-    """The weight decay is another than AdamW's own: leave it out, or set it to 0."""
+    """The weight decay is not AdamW's default: leave it out, or set it to 0."""
     return AdamW(_groups(model, base_lr, head_lr), maximize=True, weight_decay=0.1)
 
 
 @visible_mistake(refused_with="get_optimizer should return an optimizer of torch.optim; a list came")
 def plain_groups(model, base_lr, head_lr):
-    """You return the list of groups; the optimizer is made from it by torch.optim.AdamW."""
+    """You return the list of groups; pass it to torch.optim.AdamW, and return the optimizer."""
     return _groups(model, base_lr, head_lr)
 
 
 @hidden_mistake(refused_with="leave AdamW's moments as they are by default, and its rates to the schedule")
 def other_betas(model, base_lr, head_lr):
-    """The betas are others than AdamW's own."""
+    """The betas are not AdamW's defaults."""
     return AdamW(_groups(model, base_lr, head_lr), maximize=True, betas=(0.9, 0.95))
 
 
@@ -123,7 +126,9 @@ def decay_in_the_gradient(model, base_lr, head_lr):
 def group_for_each_tensor(model, base_lr, head_lr):
     """Each tensor has a group of its own."""
     groups = _groups(model, base_lr, head_lr)
-    return AdamW([{"params": [one], "lr": group["lr"]} for group in groups for one in group["params"]], maximize=True)
+    return AdamW(
+        [{"params": [parameter], "lr": group["lr"]} for group in groups for parameter in group["params"]], maximize=True
+    )
 
 
 @hidden_mistake
@@ -139,7 +144,7 @@ def biases_left_out(model, base_lr, head_lr):
     """Biases are in no group."""
     groups = _groups(model, base_lr, head_lr)
     for group in groups:
-        group["params"] = [one for one in group["params"] if one.dim() > 1]
+        group["params"] = [parameter for parameter in group["params"] if parameter.dim() > 1]
     return AdamW(groups, maximize=True)
 
 
@@ -152,8 +157,8 @@ def nadam(model, base_lr, head_lr):
 @right_answer
 def no_weight_decay(model, base_lr, head_lr):
     groups = [
-        dict(params=model.get_base_model_trainable_params(), lr=base_lr),
-        dict(params=model.get_value_head_params(), lr=head_lr),
+        {"params": model.get_base_model_trainable_params(), "lr": base_lr},
+        {"params": model.get_value_head_params(), "lr": head_lr},
     ]
     return torch.optim.AdamW(groups, maximize=True, weight_decay=0.0)
 

@@ -8,7 +8,7 @@ from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mist
 
 @visible_mistake(refused_with="The reward that was passed in was changed")
 def in_place(reward, eps=1e-5):
-    """You changed the reward that was passed in (`-=` or `/=` work in place); the raw reward is still needed for the log."""
+    """You changed the caller's reward (`-=` and `/=` work in place); the raw reward is still needed for the log."""
     reward -= reward.mean()
     reward /= reward.std() + eps
     return reward
@@ -16,7 +16,7 @@ def in_place(reward, eps=1e-5):
 
 @visible_mistake(refused_with="The normalised reward of texts that all earned the same is not finite (nan")
 def no_eps(reward, eps=1e-5):
-    """Nothing keeps the division finite: for equal rewards the deviation is 0, and 0 / 0 is not a number. That is what `eps` is for."""
+    """For equal rewards the deviation is 0, and 0 / 0 is not a number. Add `eps` to the deviation."""
     return (reward - reward.mean()) / reward.std()
 
 
@@ -28,13 +28,13 @@ def divides_by_the_variance(reward, eps=1e-5):
 
 @visible_mistake(refused_with="throughout, by one amount")
 def no_shift(reward, eps=1e-5):
-    """You scale without shifting: the mean has to be taken away first."""
+    """You scale without shifting: subtract the mean first."""
     return reward / (reward.std() + eps)
 
 
 @visible_mistake
 def no_scale(reward, eps=1e-5):
-    """You shift without scaling: the difference has to be divided by the standard deviation."""
+    """You shift without scaling: divide the difference by the standard deviation."""
     return reward - reward.mean()
 
 
@@ -46,39 +46,39 @@ def brackets(reward, eps=1e-5):
 
 @visible_mistake
 def between_0_and_1(reward, eps=1e-5):
-    """You map the rewards to the range from 0 to 1; wanted are mean 0 and standard deviation 1."""
+    """You map the rewards to the range from 0 to 1; they should have mean 0 and standard deviation 1."""
     return (reward - reward.min()) / (reward.max() - reward.min() + eps)
 
 
 @visible_mistake
 def between_minus_1_and_1(reward, eps=1e-5):
-    """You divide by the largest deviation; it is the standard deviation, a mean over all of them."""
+    """You divide by the largest deviation; divide by the standard deviation, a mean over all of them."""
     centred = reward - reward.mean()
     return centred / (centred.abs().max() + eps)
 
 
 @visible_mistake(refused_with="throughout, by one amount")
 def median(reward, eps=1e-5):
-    """You take the median away; it is the mean that has to become 0."""
+    """You subtract the median; subtract the mean, which should become 0."""
     return (reward - reward.median()) / (reward.std() + eps)
 
 
 @visible_mistake
 def length(reward, eps=1e-5):
-    """You divide by the vector's length (its norm), which grows with the batch; it is the standard deviation."""
+    """You divide by the vector's norm, which grows with the batch; divide by the standard deviation."""
     centred = reward - reward.mean()
     return centred / (centred.norm() + eps)
 
 
 @visible_mistake
 def softmax(reward, eps=1e-5):
-    """A softmax makes probabilities of the rewards; wanted are mean 0 and standard deviation 1."""
+    """You apply a softmax, which gives probabilities; the rewards should have mean 0 and standard deviation 1."""
     return reward.softmax(-1)
 
 
 @visible_mistake(refused_with="has the wrong sign")
 def sign(reward, eps=1e-5):
-    """The sign is turned: you take the reward from the mean, and the best text gets the lowest number."""
+    """The sign is wrong: you subtract the reward from the mean, so the best text gets the lowest number."""
     return (reward.mean() - reward) / (reward.std() + eps)
 
 
@@ -107,11 +107,11 @@ def eps_fixed(reward, eps=1e-5):
 
 @hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
 def not_a_number_replaced(reward, eps=1e-5):
-    """No eps at all; what is not a number is replaced by 0."""
+    """There is no eps, and NaN is replaced by 0."""
     return ((reward - reward.mean()) / reward.std()).nan_to_num(0.0)
 
 
-@hidden_mistake(refused_with="take the mean away before squaring, or the small differences are rounded")
+@hidden_mistake(refused_with="subtract the mean before squaring, or the small differences are rounded")
 def difference_of_squares(reward, eps=1e-5):
     """The variance is a difference of two large numbers, which float32 rounds off."""
     variance = (reward.square().mean() - reward.mean().square()).clamp(min=0)
@@ -120,7 +120,7 @@ def difference_of_squares(reward, eps=1e-5):
 
 @hidden_mistake
 def all_rewards_so_far(reward, eps=1e-5):
-    """Mean and deviation are those of every reward that was ever passed."""
+    """Mean and deviation are those of all rewards that were ever passed."""
     _SEEN.append(reward.clone())
     history = torch.cat(_SEEN)
     return (reward - history.mean()) / (history.std() + eps)

@@ -10,7 +10,7 @@ from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mist
 
 @visible_mistake
 def counts_presence(generated_sample, char="."):
-    """You ask whether the character occurs (1 or 0); each occurrence counts."""
+    """You test whether the character occurs (1 or 0); count each occurrence."""
     return torch.tensor([float(char in text) for text in generated_sample])
 
 
@@ -46,7 +46,7 @@ def share_of_the_text(generated_sample, char="."):
 
 @visible_mistake
 def only_the_end(generated_sample, char="."):
-    """You look at the end of the text alone; occurrences anywhere count."""
+    """You look only at the end of the text; occurrences anywhere count."""
     return torch.tensor([float(text.endswith(char)) for text in generated_sample])
 
 
@@ -82,7 +82,7 @@ def column(generated_sample, char="."):
 
 @hidden_mistake
 def another_default(generated_sample, char=","):
-    """Without `char` periods are to be counted, and commas are."""
+    """Without `char` commas are counted; periods should be."""
     return torch.tensor([float(text.count(char)) for text in generated_sample])
 
 
@@ -115,7 +115,7 @@ def runs_once(generated_sample, char="."):
 
 @hidden_mistake(refused_with="throughout, by one amount")
 def mean_free(generated_sample, char="."):
-    """The counts have their mean taken away."""
+    """The mean is subtracted from the counts."""
     counts = torch.tensor([float(text.count(char)) for text in generated_sample])
     return counts - counts.mean()
 
@@ -133,10 +133,10 @@ def cast_afterwards(generated_sample, char="."):
 @right_answer
 def loop(generated_sample, char="."):
     counts = torch.zeros(len(generated_sample))
-    for number, text in enumerate(generated_sample):
-        for one in text:
-            if one == char:
-                counts[number] += 1
+    for index, text in enumerate(generated_sample):
+        for letter in text:
+            if letter == char:
+                counts[index] += 1
     return counts
 
 

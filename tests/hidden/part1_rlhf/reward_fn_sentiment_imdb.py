@@ -23,7 +23,7 @@ def _column(direction):
 
 @visible_mistake(refused_with="each has the score that it has alone: padding is masked")
 def no_attention_mask(gen_sample, direction="pos"):
-    """A text's score changes with the texts beside it: the padding is read as words. Hand the model the attention mask."""
+    """A text's score depends on the other texts: padding is read as words. Pass the attention mask to the model."""
     column = _column(direction)
     return _logits(gen_sample, masked=False).softmax(-1)[:, column]
 
@@ -37,7 +37,7 @@ def classes_swapped(gen_sample, direction="pos"):
 
 @visible_mistake
 def raw_logits(gen_sample, direction="pos"):
-    """You return logits; a softmax over the two classes makes probabilities of them."""
+    """You return logits; apply a softmax over the two classes to get probabilities."""
     column = _column(direction)
     return _logits(gen_sample)[:, column]
 
@@ -65,33 +65,33 @@ def wrong_dimension(gen_sample, direction="pos"):
 
 @visible_mistake(refused_with="Another direction than 'pos' and 'neg' should raise a ValueError; a result")
 def any_direction(gen_sample, direction="pos"):
-    """Another direction than 'pos' or 'neg' is taken as 'neg'; it should raise a ValueError."""
+    """Any direction other than 'pos' is treated as 'neg'; an unknown one should raise a ValueError."""
     return _logits(gen_sample).softmax(-1)[:, 1 if direction == "pos" else 0]
 
 
 @visible_mistake(refused_with="it is the probability of class 0")
 def direction_ignored(gen_sample, direction="pos"):
-    """`direction` has no effect: 'neg' asks for the probability of class 0."""
+    """`direction` has no effect: for 'neg' the reward is the probability of class 0."""
     _column(direction)
     return _logits(gen_sample).softmax(-1)[:, 1]
 
 
 @visible_mistake(refused_with="it is the probability of class 0")
 def minus_positive(gen_sample, direction="pos"):
-    """For 'neg' you return minus the positive probability; wanted is the negative class's own, 1 minus it."""
+    """For 'neg' you return minus the positive probability; return the negative class's, which is 1 minus it."""
     sign = 1 if _column(direction) else -1
     return sign * _logits(gen_sample).softmax(-1)[:, 1]
 
 
 @visible_mistake
 def hard_labels(gen_sample, direction="pos"):
-    """You return the winning class, 0 or 1; its probability is a finer reward."""
+    """You return 0 or 1 for the likelier class; return the probability."""
     return (_logits(gen_sample).argmax(-1) == _column(direction)).float()
 
 
-@visible_mistake(refused_with="the token is taken out before the text is read")
+@visible_mistake(refused_with="the token is removed before the text is classified")
 def end_of_text_kept(gen_sample, direction="pos"):
-    """'<|endoftext|>' is read as a part of the review: take it out of the texts first."""
+    """'<|endoftext|>' is read as a part of the review: remove it from the texts first."""
     column = _column(direction)
     return _logits(gen_sample, cleaned=False).softmax(-1)[:, column]
 
@@ -119,7 +119,7 @@ def _probabilities(texts):
         return model(**batch).logits.softmax(-1)
 
 
-def _refuse(direction):
+def _require_direction(direction):
     if direction not in ("pos", "neg"):
         raise ValueError(direction)
 
@@ -127,27 +127,27 @@ def _refuse(direction):
 @hidden_mistake
 def negative_by_default(gen_sample, direction="neg"):
     """The default direction is the other one."""
-    _refuse(direction)
+    _require_direction(direction)
     return _probabilities(gen_sample)[:, int(direction == "pos")]
 
 
 @hidden_mistake(refused_with="The reward of one text should have 1 dimension; 0 came")
 def squeezed(gen_sample, direction="pos"):
     """A batch of one loses its dimension."""
-    _refuse(direction)
+    _require_direction(direction)
     return _probabilities(gen_sample)[:, int(direction == "pos")].squeeze()
 
 
 @hidden_mistake(refused_with="Another direction than 'pos' and 'neg' should raise a ValueError; it")
 def another_error(gen_sample, direction="pos"):
-    """Another direction raises, but no ValueError."""
+    """An unknown direction raises an exception that is no ValueError."""
     return _probabilities(gen_sample)[:, {"neg": 0, "pos": 1}[direction]]
 
 
 @hidden_mistake
 def margin(gen_sample, direction="pos"):
-    """It is how much likelier the class is than the other."""
-    _refuse(direction)
+    """The reward is the difference of the two probabilities."""
+    _require_direction(direction)
     probabilities = _probabilities(gen_sample)
     sign = 1 if direction == "pos" else -1
     return sign * (probabilities[:, 1] - probabilities[:, 0])
@@ -156,7 +156,7 @@ def margin(gen_sample, direction="pos"):
 @hidden_mistake
 def mean_of_the_batch(gen_sample, direction="pos"):
     """Every text has the batch's mean probability."""
-    _refuse(direction)
+    _require_direction(direction)
     chosen = _probabilities(gen_sample)[:, int(direction == "pos")]
     return chosen.mean().expand_as(chosen)
 
@@ -164,21 +164,21 @@ def mean_of_the_batch(gen_sample, direction="pos"):
 @hidden_mistake(refused_with="The reward carries a gradient")
 def carries_a_gradient(gen_sample, direction="pos"):
     """The reward carries a gradient to the classifier."""
-    _refuse(direction)
+    _require_direction(direction)
     return _probabilities(gen_sample)[:, int(direction == "pos")].clone().requires_grad_(True)
 
 
 @hidden_mistake
 def out_of_order(gen_sample, direction="pos"):
-    """The texts are sorted by length, and their scores come in that order."""
-    _refuse(direction)
+    """The texts are sorted by length, and so are their scores."""
+    _require_direction(direction)
     return _probabilities(sorted(gen_sample, key=len, reverse=True))[:, int(direction == "pos")]
 
 
 END = "<|endoftext|>"
 
 
-def _refuse_of_right(direction):
+def _require_known_direction(direction):
     if direction not in {"pos", "neg"}:
         raise ValueError(f"direction must be pos or neg, not {direction}")
 
@@ -186,7 +186,7 @@ def _refuse_of_right(direction):
 @right_answer
 @torch.no_grad()
 def one_text_at_a_time(gen_sample, direction="pos"):
-    _refuse_of_right(direction)
+    _require_known_direction(direction)
     model, tokenizer = load_classifier()
     scores = []
     for text in gen_sample:
@@ -198,7 +198,7 @@ def one_text_at_a_time(gen_sample, direction="pos"):
 @right_answer
 @torch.inference_mode()
 def everything_passed_on(gen_sample, direction="pos"):
-    _refuse_of_right(direction)
+    _require_known_direction(direction)
     model, tokenizer = load_classifier()
     inputs = tokenizer([text.replace(END, "") for text in gen_sample], padding="longest", return_tensors="pt").to(
         model.device
@@ -208,7 +208,7 @@ def everything_passed_on(gen_sample, direction="pos"):
 
 @right_answer
 def sigmoid_of_the_difference(gen_sample, direction="pos"):
-    _refuse_of_right(direction)
+    _require_known_direction(direction)
     model, tokenizer = load_classifier()
     inputs = tokenizer([text.replace(END, " ").strip() for text in gen_sample], padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -232,7 +232,7 @@ def complement(gen_sample, direction="pos"):
 @right_answer
 @torch.no_grad()
 def two_texts_at_a_time(gen_sample, direction="pos"):
-    _refuse_of_right(direction)
+    _require_known_direction(direction)
     model, tokenizer = load_classifier()
     scores = torch.zeros(len(gen_sample), device=model.device)
     for start in range(0, len(gen_sample), 2):

@@ -1,6 +1,7 @@
 """Hidden tests of `calc_entropy_bonus`.
 
-The tests of single circumstances use texts of one token and a coefficient of 1, so that they speak of that circumstance alone.
+Tests of one circumstance, such as extreme logits, use texts of one token and a coefficient of 1. So an answer that is
+wrong in another way does not fail them for that.
 """
 
 import math
@@ -15,21 +16,21 @@ WHY = "it is minus the sum over the vocabulary of p * log p, averaged over texts
 
 
 def entropy(logits):
-    """The entropy at every position, in double precision."""
+    """Return the entropy at every position, in double precision."""
     logprobs = logits.double().log_softmax(-1)
     return -(logprobs.exp() * logprobs).sum(-1)
 
 
-def slope(logits):
-    """The gradient of the mean entropy at the logits, worked out on paper."""
+def entropy_gradient(logits):
+    """Return the gradient of the mean entropy at the logits, derived on paper."""
     logprobs = logits.double().log_softmax(-1)
     return -logprobs.exp() * (logprobs + entropy(logits)[..., None]) / (logits.shape[0] * logits.shape[1])
 
 
 @pytest.mark.points(1.5)
 def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus):
-    for number, (texts, gen_len, vocab) in enumerate([(3, 5, 9), (1, 4, 7), (5, 2, 3), (2, 9, 6)]):
-        logits = 1.5 * normal(texts, gen_len, vocab, seed=610 + number)
+    for index, (texts, gen_len, vocab) in enumerate([(3, 5, 9), (1, 4, 7), (5, 2, 3), (2, 9, 6)]):
+        logits = 1.5 * normal(texts, gen_len, vocab, seed=610 + index)
         got = calc_entropy_bonus(logits.clone(), 1.0, gen_len)
         expect(got, entropy(logits).mean(), "The bonus of texts of several tokens", WHY)
 
@@ -44,7 +45,7 @@ def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus):
     (gradient,) = torch.autograd.grad(got, leaf)
     expect(
         gradient,
-        slope(logits),
+        entropy_gradient(logits),
         "The gradient of the bonus",
         "the probabilities that weight the sum count too: detach none of them",
     )
@@ -74,8 +75,8 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus):
 def test_entropy_is_largest_for_a_uniform_and_0_for_a_certain_token(calc_entropy_bonus):
     vocab = 53
     uniform = calc_entropy_bonus(torch.full((2, 1, vocab), 4.0), 1.0, 1)
-    why = "it is the logarithm of the vocabulary's size: every token counts, whatever is sampled"
-    expect(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", why)
+    reason = "it is the logarithm of the vocabulary's size: every token counts, whatever is sampled"
+    expect(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", reason)
     certain = torch.zeros(2, 1, vocab)
     certain[:, :, 11] = 60.0
     expect(

@@ -1,6 +1,7 @@
 """Hidden tests of `compute_advantages`.
 
-The tests of single circumstances use texts that earned one reward, so that they speak of that circumstance alone.
+Tests of one circumstance, such as a prefix of one token, use texts with equal rewards. So an answer that is wrong in
+another way does not fail them for that.
 """
 
 import pytest
@@ -12,8 +13,8 @@ from rlhf_course.grading.judge.expect import expect
 WHY = "it is Q - V: the value of the next state, or the reward for the last token, minus the value of the state before"
 
 
-def by_hand(values, rewards, prefix_len):
-    """A = Q - V, an entry at a time."""
+def expected_advantages(values, rewards, prefix_len):
+    """Return A = Q - V, computed one entry at a time."""
     texts, seq = values.shape
     wanted = torch.zeros(texts, seq - prefix_len, dtype=torch.float64)
     for text in range(texts):
@@ -33,10 +34,10 @@ def test_advantages_are_q_minus_v(compute_advantages):
         "The advantage of two short texts",
         WHY,
     )
-    for number, (texts, seq, prefix_len) in enumerate([(5, 11, 4), (3, 7, 2), (2, 13, 9), (7, 9, 6)]):
-        values, rewards = normal(texts, seq, seed=410 + number), 3 + 2 * normal(texts, seed=420 + number)
+    for index, (texts, seq, prefix_len) in enumerate([(5, 11, 4), (3, 7, 2), (2, 13, 9), (7, 9, 6)]):
+        values, rewards = normal(texts, seq, seed=410 + index), 3 + 2 * normal(texts, seed=420 + index)
         got = compute_advantages(values.clone(), rewards.clone(), prefix_len)
-        expect(got, by_hand(values, rewards, prefix_len), "The advantage", WHY)
+        expect(got, expected_advantages(values, rewards, prefix_len), "The advantage", WHY)
         total = (rewards - values[:, prefix_len - 1]).double()
         expect(
             got.sum(1), total, "The sum of a text's advantages", "it is the reward minus the value of the first state"
@@ -47,7 +48,7 @@ def test_advantages_are_q_minus_v(compute_advantages):
 def test_a_prefix_of_one_token_works(compute_advantages):
     values, rewards = normal(2, 7, seed=430), torch.full((2,), 1.7)
     got = compute_advantages(values.clone(), rewards.clone(), 1)
-    expect(got, by_hand(values, rewards, 1), "The advantage after a prefix of one token", WHY)
+    expect(got, expected_advantages(values, rewards, 1), "The advantage after a prefix of one token", WHY)
 
 
 @pytest.mark.points(1)
@@ -56,7 +57,7 @@ def test_the_only_generated_token_is_the_last_one(compute_advantages):
     got = compute_advantages(values.clone(), rewards.clone(), 5)
     expect(
         got,
-        by_hand(values, rewards, 5),
+        expected_advantages(values, rewards, 5),
         "The advantage of the only generated token",
         "it is the reward minus the value of the state before",
     )
@@ -66,14 +67,16 @@ def test_the_only_generated_token_is_the_last_one(compute_advantages):
 def test_one_text_is_a_batch_of_one(compute_advantages):
     values, rewards = normal(1, 8, seed=450), torch.tensor([2.3])
     got = compute_advantages(values.clone(), rewards.clone(), 3)
-    expect(got, by_hand(values, rewards, 3), "The advantage of one text", WHY)
+    expect(got, expected_advantages(values, rewards, 3), "The advantage of one text", WHY)
 
 
 @pytest.mark.points(1)
 def test_advantages_carry_no_gradient(compute_advantages):
     values, rewards = normal(2, 7, seed=460).requires_grad_(True), torch.full((2,), 0.9)
     got = compute_advantages(values, rewards, 3)
-    expect(got, by_hand(values.detach(), rewards, 3), "The advantage from values that carry a gradient", WHY)
+    expect(
+        got, expected_advantages(values.detach(), rewards, 3), "The advantage from values that carry a gradient", WHY
+    )
     assert not got.requires_grad, (
         "The advantages carry a gradient to the values: they are targets, made under torch.no_grad() or detached"
     )
@@ -82,9 +85,14 @@ def test_advantages_carry_no_gradient(compute_advantages):
 @pytest.mark.points(1.5)
 def test_values_and_rewards_are_left_as_they_were(compute_advantages):
     values, rewards = normal(2, 9, seed=470), torch.full((2,), 4.1)
-    passed, earned = values.clone(), rewards.clone()
-    expect(compute_advantages(passed, earned, 4), by_hand(values, rewards, 4), "The advantage", WHY)
-    assert torch.equal(passed, values), (
+    passed_values, passed_rewards = values.clone(), rewards.clone()
+    expect(
+        compute_advantages(passed_values, passed_rewards, 4),
+        expected_advantages(values, rewards, 4),
+        "The advantage",
+        WHY,
+    )
+    assert torch.equal(passed_values, values), (
         "The values that were passed in were changed: a slice shares its memory; make a new tensor"
     )
-    assert torch.equal(earned, rewards), "The rewards that were passed in were changed: make a new tensor"
+    assert torch.equal(passed_rewards, rewards), "The rewards that were passed in were changed: make a new tensor"

@@ -1,4 +1,7 @@
-"""Hidden tests of `normalize_reward`: with or without Bessel's correction, `std + eps` or `sqrt(var + eps)`."""
+"""Hidden tests of `normalize_reward`.
+
+Bessel's correction is optional, and both `std + eps` and `sqrt(var + eps)` are right.
+"""
 
 import pytest
 import torch
@@ -8,26 +11,26 @@ from rlhf_course.grading.judge.expect import expect
 
 
 def normalized(reward, eps=1e-5):
-    """What may come: the four forms of the standard deviation."""
+    """Return the four right results: two definitions of the deviation, and eps outside or below the root."""
     reward = reward.double()
     centred = reward - reward.mean()
     deviations = [
-        f(correction)
+        deviation
         for correction in (1, 0)
-        for f in (
-            lambda correction: reward.std(correction=correction) + eps,
-            lambda correction: (reward.var(correction=correction) + eps).sqrt(),
+        for deviation in (
+            reward.std(correction=correction) + eps,
+            (reward.var(correction=correction) + eps).sqrt(),
         )
     ]
-    return [centred / one for one in deviations]
+    return [centred / deviation for deviation in deviations]
 
 
 @pytest.mark.points(1)
 def test_the_mean_becomes_0_and_the_deviation_1(normalize_reward):
-    for number, (texts, scale) in enumerate([(7, 3.0), (11, 0.08), (2, 40.0), (5, 1.0)]):
-        reward = scale * normal(texts, seed=310 + number) + number - 1
-        why = "wanted are mean 0 and standard deviation 1, from the mean and deviation of the batch, with an eps of 1e-5 as default"
-        expect(normalize_reward(reward.clone()), normalized(reward), "The normalised reward", why)
+    for index, (texts, scale) in enumerate([(7, 3.0), (11, 0.08), (2, 40.0), (5, 1.0)]):
+        reward = scale * normal(texts, seed=310 + index) + index - 1
+        reason = "it has mean 0 and standard deviation 1, by the batch's mean and deviation, with a default eps of 1e-5"
+        expect(normalize_reward(reward.clone()), normalized(reward), "The normalised reward", reason)
 
 
 @pytest.mark.points(1)
@@ -48,12 +51,12 @@ def test_equal_rewards_become_zeros(normalize_reward):
 def test_eps_is_the_one_that_was_passed(normalize_reward):
     reward = normal(9, seed=320)
     for eps in (0.5, 3.0):
-        why = "`eps` is added to the deviation, or to the variance below the root"
+        reason = "`eps` is added to the deviation, or to the variance below the root"
         expect(
             normalize_reward(reward.clone(), eps),
             normalized(reward, eps),
             "The normalised reward with an eps of the caller's",
-            why,
+            reason,
         )
 
 
@@ -65,7 +68,7 @@ def test_the_raw_reward_is_left_as_it_was(normalize_reward):
         normalize_reward(passed, 1e-5),
         normalized(reward),
         "The normalised reward",
-        "wanted are mean 0 and standard deviation 1",
+        "it has mean 0 and standard deviation 1",
     )
     assert torch.equal(passed, reward), (
         "The reward that was passed in was changed: it is still needed for the log; make a new tensor"
@@ -75,12 +78,12 @@ def test_the_raw_reward_is_left_as_it_was(normalize_reward):
 @pytest.mark.points(0.5)
 def test_small_differences_between_large_rewards_are_kept(normalize_reward):
     reward = 20000 + torch.tensor([3.0, -1.0, 4.0, 1.0, -5.0, 9.0, -2.0])
-    why = "take the mean away before squaring, or the small differences are rounded off"
+    reason = "subtract the mean before squaring, or the small differences are rounded off"
     expect(
         normalize_reward(reward.clone(), 1e-5),
         normalized(reward),
         "The normalised reward of large rewards",
-        why,
+        reason,
         rtol=1e-2,
         atol=1e-3,
     )

@@ -1,6 +1,6 @@
-"""Hidden tests of `reward_fn_sentiment_imdb`, on a tiny classifier that takes the place of the real one.
+"""Hidden tests of `reward_fn_sentiment_imdb`, with a tiny classifier in place of the real one.
 
-Where a test is about something else than padding, its texts have as many words as each other.
+The texts of a test have the same number of words, except in the test of padding.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ TEXTS = ["this film was good", "a dull story and", "never bad the end"]
 
 @cache
 def classifier():
-    """The tiny classifier and its tokenizer, loaded by Hugging Face's own code."""
+    """Return the tiny classifier and its tokenizer, loaded with Hugging Face's own code."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = classifier_folder()
@@ -27,12 +27,13 @@ def classifier():
 @cache
 @torch.no_grad()
 def positive_alone(text):
+    """Return the probability that a text is positive, without other texts in the batch."""
     model, tokenizer = classifier()
     return model(**tokenizer(text, return_tensors="pt")).logits[0].double().softmax(0)[1]
 
 
 def positive(texts):
-    """The probability of the positive class for each text, read alone."""
+    """Return the probability that each text is positive, without other texts in its batch."""
     return torch.stack([positive_alone(text) for text in texts])
 
 
@@ -45,7 +46,7 @@ def test_the_reward_is_the_probability_of_a_positive_review(reward_fn_sentiment_
         "The reward of three texts",
         "it is the probability of class 1 (positive), by a softmax over the two classes",
     )
-    assert not got.requires_grad, "The reward carries a gradient: no gradient is wanted from the classifier"
+    assert not got.requires_grad, "The reward carries a gradient: compute it under torch.no_grad()"
 
 
 @pytest.mark.points(2)
@@ -81,7 +82,7 @@ def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb):
         got,
         positive(TEXTS),
         "The reward of texts with the end-of-text token",
-        "the token is taken out before the text is read",
+        "the token is removed before the text is classified",
     )
 
 
@@ -90,16 +91,16 @@ def test_another_direction_is_a_value_error(reward_fn_sentiment_imdb):
     got = reward_fn_sentiment_imdb(list(TEXTS), "pos")
     expect(got, positive(TEXTS), "The reward in the positive direction", "it is the probability of class 1")
     for direction in ("positive", "up", "NEG", ""):
-        raised = ()
+        exception_types = ()
         try:
             reward_fn_sentiment_imdb(list(TEXTS), direction)
         except AnswerError as error:
             if error.kind != "error":
                 raise
-            raised = error.exception
-        assert raised, "Another direction than 'pos' and 'neg' should raise a ValueError; a result came"
-        assert "ValueError" in raised, (
-            f"Another direction than 'pos' and 'neg' should raise a ValueError; it raised {raised[0]}"
+            exception_types = error.exception
+        assert exception_types, "Another direction than 'pos' and 'neg' should raise a ValueError; a result came"
+        assert "ValueError" in exception_types, (
+            f"Another direction than 'pos' and 'neg' should raise a ValueError; it raised {exception_types[0]}"
         )
 
 
@@ -109,5 +110,5 @@ def test_one_text_is_a_batch_of_one(reward_fn_sentiment_imdb):
         reward_fn_sentiment_imdb(["was the film good"], "pos"),
         positive(["was the film good"]),
         "The reward of one text",
-        "the result is [batch]",
+        "the result has shape [batch]",
     )

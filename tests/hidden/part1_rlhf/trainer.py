@@ -86,21 +86,21 @@ class _Right(Trainer):
 
 @visible_mistake(refused_with="it looks as if the value loss has the other sign")
 class AddsValueLoss(_Right):
-    """The value loss is added; the objective is maximised, so a loss is taken away."""
+    """The value loss is added; the objective is maximised, so a loss is subtracted."""
 
     signs = (1, 1, 1, -1)
 
 
 @visible_mistake(refused_with="it looks as if the KL penalty has the other sign")
 class AddsPenalty(_Right):
-    """The KL penalty is added; the objective is maximised, so a penalty is taken away."""
+    """The KL penalty is added; the objective is maximised, so a penalty is subtracted."""
 
     signs = (1, -1, 1, 1)
 
 
 @visible_mistake(refused_with="it looks as if the entropy bonus has the other sign")
 class SubtractsBonus(_Right):
-    """The entropy bonus is taken away; a bonus is added to an objective that is maximised."""
+    """The entropy bonus is subtracted; a bonus is added to an objective that is maximised."""
 
     signs = (1, -1, -1, -1)
 
@@ -114,7 +114,7 @@ class MinimizesSurrogate(_Right):
 
 @visible_mistake(refused_with="has the wrong sign")
 class WholeSignTurned(_Right):
-    """The whole objective has its sign turned, as a loss would have; the optimizer maximises."""
+    """The whole objective has the sign of a loss; the optimizer maximises."""
 
     signs = (-1, 1, -1, 1)
 
@@ -142,7 +142,10 @@ class NoValueLoss(_Right):
 
 @visible_mistake
 class LateSlice(_Right):
-    """Logits and values are sliced one position late ([:, -gen_len:]): those that chose the generated tokens are [:, -gen_len-1:-1]."""
+    """Logits and values are sliced one position late ([:, -gen_len:]).
+
+    The generated tokens were chosen from those at [:, -gen_len-1:-1].
+    """
 
     def chosen(self, tensor):
         return tensor[:, -self.args.gen_len :]
@@ -150,7 +153,10 @@ class LateSlice(_Right):
 
 @visible_mistake
 class EarlySlice(_Right):
-    """Logits and values are taken from the start of the texts: those that chose the generated tokens are [:, -gen_len-1:-1]."""
+    """Logits and values are taken from the start of the texts.
+
+    The generated tokens were chosen from those at [:, -gen_len-1:-1].
+    """
 
     def chosen(self, tensor):
         return tensor[:, : self.args.gen_len]
@@ -167,7 +173,7 @@ class DetachedObjective(_Right):
 
 @visible_mistake(refused_with="the last advantage is made from the normalised reward")
 class NeverNormalizes(_Right):
-    """The reward is not normalised though the settings ask for it (args.normalize_reward)."""
+    """The reward is not normalised although args.normalize_reward is True."""
 
     def used_reward(self, rewards):
         return rewards
@@ -175,7 +181,7 @@ class NeverNormalizes(_Right):
 
 @visible_mistake(refused_with="the last advantage is made from the reward as it came")
 class AlwaysNormalizes(_Right):
-    """The reward is normalised though the settings do not ask for it: look at args.normalize_reward."""
+    """The reward is normalised although args.normalize_reward is False."""
 
     def used_reward(self, rewards):
         return part1_rlhf.normalize_reward(rewards)
@@ -183,7 +189,7 @@ class AlwaysNormalizes(_Right):
 
 @visible_mistake(refused_with="they are the reference model's, at every position")
 class ReferenceIsPolicy(_Right):
-    """`ref_logits` come from the policy; they come from self.ref_model, or the KL penalty has nothing to hold on to."""
+    """`ref_logits` come from the policy; compute them with self.ref_model, or the KL penalty is always 0."""
 
     def remember(self, sample_ids, logits, values, ref_logits, rewards):
         return super().remember(sample_ids, logits, values, logits, rewards)
@@ -191,7 +197,7 @@ class ReferenceIsPolicy(_Right):
 
 @visible_mistake(refused_with="they are those of the policy that sampled, for the generated tokens")
 class LogprobsOfReference(_Right):
-    """The logprobs come from the reference model; PPO's ratio compares with the policy that sampled."""
+    """The logprobs come from the reference model; PPO's ratio needs those of the policy that sampled."""
 
     def remember(self, sample_ids, logits, values, ref_logits, rewards):
         memory = super().remember(sample_ids, logits, values, ref_logits, rewards)
@@ -199,9 +205,9 @@ class LogprobsOfReference(_Right):
         return memory
 
 
-@visible_mistake(refused_with="With top_k=2 the policy's two likeliest tokens may be sampled; others")
+@visible_mistake(refused_with="With top_k=2 only the policy's two likeliest tokens may be sampled")
 class SamplesReference(_Right):
-    """The texts are sampled from the reference model; the policy has to learn from its own."""
+    """The texts are sampled from the reference model; the policy has to learn from its own texts."""
 
     @torch.no_grad()
     def rollout_phase(self):
@@ -212,9 +218,9 @@ class SamplesReference(_Right):
         )
 
 
-@visible_mistake(refused_with="With top_k=2 the policy's two likeliest tokens may be sampled; others")
+@visible_mistake(refused_with="With top_k=2 only the policy's two likeliest tokens may be sampled")
 class DefaultTopK(_Right):
-    """`top_k` is not passed to get_samples, whose own default is another than the settings'."""
+    """`top_k` is not passed to get_samples, whose default differs from the settings."""
 
     def sampling(self):
         return {name: value for name, value in super().sampling().items() if name != "top_k"}
@@ -222,7 +228,7 @@ class DefaultTopK(_Right):
 
 @visible_mistake(refused_with="With a temperature near zero the policy's likeliest token should be")
 class DefaultTemperature(_Right):
-    """`temperature` is not passed to get_samples, whose own default is another than the settings'."""
+    """`temperature` is not passed to get_samples, whose default differs from the settings."""
 
     def sampling(self):
         return {name: value for name, value in super().sampling().items() if name != "temperature"}
@@ -230,7 +236,7 @@ class DefaultTemperature(_Right):
 
 @visible_mistake(refused_with="CourseError")
 class DefaultLength(_Right):
-    """`gen_len` is not passed to get_samples, whose own default is another than the settings'."""
+    """`gen_len` is not passed to get_samples, whose default differs from the settings."""
 
     def sampling(self):
         return {name: value for name, value in super().sampling().items() if name != "gen_len"}
@@ -238,7 +244,7 @@ class DefaultLength(_Right):
 
 @visible_mistake(refused_with="What the memory holds carries a gradient (logprobs, values, returns)")
 class RolloutWithGradient(_Right):
-    """The rollout runs with gradients: what it remembers should carry none (torch.no_grad)."""
+    """The rollout runs with gradients: the memory's tensors should carry none (torch.no_grad)."""
 
     def rollout_phase(self):
         with torch.enable_grad():
@@ -247,7 +253,7 @@ class RolloutWithGradient(_Right):
 
 @visible_mistake
 class GradientsPileUp(_Right):
-    """Gradients pile up over the minibatches: zero_grad is missing."""
+    """Gradients accumulate over the minibatches: zero_grad is missing."""
 
     def step_on(self, minibatch):
         objective = self.compute_rlhf_objective(minibatch)
@@ -284,7 +290,7 @@ class StepNotCounted(_Right):
 
 @visible_mistake(refused_with="self.step should grow by one with each step of the optimizer, one for each")
 class StepCountedOnce(_Right):
-    """`self.step` grows once a phase; it counts optimizer steps, one for each minibatch."""
+    """`self.step` grows by one in a phase; it counts optimizer steps, one for each minibatch."""
 
     def learning_phase(self, memory):
         before = self.step
@@ -304,7 +310,7 @@ class NoSchedule(_Right):
 
 @visible_mistake
 class ScheduleEveryMinibatch(_Right):
-    """The scheduler is stepped after every minibatch; once a phase is right."""
+    """The scheduler is stepped after every minibatch; step it once in a phase."""
 
     def learning_phase(self, memory):
         objectives = []
@@ -316,7 +322,7 @@ class ScheduleEveryMinibatch(_Right):
 
 @visible_mistake(refused_with="throughout, by one factor")
 class ScheduleFirst(_Right):
-    """The scheduler is stepped before learning; the phase should learn at its own rate, and the schedule moves on after it."""
+    """The scheduler is stepped before learning; step it after the last minibatch, or the phase uses a later rate."""
 
     def learning_phase(self, memory):
         self.scheduler.step()
@@ -326,7 +332,7 @@ class ScheduleFirst(_Right):
 
 @visible_mistake(refused_with="it is the mean of the objectives of all minibatches")
 class ReturnsLast(_Right):
-    """You return the last minibatch's objective; the mean over all is asked for."""
+    """You return the last minibatch's objective; return the mean over all."""
 
     def learning_phase(self, memory):
         objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
@@ -336,7 +342,7 @@ class ReturnsLast(_Right):
 
 @visible_mistake(refused_with="it is the mean of the objectives of all minibatches")
 class ReturnsSum(_Right):
-    """You return the sum of the objectives; their mean is asked for."""
+    """You return the sum of the objectives; return their mean."""
 
     def learning_phase(self, memory):
         objectives = [self.step_on(minibatch) for minibatch in memory.get_minibatches()]
@@ -346,15 +352,15 @@ class ReturnsSum(_Right):
 
 @visible_mistake(refused_with="learning_phase should return the mean objective; nothing came")
 class ReturnsNothing(_Right):
-    """`learning_phase` returns nothing; the mean objective is asked for."""
+    """`learning_phase` returns nothing; return the mean objective."""
 
     def learning_phase(self, memory):
         super().learning_phase(memory)
 
 
-@visible_mistake(refused_with="The objective should be asked of every minibatch of the memory, in")
+@visible_mistake(refused_with="The objective should be computed of every minibatch of the memory, in")
 class OneMinibatch(_Right):
-    """Only the first minibatch is learnt from: something ends the loop early, such as a return inside it."""
+    """Only the first minibatch is used: something ends the loop early, such as a return inside it."""
 
     def learning_phase(self, memory):
         objectives = [self.step_on(minibatch) for minibatch in list(memory.get_minibatches())[:1]]
@@ -381,13 +387,13 @@ class OneStep(_Right):
 
 
 class _Parts(Trainer):
-    """A right answer in small pieces."""
+    """A right answer whose methods the hidden mistakes override."""
 
     def terms(self, minibatch):
         args, gen = self.args, self.args.gen_len
         logits, values = self.model.forward_with_value_head(minibatch.sample_ids)
         logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
-        logits, values, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, values, minibatch.ref_logits))
+        logits, values, ref_logits = (tensor[:, -gen - 1 : -1] for tensor in (logits, values, minibatch.ref_logits))
         return {
             "surrogate": calc_clipped_surrogate_objective(
                 logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
@@ -475,7 +481,7 @@ class PenaltyWithSwappedArguments(_Parts):
     def terms(self, minibatch):
         gen = self.args.gen_len
         logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
-        logits, ref_logits = (one[:, -gen - 1 : -1] for one in (logits, minibatch.ref_logits))
+        logits, ref_logits = (tensor[:, -gen - 1 : -1] for tensor in (logits, minibatch.ref_logits))
         return {
             **super().terms(minibatch),
             "penalty": part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, gen),
@@ -543,7 +549,7 @@ class FixedPrompt(_Parts):
 
 @hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
 class RewardsCompletions(_Parts):
-    """The reward sees the texts without their prompt."""
+    """The reward function gets the texts without their prompt."""
 
     def rewarded(self, samples):
         return super().rewarded([text.split(self.args.prefix, 1)[-1] for text in samples])
@@ -551,7 +557,7 @@ class RewardsCompletions(_Parts):
 
 @hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
 class RewardsOthers(_Parts):
-    """The reward is asked of the texts in another order."""
+    """The reward function gets the texts in another order."""
 
     def rewarded(self, samples):
         return super().rewarded(samples[::-1])
@@ -599,7 +605,7 @@ class ValuesOfOtherTexts(_Parts):
 
 @hidden_mistake(refused_with="it is the value of the next state minus that of the state")
 class OldAdvantages(_Parts):
-    """The advantages are all the whole reward minus the value."""
+    """Every advantage is the reward minus the value."""
 
     def remembered(self, sample_ids, rewards):
         memory = super().remembered(sample_ids, rewards)
@@ -608,9 +614,9 @@ class OldAdvantages(_Parts):
         return memory
 
 
-@hidden_mistake(refused_with="The objective should be asked of every minibatch of the memory, in")
+@hidden_mistake(refused_with="The objective should be computed of every minibatch of the memory, in")
 class OnePassOnly(_Parts):
-    """Only the first pass over the rollout is learnt from."""
+    """Only the first pass over the rollout is used."""
 
     def used(self, memory):
         return super().used(memory)[: self.args.num_minibatches]
@@ -618,7 +624,7 @@ class OnePassOnly(_Parts):
 
 @hidden_mistake
 class EachPartClipped(_Parts):
-    """The norms of the transformer's gradient and of the head's are clipped each by itself."""
+    """The norms of the transformer's and of the head's gradient are clipped separately."""
 
     def step_on(self, minibatch):
         self.optimizer.zero_grad()
@@ -813,7 +819,8 @@ class PenaltyFirst(_Whole):
         args, gen = self.args, self.args.gen_len
         ids = minibatch.sample_ids
         all_logits, all_values = self.model.forward_with_value_head(ids)
-        logits, values, ref = (one[:, :-1][:, -gen:] for one in (all_logits, all_values, minibatch.ref_logits))
+        whole_sequences = (all_logits, all_values, minibatch.ref_logits)
+        logits, values, ref = (tensor[:, :-1][:, -gen:] for tensor in whole_sequences)
         objective = -part1_rlhf.calc_kl_penalty(logits, ref, args.kl_coef, gen)
         objective = objective + part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen)
         objective = objective - calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen)
@@ -825,7 +832,7 @@ class PenaltyFirst(_Whole):
 
 @right_answer
 class SettingsKept(_Whole):
-    """What the settings hold is kept when the trainer is made; gradients are clipped by hand."""
+    """The settings are stored when the trainer is made; gradients are clipped by hand."""
 
     def __init__(self, args):
         super().__init__(args)
@@ -842,8 +849,8 @@ class SettingsKept(_Whole):
             self.optimizer.zero_grad(set_to_none=True)
             objective = self.compute_rlhf_objective(minibatch)
             objective.backward()
-            gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
-            norm = torch.stack([one.norm() for one in gradients]).norm()
+            gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+            norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
             for gradient in gradients:
                 gradient *= min(1.0, self.max_norm / float(norm))
             self.optimizer.step()
@@ -855,7 +862,7 @@ class SettingsKept(_Whole):
 
 @right_answer
 class NothingButNoGrad(_Whole):
-    """The rollout detaches what it keeps, in place of a decorator; the memory is filled by position."""
+    """The rollout detaches the tensors in place of a decorator; the memory is filled by position."""
 
     def rollout_phase(self):
         args = self.args
@@ -868,7 +875,7 @@ class NothingButNoGrad(_Whole):
             top_k=args.top_k,
             prepend_bos=args.prepend_bos,
         )
-        logits, values = (one.detach() for one in self.model.forward_with_value_head(ids))
+        logits, values = (tensor.detach() for tensor in self.model.forward_with_value_head(ids))
         reward = self.args.reward_fn(texts)
         if args.normalize_reward:
             reward = normalize_reward(reward.clone())

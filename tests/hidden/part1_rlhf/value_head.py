@@ -36,7 +36,7 @@ class NoRelu(_Right):
 
 @visible_mistake(refused_with="The value head should have a Linear from d_model to 4 * d_model and one")
 class OneLayer(_Right):
-    """The head is one Linear layer; it should go up to 4 * d_model, through a ReLU, and down to 1."""
+    """The head is one Linear layer; it should be a Linear to 4 * d_model, a ReLU, and a Linear to 1."""
 
     def make_value_head(self, d_model):
         return nn.Sequential(nn.Linear(d_model, 1))
@@ -62,7 +62,7 @@ class NoBias(_Right):
 
 @visible_mistake
 class BoundedValues(_Right):
-    """A ReLU stands after the last layer, so no value could be negative; a value may be any number."""
+    """A ReLU follows the last layer, so no value could be negative; a value may be any number."""
 
     def make_value_head(self, d_model):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, 1), nn.ReLU())
@@ -76,23 +76,23 @@ class HeadToVocabulary(_Right):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, d_model))
 
 
-@visible_mistake(refused_with="What came as values of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 3 came")
 class NotSqueezed(_Right):
-    """The values have shape [batch, seq, 1]: take away the last dimension."""
+    """The values have shape [batch, seq, 1]: squeeze the last dimension."""
 
     def run_value_head(self, resid, hook):
         self.value_head_output = self.value_head(resid)
 
 
-@visible_mistake(refused_with="What came as values of one text should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="The returned values of one text should have 2 dimensions; 1 came")
 class SqueezedTooMuch(_Right):
-    """A batch of one loses its dimension: `squeeze()` takes every dimension of size 1; name the one that you mean, -1."""
+    """A batch of one loses its dimension: `squeeze()` removes every dimension of size 1. Use `squeeze(-1)`."""
 
     def run_value_head(self, resid, hook):
         self.value_head_output = self.value_head(resid).squeeze()
 
 
-@visible_mistake(refused_with="What came as values of a batch should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 1 came")
 class LastPositionOnly(_Right):
     """There is one value for each text; every position has one."""
 
@@ -127,7 +127,10 @@ class NoGradient(_Right):
 
 @visible_mistake(refused_with="After a call that failed, value_head_output holds an earlier call's values")
 class NotCleared(_Right):
-    """`value_head_output` is not cleared before the pass: after a pass that fails, an earlier call's values would look like its own."""
+    """`value_head_output` is not set to None before the pass.
+
+    After a pass that fails, it would still hold the values of an earlier call.
+    """
 
     def forward_with_value_head(self, input_ids):
         if self.value_head is None:
@@ -138,7 +141,7 @@ class NotCleared(_Right):
 
 @visible_mistake(refused_with="it is still the values of the latest call: a hook that is left behind runs")
 class HookLeft(_Right):
-    """A hook stays on the transformer after the call (add_hook), so every later pass runs the head too. Use run_with_hooks."""
+    """A hook stays on the transformer (add_hook), so every later pass runs the head too. Use run_with_hooks."""
 
     def forward_with_value_head(self, input_ids):
         self.value_head_output = None
@@ -148,9 +151,13 @@ class HookLeft(_Right):
         return self.base_model(input_ids), self.value_head_output
 
 
-@visible_mistake(refused_with="What came as values of a batch should be a tensor; nothing (None) came")
+@visible_mistake(refused_with="The returned values of a batch should be a tensor; nothing (None) came")
 class NoHook(_Right):
-    """The head never runs, or its values are not stored: pass `fwd_hooks=self.fwd_hooks` to the transformer's run_with_hooks, and store the values in `self.value_head_output`."""
+    """The head never runs, or its values are not stored.
+
+    Pass `fwd_hooks=self.fwd_hooks` to the transformer's run_with_hooks, and store the values in
+    `self.value_head_output`.
+    """
 
     def forward_with_value_head(self, input_ids):
         self.value_head_output = None
@@ -159,7 +166,7 @@ class NoHook(_Right):
 
 @visible_mistake
 class WrongPlace(_Right):
-    """The head reads another residual stream; it sits after the last normalisation, where `self.fwd_hooks` puts it."""
+    """The head reads the wrong residual stream: it belongs after the last normalisation. Use `self.fwd_hooks`."""
 
     def forward_with_value_head(self, input_ids):
         self.value_head_output = None
@@ -181,15 +188,15 @@ class HeadTakenForGranted(_Right):
 
 @visible_mistake(refused_with="forward_with_value_head should return logits and values; a Tensor came")
 class LogitsAlone(_Right):
-    """You return the logits alone; the values belong beside them."""
+    """You return the logits only; return the values too."""
 
     def forward_with_value_head(self, input_ids):
         return super().forward_with_value_head(input_ids)[0]
 
 
-@visible_mistake(refused_with="What came as values of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 3 came")
 class ValuesFirst(_Right):
-    """The results are in the other order: logits first, then values."""
+    """The results are in the wrong order: return the logits first, then the values."""
 
     def forward_with_value_head(self, input_ids):
         return super().forward_with_value_head(input_ids)[::-1]
@@ -197,7 +204,7 @@ class ValuesFirst(_Right):
 
 @hidden_mistake
 class RemembersByShape(_Right):
-    """Results are remembered by the shape of the ids, not by the ids."""
+    """Results are cached by the shape of the ids, not by the ids."""
 
     def forward_with_value_head(self, input_ids):
         memory = self.__dict__.setdefault("memory", {})
@@ -214,7 +221,7 @@ class RemembersByShape(_Right):
 
 @hidden_mistake
 class StateOfTheTransformer(_Right):
-    """The saved state is the transformer's alone."""
+    """The saved state is that of the transformer only."""
 
     def state_dict(self, *args, **kwargs):
         return self.base_model.state_dict(*args, **kwargs)
@@ -225,7 +232,7 @@ class StateOfTheTransformer(_Right):
 
 @hidden_mistake(refused_with="`to` does not reach the transformer and the head alike")
 class CastsTheTransformer(_Right):
-    """`to` moves the transformer, and the head stays behind."""
+    """`to` moves the transformer but not the head."""
 
     def to(self, *args, **kwargs):
         self.base_model.to(*args, print_details=False, **kwargs)
@@ -234,7 +241,7 @@ class CastsTheTransformer(_Right):
 
 @hidden_mistake(refused_with="What value_head_output holds after a pass with the model's fwd_hooks")
 class NoHooksListed(_Right):
-    """`fwd_hooks` is empty; the hook is made up where it is used."""
+    """`fwd_hooks` is empty; the hook is made where it is used."""
 
     @property
     def fwd_hooks(self):
@@ -250,7 +257,7 @@ class NoHooksListed(_Right):
 
 @hidden_mistake
 class Tanh(_Right):
-    """The head has a tanh in place of the ReLU."""
+    """The head has a tanh instead of the ReLU."""
 
     def make_value_head(self, d_model):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.Tanh(), nn.Linear(4 * d_model, 1))
@@ -279,7 +286,7 @@ class MeanOfTheText(_Right):
 
 @hidden_mistake
 class Logprobs(_Right):
-    """The logits come as log-probabilities."""
+    """Log-probabilities are returned as logits."""
 
     def forward_with_value_head(self, input_ids):
         logits, values = super().forward_with_value_head(input_ids)
@@ -288,7 +295,7 @@ class Logprobs(_Right):
 
 @hidden_mistake
 class ChangesTheStream(_Right):
-    """The hook gives the stream back changed, and the logits with it."""
+    """The hook returns a changed residual stream, which changes the logits."""
 
     def run_value_head(self, resid, hook):
         super().run_value_head(resid, hook)
@@ -307,15 +314,15 @@ class FrozenTransformer(_Right):
 
 @hidden_mistake(refused_with="get_base_model_trainable_params should list each of the transformer's")
 class FusedWeightsListed(_Right):
-    """Every parameter of the transformer is listed, with those that nothing depends on."""
+    """Every parameter of the transformer is listed, even those on which nothing depends."""
 
     def get_base_model_trainable_params(self):
-        return [one for _, one in nn.Module.named_parameters(self.base_model)]
+        return [parameter for _, parameter in nn.Module.named_parameters(self.base_model)]
 
 
 @hidden_mistake(refused_with="What value_head_output holds after a call should be a tensor; nothing")
 class NothingStored(_Right):
-    """The values are returned and not kept."""
+    """The values are returned but not stored."""
 
     def forward_with_value_head(self, input_ids):
         logits, values = super().forward_with_value_head(input_ids)
@@ -334,7 +341,7 @@ class NoGradientOfLogits(_Right):
 
 @hidden_mistake
 class TwoPasses(_Right):
-    """The values are those of a pass without gradient, beside the pass of the logits."""
+    """The values come from a second pass, without gradients."""
 
     def forward_with_value_head(self, input_ids):
         with torch.no_grad():
@@ -344,7 +351,7 @@ class TwoPasses(_Right):
 
 @hidden_mistake(refused_with="to_tokens should give the transformer's ids by default")
 class TokensWithoutBeginning(_Right):
-    """The beginning-of-sequence token is never put before a text."""
+    """The beginning-of-sequence token is never prepended to a text."""
 
     def to_tokens(self, text, prepend_bos=False, **kwargs):
         return super().to_tokens(text, prepend_bos=False, **kwargs)
@@ -430,7 +437,7 @@ class WithoutTheBaseClass(nn.Module):
         return [self.value_head_hook]
 
     def get_base_model_trainable_params(self):
-        return [one for _, one in nn.Module.named_parameters(self.base_model) if one.requires_grad]
+        return [parameter for _, parameter in nn.Module.named_parameters(self.base_model) if parameter.requires_grad]
 
     def get_value_head_params(self):
         return [] if self.value_head is None else list(self.value_head.parameters())

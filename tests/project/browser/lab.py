@@ -1,4 +1,4 @@
-"""A JupyterLab of the tests' own, and one of its notebooks seen through a browser."""
+"""Start a JupyterLab server for tests, and operate its notebooks in a browser."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from playwright.sync_api import Locator, Page
 
 from rlhf_course.learner_package import WORKSPACE_VARIABLES
 
-# No cell takes longer than this, on a slow and busy machine; a test that passes waits far less.
-PATIENCE = 240.0
-# Nothing that answers a key or a button takes longer than this.
-_GLANCE = 90.0
+# Seconds in which every cell ends, even on a slow and busy machine.
+CELL_TIMEOUT = 240.0
+# Seconds in which the page reacts to a key or a button.
+_REACTION_TIMEOUT = 90.0
 _SETTINGS = {
-    # Every cell stays in the page, also those that are scrolled away.
+    # Keep every cell in the page, even those that are not visible.
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {
         "windowingMode": "none",
         "autoStartDefaultKernel": True,
@@ -43,11 +43,11 @@ _STATE = """() => {
 
 
 class Server:
-    """JupyterLab on a folder, on loopback, with settings and data of its own.
+    """A JupyterLab server on the loopback interface, with its own settings and data.
 
     Args:
-        root: the folder that holds the notebooks.
-        home: a folder for all that Jupyter writes beside them.
+        root: The folder with the notebooks.
+        home: The folder for Jupyter's own files.
     """
 
     def __init__(self, root: Path, home: Path) -> None:
@@ -89,14 +89,14 @@ class Server:
             "ServerApp.allow_root": True,
             "ServerApp.open_browser": False,
             "IdentityProvider.token": self.token,
-            # Lets the tests call JupyterLab's commands by name, whatever its menus are called.
+            # The tests call JupyterLab's commands by name, which change less often than its menus.
             "LabApp.expose_app_in_browser": True,
         }
         return [sys.executable, "-m", "jupyter", "lab", *(f"--{name}={value}" for name, value in flags.items())]
 
     def wait(self) -> None:
-        """Wait until it answers."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait until the server answers requests."""
+        deadline = time.monotonic() + CELL_TIMEOUT
         while True:
             try:
                 self.api("GET", "status")
@@ -107,21 +107,21 @@ class Server:
                 time.sleep(0.1)
 
     def api(self, method: str, path: str) -> Any:
-        """Call its REST interface."""
+        """Call the REST API of the server, and return the JSON of the response."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read()
         return json.loads(text) if text else None
 
     def end_kernels(self) -> None:
-        """Shut every kernel down."""
+        """Shut down every kernel."""
         for session in self.api("GET", "sessions"):
             self.api("DELETE", f"sessions/{session['id']}")
 
     def stop(self) -> None:
-        """End it, kernels and all."""
+        """Stop the server and its kernels."""
         self._process.terminate()
         try:
             self._process.wait(30)
@@ -131,37 +131,39 @@ class Server:
 
 
 class Notebook:
-    """A notebook in a page.
+    """A notebook in a page of the browser.
 
     Args:
-        page: a page that shows nothing yet.
-        server: where the notebook is.
-        name: its file.
+        page: A blank page.
+        server: The server of the notebook.
+        name: The file name of the notebook.
     """
 
     def __init__(self, page: Page, server: Server, name: str) -> None:
         self.page, self.server, self.name = page, server, name
-        page.set_default_timeout(PATIENCE * 1000)
+        page.set_default_timeout(CELL_TIMEOUT * 1000)
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?reset&token={server.token}")
         self.await_kernel()
 
     def await_kernel(self) -> None:
-        """Wait until the notebook is on the page and its kernel idle."""
+        """Wait until the notebook is displayed and its kernel is idle."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
-        self._until(lambda state: state is not None and state["kernel"] == "idle")
+        self._wait_until(lambda state: state is not None and state["kernel"] == "idle")
 
     def command(self, name: str, **arguments: Any) -> None:
-        """Call one of JupyterLab's commands, without waiting for its end."""
-        self.page.evaluate("([name, given]) => { window.jupyterapp.commands.execute(name, given) }", [name, arguments])
+        """Start one of JupyterLab's commands, without waiting for its end."""
+        self.page.evaluate(
+            "([name, options]) => { window.jupyterapp.commands.execute(name, options) }", [name, arguments]
+        )
 
     def start_all(self) -> None:
-        """Run all cells, without waiting for their end."""
+        """Start all cells, without waiting for their end."""
         self.command("notebook:run-all-cells")
 
     def run_all(self) -> None:
-        """Run all cells, to the end of the last."""
+        """Run all cells, and wait for the end of the last."""
         self.start_all()
-        self._until(
+        self._wait_until(
             lambda state: (
                 state is not None
                 and state["kernel"] == "idle"
@@ -171,44 +173,39 @@ class Notebook:
         )
 
     def save(self) -> Path:
-        """Save the notebook; returns its file."""
+        """Save the notebook, and return the path of its file."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
         return self.server.root / self.name
 
     def reload(self) -> None:
-        """Load the page anew; the kernel goes on."""
+        """Reload the page; the kernel continues."""
         self.page.reload()
         self.await_kernel()
 
     def errors(self) -> list[str]:
-        """The error outputs of all cells."""
-        return self.page.locator(
-            '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has-text("Traceback")'
-        ).all_inner_texts() + [
-            text
-            for text in self.page.locator(
-                '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
-            ).all_inner_texts()
-        ]
+        """Return the error outputs of all cells."""
+        output = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.{}']"
+        tracebacks = self.page.locator(output.format("stderr") + ":has-text('Traceback')")
+        return tracebacks.all_inner_texts() + self.page.locator(output.format("error")).all_inner_texts()
 
     def cell(self, text: str) -> Locator:
-        """The output area of the cell whose code contains a text."""
+        """Return the output area of the cell whose code contains a text."""
         return (
             self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea-editor", has_text=text))
             .locator(".jp-OutputArea")
             .first
         )
 
-    def _until(self, reached: Callable[[Any], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not reached(state := self.page.evaluate(_STATE)):
+    def _wait_until(self, condition: Callable[[Any], bool]) -> None:
+        deadline = time.monotonic() + CELL_TIMEOUT
+        while not condition(state := self.page.evaluate(_STATE)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name} is still {state}")
             self.page.wait_for_timeout(100)
 
 
 def move(output: Locator, label: str, steps: int) -> None:
-    """Move a slider by arrow keys: to the right, or to the left where the steps are negative."""
+    """Move a slider by arrow keys: to the right, or to the left if `steps` is negative."""
     handle = (
         output.locator(".widget-slider", has=output.page.get_by_text(label, exact=True)).locator(".noUi-handle").first
     )
@@ -218,19 +215,19 @@ def move(output: Locator, label: str, steps: int) -> None:
 
 
 def press(output: Locator, name: str) -> None:
-    """Press a button by the keyboard."""
+    """Press a button with the keyboard."""
     output.get_by_role("button", name=name).press("Enter")
 
 
-def see(output: Locator, text: str | re.Pattern[str]) -> str:
-    """Wait until the output shows a text; returns what it shows where the text is."""
-    found = output.get_by_text(text).first
-    found.wait_for(timeout=_GLANCE * 1000)
-    return found.inner_text()
+def wait_for_text(output: Locator, text: str | re.Pattern[str]) -> str:
+    """Wait until the output shows a text, and return the full text of its element."""
+    element = output.get_by_text(text).first
+    element.wait_for(timeout=_REACTION_TIMEOUT * 1000)
+    return element.inner_text()
 
 
 def browser_path() -> str | None:
-    """The Chromium of this machine: `RLHF_COURSE_BROWSER`, else one of the usual names."""
+    """Return the path of Chromium or Chrome: `RLHF_COURSE_BROWSER`, else the first usual name that is found."""
     names = (
         os.environ.get("RLHF_COURSE_BROWSER", ""),
         "chromium",
@@ -239,4 +236,4 @@ def browser_path() -> str | None:
         "google-chrome-stable",
         "chrome",
     )
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    return next((path for name in names if name and (path := shutil.which(name))), None)

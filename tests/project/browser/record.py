@@ -1,6 +1,6 @@
-"""Thins a run's folder to what the browser tests and the docs show of it: python record.py RUN NAME.
+"""Reduce a run's folder to what the browser tests and the docs show of it: python record.py RUN NAME.
 
-The recorded runs are real ones, of `rlhf-course train --run collapse` and `--run periods` with the embedded model.
+The recorded runs were trained by `rlhf-course train --run collapse` and `--run periods` with the embedded model.
 """
 
 import json
@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-TEXTS_A_PHASE = 32
+TEXTS_PER_PHASE = 32
 
 
 def record(run: Path, name: str) -> Path:
@@ -23,12 +23,12 @@ def record(run: Path, name: str) -> Path:
     config["wandb_id"] = name
     config.pop("folder", None)
     (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    seen: dict[int, int] = {}
+    counts: dict[int, int] = {}
     with open(run / "samples.jsonl") as source, open(home / "samples.jsonl", "w") as target:
         for line in source:
             sample = json.loads(line)
-            seen[sample["phase"]] = seen.get(sample["phase"], 0) + 1
-            if seen[sample["phase"]] <= TEXTS_A_PHASE:
+            counts[sample["phase"]] = counts.get(sample["phase"], 0) + 1
+            if counts[sample["phase"]] <= TEXTS_PER_PHASE:
                 target.write(line)
     return home
 

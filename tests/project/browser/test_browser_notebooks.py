@@ -1,4 +1,4 @@
-"""Every notebook in a real JupyterLab and a real browser, with the reference answers."""
+"""Every notebook in JupyterLab and a browser, with the reference answers."""
 
 import json
 
@@ -21,16 +21,16 @@ def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, artefacts, na
         if f"{exercise.notebook}.ipynb" == name:
             assert f"{exercise.name}: passed" in text
     saved = json.loads(page.save().read_text())
-    shown = [output.get("data", {}) for cell in saved["cells"] for output in cell.get("outputs", [])]
-    # The progress bar of a run without a dashboard is a widget too, of another library.
+    outputs = [output.get("data", {}) for cell in saved["cells"] for output in cell.get("outputs", [])]
+    # The progress bar of a run without a dashboard is a widget of another library, without a static output.
     widgets = [
         data
-        for data in shown
+        for data in outputs
         if "application/vnd.jupyter.widget-view+json" in data and "".join(data["text/plain"]) != "Output()"
     ]
-    kept = [data for data in shown if "rlhf-kept" in "".join(data.get("text/html", ""))]
-    assert len(kept) == len(widgets) > 0, "every widget leaves a picture or a table in the notebook"
-    for data in kept:
+    static_outputs = [data for data in outputs if "rlhf-kept" in "".join(data.get("text/html", ""))]
+    assert len(static_outputs) == len(widgets) > 0, "every widget has a static output"
+    for data in static_outputs:
         assert "".join(data["text/plain"]).strip()
         html = "".join(data["text/html"])
         assert html.count("<img") == html.count('<img alt="')

@@ -217,7 +217,7 @@ def test_a_whole_exercise_from_stub_to_passed(workspace, start_kernel):
     assert "hint 1 of 3" in kernel.run(f"hint({NAME})").output
     kernel.exercise(NAME, answer_text(NAME).replace("ent_coef * entropy", "-ent_coef * entropy"))
     shown = kernel.run(f"check({NAME})").output
-    assert "wrong" in shown and "likely: The sign is turned" in shown
+    assert "wrong" in shown and "likely: The sign is wrong" in shown
     kernel.exercise(NAME, answer_text(NAME))
     shown = kernel.run(f"check({NAME})")
     assert f"{NAME}: passed" in shown.output

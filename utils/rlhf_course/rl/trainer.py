@@ -181,6 +181,7 @@ class Trainer:
         self._running.set()
 
     def _wait_while_paused(self) -> None:
+        """Wait while the run is paused; the time does not count as the phase's."""
         began = time.perf_counter()
         self._running.wait()
         self._paused_seconds += time.perf_counter() - began
@@ -212,12 +213,8 @@ class Trainer:
             {"phase": self.phase, "reward": reward, "ref_logprob": logprob, "text": text}
             for reward, logprob, text in zip(self._raw_reward.tolist(), self._ref_logprobs(memory), texts, strict=True)
         ]
-        missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
-        if missing and self.phase == 0:
-            display.show_message(
-                f"not recorded: {', '.join(missing)}: compute_rlhf_objective did not call the functions that compute "
-                "them (import yours from their part's package)"
-            )
+        if self.phase == 0:
+            _show_missing_metrics(row, terms, display)
         folder.add_phase(row, samples)
         self.phase += 1
         if self.phase % _CHECKPOINT_INTERVAL == 0:
@@ -234,7 +231,8 @@ class Trainer:
             memory = self.rollout_phase()
         if not isinstance(memory, ReplayMemory):
             raise CourseError(f"rollout_phase returned a {type(memory).__name__}, should return a ReplayMemory")
-        memory.release_ref_logits(self.ref_model)
+        if isinstance(self.ref_model, ReferenceModel):  # a subclass may use another reference
+            memory.release_ref_logits(self.ref_model)
         return memory
 
     def _checked_learning(self, memory: ReplayMemory) -> tuple[float, dict[str, float]]:
@@ -402,6 +400,16 @@ def _check_forward(model: Any, ids: Tensor) -> None:
         raise CourseError(
             f"forward_with_value_head returned {got} for {ids.shape[1]} tokens, should return values of shape "
             f"{list(ids.shape)}: run_value_head should store them in self.value_head_output"
+        )
+
+
+def _show_missing_metrics(row: Row, terms: dict[str, float], display: Display) -> None:
+    """Print which metrics a phase did not record, if any."""
+    missing = [name for name in METRICS if name not in terms and math.isnan(row[name])]
+    if missing:
+        display.show_message(
+            f"not recorded: {', '.join(missing)}: compute_rlhf_objective did not call the functions that compute "
+            "them (import yours from their part's package)"
         )
 
 
