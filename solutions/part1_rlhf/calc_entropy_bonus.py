@@ -11,7 +11,7 @@ def calc_entropy_bonus(
 ) -> Float[Tensor, ""]:
     """`ent_coef` times the mean entropy of the policy's next-token distributions.
 
-    At each position the entropy is minus the sum over the vocabulary of p * log p; the mean is over texts and positions.
+    At each position it is minus the sum over the vocabulary of p * log p. The mean is over texts and positions.
     The objective is maximised, so that the bonus is added to it and is never negative.
 
     Args:
