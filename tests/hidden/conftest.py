@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rlhf_course.course import DEFAULT_PART, EXERCISES, Exercise
+from rlhf_course.grading.judge.draw import Draw
 from rlhf_course.grading.judge.local_answers import trusted_answers
-from rlhf_course.grading.judge.suite import ANSWERS
+from rlhf_course.grading.judge.suite import ANSWERS, draw_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "points(n): the points that the test gives")
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> Draw:
+    """The source of the test's inputs, seeded from the course's secret and the test's name."""
+    return draw_of(request.node)
 
 
 def _fixture(exercise: Exercise) -> Any:

@@ -41,7 +41,7 @@ def averages_over_the_vocabulary(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * (new.exp() * (new - ref)).mean()
 
 
-@visible_mistake(refused_with="it is `kl_coef` times the mean divergence")
+@visible_mistake(refused_with="is right but for `kl_coef`, which is not used")
 def no_coefficient(logits, ref_logits, kl_coef, gen_len):
     """`kl_coef` is missing: the penalty is the mean KL times the coefficient."""
     return _kl(logits, ref_logits).mean()
@@ -53,7 +53,7 @@ def turned_sign(logits, ref_logits, kl_coef, gen_len):
     return -kl_coef * _kl(logits, ref_logits).mean()
 
 
-@visible_mistake(refused_with="The penalty of logits near 10000 and -10000 is not finite (nan or inf)")
+@visible_mistake(refused_with="The penalty for entries near 10,000 and -10,000 is not finite (nan or inf)")
 def softmax_then_log(logits, ref_logits, kl_coef, gen_len):
     """You take softmax and then log: probabilities round to 0, and log(0) spoils the sum. Use log_softmax."""
     p, q = logits.softmax(-1), ref_logits.softmax(-1)
@@ -67,7 +67,7 @@ def log_with_eps(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * (p * ((p + 1e-8).log() - (q + 1e-8).log())).sum(-1).mean()
 
 
-@visible_mistake(refused_with="The penalty of logits near 10000 and -10000 is not finite (nan or inf)")
+@visible_mistake(refused_with="The penalty for entries near 10,000 and -10,000 is not finite (nan or inf)")
 def library_distributions(logits, ref_logits, kl_coef, gen_len):
     """torch.distributions gives infinity once a probability rounds to 0. Compute the divergence from log_softmax."""
     new, ref = (torch.distributions.Categorical(logits=values) for values in (logits, ref_logits))
@@ -90,7 +90,7 @@ def no_gradient(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl(logits, ref_logits).mean().detach()
 
 
-@visible_mistake(refused_with="The penalty of texts of several tokens should be a tensor; a float came")
+@visible_mistake(refused_with="should be a tensor; a float came")
 def plain_number(logits, ref_logits, kl_coef, gen_len):
     """You return a Python number (.item()); without a tensor there is no gradient."""
     return kl_coef * _kl(logits, ref_logits).mean().item()
@@ -108,7 +108,7 @@ def sliced_again(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl(logits[:, -gen_len - 1 : -1], ref_logits[:, -gen_len - 1 : -1]).mean()
 
 
-@visible_mistake(refused_with="The penalty of texts of several tokens should have no dimension")
+@visible_mistake(refused_with="should be one number; a tensor with 2 dimensions came")
 def not_averaged(logits, ref_logits, kl_coef, gen_len):
     """You return one number for each position; the penalty is their mean."""
     return kl_coef * _kl(logits, ref_logits)
@@ -131,7 +131,7 @@ def _kl_of_logprobs(new, ref):
     return (new.exp() * (new - ref)).sum(-1)
 
 
-@hidden_mistake(refused_with="every token counts, and adding a number to all logits changes nothing")
+@hidden_mistake(refused_with="The penalty for a vocabulary of 50,257 tokens")
 def likeliest_tokens_only(logits, ref_logits, kl_coef, gen_len):
     """The sum is over the policy's ten likeliest tokens only."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
@@ -139,7 +139,7 @@ def likeliest_tokens_only(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl_of_logprobs(new.gather(-1, kept), ref.gather(-1, kept)).mean()
 
 
-@hidden_mistake(refused_with="The reference's logits were changed in place")
+@hidden_mistake(refused_with="`ref_logits` was changed in place")
 def reference_normalised_in_place(logits, ref_logits, kl_coef, gen_len):
     """The reference's logits become log-probabilities, in the caller's tensor."""
     ref = ref_logits.detach()
@@ -173,6 +173,25 @@ def absolute(logits, ref_logits, kl_coef, gen_len):
     """The differences are summed as absolute values."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
     return kl_coef * (new.exp() * (new - ref).abs()).sum(-1).mean()
+
+
+@hidden_mistake(refused_with="The penalty for one generated token is zero")
+def none_for_one_token(logits, ref_logits, kl_coef, gen_len):
+    """Texts of one generated token get no penalty."""
+    return kl_coef * _kl(logits, ref_logits).mean() * (gen_len > 1)
+
+
+@hidden_mistake(refused_with="The penalty with another coefficient")
+def coefficient_capped(logits, ref_logits, kl_coef, gen_len):
+    """A coefficient above 5 counts as 5."""
+    return min(kl_coef, 5.0) * _kl(logits, ref_logits).mean()
+
+
+@hidden_mistake(refused_with="RuntimeError")
+def viewed(logits, ref_logits, kl_coef, gen_len):
+    """The logits are viewed as a matrix, which slices as the trainer passes them do not allow."""
+    vocab = logits.shape[-1]
+    return kl_coef * _kl(logits.view(-1, vocab), ref_logits.view(-1, vocab)).mean()
 
 
 @right_answer

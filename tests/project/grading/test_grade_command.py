@@ -18,9 +18,12 @@ from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run a command line with a fake judge, and return the exit code, the output and the errors."""
-    monkeypatch.setattr(commands, "_judge_factory", lambda isolation, limits: partial(FakeJudge, tmp_path / "log"))
+    monkeypatch.setattr(
+        commands, "_judge_factory", lambda isolation, limits, secret: partial(FakeJudge, tmp_path / "log")
+    )
     monkeypatch.setattr(commands, "require_isolation", lambda level: None)
     monkeypatch.setattr(commands, "default_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(commands, "default_secret_file", lambda: tmp_path / "data/secret")
     monkeypatch.setenv("COLUMNS", "150")
 
     def call(*arguments: object) -> tuple[int, str, str]:

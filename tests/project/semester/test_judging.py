@@ -34,7 +34,7 @@ def test_a_submission_that_ends_the_judge_is_named_and_the_others_are_judged(tmp
         name: hand_in_files(name, get_optimizer=f"x = '{name}'", order=order)
         for name, order in (("ada", "go"), ("eve", "die"), ("ben", "go"))
     }
-    judged = judge_folders(folders, Settings(tmp_path / "kept", "unsafe", workers=2), LOG)
+    judged = judge_folders(folders, Settings(tmp_path / "cache", tmp_path / "secret", "unsafe", workers=2), LOG)
     assert {name: judgement.result is not None for name, judgement in judged.items()} == {
         "ada": True,
         "eve": False,
@@ -45,7 +45,7 @@ def test_a_submission_that_ends_the_judge_is_named_and_the_others_are_judged(tmp
 
 def test_results_are_kept_for_the_next_time(tmp_path, hand_in_files, monkeypatch):
     folders = {"ada": hand_in_files("ada", get_optimizer="x = 1")}
-    settings = Settings(tmp_path / "kept", "unsafe", workers=1)
+    settings = Settings(tmp_path / "cache", tmp_path / "secret", "unsafe", workers=1)
     first = judge_folders(folders, settings, LOG)
     monkeypatch.setattr(
         "rlhf_course.grading.batch.pool.Pool.results",
@@ -57,12 +57,14 @@ def test_results_are_kept_for_the_next_time(tmp_path, hand_in_files, monkeypatch
 def test_an_isolation_that_cannot_be_had_is_an_error_and_no_result(tmp_path, hand_in_files):
     with pytest.raises(CourseError, match="no such isolation"):
         judge_folders(
-            {"ada": hand_in_files("ada", get_optimizer="x = 1")}, Settings(tmp_path / "kept", "uid", workers=1), LOG
+            {"ada": hand_in_files("ada", get_optimizer="x = 1")},
+            Settings(tmp_path / "cache", tmp_path / "secret", "uid", workers=1),
+            LOG,
         )
 
 
 def test_nobody_to_judge_starts_nothing(tmp_path):
-    assert judge_folders({}, Settings(tmp_path / "kept", "unsafe"), LOG) == {}
+    assert judge_folders({}, Settings(tmp_path / "cache", tmp_path / "secret", "unsafe"), LOG) == {}
 
 
 def test_a_scheduler_judges_in_place_of_this_machine(tmp_path, hand_in_files, monkeypatch):
@@ -84,6 +86,6 @@ def test_a_scheduler_judges_in_place_of_this_machine(tmp_path, hand_in_files, mo
                 yield task, self.judge.grade(task[1]), True
 
     monkeypatch.setattr("rlhf_course.grading.batch.cluster.Cluster", FakeCluster)
-    settings = Settings(tmp_path / "kept", "namespaces", scheduler="tcp://10.0.0.1:8786")
+    settings = Settings(tmp_path / "cache", tmp_path / "secret", "namespaces", scheduler="tcp://10.0.0.1:8786")
     judged = judge_folders({"ada": hand_in_files("ada", get_optimizer="x = 1")}, settings, LOG)
     assert asked == ["tcp://10.0.0.1:8786"] and judged["ada"].result is not None

@@ -23,6 +23,7 @@ from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, parse_level, require_isolation
+from rlhf_course.grading.secret import PUBLIC, Secret, default_secret_file, read_or_create_secret, read_secret
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -68,6 +69,12 @@ def grade(
         int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
     ] = None,
     output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may return")] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="the course's secret, which decides the tests' inputs; by default one of this user's"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="folder that results are stored in; by default in the user's cache")
     ] = None,
@@ -77,16 +84,24 @@ def grade(
     parts = select_parts(part)
     limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
     paths = list_submissions(submissions, each)
-    config = GradingConfig(parse_level(isolation), limits, workers, scheduler)
-    result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits)
+    secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
+    config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
+    result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
     console = Console(stderr=True)
+    if json_file is not None and (earlier := _other_secret(json_file, secret)):
+        console.print(
+            f"{json_file} was graded with another secret ({earlier}): its inputs, and so its marks, may differ",
+            markup=False,
+            highlight=False,
+        )
     try:
         results = grade_with_progress(paths, config, result_cache, console, parts)
     except IsolationUnavailable as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(_EXIT_NO_ISOLATION) from error
     print_results(results, Console())
-    write_reports(GradeReport(isolation=config.isolation, submissions=results), json_file, html, csv)
+    grades = GradeReport(isolation=config.isolation, secret=secret.fingerprint, submissions=results)
+    write_reports(grades, json_file, html, csv)
 
 
 def report(
@@ -118,15 +133,24 @@ def _limits(**options: Any) -> ResourceLimits:
     return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
 
-def _judge_factory(isolation: Level, limits: ResourceLimits) -> JudgeFactory:
-    return partial(_make_judge, isolation, limits)
+def _other_secret(json_file: Path, secret: Secret) -> str:
+    """Return the fingerprint of the secret in a file of results, if it is another one; otherwise an empty text."""
+    try:
+        earlier = GradeReport.model_validate_json(json_file.read_bytes()).secret
+    except (OSError, ValueError):
+        return ""
+    return "" if earlier == secret.fingerprint else earlier
 
 
-def _make_judge(isolation: Level, limits: ResourceLimits) -> "Judge":
+def _judge_factory(isolation: Level, limits: ResourceLimits, secret: Secret) -> JudgeFactory:
+    return partial(_make_judge, isolation, limits, secret)
+
+
+def _make_judge(isolation: Level, limits: ResourceLimits, secret: Secret) -> "Judge":
     """Make a judge; this runs in a worker, so that torch is loaded there and not in the process of the command."""
     from rlhf_course.grading.judge.judge import Judge
 
-    return Judge(isolation, limits)
+    return Judge(isolation, limits, secret)
 
 
 @dataclass(frozen=True)
@@ -138,12 +162,14 @@ class GradingConfig:
         limits: What each answer may use.
         workers: The largest number of worker processes; None for one on each core.
         scheduler: The address of a Dask scheduler, to grade on its cluster; None for this machine.
+        secret: The course's secret, from which hidden tests draw their inputs.
     """
 
     isolation: Level
     limits: ResourceLimits
     workers: int | None = None
     scheduler: str | None = None
+    secret: Secret = PUBLIC
 
     @contextmanager
     def grader(self, submission_count: int) -> Iterator["Pool | Cluster"]:
@@ -152,7 +178,7 @@ class GradingConfig:
         Raises:
             IsolationUnavailable: This machine does not support the isolation level.
         """
-        make_judge = _judge_factory(self.isolation, self.limits)
+        make_judge = _judge_factory(self.isolation, self.limits, self.secret)
         if self.scheduler is not None:
             from rlhf_course.grading.batch.cluster import Cluster
 

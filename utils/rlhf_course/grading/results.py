@@ -67,9 +67,11 @@ class GradeReport(BaseModel):
     Attributes:
         version: The version of the format.
         isolation: The isolation level that the submissions were graded at.
+        secret: The fingerprint of the course's secret, which the tests' inputs were drawn from; empty in older files.
         submissions: The results of the submissions.
     """
 
     version: Literal[1] = 1
     isolation: Literal["namespaces", "uid", "unsafe"]
+    secret: str = ""
     submissions: list[SubmissionResult]

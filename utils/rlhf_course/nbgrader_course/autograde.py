@@ -34,10 +34,8 @@ from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
 from rlhf_course.nbgrader_course.cells import read_notebook
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
+from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForReview, JudgeAnswers, RestoreCells
-
-# Folder beside the gradebook with the lock, a marker file for each submission that is being written, and the results.
-STATE_FOLDER = ".rlhf_course"
 
 
 class TolerantExporter(NotebookExporter):
@@ -146,8 +144,10 @@ class JudgedAutograde(Autograde):
             raise NbGraderException(f"nbgrader failed on {', '.join(failed)}")
 
     def _settings(self) -> Settings:
+        state = Path(self.coursedir.root) / STATE_FOLDER
         return Settings(
-            Path(self.coursedir.root) / STATE_FOLDER / "results",
+            state / "results",
+            state / "secret",
             cast(Level, self.isolation),
             self.workers or None,
             self.timeout or None,

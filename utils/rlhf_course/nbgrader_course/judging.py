@@ -20,6 +20,7 @@ class Settings:
 
     Attributes:
         cache: folder of the result cache.
+        secret_file: the course's secret, which is created if it does not exist.
         isolation: how learners' code is isolated.
         workers: submissions judged at the same time; None: one for each core.
         timeout: seconds that one call of a learner's function may take; None: the judge's default.
@@ -27,6 +28,7 @@ class Settings:
     """
 
     cache: Path
+    secret_file: Path
     isolation: Level = "namespaces"
     workers: int | None = None
     timeout: float | None = None
@@ -68,20 +70,24 @@ def judge_folders(
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
     from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+    from rlhf_course.grading.secret import read_or_create_secret
     from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
 
     if not folders:
         return {}
+    secret = read_or_create_secret(settings.secret_file)
     limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
     submissions = (read_submission(SubmissionPath(str(folder), folder), parts) for folder in folders.values())
     log.info("Judging %d submissions", len(folders))
     # Each judge has one thread, since the judges share the cores, and since sums depend on the number of threads.
     with (
         setenv(OMP_NUM_THREADS="1"),
-        _grader(partial(Judge, isolation=settings.isolation, limits=limits), settings, len(folders)) as grader,
+        _grader(
+            partial(Judge, isolation=settings.isolation, limits=limits, secret=secret), settings, len(folders)
+        ) as grader,
     ):
         recording = _RecordingGrader(grader)
-        results = grade_all(submissions, recording, ResultCache(settings.cache, settings.isolation, limits))
+        results = grade_all(submissions, recording, ResultCache(settings.cache, settings.isolation, limits, secret))
     return {
         key: Judgement(None, recording.failures[number]) if number in recording.failures else Judgement(result)
         for number, (key, result) in enumerate(zip(folders, results, strict=True))

@@ -9,8 +9,11 @@ from pathlib import Path
 from rlhf_course.building.build import assignment_files
 from rlhf_course.course import DEFAULT_PART, Part
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.secret import create_secret
 from rlhf_course.paths import REPOSITORY
 
+# Folder beside the gradebook with the secret, the lock, a marker for each submission that is written, and the results.
+STATE_FOLDER = ".rlhf_course"
 _INSTRUCTOR = '''"""nbgrader's settings of this course; every nbgrader command that is run in this folder reads them."""
 
 from pathlib import Path
@@ -54,7 +57,9 @@ def new_course(
     parts: Sequence[Part] = (DEFAULT_PART,),
     root: Path = REPOSITORY,
 ) -> list[Path]:
-    """Write a course's folder: settings, the source of an assignment for each part, and settings for learners.
+    """Write a course's folder: settings, an assignment's source for each part, settings for learners, and a secret.
+
+    The hidden tests draw their inputs from the secret, so nobody knows them, and another course has others.
 
     Args:
         folder: new, or empty.
@@ -86,6 +91,7 @@ def new_course(
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
+    create_secret(folder / STATE_FOLDER / "secret")
     if not exchange.exists():
         exchange.mkdir(parents=True)
         # Learners hand in under their own accounts, so nbgrader needs a folder that everybody may write to.

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from rlhf_course.course import DEFAULT_PART, PARTS, Part
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.secret import format_secret, new_secret
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
 
 # The course's files in the archive; the judge needs the reference and the hidden tests.
 COURSE = Path("course")
+SECRET = "secret"
 _CONTENTS = (
     "LICENSE",
     "pyproject.toml",
@@ -38,27 +40,29 @@ torch="$(grep '^torch==' "$source/course/requirements.lock")"
 "$home/venv/bin/python" -m pip install --quiet "$torch" --index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
 "$home/venv/bin/python" -m pip install --quiet -r "$source/course/requirements.lock"
 # Learners' code runs as another user, who must not read these folders.
-chmod -R go-rwx "$source/course/solutions" "$source/course/tests"
+chmod -R go-rwx "$source/course/solutions" "$source/course/tests" "$source/course/secret"
 """
 
 _RUN = """#!/usr/bin/env bash
 # Gradescope runs this for each submission, beside the folders source/, submission/ and results/.
 set -euo pipefail
 home="$(cd "$(dirname "$0")" && pwd)"
-chmod -R go-rwx "$home/source/course/solutions" "$home/source/course/tests" "$home/results"
+for path in solutions tests secret; do chmod -R go-rwx "$home/source/course/$path"; done
+chmod -R go-rwx "$home/results"
 export PYTHONPATH="$home/source/course/utils" OMP_NUM_THREADS=1
 exec "$home/venv/bin/python" -m rlhf_course.releasing.on_gradescope "$home" {parts}
 """
 
 
 def autograder_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
-    """The archive's files by path.
+    """The archive's files by path, with a new secret for the hidden tests' inputs.
 
     Args:
         root: the repository.
         parts: the parts that submissions are graded on.
     """
     files = {COURSE / path: content for path, content in files_below(root, *_CONTENTS).items()}
+    files[COURSE / SECRET] = format_secret(new_secret())
     run = _RUN.replace("{parts}", " ".join(part.name for part in parts))
     return files | {Path("setup.sh"): _SETUP.encode(), Path("run_autograder"): run.encode()}
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from rlhf_course.course import BY_NAME, select_parts
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
+from rlhf_course.grading.secret import read_secret
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.paths import REPOSITORY
+from rlhf_course.releasing.gradescope import SECRET
 
 _MISSING = "nothing was handed in for this exercise"
 
@@ -22,7 +25,7 @@ def main(home: Path, part_names: Sequence[str] = ()) -> None:
     """
     from rlhf_course.grading.judge.judge import Judge
 
-    with Judge(isolation="uid") as judge:
+    with Judge(isolation="uid", secret=read_secret(REPOSITORY / SECRET)) as judge:
         result = judge.grade(
             read_submission(SubmissionPath("submission", home / "submission"), select_parts(part_names))
         )

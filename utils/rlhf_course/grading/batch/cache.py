@@ -14,6 +14,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.secret import PUBLIC, Secret
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import HIDDEN_TESTS, PACKAGE, SOLUTIONS
 
@@ -23,7 +24,7 @@ _FINGERPRINTED = (
     PACKAGE / "grading",
     PACKAGE / "checks",
     PACKAGE / "rl",
-    PACKAGE / "course.py",
+    *(PACKAGE / f"{name}.py" for name in ("course", "exercises", "learner_package", "recording", "stubs")),
 )
 _LIBRARIES = ("torch", "transformer-lens", "transformers")
 
@@ -61,19 +62,20 @@ class ResultCache:
     A stored result holds no name and no warnings of a learner, so that two learners with the same answers share it.
     """
 
-    def __init__(self, folder: Path, isolation: str, limits: ResourceLimits) -> None:
+    def __init__(self, folder: Path, isolation: str, limits: ResourceLimits, secret: Secret = PUBLIC) -> None:
         """Use a folder, which is created if it does not exist.
 
         Args:
             folder: The folder.
             isolation: The isolation level that the submissions are graded at.
             limits: What each answer may use.
+            secret: The course's secret.
 
         Raises:
             CourseError: The folder cannot be created.
         """
         self.folder = folder.expanduser()
-        self._conditions = [grading_version(), isolation, dataclasses.asdict(limits)]
+        self._conditions = [grading_version(), isolation, dataclasses.asdict(limits), secret.fingerprint]
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -7,14 +7,15 @@ from types import TracebackType
 
 from rlhf_course.checks.tiny import classifier_folder, gpt2_folder
 from rlhf_course.course import Exercise
+from rlhf_course.errors import CourseError
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
-from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, require_isolation
 from rlhf_course.grading.sandbox.proxies import SandboxedAnswers
 from rlhf_course.grading.sandbox.zygote import ZygoteConfig
 from rlhf_course.grading.sandbox.zygote_client import Zygote, ZygoteLost
+from rlhf_course.grading.secret import PUBLIC, Secret
 from rlhf_course.grading.submissions.submission import Submission
 
 __all__ = ["IsolationUnavailable", "Judge", "ResourceLimits"]
@@ -31,14 +32,17 @@ class Judge:
     Use it as a context manager: at its end no process is left.
     """
 
-    def __init__(self, isolation: Level = "namespaces", limits: ResourceLimits | None = None) -> None:
+    def __init__(
+        self, isolation: Level = "namespaces", limits: ResourceLimits | None = None, secret: Secret = PUBLIC
+    ) -> None:
         """Configure the judge; its processes start when the context is entered.
 
         Args:
             isolation: The isolation level of the sandboxes.
             limits: What each answer may use; by default the default limits.
+            secret: The course's secret, from which hidden tests draw their inputs.
         """
-        self.isolation, self.limits = isolation, limits or ResourceLimits()
+        self.isolation, self.limits, self.secret = isolation, limits or ResourceLimits(), secret
         self._zygote: Zygote | None = None
 
     def __enter__(self) -> "Judge":
@@ -93,7 +97,8 @@ class Judge:
         results = {}
         with self.answers(submission) as answers:
             for exercise in submission.exercises:
-                tests = [_printable(test) for test in run_suite(answers, [exercise.name])[exercise.name]]
+                results_by_name = run_suite(answers, [exercise.name], secret=self.secret)
+                tests = [_printable(test) for test in results_by_name[exercise.name]]
                 is_wrong = _exercise_status(tests) in ("failed", "error")
                 results[exercise.name] = _exercise_result(tests, _mistake(answers, exercise) if is_wrong else None)
         return results
@@ -120,12 +125,17 @@ def _exercise_status(tests: list[TestResult]) -> Status:
 
 
 def _mistake(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
-    """Return the description of the known mistake that an answer behaves like on the visible cases, if there is one."""
+    """Return the description of the known mistake that an answer behaves like on the visible cases, if there is one.
+
+    What an answer observes is data from its sandbox, which may be anything: if the comparison fails, there is none.
+    """
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     try:
         answer = answers.answer(exercise.name)
         observations = {case: answer.observe(case=case) for case in check.cases}
-    except AnswerError:
+        mistake = check.diagnose_observed(observations)
+    except Exception as error:
+        if isinstance(error, OSError | CourseError):  # Grading itself is broken.
+            raise
         return None
-    mistake = check.diagnose_observed(observations)
     return None if mistake is None else mistake.description

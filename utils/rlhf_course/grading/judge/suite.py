@@ -21,13 +21,17 @@ from _pytest.runner import runtestprotocol
 
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.judge.draw import Draw
 from rlhf_course.grading.results import Status, TestResult
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers
+from rlhf_course.grading.secret import PUBLIC, Secret
 from rlhf_course.paths import HIDDEN_TESTS
 
 HIDDEN = HIDDEN_TESTS
 # The fixtures of tests/hidden/conftest.py take the answers from the configuration's stash, under this key.
 ANSWERS = pytest.StashKey[Any]()
+# The fixture `draw` takes the course's secret from there, under this key.
+SECRET = pytest.StashKey[Secret]()
 UNUSABLE = "The result has another form than the exercise asks for, so the test could not check it"
 _EXCEPTION = pytest.StashKey[BaseException | None]()
 _DISABLED_PLUGINS = (
@@ -41,6 +45,7 @@ def run_suite(
     exercises: Sequence[str],
     hidden: Path = HIDDEN,
     tests: Collection[str] | None = None,
+    secret: Secret = PUBLIC,
 ) -> dict[str, list[TestResult]]:
     """Run the hidden tests of some exercises.
 
@@ -52,6 +57,7 @@ def run_suite(
         exercises: The names of the exercises.
         hidden: The folder of the hidden tests.
         tests: The names of the test functions to run; None runs all.
+        secret: The course's secret, from which tests draw their inputs.
 
     Returns:
         For each exercise the results of its tests, in the order of the file.
@@ -63,6 +69,7 @@ def run_suite(
     with suite.lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         suite.session.config.stash[ANSWERS] = _CachedAnswers(answers)
+        suite.session.config.stash[SECRET] = secret
         try:
             return {
                 exercise: [_run(item) for item in _items_of(suite.session, exercise, hidden, tests)]
@@ -141,6 +148,12 @@ def _status_and_message(exception: BaseException | None) -> tuple[Status, str]:
     if not isinstance(exception, Exception) or isinstance(exception, OSError | CourseError):
         raise exception
     return "error", f"{UNUSABLE} ({type(exception).__name__})"
+
+
+def draw_of(item: pytest.Function) -> Draw:
+    """Return the source of random values of a hidden test."""
+    part, module = item.path.parent.name, item.path.stem.removeprefix("test_")
+    return Draw(item.config.stash.get(SECRET, PUBLIC), f"{part}/{module}/{item.originalname}")
 
 
 def sentence(name: str) -> str:

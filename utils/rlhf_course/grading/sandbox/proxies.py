@@ -98,7 +98,12 @@ class _FunctionProxy(_DriverProxy):
             index: "leaf" if tensor.is_leaf else "result" for index, tensor in enumerate(inputs) if tensor.requires_grad
         }
         number = next(self._call_numbers)
-        arguments = {"number": number, "arguments": packed, "gradients": gradients}
+        strides = {
+            index: tensor.stride()
+            for index, tensor in enumerate(inputs)
+            if not tensor.is_contiguous() and all(stride > 0 for stride in tensor.stride())
+        }
+        arguments = {"number": number, "arguments": packed, "gradients": gradients, "strides": strides}
         body, tensors = self._session.request("call", arguments, inputs)
         reply = self._parse(lambda: _CallReply.parse(body, tensors, len(inputs)))
         reply.apply_changes(inputs, string_lists(args, kwargs))

@@ -87,7 +87,12 @@ class Worker:
         return getattr(importlib.import_module(BY_NAME[self._exercise].part), self._exercise)
 
     def call(
-        self, tensors: list[Tensor], number: int, arguments: Any, gradients: dict[str, str]
+        self,
+        tensors: list[Tensor],
+        number: int,
+        arguments: Any,
+        gradients: dict[str, str],
+        strides: dict[str, list[int]],
     ) -> tuple[Any, list[Tensor]]:
         """Call the answer as a function.
 
@@ -97,12 +102,14 @@ class Worker:
             arguments: The packed arguments.
             gradients: For each tensor that requires a gradient, by its index as text: "leaf" if it is a leaf of the
                 autograd graph, "result" otherwise.
+            strides: The strides of each tensor that is not contiguous, by its index as text.
 
         Returns:
             The packed result, the indices of its tensors that require a gradient (`attached`), and the arguments that
             the answer changed in place: tensors (`changed`) and lists of strings (`rewritten`).
         """
-        inputs, leaves = _autograd_inputs(tensors, {int(index): kind for index, kind in gradients.items()})
+        laid_out = [_with_strides(tensor, strides.get(str(index))) for index, tensor in enumerate(tensors)]
+        inputs, leaves = _autograd_inputs(laid_out, {int(index): kind for index, kind in gradients.items()})
         args, kwargs = unpack(arguments, inputs)
         lists = string_lists(args, kwargs)
         lists_before = [list(strings) for strings in lists]
@@ -178,13 +185,21 @@ def _autograd_inputs(tensors: Sequence[Tensor], gradients: Mapping[int, str]) ->
     """Return copies of tensors to call the answer with, and the leaves that gradients will be computed of."""
     inputs, leaves = [], []
     for index, tensor in enumerate(tensors):
-        copy = tensor.clone()
+        copy = _with_strides(tensor, tensor.stride())
         if index in gradients:
             leaves.append(copy.requires_grad_(True))
             # Autograd forbids to change a leaf in place, but allows it for the result of an operation.
             copy = copy if gradients[index] == "leaf" else copy.clone()
         inputs.append(copy)
     return inputs, leaves
+
+
+def _with_strides(tensor: Tensor, strides: Sequence[int] | None) -> Tensor:
+    """Return a copy of a tensor that lies in memory as strides say; contiguous if there are none."""
+    if strides is None or not tensor.numel():
+        return tensor.clone()
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, strides, strict=True))
+    return torch.zeros(extent, dtype=tensor.dtype).as_strided(tensor.shape, strides).copy_(tensor)
 
 
 def _differ(first: Tensor, second: Tensor) -> bool:

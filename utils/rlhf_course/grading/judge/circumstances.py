@@ -1,0 +1,272 @@
+"""Draw the inputs of an exercise in every circumstance that its contract admits.
+
+An exercise declares its `Inputs` once: sizes, and for each argument what it holds. `Inputs.calls` then makes calls in
+the circumstances of this library, which are the same for all exercises, so that equal mistakes get equal marks.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from rlhf_course.grading.judge.draw import Draw
+
+GPT2_VOCABULARY = 50_257
+# A tensor of a large axis has at most this many entries along each of its other axes.
+_MAX_BESIDE_LARGE = 2
+
+
+@dataclass(frozen=True)
+class Floats:
+    """A float tensor argument.
+
+    Attributes:
+        axes: The names of the sizes along its axes; "prefix + gen_len" stands for their sum.
+        scale: The standard deviation of its entries.
+        mean: The mean of its entries.
+        differentiable: Whether callers may pass a tensor that requires a gradient.
+    """
+
+    axes: tuple[str, ...]
+    scale: float = 1.0
+    mean: float = 0.0
+    differentiable: bool = True
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """An integer tensor argument that holds token ids.
+
+    Attributes:
+        axes: As for `Floats`.
+        vocabulary: The name of the size that all ids are below.
+    """
+
+    axes: tuple[str, ...]
+    vocabulary: str = "vocab"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A float argument, drawn between two ends."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """An integer argument that is a size of the tensors."""
+
+    name: str
+
+
+Argument: TypeAlias = Floats | Tokens | Number | Size
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """What is particular about the inputs of a call.
+
+    Attributes:
+        phrase: Follows the name of a result in a message, such as "for one text".
+        sizes: Sizes that have these values; the others are drawn.
+        equal_sizes: Whether all sizes are the same.
+        layout: How the tensors lie in memory.
+        dtype: The dtype of the float tensors.
+        requires_grad: Whether the float tensors require a gradient.
+        repeated: Whether all entries along the first axis of each tensor are equal.
+        extreme: Entries lie near this number and its negative; None for ordinary entries.
+    """
+
+    phrase: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    equal_sizes: bool = False
+    layout: Literal["contiguous", "slice", "transposed"] = "contiguous"
+    dtype: torch.dtype = torch.float32
+    requires_grad: bool = False
+    repeated: bool = False
+    extreme: float | None = None
+
+
+ORDINARY = Circumstance()
+EQUAL_SIZES = Circumstance("for tensors whose sizes are all equal", equal_sizes=True)
+SLICE = Circumstance("for slices of larger tensors, as the trainer passes them", layout="slice")
+TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
+DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
+WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an answer.
+
+    Attributes:
+        circumstance: What is particular about its inputs.
+        exact: The arguments by name, with floats in double precision. The judge computes with these alone.
+    """
+
+    circumstance: Circumstance
+    exact: Mapping[str, Any]
+    _arguments: Mapping[str, Any]
+
+    def passed(self) -> list[Any]:
+        """Return new copies of the arguments in order, laid out in memory as the circumstance wants them."""
+        return [
+            self._copy(argument) if isinstance(argument, Tensor) else argument for argument in self._arguments.values()
+        ]
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        copy = _laid_out(tensor, self.circumstance.layout)
+        return copy.requires_grad_(self.circumstance.requires_grad and tensor.is_floating_point())
+
+    def changed(self, passed: Sequence[Any]) -> list[str]:
+        """Return the names of the tensors that differ from what was passed, after the call.
+
+        Args:
+            passed: The list that `passed` returned, after an answer was called with it.
+        """
+        pairs = zip(self._arguments.items(), passed, strict=True)
+        return [
+            name
+            for (name, before), after in pairs
+            if isinstance(before, Tensor)
+            and not (
+                after.dtype == before.dtype and after.shape == before.shape and torch.equal(after.detach(), before)
+            )
+        ]
+
+    def subject(self, result: str) -> str:
+        """Return the name of a result with the circumstance, for a message."""
+        return f"{result} {self.circumstance.phrase}".strip()
+
+
+def _laid_out(tensor: Tensor, layout: str) -> Tensor:
+    """Return a copy of a tensor with a layout in memory."""
+    if layout == "slice" and tensor.dim():
+        larger = torch.zeros([size + 2 for size in tensor.shape], dtype=tensor.dtype)
+        inside = tuple(slice(1, size + 1) for size in tensor.shape)
+        larger[inside] = tensor
+        return larger[inside]
+    if layout == "transposed":
+        return tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
+    return tensor.clone()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an exercise's function takes.
+
+    Attributes:
+        sizes: The least and the largest ordinary value of each size.
+        arguments: The arguments by name, in the order of the signature.
+        words: The phrase of a message for each size that may be 1, such as {"texts": "one text"}.
+        vocabulary: The size that may be as large as GPT-2's vocabulary; empty if there is none.
+        extreme: The number near which, and near whose negative, entries may lie; None if the contract says nothing.
+    """
+
+    sizes: Mapping[str, tuple[int, int]]
+    arguments: Mapping[str, Argument]
+    words: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: str = ""
+    extreme: float | None = None
+
+    def all_circumstances(self) -> list[Circumstance]:
+        """Return all circumstances that the contract admits, except extreme entries."""
+        return [*self.size_circumstances(), *self.other_circumstances()]
+
+    def size_circumstances(self) -> list[Circumstance]:
+        """Return ordinary inputs, and one circumstance for each size that may be 1."""
+        return [ORDINARY, *(Circumstance(f"for {phrase}", sizes={name: 1}) for name, phrase in self.words.items())]
+
+    def other_circumstances(self) -> list[Circumstance]:
+        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary."""
+        found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.repeated()]
+        if any(isinstance(argument, Floats) and argument.differentiable for argument in self.arguments.values()):
+            found.append(WITH_GRADIENT)
+        if self.vocabulary:
+            found.append(self.large_vocabulary())
+        return found
+
+    def repeated(self) -> Circumstance:
+        """Return the circumstance that all entries of the first axis are equal."""
+        return Circumstance(f"for equal {next(iter(self.sizes))}", repeated=True)
+
+    def large_vocabulary(self) -> Circumstance:
+        """Return the circumstance of a vocabulary of GPT-2's size."""
+        return Circumstance(f"for a vocabulary of {GPT2_VOCABULARY:,} tokens", sizes={self.vocabulary: GPT2_VOCABULARY})
+
+    def extreme_entries(self) -> Circumstance:
+        """Return the circumstance of entries near the extreme number and its negative."""
+        assert self.extreme is not None, "the contract admits no extreme entries"
+        return Circumstance(f"for entries near {self.extreme:,.0f} and {-self.extreme:,.0f}", extreme=self.extreme)
+
+    def calls(self, draw: Draw, circumstances: Iterable[Circumstance], each: int = 1, again: int = 1) -> Iterator[Call]:
+        """Draw calls in random order.
+
+        Args:
+            draw: The test's source of random values.
+            circumstances: Those to draw inputs in.
+            each: How many calls to draw in each.
+            again: How many of the calls are made once more, with the same arguments, later on.
+        """
+        wanted = [circumstance for circumstance in circumstances for _ in range(each)]
+        calls = [
+            self.call(draw.numbered(number), circumstance)
+            for number, circumstance in enumerate(draw.shuffled(wanted), 1)
+        ]
+        repeated = [
+            replace(
+                call, circumstance=replace(call.circumstance, phrase=f"{call.circumstance.phrase} in a second call")
+            )
+            for call in draw.sample(calls, min(again, len(calls)))
+        ]
+        return iter([*calls, *repeated])
+
+    def call(self, draw: Draw, circumstance: Circumstance = ORDINARY) -> Call:
+        """Draw one call."""
+        sizes = self._sizes(draw, circumstance)
+        arguments = {name: _argument(draw, kind, sizes, circumstance) for name, kind in self.arguments.items()}
+        exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
+        return Call(circumstance, exact, arguments)
+
+    def _sizes(self, draw: Draw, circumstance: Circumstance) -> dict[str, int]:
+        """Draw the sizes, which all differ unless the circumstance says otherwise."""
+        if circumstance.equal_sizes:
+            low = max(low for low, _ in self.sizes.values())
+            return dict.fromkeys(self.sizes, draw.integer(low, low + 2))
+        sizes: dict[str, int] = {}
+        is_large = any(size > 1000 for size in circumstance.sizes.values())
+        for name in draw.shuffled(list(self.sizes)):
+            low, high = self.sizes[name]
+            if is_large and name not in circumstance.sizes:
+                low, high = min(low, _MAX_BESIDE_LARGE), _MAX_BESIDE_LARGE
+            free = [size for size in range(low, high + 1) if size not in sizes.values()] or list(range(low, high + 1))
+            sizes[name] = circumstance.sizes.get(name, draw.choice(free))
+        return sizes
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _argument(draw: Draw, kind: Argument, sizes: Mapping[str, int], circumstance: Circumstance) -> Any:
+    if isinstance(kind, Number):
+        return draw.number(kind.low, kind.high)
+    if isinstance(kind, Size):
+        return sizes[kind.name]
+    shape = [sum(sizes[name.strip()] for name in axis.split("+")) for axis in kind.axes]
+    if isinstance(kind, Tokens):
+        return _with_equal_rows(draw.integers(0, sizes[kind.vocabulary] - 1, *shape), circumstance)
+    entries = draw.normal(*shape)
+    if circumstance.extreme is not None:
+        entries = circumstance.extreme * entries.sign() + entries
+    else:
+        entries = kind.mean + kind.scale * entries
+    return _with_equal_rows(entries, circumstance).to(circumstance.dtype)
+
+
+def _with_equal_rows(tensor: Tensor, circumstance: Circumstance) -> Tensor:
+    return tensor[:1].expand_as(tensor).clone() if circumstance.repeated and tensor.dim() else tensor

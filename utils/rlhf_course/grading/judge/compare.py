@@ -1,0 +1,142 @@
+"""Compare what a function returned with the right result: its form in one test, its values in all others.
+
+A wrong dtype, container or shape that can be mended is mended before values are compared, so that it costs only the
+test of the form. Messages name the circumstance and how the result is related to the right one, and no drawn value.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_course.grading.judge.circumstances import Call
+from rlhf_course.grading.judge.relations import Formula, find_relation
+
+RTOL, ATOL = 1e-4, 1e-5
+
+
+def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype = torch.float32) -> None:
+    """Assert that a result is a tensor of the right dtype, shape and device.
+
+    Args:
+        got: The result of the answer.
+        wanted: The right result, for its shape.
+        subject: The result and its circumstance in words.
+        dtype: The right dtype, which is the inputs' dtype as a rule.
+
+    Raises:
+        AssertionError: The result has another form; the message says which.
+    """
+    assert isinstance(got, Tensor), f"{subject} should be a tensor; {_type_in_words(got)} came"
+    assert got.device.type == "cpu", f"{subject} should be on the device of its input; it is on another"
+    dimensions = wanted.dim()
+    right = f"{dimensions} dimension{'s' if dimensions > 1 else ''}" if dimensions else "no dimension: it is one number"
+    assert got.dim() == dimensions, f"{subject} should have {right}; {got.dim()} came"
+    for axis, (size, right_size) in enumerate(zip(got.shape, wanted.shape, strict=True)):
+        assert size == right_size, f"{subject} has another size than it should have along dimension {axis}"
+    assert got.dtype == dtype, f"{subject} should have the dtype {_dtype_name(dtype)}; {_dtype_name(got.dtype)} came"
+
+
+def expect_values(
+    got: Any,
+    wanted: Tensor | Sequence[Tensor],
+    subject: str,
+    why: str = "",
+    call: Call | None = None,
+    formula: Formula | None = None,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+) -> Tensor:
+    """Assert that a result holds the right numbers, in whatever form it can be mended from.
+
+    Args:
+        got: The result of the answer.
+        wanted: The right result; several tensors of one shape if each of them is right.
+        subject: The result and its circumstance in words, such as `call.subject("The penalty")`.
+        why: What the right numbers are, for a learner who got others.
+        call: The call, by whose arguments a relation to the right result is looked for.
+        formula: The function that computes the right result from `call.exact`.
+        rtol: The relative tolerance.
+        atol: The absolute tolerance.
+
+    Returns:
+        The mended result, in double precision; gradients flow through it if they do through the result.
+
+    Raises:
+        AssertionError: The numbers differ; the message says how, if the difference has a simple form.
+    """
+    right = [wanted] if isinstance(wanted, Tensor) else list(wanted)
+    mended = mend(got, right[0].shape)
+    assert mended is not None, f"{subject} should be a tensor; {_type_in_words(got)} came"
+    values, exact = mended.detach(), [tensor.detach().double() for tensor in right]
+    assert values.shape == exact[0].shape, f"{subject} {_shape_difference(values, exact[0])}"
+    if not any(torch.allclose(values, tensor, rtol=rtol, atol=atol) for tensor in exact):
+        relation = find_relation(values, exact[0], formula, call.exact if call is not None else None)
+        raise AssertionError(f"{subject} {relation or _direction(values, exact[0])}{f': {why}' if why else ''}")
+    return mended
+
+
+def mend(got: Any, shape: torch.Size) -> Tensor | None:
+    """Return a result as a double-precision tensor, in the right shape if only axes of length 1 differ.
+
+    Args:
+        got: A tensor, a number, or lists and tuples of them.
+        shape: The right shape.
+
+    Returns:
+        The tensor; None if nothing of that kind came.
+    """
+    tensor = _as_tensor(got)
+    if tensor is None:
+        return None
+    tensor = tensor.double()
+    without_ones = [size for size in shape if size != 1]
+    if tensor.shape != shape and [size for size in tensor.shape if size != 1] == without_ones:
+        return tensor.reshape(shape)
+    return tensor
+
+
+def _as_tensor(got: Any) -> Tensor | None:
+    if isinstance(got, Tensor):
+        return got.cpu()
+    if isinstance(got, bool | int | float):
+        return _from_numbers(got)
+    if isinstance(got, list | tuple) and got:
+        items = [_as_tensor(item) for item in got]
+        tensors = [item.double() for item in items if item is not None]
+        if len(tensors) == len(got) and len({tensor.shape for tensor in tensors}) == 1:
+            return torch.stack(tensors)
+    return None
+
+
+def _from_numbers(number: float) -> Tensor | None:
+    try:
+        return torch.tensor(float(number), dtype=torch.float64)
+    except OverflowError:  # An integer may have any number of digits.
+        return None
+
+
+def _shape_difference(got: Tensor, wanted: Tensor) -> str:
+    if wanted.dim() == 0:
+        return f"should be one number; a tensor with {got.dim()} dimension{'s' if got.dim() > 1 else ''} came"
+    if got.dim() != wanted.dim():
+        return f"should have {wanted.dim()} dimensions; {got.dim()} came"
+    if got.dim() == 2 and got.T.shape == wanted.shape:
+        return "has its two dimensions swapped"
+    axis = next(axis for axis in range(got.dim()) if got.shape[axis] != wanted.shape[axis])
+    return f"has another size than it should have along dimension {axis}"
+
+
+def _direction(got: Tensor, wanted: Tensor) -> str:
+    if wanted.numel() != 1:
+        return "is not right"
+    return "is too large" if float(got) > float(wanted) else "is too small"
+
+
+def _type_in_words(got: Any) -> str:
+    return "nothing (None)" if got is None else f"a {type(got).__name__}"
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,75 @@
+"""Draw the inputs of hidden tests from a course's secret: nobody knows them, and a whole class meets the same ones."""
+
+import hmac
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlhf_course.grading.secret import Secret
+
+T = TypeVar("T")
+
+
+class Draw:
+    """A source of random values for one test.
+
+    The seed is an HMAC-SHA256 of the secret, the part, the exercise, the test and a number. So every answer meets the
+    same values on every machine, since NumPy's generators give the same numbers everywhere.
+
+    Args:
+        secret: The course's secret.
+        test: The part, the exercise and the test, such as "part1_rlhf/get_logprobs/test_a_long_text".
+        number: Distinguishes several draws of one test.
+    """
+
+    def __init__(self, secret: Secret, test: str, number: int = 0) -> None:
+        self._secret, self._test = secret, test
+        digest = hmac.new(secret.key, f"{test}/{number}".encode(), "sha256").digest()
+        self._random = random.Random(digest)
+        self._numpy = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+    def numbered(self, number: int) -> "Draw":
+        """Return the draw of the same test with another number."""
+        return Draw(self._secret, self._test, number)
+
+    def integer(self, low: int, high: int) -> int:
+        """Draw an integer from `low` to `high`, both included."""
+        return self._random.randint(low, high)
+
+    def number(self, low: float, high: float) -> float:
+        """Draw a number with three significant digits, evenly on a logarithmic scale if both ends are positive."""
+        if low > 0:
+            return float(f"{low * (high / low) ** self._random.random():.3g}")
+        return float(f"{self._random.uniform(low, high):.3g}")
+
+    def choice(self, options: Sequence[T]) -> T:
+        """Draw one of several options."""
+        return self._random.choice(options)
+
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
+        """Draw several different options, in random order."""
+        return self._random.sample(list(options), count)
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """Return the items in random order."""
+        return self.sample(items, len(items))
+
+    def distinct_integers(self, low: int, high: int, count: int) -> list[int]:
+        """Draw different integers from `low` to `high`, both included, in random order."""
+        return self.sample(range(low, high + 1), count)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw a float32 tensor of standard normal numbers, each a multiple of 1/1024.
+
+        Such numbers are exact in float32, and sums of a few of them are, too.
+        """
+        numbers = np.round(self._numpy.standard_normal(shape) * 1024) / 1024
+        return torch.from_numpy(np.asarray(numbers, dtype=np.float32))
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Draw an int64 tensor of integers from `low` to `high`, both included."""
+        return torch.from_numpy(np.asarray(self._numpy.integers(low, high + 1, shape), dtype=np.int64))

@@ -1,0 +1,118 @@
+"""Find how a wrong result is related to the right one, in a sentence that names a cause only if the numbers show it."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Formula = Callable[..., Tensor]
+# A relation has to hold much better than chance: its error is at most this share of the right result's spread.
+_TOLERANCE = 1e-4
+_MIN_ENTRIES = 3
+
+
+def find_relation(
+    got: Tensor, wanted: Tensor, formula: Formula | None = None, exact: Mapping[str, Any] | None = None
+) -> str:
+    """Return how a result differs from the right one, as the end of a sentence; empty if no relation holds.
+
+    Args:
+        got: The answer's result, in double precision and of the right shape.
+        wanted: The right result.
+        formula: The function that computes the right result from the arguments by name.
+        exact: The arguments by name.
+    """
+    if not bool(torch.isfinite(got).all()):
+        return "is not finite (nan or inf)"
+    for relation in (*_simple_relations(got, wanted), *_argument_relations(got, wanted, formula, exact or {})):
+        return relation
+    return ""
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape:
+        return False
+    scale = float(second.abs().max()) if second.numel() else 0.0
+    return scale > 0 and bool(((first - second).abs() <= _TOLERANCE * scale).all())
+
+
+def _simple_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
+    """Yield relations that need nothing but the two results."""
+    if not bool(got.any()) and bool(wanted.any()):
+        yield "is zero, and should not be"
+    if _equal(got, -wanted):
+        yield "has the wrong sign"
+    yield from _moved_relations(got, wanted)
+    if _equal(got, wanted.to(torch.bfloat16).double()) or _equal(got, wanted.half().double()):
+        yield "is right, but rounded to half precision"
+
+
+def _moved_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
+    """Yield relations in which the right numbers lie at other places."""
+    for axis in range(wanted.dim()):
+        size = wanted.shape[axis]
+        if size < _MIN_ENTRIES or wanted.numel() < _MIN_ENTRIES:
+            continue
+        first, last = wanted.narrow(axis, 0, size - 1), wanted.narrow(axis, 1, size - 1)
+        if _equal(got.narrow(axis, 0, size - 1), last):
+            yield f"is shifted by one place to the front along dimension {axis}"
+        if _equal(got.narrow(axis, 1, size - 1), first):
+            yield f"is shifted by one place to the back along dimension {axis}"
+        if _equal(got, wanted.flip(axis)):
+            yield f"is in reverse order along dimension {axis}"
+        if _equal(got.narrow(axis, 1, size - 1), last):
+            yield f"is wrong only in the first entry along dimension {axis}"
+        if _equal(got.narrow(axis, 0, size - 1), first):
+            yield f"is wrong only in the last entry along dimension {axis}"
+    if wanted.dim() == 2 and wanted.shape[0] == wanted.shape[1] and _equal(got, wanted.T):
+        yield "has its two dimensions swapped"
+
+
+def _argument_relations(
+    got: Tensor, wanted: Tensor, formula: Formula | None, exact: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield relations that compare with the formula at other arguments, and factors that are arguments or sizes."""
+    numbers = {name: value for name, value in exact.items() if isinstance(value, float) and value}
+    if formula is not None:
+        for name, value in numbers.items():
+            if value != 1 and _equal(got, formula(**{**exact, name: 1.0})):
+                yield f"is right but for `{name}`, which is not used"
+        yield from _swapped_relations(got, formula, exact)
+    factors = {f"`{name}`": value for name, value in numbers.items()}
+    for name, value in exact.items():
+        if isinstance(value, Tensor):
+            factors |= {f"the size of `{name}` along dimension {axis}": size for axis, size in enumerate(value.shape)}
+    yield from _factor_relations(got, wanted, factors)
+    if wanted.numel() >= _MIN_ENTRIES and _equal(got - got.mean(), wanted - wanted.mean()):
+        yield f"is too {'large' if float(got.mean()) > float(wanted.mean()) else 'small'} throughout, by one amount"
+
+
+def _swapped_relations(got: Tensor, formula: Formula, exact: Mapping[str, Any]) -> Iterator[str]:
+    tensors = {name: value for name, value in exact.items() if isinstance(value, Tensor) and value.is_floating_point()}
+    for name, value in tensors.items():
+        for other, other_value in tensors.items():
+            swaps = name < other and value.shape == other_value.shape
+            if swaps and _equal(got, formula(**{**exact, name: other_value, other: value})):
+                yield f"is right with `{name}` and `{other}` swapped"
+
+
+def _factor_relations(got: Tensor, wanted: Tensor, factors: Mapping[str, float]) -> Iterator[str]:
+    """Yield the relation that a result is a multiple of the right one, with the factor's name if only one name fits."""
+    square = float((wanted * wanted).sum())
+    if not square:
+        return
+    factor = float((got * wanted).sum()) / square
+    if not factor or not _equal(got, factor * wanted):
+        return
+    sentences = {f"is {name} times what it should be": value for name, value in factors.items()}
+    sentences |= {f"is what it should be divided by {name}": 1 / value for name, value in factors.items() if value}
+    sentences |= {f"is the square of {name} times what it should be": value**2 for name, value in factors.items()}
+    sentences |= {"is twice what it should be": 2.0, "is half of what it should be": 0.5}
+    sentences["is in bits, and should be in nats: use the natural logarithm"] = 1 / math.log(2)
+    matching = [text for text, value in sentences.items() if value not in (0, 1) and abs(factor / value - 1) < 1e-3]
+    if len(matching) == 1:  # Several that fit would be a guess.
+        yield matching[0]
+    if wanted.numel() >= _MIN_ENTRIES:
+        yield f"is too {'large' if abs(factor) > 1 else 'small'} throughout, by one factor"
