@@ -63,9 +63,9 @@ def expect_pair(report, input_ids, subject, dtype=torch.float32):
     kind = known_class_name(report.get("result", "")[1:-1])
     assert "result" not in report, f"forward_with_value_head should return logits and values; a {kind} came"
     logits, values = expected_outputs(input_ids, dtype)
-    expect_floats(report["values"], 2, f"The returned values of {subject}")
+    expect_floats(report["values"], 2, f"The returned value tensor of {subject}")
     expect(report["logits"], logits, f"The returned logits of {subject}", LOGITS, atol=1e-4)
-    expect(report["values"], values, f"The returned values of {subject}", VALUES, atol=1e-4)
+    expect(report["values"], values, f"The returned value tensor of {subject}", VALUES, atol=1e-4)
 
 
 @pytest.mark.points(1.5)

@@ -76,7 +76,7 @@ class HeadToVocabulary(_Right):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, d_model))
 
 
-@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 3 came")
 class NotSqueezed(_Right):
     """The values have shape [batch, seq, 1]: squeeze the last dimension."""
 
@@ -84,7 +84,7 @@ class NotSqueezed(_Right):
         self.value_head_output = self.value_head(resid)
 
 
-@visible_mistake(refused_with="The returned values of one text should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="The returned value tensor of one text should have 2 dimensions; 1 came")
 class SqueezedTooMuch(_Right):
     """A batch of one loses its dimension: `squeeze()` removes every dimension of size 1. Use `squeeze(-1)`."""
 
@@ -92,7 +92,7 @@ class SqueezedTooMuch(_Right):
         self.value_head_output = self.value_head(resid).squeeze()
 
 
-@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 1 came")
 class LastPositionOnly(_Right):
     """There is one value for each text; every position has one."""
 
@@ -151,7 +151,7 @@ class HookLeft(_Right):
         return self.base_model(input_ids), self.value_head_output
 
 
-@visible_mistake(refused_with="The returned values of a batch should be a tensor; nothing (None) came")
+@visible_mistake(refused_with="The returned value tensor of a batch should be a tensor; nothing (None) came")
 class NoHook(_Right):
     """The head never runs, or its values are not stored.
 
@@ -194,7 +194,7 @@ class LogitsAlone(_Right):
         return super().forward_with_value_head(input_ids)[0]
 
 
-@visible_mistake(refused_with="The returned values of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 3 came")
 class ValuesFirst(_Right):
     """The results are in the wrong order: return the logits first, then the values."""
 
