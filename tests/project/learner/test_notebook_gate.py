@@ -17,7 +17,7 @@ from rlhf_course.rl import profiles
 def small_runs(monkeypatch):
     """Runs of two phases, on a model of two layers."""
     monkeypatch.setenv("RLHF_COURSE_SHORT", "1")
-    monkeypatch.setitem(profiles._MODEL, "laptop", gpt2_folder())
+    monkeypatch.setitem(profiles._MODELS, "laptop", gpt2_folder())
 
 
 def test_with_stubs_the_gate_says_what_is_missing_and_nothing_is_raised(workspace, capsys):
