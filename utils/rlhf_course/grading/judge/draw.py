@@ -22,7 +22,7 @@ class Draw:
 
     Args:
         secret: The course's secret.
-        test: The part, the exercise and the test, such as "part1_rlhf/get_logprobs/test_a_long_text".
+        test: The part, the exercise and the test, joined by slashes.
         number: Distinguishes several draws of one test.
     """
 
