@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rlhf_course.course import DEFAULT_PART, Part, select_parts
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder
@@ -44,11 +44,11 @@ def register(app: typer.Typer) -> None:
 
 def grade(
     submissions: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="SUBMISSION", help=f"folders that hold {DEFAULT_PART.name}/, zips or tars of them, or notebooks"
         ),
-    ],
+    ] = None,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to grade, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
@@ -69,6 +69,13 @@ def grade(
         int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
     ] = None,
     output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may return")] = None,
+    explain: Annotated[
+        tuple[Path, str, str] | None,
+        typer.Option(
+            metavar="SUBMISSION EXERCISE TEST",
+            help="grade nothing, and show what one hidden test passed to an answer, what came back and what was wanted",
+        ),
+    ] = None,
     secret_file: Annotated[
         Path | None,
         typer.Option(
@@ -83,8 +90,13 @@ def grade(
     """Grade submissions. Results are stored: after an interruption the same command grades what is missing."""
     parts = select_parts(part)
     limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
-    paths = list_submissions(submissions, each)
     secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
+    if explain is not None:
+        _explain(*explain, _make_judge(parse_level(isolation), limits, secret))
+        return
+    if not submissions:
+        raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
+    paths = list_submissions(submissions, each)
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
     console = Console(stderr=True)
@@ -126,6 +138,21 @@ def _read_report(path: Path) -> GradeReport:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise CourseError(f"{path} holds no results of `rlhf-course grade --json`: {field}: {first['msg']}") from error
+
+
+def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
+    """Print an account of one hidden test on one submission.
+
+    Raises:
+        CourseError: There is no such submission, exercise or test.
+    """
+    from rlhf_course.grading.judge.explain import explain
+
+    if exercise not in BY_NAME:
+        raise CourseError(f"{exercise} is no exercise; they are {', '.join(BY_NAME)}")
+    (submission,) = list_submissions([path], each=False)
+    with judge, judge.answers(read_submission(submission, [part_of(BY_NAME[exercise])])) as answers:
+        print(*explain(answers, exercise, test, judge.secret), sep="\n")
 
 
 def _limits(**options: Any) -> ResourceLimits:
