@@ -230,7 +230,7 @@ def test_columns_other_than_gen_len_are_refused():
         calc_clipped_surrogate_objective(wide, wide, wide, 0.2, GEN)
     with pytest.raises(CourseError, match=r"mb_returns has shape \[5, 8\], and values has \[5, 7\]"):
         calc_value_function_loss(normal(MB, GEN), wide, 0.1, GEN)
-    with pytest.raises(CourseError, match=r"mb_advantages has shape \[5, 8\], and logprobs \[5, 7\]"):
+    with pytest.raises(CourseError, match=r"mb_advantages has shape \[5, 8\], and logprobs has \[5, 7\]"):
         calc_clipped_surrogate_objective(normal(MB, GEN), normal(MB, GEN), wide, 0.2, GEN)
 
 

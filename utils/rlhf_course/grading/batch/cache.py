@@ -23,7 +23,7 @@ _FINGERPRINTED = (
     PACKAGE / "grading",
     PACKAGE / "checks",
     PACKAGE / "rl",
-    PACKAGE / "course.py",
+    *(PACKAGE / f"{name}.py" for name in ("course", "exercises", "learner_package", "recording", "stubs")),
 )
 _LIBRARIES = ("torch", "transformer-lens", "transformers")
 
