@@ -1,4 +1,4 @@
-"""The files that `rlhf-course new-exercise` writes: a skeleton that builds, with a `TODO:` at what is missing."""
+"""Define the files that `rlhf-course new-exercise` writes: a skeleton that builds, with `TODO:` for missing text."""
 
 from string import Template
 
@@ -227,8 +227,8 @@ def skeleton_files(exercise: Exercise, is_class: bool) -> dict[str, str]:
     """Return the text of each new file of an exercise, by the file's path below the repository.
 
     Args:
-        exercise: the entry of the new exercise, with its part.
-        is_class: whether the answer is a class, which also needs a driver for the sandbox.
+        exercise: The entry of the new exercise, with its part.
+        is_class: Whether the answer is a class, which also needs a driver for the sandbox.
     """
     paths = {
         "answer": f"solutions/{exercise.path}",
@@ -252,8 +252,8 @@ def notebook_section(exercise: Exercise, notebook: str) -> str:
     """Return the section that teaches an exercise, as jupytext Markdown.
 
     Args:
-        exercise: the entry of the new exercise.
-        notebook: the notebook's text; the section's last cell imports what this text does not import yet.
+        exercise: The entry of the new exercise.
+        notebook: The notebook's text; the section's last cell imports what this text does not import yet.
     """
     imported = [line for line in notebook.splitlines() if line.startswith("from rlhf_course import ")]
     has_check = any("check" in line.removeprefix("from rlhf_course import ").split(", ") for line in imported)

@@ -52,14 +52,14 @@ def grade(
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to grade, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
+    each: Annotated[bool, typer.Option("--each", help="grade everything in the folders as a submission")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="how many submissions are graded at once; by default one for each core")
+        int | None, typer.Option(min=1, help="submissions that are graded at once; by default one for each core")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
@@ -87,7 +87,7 @@ def grade(
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
 ) -> None:
-    """Grade submissions. Results are stored: after an interruption the same command grades what is missing."""
+    """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     parts = select_parts(part)
     limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
     secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
@@ -117,7 +117,7 @@ def grade(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
@@ -156,7 +156,7 @@ def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
 
 
 def _limits(**options: Any) -> ResourceLimits:
-    """Return the default limits, with those options that were given in their place."""
+    """Return the default limits, with the options that are not None in place of the defaults."""
     return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
 
@@ -182,12 +182,12 @@ def _make_judge(isolation: Level, limits: ResourceLimits, secret: Secret) -> "Ju
 
 @dataclass(frozen=True)
 class GradingConfig:
-    """How and where to grade.
+    """The settings of grading.
 
     Attributes:
         isolation: The isolation level.
-        limits: What each answer may use.
-        workers: The largest number of worker processes; None for one on each core.
+        limits: The resource limits of each answer.
+        workers: The largest number of worker processes; None for one worker on each core.
         scheduler: The address of a Dask scheduler, to grade on its cluster; None for this machine.
         secret: The course's secret, from which hidden tests draw their inputs.
     """
@@ -226,6 +226,16 @@ def grade_with_progress(
 ) -> list[SubmissionResult]:
     """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
 
+    Args:
+        paths: The submissions.
+        config: The settings of grading.
+        cache: The cache of results; None for no cache.
+        console: The console for the progress bar and the messages.
+        parts: The parts to grade.
+
+    Returns:
+        The results in the order of the submissions.
+
     Raises:
         IsolationUnavailable: This machine does not support the isolation level.
         CourseError: The submissions cannot be graded.
@@ -258,7 +268,7 @@ def grade_with_progress(
 
 def _interruption_message(graded: int, total: int, cache: ResultCache | None) -> str:
     if cache is None:
-        return f"interrupted: {graded} of {total} graded, no result was stored because of --no-cache"
+        return f"interrupted: {graded} of {total} graded; no result was stored because of --no-cache"
     return (
         f"interrupted: {graded} of {total} graded and stored in {cache.folder}; run the same command again to continue"
     )
@@ -270,7 +280,7 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
     The examples are the course's own, so they are graded without isolation on a machine that supports none.
 
     Returns:
-        The results; none if this copy of the course holds no examples, or this system cannot grade.
+        The results; an empty list if this copy of the course holds no examples, or this system cannot grade.
     """
     if not EXAMPLES.is_dir():
         return []
@@ -298,10 +308,16 @@ def print_results(results: Sequence[SubmissionResult], console: Console) -> None
 
 
 def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
-    """Write results to those of a JSON file, a folder of pages and a CSV file that are named.
+    """Write results to files.
+
+    Args:
+        grades: The results.
+        json_file: The JSON file to write; None for no JSON.
+        html: The folder to write pages to; None for no pages.
+        csv: The CSV file to write; None for no CSV.
 
     Raises:
-        CourseError: One of them cannot be written.
+        CourseError: A file cannot be written.
     """
     try:
         if json_file is not None:

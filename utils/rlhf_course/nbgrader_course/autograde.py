@@ -120,7 +120,7 @@ class JudgedAutograde(Autograde):
         """Judge the class, then write one submission after the other.
 
         Raises:
-            NbGraderException: the judge cannot work here, or nbgrader failed on some submissions; the others are done.
+            NbGraderException: The judge cannot work here, or nbgrader failed on some submissions; the others are done.
         """
         submissions, failed = dict(sorted(self.assignments.items())), []
         self._remove_unfinished(submissions)
@@ -162,7 +162,7 @@ class JudgedAutograde(Autograde):
         return match["assignment"], match["student"]
 
     def _is_pending(self, folder: str) -> bool:
-        """Whether a submission is to be graded now: it never was, it is newer, or the command asks for it."""
+        """Return whether a submission is to be graded now: it never was, it is newer, or the command asks for it."""
         autograded = self._format_dest(*self._ids(folder))
         if self.force or not os.path.isdir(autograded) or self.coursedir.notebook_id != "*":
             return True
@@ -197,7 +197,8 @@ class JudgedAutograde(Autograde):
         return [*self.exclude_overwriting.get(assignment_id, []), *(exercise.path for exercise in EXERCISES)]
 
     def _parts(self, assignment_id: str) -> tuple[Part, ...]:
-        """The parts of the course that an assignment has checks of; if it has none, the part that it is named after."""
+        """Return the parts of the course that an assignment has checks of; if it has none, the part that it is named
+        after."""
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             try:
                 notebooks = gradebook.find_assignment(assignment_id).notebooks

@@ -16,12 +16,12 @@ class KnownCell:
     """A released cell, as the gradebook records it.
 
     Attributes:
-        name: its grade_id.
-        locked: whether learners must leave its text as it is.
-        solution: whether the learner writes in it.
+        name: Its grade_id.
+        locked: Whether learners must leave its text as it is.
+        solution: Whether the learner writes in it.
         points: None if it is not graded.
-        checksum: of the released cell, if the gradebook has one.
-        task: whether it sets a task that is answered in other cells.
+        checksum: Of the released cell, if the gradebook has one.
+        task: Whether it sets a task that is answered in other cells.
     """
 
     name: str
@@ -44,7 +44,7 @@ class KnownCell:
         return self.graded and self.solution
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata that nbgrader needs on the cell."""
+        """Return the metadata that nbgrader needs on the cell."""
         flags = {"grade": self.graded, "solution": self.solution, "locked": self.locked, "task": self.task}
         metadata = {"grade_id": self.name, "schema_version": 3, "cell_type": self.cell_type, **flags}
         if self.points is not None:
@@ -57,9 +57,9 @@ class Restored:
     """A notebook that holds each released cell once.
 
     Attributes:
-        notebook: the notebook.
-        notes: what was changed in it, for learner and instructor.
-        to_review: names of cells graded by hand that look unanswered, and need a look at the notebook as submitted.
+        notebook: The notebook.
+        notes: What was changed in it, for learner and instructor.
+        to_review: Names of cells graded by hand that look unanswered, and need a look at the notebook as submitted.
     """
 
     notebook: Any
@@ -68,7 +68,7 @@ class Restored:
 
 
 def known_cells(notebook: Any) -> list[KnownCell]:
-    """The released cells of a notebook in nbgrader's gradebook, in order."""
+    """Return the released cells of a notebook in nbgrader's gradebook, in order."""
     points = {cell.name: float(cell.max_score) for cell in (*notebook.grade_cells, *notebook.task_cells)}
     solutions, tasks = ({cell.name for cell in cells} for cells in (notebook.solution_cells, notebook.task_cells))
     return [
@@ -89,7 +89,8 @@ def known_cells(notebook: Any) -> list[KnownCell]:
 def read_notebook(path: str) -> tuple[Any, str | None]:
     """Read as much of a notebook file as possible.
 
-    Returns: a valid notebook, which is empty if nothing could be read, and what was wrong with the file or None.
+    Returns:
+        A valid notebook, which is empty if nothing could be read, and what was wrong with the file or None.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -105,7 +106,7 @@ def read_notebook(path: str) -> tuple[Any, str | None]:
 
 
 def _is_valid_notebook(notebook: Any) -> bool:
-    """Whether a notebook is valid, and nbgrader's metadata in it are at least objects."""
+    """Return whether a notebook is valid, and nbgrader's metadata in it are at least objects."""
     if (notebook.get("nbformat"), notebook.get("nbformat_minor")) != (4, 5):
         return False
     try:
@@ -116,7 +117,7 @@ def _is_valid_notebook(notebook: Any) -> bool:
 
 
 def _repaired(read: Any) -> Any:
-    """A valid notebook with as much of a damaged or older one as possible."""
+    """Return a valid notebook with as much of a damaged or older one as possible."""
     cells = read.get("cells") if isinstance(read, dict) else None
     kept = [_repaired_cell(cell) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
     metadata = read.get("metadata") if isinstance(read, dict) else None
@@ -132,8 +133,8 @@ def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
     """Restore the released cells of a submitted notebook; learners' own cells and outputs stay.
 
     Args:
-        notebook: as submitted; it is changed.
-        known: the cells of the release.
+        notebook: As submitted; it is changed.
+        known: The cells of the release.
     """
     restored = Restored(notebook)
     by_name = {cell.name: cell for cell in known}
@@ -149,7 +150,7 @@ def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
 
 
 def _choose(cells: Iterable[Any], by_name: dict[str, KnownCell], restored: Restored) -> dict[str, Any]:
-    """The submitted cell for each released one; of several copies, the first that the learner has written in."""
+    """Return the submitted cell for each released one; of several copies, the first that the learner has written in."""
     copies_by_name: dict[str, list[Any]] = {}
     for cell in cells:
         name = _grade_id(cell)
@@ -224,7 +225,7 @@ def _grade_id(cell: Any) -> str | None:
 
 
 def _repaired_cell(cell: Any) -> Any:
-    """A valid cell with as much of a damaged one as possible."""
+    """Return a valid cell with as much of a damaged one as possible."""
     kind = cell.get("cell_type")
     source = cell.get("source", "")
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)

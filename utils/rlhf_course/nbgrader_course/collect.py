@@ -41,7 +41,7 @@ class CourseCollector(FileNameCollectorPlugin):
         self._seen: set[tuple[str, str]] = set()
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
-        """The learner and the target of one extracted file; None if it belongs to no assignment."""
+        """Return the learner and the target of one extracted file; None if it belongs to no assignment."""
         parts = Path(submitted_file).parts
         below = parts[len(parts) - parts[::-1].index(_EXTRACTED) :]
         learner, path = below[0], Path(*below[1:])
@@ -56,17 +56,17 @@ class CourseCollector(FileNameCollectorPlugin):
         return {"student_id": learner, "file_id": target}
 
     def _part(self) -> str:
-        """The part that the assignment is named after, or the first part."""
+        """Return the part that the assignment is named after, or the first part."""
         assignment = getattr(getattr(self.parent, "coursedir", None), "assignment_id", "")
         return PARTS_BY_NAME.get(assignment, DEFAULT_PART).name
 
 
 def _target(path: Path, part: str) -> str | None:
-    """The path of a submitted file below the assignment's folder, without its suffix; None if it has none.
+    """Return the path of a submitted file below the assignment's folder, without its suffix; None if it has none.
 
     Args:
-        path: of the file in the submission.
-        part: the part of Python files that are in no part's folder.
+        path: Of the file in the submission.
+        part: The part of Python files that are in no part's folder.
     """
     if path.suffix == ".ipynb":
         return path.stem
@@ -77,5 +77,5 @@ def _target(path: Path, part: str) -> str | None:
 
 
 def _folder_name(learner: str) -> str:
-    """A learner's name as the name of one folder."""
+    """Return a learner's name as the name of one folder."""
     return learner.replace("/", "-").replace("\\", "-").replace("+", "-").lstrip(".") or "nameless"

@@ -30,7 +30,7 @@ class _Exporter(ExportPlugin):
         self.log.info("Exported the marks of %d learners to %s", len(marks), to)
 
     def table(self, marks: list[Mark], assignment: str) -> str:
-        """The marks in the platform's format."""
+        """Return the marks in the platform's format."""
         raise NotImplementedError
 
 

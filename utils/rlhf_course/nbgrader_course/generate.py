@@ -33,7 +33,7 @@ class StubbedAssignment(GenerateAssignment):
         """Finish a release.
 
         Raises:
-            NbGraderException: it holds an answer, a known mistake or a hidden test; it is deleted again.
+            NbGraderException: It holds an answer, a known mistake or a hidden test; it is deleted again.
         """
         super().set_permissions(assignment_id, student_id)
         folder = Path(self._format_dest(assignment_id, student_id))

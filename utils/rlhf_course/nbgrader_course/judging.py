@@ -19,12 +19,12 @@ class Settings:
     """How a class is judged.
 
     Attributes:
-        cache: folder of the result cache.
-        secret_file: the course's secret, which is created if it does not exist.
-        isolation: how learners' code is isolated.
-        workers: submissions judged at the same time; None: one for each core.
-        timeout: seconds that one call of a learner's function may take; None: the judge's default.
-        scheduler: address of a Dask scheduler; None: this machine.
+        cache: Folder of the result cache.
+        secret_file: The course's secret, which is created if it does not exist.
+        isolation: How learners' code is isolated.
+        workers: Submissions judged at the same time; None: one for each core.
+        timeout: Seconds that one call of a learner's function may take; None: the judge's default.
+        scheduler: Address of a Dask scheduler; None: this machine.
     """
 
     cache: Path
@@ -41,7 +41,7 @@ class Judgement:
 
     Attributes:
         result: None where it was not judged.
-        reason: why it was not judged, for the learner and the instructor.
+        reason: Why it was not judged, for the learner and the instructor.
     """
 
     result: SubmissionResult | None
@@ -59,13 +59,14 @@ def judge_folders(
     """Judge submissions.
 
     Args:
-        folders: folder of each submission, by a key of the caller's.
-        parts: the parts of the course to judge.
+        folders: Folder of each submission, by a key of the caller's.
+        parts: The parts of the course to judge.
 
-    Returns: a judgement for each key; one that could not be judged has a reason in place of a result.
+    Returns:
+        A judgement for each key; one that could not be judged has a reason in place of a result.
 
     Raises:
-        CourseError: the judge cannot work on this machine.
+        CourseError: The judge cannot work on this machine.
     """
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
@@ -95,7 +96,7 @@ def judge_folders(
 
 
 def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
-    """The grader: a Dask cluster, or processes of this machine."""
+    """Return the grader: a Dask cluster, or processes of this machine."""
     from rlhf_course.grading.batch.cluster import Cluster
     from rlhf_course.grading.batch.pool import Pool, available_cores
     from rlhf_course.grading.sandbox.isolation import require_isolation

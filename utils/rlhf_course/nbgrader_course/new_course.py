@@ -62,16 +62,17 @@ def new_course(
     The hidden tests draw their inputs from the secret, so nobody knows them, and another course has others.
 
     Args:
-        folder: new, or empty.
-        course_id: nbgrader's name for the course.
-        exchange: folder that instructor and learners share; None: `exchange/` in the course's folder.
-        parts: the parts of the course, each of which becomes an assignment with the part's name.
-        root: the repository that holds `solutions/`.
+        folder: New, or empty.
+        course_id: Nbgrader's name for the course.
+        exchange: Folder that instructor and learners share; None: `exchange/` in the course's folder.
+        parts: The parts of the course, each of which becomes an assignment with the part's name.
+        root: The repository that holds `solutions/`.
 
-    Returns: the files written, by path below the folder.
+    Returns:
+        The files written, by path below the folder.
 
     Raises:
-        CourseError: the folder is not empty, nbgrader does not take the name, or there are no solutions to build from.
+        CourseError: The folder is not empty, nbgrader does not take the name, or there are no solutions to build from.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} exists already and is not empty: name a new folder")

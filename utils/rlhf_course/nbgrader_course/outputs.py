@@ -37,11 +37,12 @@ class ClearOutputButExpected(ClearOutput):
 
 
 def judged_output(result: ExerciseResult, points: float) -> Any:
-    """The output of the cell with an exercise's check: nbgrader reads the score from its plain text, people its table.
+    """Return the output of the cell with an exercise's check: nbgrader reads the score from its plain text, people its
+    table.
 
     Args:
-        result: of the exercise.
-        points: of the cell in this course, to which the score is scaled.
+        result: Of the exercise.
+        points: Of the cell in this course, to which the score is scaled.
     """
     score = scaled(result, points)
     # If nothing was handed in, each test would repeat the head line.
@@ -53,20 +54,20 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
 
 
 def unjudged_output(reason: str) -> Any:
-    """The output of the cell with a check that was not judged: zero points for now, and the reason."""
+    """Return the output of the cell with a check that was not judged: zero points for now, and the reason."""
     text = f"<p><b>Not judged.</b> {html.escape(reason)} No points for now: a person looks at it.</p>"
     return _score_output(0.0, text)
 
 
 def scaled(result: ExerciseResult, points: float) -> float:
-    """An exercise's score scaled to a cell's points; 0 and full points are exact."""
+    """Return an exercise's score scaled to a cell's points; 0 and full points are exact."""
     if result.max_score <= 0:
         return 0.0
     return min(points, max(0.0, round(points * result.score / result.max_score, 4)))
 
 
 def notes_cell(notes: Sequence[str]) -> str:
-    """The text of the Markdown cell of notes at the top of a notebook."""
+    """Return the text of the Markdown cell of notes at the top of a notebook."""
     return "\n".join(["**Notes from grading**", "", "<ul>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ul>"])
 
 
@@ -93,5 +94,5 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text with all characters escaped that have a meaning in HTML or Markdown."""
+    """Return a text with all characters escaped that have a meaning in HTML or Markdown."""
     return "".join(f"&#{ord(sign)};" if sign in _SPECIAL else sign for sign in " ".join(text.split()))

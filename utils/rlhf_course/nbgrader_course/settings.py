@@ -35,11 +35,11 @@ def configure(config: Any, course: str) -> None:
     """Configure nbgrader for a course's folder that `new_course` wrote.
 
     Args:
-        config: traitlets' configuration, as `get_config()` gives it.
-        course: the course's folder.
+        config: Traitlets' configuration, as `get_config()` gives it.
+        course: The course's folder.
 
     Raises:
-        CourseError: this version of nbgrader looks its converters up elsewhere.
+        CourseError: This version of nbgrader looks its converters up elsewhere.
     """
     config.CourseDirectory.root = course
     config.CourseDirectory.ignore = [

@@ -16,7 +16,7 @@ def write_zip(target: Path, files: Mapping[Path, bytes]) -> None:
     """Write files to a zip, in order of their paths; scripts, which begin with "#!", become executable.
 
     Raises:
-        CourseError: the zip cannot be written.
+        CourseError: The zip cannot be written.
     """
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -34,10 +34,11 @@ def files_below(root: Path, *selected: str) -> dict[Path, bytes]:
     """Read selected files and folders of a repository, without caches and hidden files.
 
     Args:
-        root: the repository.
-        selected: files and folders, by their paths below the root.
+        root: The repository.
+        selected: Files and folders, by their paths below the root.
 
-    Returns: content by path below the root.
+    Returns:
+        Content by path below the root.
     """
     found = {}
     for name in selected:

@@ -18,14 +18,15 @@ _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 
 
 def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
-    """The bundle's files by path: notebooks and stubs built from the solutions, the package, and how to install it.
+    """Return the bundle's files by path: notebooks and stubs built from the solutions, the package, and how to install
+    it.
 
     Args:
-        root: the repository.
-        parts: the parts whose notebooks, stubs and checks the bundle holds.
+        root: The repository.
+        parts: The parts whose notebooks, stubs and checks the bundle holds.
 
     Raises:
-        CourseError: a file holds an answer, a known mistake or a hidden test.
+        CourseError: A file holds an answer, a known mistake or a hidden test.
     """
     package = Path("utils/rlhf_course")
     others = [part for part in PARTS if part not in parts]
@@ -54,7 +55,7 @@ def write_bundle(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Pa
     """Write the bundle of some parts; returns the number of its files.
 
     Raises:
-        CourseError: see `bundle_files`; or the zip cannot be written.
+        CourseError: See `bundle_files`; or the zip cannot be written.
     """
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: a bundle is made in a clone of the repository")

@@ -55,11 +55,11 @@ exec "$home/venv/bin/python" -m rlhf_course.releasing.on_gradescope "$home" {par
 
 
 def autograder_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
-    """The archive's files by path, with a new secret for the hidden tests' inputs.
+    """Return the archive's files by path, with a new secret for the hidden tests' inputs.
 
     Args:
-        root: the repository.
-        parts: the parts that submissions are graded on.
+        root: The repository.
+        parts: The parts that submissions are graded on.
     """
     files = {COURSE / path: content for path, content in files_below(root, *_CONTENTS).items()}
     files[COURSE / SECRET] = format_secret(new_secret())
@@ -71,7 +71,7 @@ def write_autograder(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root
     """Write the archive; returns the number of its files.
 
     Raises:
-        CourseError: the hidden tests or the solutions are not here, or the zip cannot be written.
+        CourseError: The hidden tests or the solutions are not here, or the zip cannot be written.
     """
     for name in _CONTENTS:
         if not (root / name).exists():

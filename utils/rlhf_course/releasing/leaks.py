@@ -19,13 +19,13 @@ _TEXT_SUFFIXES = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh
 
 @cache
 def secrets(root: Path) -> dict[str, str]:
-    """Every text that learners must not receive, without white space, with the file that holds it.
+    """Return every text that learners must not receive, without white space, with the file that holds it.
 
     These are the statements of answers, of bank files and of hidden tests that no stub contains, names of hidden tests
     that no self-check has, and model answers in prose.
 
     Args:
-        root: the repository.
+        root: The repository.
     """
     hidden, package = root / "tests/hidden", root / "utils/rlhf_course"
     tests = sorted(hidden.glob("*/test_*.py"))
@@ -59,8 +59,8 @@ def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
     """Find the secrets in files that are to be handed out, and describe each in a line.
 
     Args:
-        files: content by path.
-        root: the repository.
+        files: Content by path.
+        root: The repository.
     """
     hidden = secrets(root)
     return [
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _statements(text: str) -> set[str]:
-    """The simple statements of a module's functions and classes, without white space."""
+    """Return the simple statements of a module's functions and classes, without white space."""
     tree = ast.parse(text)
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.Assert)
     docstrings = {
@@ -104,7 +104,7 @@ def _solution_lines(text: str) -> list[str]:
 
 
 def _readable(path: Path, content: bytes) -> str:
-    """A file's text; of a JSON file, its strings without escapes."""
+    """Return a file's text; of a JSON file, its strings without escapes."""
     text = content.decode("utf-8", errors="replace")
     if path.suffix not in (".json", ".ipynb"):
         return text

@@ -23,8 +23,8 @@ class Mark:
     """One learner's mark.
 
     Attributes:
-        learner: the name of the submission: a login, an e-mail address, or a folder that Moodle made.
-        feedback: one line.
+        learner: The name of the submission: a login, an e-mail address, or a folder that Moodle made.
+        feedback: One line.
     """
 
     learner: str
@@ -42,7 +42,7 @@ class Mark:
 
 
 def mark_of(result: SubmissionResult) -> Mark:
-    """The mark of a judge's result; the feedback lists the exercises that did not pass."""
+    """Return the mark of a judge's result; the feedback lists the exercises that did not pass."""
     missed = [
         f"{name} {exercise.score:g}/{exercise.max_score:g}"
         for name, exercise in result.exercises.items()
@@ -52,17 +52,18 @@ def mark_of(result: SubmissionResult) -> Mark:
 
 
 def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) -> tuple[str, list[str]]:
-    """A table that Canvas imports as grades of an assignment.
+    """Return a table that Canvas imports as grades of an assignment.
 
     Args:
-        title: of the assignment, which is the name of its column in Canvas. Canvas creates a column that it lacks.
-        roster: grades exported from Canvas, whose learners and column are used. Learners without a submission stay
+        title: Of the assignment, which is the name of its column in Canvas. Canvas creates a column that it lacks.
+        roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission stay
             blank. Without a roster, the names of submissions are used as login ids.
 
-    Returns: the table, and the learners that are not in the roster.
+    Returns:
+        The table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the file is no roster.
+        CourseError: The file is no roster.
     """
     if roster is None:
         rows = [{"Student": mark.learner, "SIS Login ID": mark.learner, title: f"{mark.score:g}"} for mark in marks]
@@ -79,16 +80,17 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) ->
 
 
 def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, list[str]]:
-    """A table that Moodle imports as grades.
+    """Return a table that Moodle imports as grades.
 
     Args:
-        roster: the assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
+        roster: The assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
             names of submissions are used as usernames.
 
-    Returns: the table, and the learners that are not in the roster.
+    Returns:
+        The table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the file is no roster.
+        CourseError: The file is no roster.
     """
     if roster is None:
         rows = [dict(zip(_MOODLE, (mark.learner, f"{mark.score:g}", mark.feedback), strict=True)) for mark in marks]
@@ -145,5 +147,5 @@ def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
 
 
 def _escape_formula(text: str) -> str:
-    """A text that no spreadsheet evaluates as a formula."""
+    """Return a text that no spreadsheet evaluates as a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -20,8 +20,8 @@ def main(home: Path, part_names: Sequence[str] = ()) -> None:
     """Grade the submission in Gradescope's layout, and write its results.
 
     Args:
-        home: the folder that holds `submission/` and `results/`.
-        part_names: the parts to grade; none for the first part.
+        home: The folder that holds `submission/` and `results/`.
+        part_names: The parts to grade; none for the first part.
     """
     from rlhf_course.grading.judge.judge import Judge
 
@@ -34,7 +34,7 @@ def main(home: Path, part_names: Sequence[str] = ()) -> None:
 
 
 def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
-    """A result in Gradescope's format: one test for each exercise, and the warnings as its output."""
+    """Return a result in Gradescope's format: one test for each exercise, and the warnings as its output."""
     return {
         "score": result.score,
         "execution_time": round(result.seconds),
