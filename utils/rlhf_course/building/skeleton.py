@@ -76,16 +76,24 @@ def adds_nothing(values):
 
 import pytest
 
-from rlhf_course.checks.core import normal
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.circumstances import Floats, Inputs
+from rlhf_course.grading.judge.compare import expect_values
+
+# TODO: declare what the function takes: the ends of each size, and each argument in the order of the signature.
+INPUTS = Inputs(sizes={"texts": (2, 9)}, arguments={"values": Floats(("texts",))}, words={"texts": "one text"})
+
+
+def wanted(values):
+    """TODO: work out the right result in another way than the reference."""
+    return values
 
 
 # TODO: write one test for each claim of the docstring; together the tests are worth $points points.
 @pytest.mark.points($points)
-def test_the_result_is_as_described($name):
-    values = normal(4, seed=2)
-    # TODO: work out what is wanted in another way than the reference.
-    expect($name(values.clone()), values, "The result", "TODO: say what the wanted numbers are")
+def test_the_result_is_as_described($name, draw):
+    for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
+        why = "TODO: say what the right numbers are"
+        expect_values($name(*call.passed()), wanted(**call.exact), call.subject("The result"), why, call, wanted)
 ''',
 }
 
@@ -178,17 +186,16 @@ class AddsNothing(nn.Module):
 
 import pytest
 
-from rlhf_course.checks.core import normal
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.compare import expect_values
 
 
 # TODO: write one test for each claim of the docstring; together the tests are worth $points points.
 @pytest.mark.points($points)
-def test_the_result_is_as_described($name):
-    values = normal(4, seed=2)
+def test_the_result_is_as_described($name, draw):
+    values = draw.normal(draw.integer(2, 9))
     observed = $name.forward(values=values.clone())
-    # TODO: work out what is wanted in another way than the reference.
-    expect(observed["result"], values, "The result", "TODO: say what the wanted numbers are")
+    # TODO: work out the right result in another way than the reference.
+    expect_values(observed["result"], values, "The result", "TODO: say what the right numbers are")
 ''',
     "driver": '''"""Drivers of `$name`: what the sandbox does with the learner's class."""
 
