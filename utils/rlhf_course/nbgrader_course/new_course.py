@@ -1,4 +1,4 @@
-"""`rlhf-course new-course`: an nbgrader course, ready for `nbgrader generate_assignment`."""
+"""Write the folder of an nbgrader course, for `rlhf-course new-course`."""
 
 import json
 import os
@@ -57,24 +57,24 @@ def new_course(
     """Write a course's folder: settings, the source of an assignment for each part, and settings for learners.
 
     Args:
-        folder: New, or empty.
-        course_id: Nbgrader's name for the course.
-        exchange: Folder that instructor and learners share; None: `exchange/` in the course's folder.
+        folder: The course's folder, which must be empty or not exist.
+        course_id: The name of the course in nbgrader.
+        exchange: The folder that instructor and learners share; None for `exchange/` in the course's folder.
         parts: The parts of the course, each of which becomes an assignment with the part's name.
         root: The repository that holds `solutions/`.
 
     Returns:
-        The files written, by path below the folder.
+        The paths of the written files below the folder.
 
     Raises:
-        CourseError: The folder is not empty, nbgrader does not take the name, or there are no solutions to build from.
+        CourseError: The folder is not empty, nbgrader does not accept the name, or `root` holds no solutions.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} exists already and is not empty: name a new folder")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", course_id):
         raise CourseError(f"a course id holds letters, digits, - and _ only, got {course_id!r}")
     if not (root / "solutions").is_dir():
-        raise CourseError(f"{root} holds no solutions/: a course is made in a clone of the repository")
+        raise CourseError(f"{root} holds no solutions/: run new-course in a clone of the repository")
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
     files = {
