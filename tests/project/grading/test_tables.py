@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rlhf_course.course import EXERCISES
-from rlhf_course.grading.drivers import DRIVEN, surroundings
+from rlhf_course.grading.drivers import DRIVEN, offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.results import TestResult
@@ -61,7 +61,7 @@ def judged(exercise: str, table: Table, secret: Secret) -> list[TestResult]:
 @pytest.mark.parametrize("exercise", FUNCTIONS)
 def test_a_table_recorded_under_one_secret_earns_nothing_under_another(exercise, guess):
     reference_answers()
-    with surroundings(exercise):
+    with offline_environment(exercise):
         table = Table(imported_answer(exercise), guess)
         assert all(result.status == "passed" for result in judged(exercise, table, RECORDED))
         table.recording = False

@@ -1,4 +1,4 @@
-"""`nbgrader export --exporter …`: write the gradebook's marks for Canvas and Moodle.
+"""Write the gradebook's marks for Canvas and Moodle, by `nbgrader export --exporter …`.
 
 The marks include those given by hand and late penalties.
 """
@@ -35,7 +35,7 @@ class _Exporter(ExportPlugin):
 
 
 class CanvasExporter(_Exporter):
-    """Marks for Canvas."""
+    """Write marks for Canvas."""
 
     default = "canvas.csv"
 
@@ -45,7 +45,7 @@ class CanvasExporter(_Exporter):
 
 
 class MoodleExporter(_Exporter):
-    """Marks for Moodle."""
+    """Write marks for Moodle."""
 
     default = "moodle.csv"
 

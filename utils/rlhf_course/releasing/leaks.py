@@ -1,4 +1,4 @@
-"""Search the files that are handed out for answers, known mistakes and hidden tests."""
+"""Search the files for learners for answers, known mistakes and hidden tests."""
 
 import ast
 import json
@@ -12,7 +12,7 @@ from rlhf_course.building.bank import bank_file
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
 from rlhf_course.course import EXERCISES
 
-# A shorter statement can be in many programs.
+# A shorter statement is not searched for, since other code may contain it by chance.
 _MIN_LENGTH = 30
 _TEXT_SUFFIXES = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh", ".html", ".lock", ".js", ".csv", ""}
 
@@ -30,19 +30,19 @@ def secrets(root: Path) -> dict[str, str]:
     hidden, package = root / "tests/hidden", root / "utils/rlhf_course"
     tests = sorted(hidden.glob("*/test_*.py"))
     banks = [bank_file(root, exercise) for exercise in EXERCISES]
-    # Classes of a bank that do without a base class repeat statements of the code that learners are given.
+    # Some classes in the banks have no base class, and repeat statements of the code that learners are given.
     given = {statement for path in (package / "rl").glob("*.py") for statement in _statements(_text(path))}
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for path in banks:
-        found |= dict.fromkeys(_statements(_text(path)) - given, path)
+        sources |= dict.fromkeys(_statements(_text(path)) - given, path)
     for path in [*(root / "solutions" / exercise.path for exercise in EXERCISES), *tests]:
-        found |= dict.fromkeys(_statements(_text(path)), path)
+        sources |= dict.fromkeys(_statements(_text(path)), path)
     visible = "\n".join(_text(path) for path in (package / "checks").rglob("*.py"))
     for path in tests:
         names = re.findall(r"def (test_\w+)", _text(path))
-        found |= dict.fromkeys((name for name in names if name not in visible), path)
+        sources |= dict.fromkeys((name for name in names if name not in visible), path)
     for path in sorted((root / "solutions/notebooks").glob("*.md")):
-        found |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
+        sources |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
     stubs = {
         statement
         for exercise in EXERCISES
@@ -50,16 +50,16 @@ def secrets(root: Path) -> dict[str, str]:
     }
     return {
         text: str(path.relative_to(root))
-        for text, path in found.items()
+        for text, path in sources.items()
         if len(text) >= _MIN_LENGTH and text not in stubs
     }
 
 
 def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
-    """Find the secrets in files that are to be handed out, and describe each in a line.
+    """Find the secrets in files for learners, and describe each in a line.
 
     Args:
-        files: Content by path.
+        files: The content of each file, by path.
         root: The repository.
     """
     hidden = secrets(root)

@@ -24,7 +24,9 @@ class Mark:
 
     Attributes:
         learner: The name of the submission: a login, an e-mail address, or a folder that Moodle made.
-        feedback: One line.
+        score: The points of the submission.
+        max_score: The points of all exercises together.
+        feedback: A line of feedback.
     """
 
     learner: str
@@ -36,8 +38,8 @@ class Mark:
     def keys(self) -> set[str]:
         """The names under which a class list may have this learner, in lower case."""
         keys = {self.learner}
-        if found := _MOODLE_FOLDER.fullmatch(self.learner):
-            keys |= {found["name"], found["participant"], f"Participant {found['participant']}"}
+        if match := _MOODLE_FOLDER.fullmatch(self.learner):
+            keys |= {match["name"], match["participant"], f"Participant {match['participant']}"}
         return {key.strip().lower() for key in keys}
 
 
@@ -55,7 +57,8 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) ->
     """Return a table that Canvas imports as grades of an assignment.
 
     Args:
-        title: Of the assignment, which is the name of its column in Canvas. Canvas creates a column that it lacks.
+        marks: The marks.
+        title: The assignment's title, which is the name of its column. Canvas creates the column if it is missing.
         roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission stay
             blank. Without a roster, the names of submissions are used as login ids.
 
@@ -75,14 +78,15 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) ->
         unknown = _fill(rows, marks, _CANVAS_KEYS, lambda row, mark: row.update({column: f"{mark.score:g}"}))
         columns = [*(name for name in columns if name in _CANVAS), column]
         title = column
-    most = max((mark.max_score for mark in marks), default=0)
-    return _table(columns, [{"Student": "    Points Possible", title: f"{most:g}"}, *rows]), unknown
+    max_score = max((mark.max_score for mark in marks), default=0)
+    return _table(columns, [{"Student": "    Points Possible", title: f"{max_score:g}"}, *rows]), unknown
 
 
 def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, list[str]]:
     """Return a table that Moodle imports as grades.
 
     Args:
+        marks: The marks.
         roster: The assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
             names of submissions are used as usernames.
 
@@ -125,7 +129,7 @@ def _fill(
     keys: Sequence[str],
     write_mark: Callable[[dict[str, str], Mark], None],
 ) -> list[str]:
-    """Write each learner's mark to the learner's row; returns the learners without a row."""
+    """Write each learner's mark to the learner's row, and return the learners without a row."""
     by_key = {key: mark for mark in marks for key in mark.keys}
     used = set()
     for row in rows:
@@ -147,5 +151,5 @@ def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
 
 
 def _escape_formula(text: str) -> str:
-    """Return a text that no spreadsheet evaluates as a formula."""
+    """Return a text with a leading quote if a spreadsheet would take it for a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -17,11 +17,11 @@ _MISSING = "nothing was handed in for this exercise"
 
 
 def main(home: Path, part_names: Sequence[str] = ()) -> None:
-    """Grade the submission in Gradescope's layout, and write its results.
+    """Grade the submission in Gradescope's folders, and write its results.
 
     Args:
         home: The folder that holds `submission/` and `results/`.
-        part_names: The parts to grade; none for the first part.
+        part_names: The names of the parts to grade; empty for the first part.
     """
     from rlhf_course.grading.judge.judge import Judge
 
