@@ -2,8 +2,8 @@
 
 usage: bank_secrets.py [--secrets N] [EXERCISE...]
 
-Writes `results/bank_secrets.json`: for each exercise how many answers were judged, under how many secrets, and the answers
-that one of the secrets judged otherwise.
+Writes `results/bank_secrets.json`: for each exercise how many answers were judged, under how many secrets, and the
+answers that one of the secrets judged otherwise.
 """
 
 import argparse
