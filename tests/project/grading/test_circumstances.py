@@ -11,6 +11,7 @@ from rlhf_course.grading.judge.circumstances import (
     SLICE,
     TRANSPOSED,
     WITH_GRADIENT,
+    WITH_GRAPH,
     Floats,
     Inputs,
     Number,
@@ -60,6 +61,7 @@ def test_each_circumstance_is_what_its_phrase_says(draw):
     assert not logits(TRANSPOSED).is_contiguous() and logits(TRANSPOSED).stride(0) == 1
     assert logits(DOUBLE).dtype == torch.float64
     assert logits(WITH_GRADIENT).requires_grad and logits(WITH_GRADIENT).is_leaf
+    assert logits(WITH_GRAPH).requires_grad and not logits(WITH_GRAPH).is_leaf
     assert bool((logits(INPUTS.repeated()) == logits(INPUTS.repeated())[:1]).all())
     assert logits(INPUTS.large_vocabulary()).shape[-1] == GPT2_VOCABULARY
     assert float(logits(INPUTS.extreme_entries()).abs().min()) > 9_900
@@ -98,3 +100,26 @@ def test_an_exercise_without_differentiable_floats_or_vocabulary_is_spared_those
     assert not any("gradient" in phrase or "vocabulary" in phrase for phrase in phrases)
     with pytest.raises(AssertionError, match="admits no extreme entries"):
         inputs.extreme_entries()
+
+
+def test_an_argument_can_be_given_another_value(draw):
+    call = INPUTS.call(draw, SLICE)
+    logits = call.exact["logits"].float() + 1
+    other = call.with_arguments("for higher logits", logits=logits)
+    assert torch.equal(other.passed()[0], logits) and not other.passed()[0].is_contiguous()
+    assert torch.equal(other.exact["logits"], logits.double()) and other.exact["coef"] == call.exact["coef"]
+    assert other.subject("The sum") == "The sum for higher logits" and other.changed(other.passed()) == []
+    assert call.with_arguments(coef=1.0).subject("The sum") == call.subject("The sum")
+    with pytest.raises(AssertionError, match="no such argument"):
+        call.with_arguments(labels=1)
+
+
+def test_an_argument_that_is_detached_in_place_is_flagged(draw):
+    call = INPUTS.call(draw, WITH_GRAPH)
+    passed = call.passed()
+    assert call.flagged(passed) == []
+    passed[0].detach_()
+    assert call.flagged(passed) == ["logits"] and call.changed(passed) == []
+    passed = INPUTS.call(draw).passed()
+    passed[0].requires_grad_()
+    assert INPUTS.call(draw).flagged(passed) == ["logits"]

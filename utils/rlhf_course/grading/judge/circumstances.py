@@ -77,6 +77,7 @@ class Circumstance:
         layout: How the tensors lie in memory.
         dtype: The dtype of the float tensors.
         requires_grad: Whether the float tensors require a gradient.
+        graph: Whether the float tensors are results of an operation, as those of a forward pass are.
         repeated: Whether all entries along the first axis of each tensor are equal.
         extreme: Entries lie near this number and its negative; None for ordinary entries.
     """
@@ -87,6 +88,7 @@ class Circumstance:
     layout: Literal["contiguous", "slice", "transposed"] = "contiguous"
     dtype: torch.dtype = torch.float32
     requires_grad: bool = False
+    graph: bool = False
     repeated: bool = False
     extreme: float | None = None
 
@@ -97,6 +99,7 @@ SLICE = Circumstance("for slices of larger tensors, as the trainer passes them",
 TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
+WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,18 @@ class Call:
         ]
 
     def _copy(self, tensor: Tensor) -> Tensor:
-        copy = _laid_out(tensor, self.circumstance.layout)
-        return copy.requires_grad_(self.circumstance.requires_grad and tensor.is_floating_point())
+        copy = _laid_out(tensor, self.circumstance.layout).requires_grad_(self._requires_grad(tensor))
+        return copy.clone() if self.circumstance.graph else copy
+
+    def _requires_grad(self, tensor: Tensor) -> bool:
+        return self.circumstance.requires_grad and tensor.is_floating_point()
+
+    def with_arguments(self, phrase: str = "", **arguments: Any) -> "Call":
+        """Return the call with other values of some arguments, and another phrase unless it is empty."""
+        assert set(arguments) <= set(self._arguments), "the call has no such argument"
+        exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
+        circumstance = replace(self.circumstance, phrase=phrase or self.circumstance.phrase)
+        return Call(circumstance, {**self.exact, **exact}, {**self._arguments, **arguments})
 
     def changed(self, passed: Sequence[Any]) -> list[str]:
         """Return the names of the tensors that differ from what was passed, after the call.
@@ -138,9 +151,22 @@ class Call:
             )
         ]
 
+    def flagged(self, passed: Sequence[Any]) -> list[str]:
+        """Return the names of the tensors that require a gradient only before, or only after the call.
+
+        Args:
+            passed: The list that `passed` returned, after an answer was called with it.
+        """
+        pairs = zip(self._arguments.items(), passed, strict=True)
+        return [
+            name
+            for (name, before), after in pairs
+            if isinstance(before, Tensor) and after.requires_grad != self._requires_grad(before)
+        ]
+
     def subject(self, result: str) -> str:
         """Return the name of a result with the circumstance, for a message."""
-        return f"{result} {self.circumstance.phrase}".strip()
+        return f"{result} {self.circumstance.phrase.strip()}".strip()
 
 
 def _laid_out(tensor: Tensor, layout: str) -> Tensor:
@@ -185,7 +211,7 @@ class Inputs:
         """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary."""
         found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.repeated()]
         if any(isinstance(argument, Floats) and argument.differentiable for argument in self.arguments.values()):
-            found.append(WITH_GRADIENT)
+            found += [WITH_GRADIENT, WITH_GRAPH]
         if self.vocabulary:
             found.append(self.large_vocabulary())
         return found

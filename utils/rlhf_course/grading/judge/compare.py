@@ -77,6 +77,42 @@ def expect_values(
     return mended
 
 
+def gradient_at(tensor: Tensor, total: Tensor, subject: str) -> Tensor:
+    """Return the gradient of one number at a tensor.
+
+    Args:
+        tensor: The tensor, an argument of an answer.
+        total: The number, which is computed from the answer's result.
+        subject: The gradient and its circumstance in words.
+
+    Raises:
+        AssertionError: There is no gradient, or the backward pass fails.
+    """
+    assert total.requires_grad, f"{subject} is missing: the result carries none"
+    try:
+        (gradient,) = torch.autograd.grad(total, tensor, allow_unused=True)
+    except RuntimeError as error:
+        raise AssertionError(f"{subject} cannot be computed: the backward pass raises an exception") from error
+    assert gradient is not None, f"{subject} is missing: the result does not depend on that argument"
+    return gradient
+
+
+def expect_unchanged(call: Call, passed: Sequence[Any]) -> None:
+    """Assert that an answer left its arguments as they were: their values, and whether they require a gradient.
+
+    Args:
+        call: The call.
+        passed: The list that `call.passed` returned, after the answer was called with it.
+
+    Raises:
+        AssertionError: An argument differs; the message says which.
+    """
+    for name in call.changed(passed):
+        raise AssertionError(f"`{name}` was changed in place: make new tensors")
+    for name in call.flagged(passed):
+        raise AssertionError(f"The call changed whether `{name}` requires a gradient: leave it as it was")
+
+
 def mend(got: Any, shape: torch.Size) -> Tensor | None:
     """Return a result as a double-precision tensor, in the right shape if only axes of length 1 differ.
 
