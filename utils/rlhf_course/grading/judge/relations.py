@@ -81,12 +81,23 @@ def _argument_relations(
                 yield f"is right but for `{name}`, which is not used"
         yield from _swapped_relations(got, formula, exact)
     factors = {f"`{name}`": value for name, value in numbers.items()}
-    for name, value in exact.items():
-        if isinstance(value, Tensor):
-            factors |= {f"the size of `{name}` along dimension {axis}": size for axis, size in enumerate(value.shape)}
-    yield from _factor_relations(got, wanted, factors)
+    yield from _factor_relations(got, wanted, factors | _sizes(exact))
     if wanted.numel() >= _MIN_ENTRIES and _equal(got - got.mean(), wanted - wanted.mean()):
         yield f"is too {'large' if float(got.mean()) > float(wanted.mean()) else 'small'} throughout, by one amount"
+
+
+def _sizes(exact: Mapping[str, Any]) -> dict[str, float]:
+    """Return the sizes of the tensor arguments in words, without those that two different axes have in common."""
+    shapes: dict[torch.Size, str] = {}
+    for name, value in exact.items():
+        if isinstance(value, Tensor):
+            shapes.setdefault(value.shape, name)
+    sizes = {
+        f"the size of `{name}` along dimension {axis}": float(size)
+        for shape, name in shapes.items()
+        for axis, size in enumerate(shape)
+    }
+    return {words: size for words, size in sizes.items() if list(sizes.values()).count(size) == 1}
 
 
 def _swapped_relations(got: Tensor, formula: Formula, exact: Mapping[str, Any]) -> Iterator[str]:

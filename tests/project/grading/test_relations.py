@@ -1,0 +1,87 @@
+"""The relation of a wrong result to the right one is found, and none is named that the numbers do not show."""
+
+import pytest
+import torch
+
+from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.relations import find_relation
+
+WANTED = torch.tensor([[0.5, -1.25, 2.0, 0.75], [1.5, 3.0, -0.5, 0.25], [-2.0, 1.0, 0.125, 4.0]], dtype=torch.float64)
+
+
+def scaled_difference(values, reference, coef):
+    return coef * (2 * values - reference)
+
+
+EXACT = {"values": WANTED, "reference": WANTED.flip(0).sqrt().nan_to_num(0.3), "coef": 0.7}
+SCALED = scaled_difference(**EXACT)
+
+
+@pytest.mark.parametrize(
+    ("got", "relation"),
+    [
+        (-WANTED, "has the wrong sign"),
+        (0 * WANTED, "is zero, and should not be"),
+        (WANTED * float("nan"), "is not finite (nan or inf)"),
+        (2 * WANTED, "is twice what it should be"),
+        (WANTED / 0.6931471805599453, "is in bits, and should be in nats: use the natural logarithm"),
+        (1.37 * WANTED, "is too large throughout, by one factor"),
+        (WANTED - 1, "is too small throughout, by one amount"),
+        (WANTED.roll(-1, 1), "is shifted by one place to the front along dimension 1"),
+        (WANTED.roll(1, 1), "is shifted by one place to the back along dimension 1"),
+        (WANTED.flip(0), "is in reverse order along dimension 0"),
+        (WANTED.bfloat16().double() + 0, ""),
+        (torch.cat([WANTED[:, :-1], 9 * torch.ones(3, 1)], 1), "is wrong only in the last entry along dimension 1"),
+        (torch.cat([9 * torch.ones(3, 1), WANTED[:, 1:]], 1), "is wrong only in the first entry along dimension 1"),
+        (WANTED.cos(), ""),
+    ],
+)
+def test_a_relation_of_the_numbers_alone_is_found(got, relation):
+    if relation == "" and torch.equal(got, WANTED):
+        return  # these numbers are exact in half precision: nothing is wrong
+    assert find_relation(got, WANTED) == relation
+
+
+@pytest.mark.parametrize(
+    ("got", "relation"),
+    [
+        (SCALED / 0.7, "is right but for `coef`, which is not used"),
+        (scaled_difference(EXACT["reference"], EXACT["values"], 0.7), "is right with `reference` and `values` swapped"),
+        (3 * SCALED, "is the size of `values` along dimension 0 times what it should be"),
+        (SCALED / 4, "is what it should be divided by the size of `values` along dimension 1"),
+        (0.7 * SCALED, "is `coef` times what it should be"),
+    ],
+)
+def test_a_relation_to_an_argument_is_found(got, relation):
+    found = find_relation(got, SCALED, scaled_difference, EXACT)
+    # Both tensors have the same sizes, so either name is right.
+    assert found.replace("`reference`", "`values`") == relation.replace("`reference`", "`values`")
+
+
+def test_rounding_to_half_precision_is_told_from_other_small_differences():
+    wanted = WANTED + 0.001234
+    assert find_relation(wanted.half().double(), wanted) == "is right, but rounded to half precision"
+    assert find_relation(wanted + 0.01 * WANTED.cos(), wanted) == ""
+
+
+def test_a_value_in_another_container_dtype_or_shape_is_mended_and_costs_the_form_alone():
+    wanted = torch.tensor([1.0, 2.0, 3.0])
+    for got in ([1, 2, 3], wanted.long(), wanted[:, None], [torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)]):
+        assert torch.equal(mend(got, wanted.shape), wanted.double())
+        expect_values(got, wanted, "The reward")
+        with pytest.raises(AssertionError, match="The reward should"):
+            expect_form(got, wanted, "The reward")
+    expect_form(wanted, wanted, "The reward")
+
+
+@pytest.mark.parametrize("got", [None, "text", object(), {"a": 1}, [], [None], 10**4000, [[1], [2, 3]]])
+def test_what_cannot_be_mended_is_named_by_its_type(got):
+    with pytest.raises(AssertionError, match="The reward should be a tensor"):
+        expect_values(got, torch.tensor(1.0), "The reward")
+
+
+def test_a_message_holds_no_number_of_the_inputs_or_the_result():
+    wanted = torch.tensor([[0.12345, 7.6543], [3.21, 4.5678]], dtype=torch.float64)
+    with pytest.raises(AssertionError) as error:
+        expect_values(wanted + torch.tensor([[5.4321, 0.0], [0.0, 0.0]]), wanted, "The reward for one text")
+    assert not any(digits in str(error.value) for digits in ("0.12", "7.65", "5.43", "3.21", "4.56"))
