@@ -12,12 +12,22 @@ import torch
 from torch import Tensor
 
 from rlhf_course.grading.judge.draw import Draw
-from rlhf_course.grading.judge.texts import ordinary_text
+from rlhf_course.grading.judge.texts import (
+    long_texts,
+    ordinary_text,
+    partly_blank_texts,
+    partly_equal_texts,
+    texts_of_all_lengths,
+    texts_of_lines,
+    texts_with_special_tokens,
+    unicode_texts,
+)
 
 # The sizes of the vocabularies of the course's embedded model and of GPT-2.
 EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
+_MANY = 67
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,16 @@ TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
 
+TEXT_CIRCUMSTANCES = (
+    Circumstance("for texts with curly quotes, ellipsis characters and letters of many alphabets", texts=unicode_texts),
+    Circumstance("for texts of which some are empty or blank", texts=partly_blank_texts),
+    Circumstance("for texts of 45 words and more", texts=long_texts),
+    Circumstance("for texts of very different lengths", texts=texts_of_all_lengths),
+    Circumstance("for texts of several lines", texts=texts_of_lines),
+    Circumstance("for texts of which some are equal", texts=partly_equal_texts),
+    Circumstance("for texts that hold special tokens, written out", texts=texts_with_special_tokens),
+)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -226,8 +246,12 @@ class Inputs:
         return [ORDINARY, *(Circumstance(f"for {phrase}", sizes={name: 1}) for name, phrase in self.words.items())]
 
     def other_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary."""
-        found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.repeated()]
+        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary, and of texts."""
+        kinds = self.arguments.values()
+        tensors = any(isinstance(kind, Floats | Tokens) for kind in kinds)
+        found = [*((EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE) if tensors else ()), self.repeated()]
+        if any(isinstance(kind, Texts) for kind in kinds):
+            found += [*TEXT_CIRCUMSTANCES, self.many()]
         if any(isinstance(argument, Floats) and argument.differentiable for argument in self.arguments.values()):
             found.append(WITH_GRADIENT)
         if self.vocabulary:
@@ -237,6 +261,10 @@ class Inputs:
     def repeated(self) -> Circumstance:
         """Return the circumstance that all entries of the first axis are equal."""
         return Circumstance(f"for equal {next(iter(self.sizes))}", repeated=True)
+
+    def many(self) -> Circumstance:
+        """Return the circumstance of many entries along the first axis."""
+        return Circumstance(f"for many {next(iter(self.sizes))}", sizes={next(iter(self.sizes)): _MANY})
 
     def large_vocabulary(self) -> Circumstance:
         """Return the circumstance of a vocabulary of GPT-2's size."""
@@ -259,7 +287,7 @@ class Inputs:
         return Circumstance(f"for entries near {self.extreme:,.0f} and {-self.extreme:,.0f}", extreme=self.extreme)
 
     def calls(self, draw: Draw, circumstances: Iterable[Circumstance], each: int = 1, again: int = 1) -> Iterator[Call]:
-        """Draw calls in random order, and last one with other values of the same sizes as an earlier one.
+        """Draw calls in random order, then one with other values of the same sizes as an earlier one.
 
         Args:
             draw: The test's source of random values.
@@ -278,7 +306,8 @@ class Inputs:
             )
             for call in draw.sample(calls, min(again, len(calls)))
         ]
-        return iter([*calls, *repeated, self._alike(draw.numbered(len(calls) + 1), draw.choice(calls))])
+        alike = self._alike(draw.numbered(len(calls) + 1), draw.choice(calls))
+        return iter([*calls, alike, *repeated])
 
     def _alike(self, draw: Draw, call: Call) -> Call:
         """Draw a call with other values in the circumstance and the sizes of a call."""
