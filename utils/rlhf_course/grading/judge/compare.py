@@ -16,14 +16,14 @@ from rlhf_course.grading.judge.relations import Formula, find_relation
 RTOL, ATOL = 1e-4, 1e-5
 
 
-def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype = torch.float32) -> None:
+def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype | None = torch.float32) -> None:
     """Assert that a result is a tensor of the right dtype, shape and device.
 
     Args:
         got: The result of the answer.
         wanted: The right result, for its shape.
         subject: The result and its circumstance in words.
-        dtype: The right dtype, which is the inputs' dtype as a rule.
+        dtype: The right dtype, which is the inputs' dtype as a rule; None if any float dtype is right.
 
     Raises:
         AssertionError: The result has another form; the message says which.
@@ -35,7 +35,11 @@ def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype = tor
     assert got.dim() == dimensions, f"{subject} should have {right}; {got.dim()} came"
     for axis, (size, right_size) in enumerate(zip(got.shape, wanted.shape, strict=True)):
         assert size == right_size, f"{subject} has another size than it should have along dimension {axis}"
-    assert got.dtype == dtype, f"{subject} should have the dtype {_dtype_name(dtype)}; {_dtype_name(got.dtype)} came"
+    if dtype is None:
+        assert got.is_floating_point(), f"{subject} should hold floats; {_dtype_name(got.dtype)} came"
+    else:
+        right = _dtype_name(dtype)
+        assert got.dtype == dtype, f"{subject} should have the dtype {right}; {_dtype_name(got.dtype)} came"
 
 
 def expect_values(
