@@ -16,7 +16,7 @@ from rich.progress import track
 
 from rlhf_course.building.bank import bank_file, read_bank
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.grading.drivers import surroundings
+from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.sandbox.answers import LocalAnswers
@@ -60,7 +60,7 @@ def main() -> int:
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     wrong_marks = 0
     for exercise in options.exercises:
-        with surroundings(exercise):
+        with offline_environment(exercise):
             stored[exercise] = judge_bank(exercise, options.secrets)
         print(exercise, json.dumps(stored[exercise]))
         wrong_marks += len(stored[exercise]["wrong_accepted"]) + len(stored[exercise]["right_refused"])

@@ -1,14 +1,15 @@
 """Learn RLHF for transformer language models by writing it.
 
-Everything that the course gives is importable from here; torch and TransformerLens load when first needed.
+All code that the course gives to learners can be imported from this package. Torch and TransformerLens are loaded when
+a name that needs them is first used.
 """
 
 import importlib
 import os
 from typing import Any
 
-# Threads that wait for each other sleep rather than spin, which torch must be told before it loads. On a machine that
-# does something else too (a browser is enough), spinning threads make training tens of times slower.
+# With this setting, OpenMP threads sleep while they wait for each other, rather than spin. It must be set before torch
+# loads. While another program is busy (a browser is enough), spinning threads make training tens of times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _LAZY_EXPORTS = {
@@ -57,5 +58,5 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext rlhf_course` does what `import rlhf_course.notebook` does: it makes `%%exercise` known."""
+    """Register the magic `%%exercise` on `%load_ext rlhf_course`, as `import rlhf_course.notebook` does."""
     importlib.import_module("rlhf_course.notebook").register()

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.paths import SOLUTIONS
+from rlhf_course.paths import PACKAGE, SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -32,15 +32,14 @@ def exercises(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] =
     for heading in ("exercise", "file", "notebook", "points", "difficulty", "importance", "minutes"):
         table.add_column(heading, no_wrap=True)
     for exercise in EXERCISES:
-        minutes = "-".join(str(minute) for minute in dict.fromkeys(exercise.minutes))
         numbers = (exercise.points, exercise.difficulty, exercise.importance)
-        table.add_row(exercise.name, exercise.file, exercise.notebook, *map(str, numbers), minutes)
+        table.add_row(exercise.name, exercise.file, exercise.notebook, *map(str, numbers), exercise.minutes_text)
     Console(width=130).print(table)
 
 
 @app.command()
 def doctor() -> None:
-    """Show what this machine has, and what each missing piece would allow."""
+    """Show which components of the course this machine has, and what each missing one would be for."""
     from rlhf_course.doctor import print_report
 
     print_report(Console())
@@ -49,7 +48,7 @@ def doctor() -> None:
 def demo(
     out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
 ) -> None:
-    """Grade three submissions, then train the embedded model on the run `collapse`; it learns to write dots."""
+    """Grade three example submissions, then train the embedded model to write dots."""
     from rlhf_course.demo import run_demo
     from rlhf_course.grading.commands import grade_examples
 
@@ -131,12 +130,11 @@ def train(
     resume_run(resume, out)
 
 
-# The packages of these commands, for instructors and authors, are not part of what learners receive.
-_HERE = Path(__file__).parent
-if (_HERE / "building").is_dir():
+# These commands are for instructors and authors. The bundle for learners does not contain their packages.
+if (PACKAGE / "building").is_dir():
     app.command()(demo)
 for _package in ("building", "grading", "nbgrader_course", "releasing", "similarity"):
-    if (_HERE / _package).is_dir():
+    if (PACKAGE / _package).is_dir():
         importlib.import_module(f"rlhf_course.{_package}.commands").register(app)
 
 

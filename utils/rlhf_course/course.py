@@ -1,4 +1,4 @@
-"""The parts of the course and their exercises: the one place that lists them."""
+"""List the parts of the course and their exercises."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,18 +11,18 @@ ALL_PARTS = "all"
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: its symbol, where it is written, and what it asks of a learner.
+    """An exercise: its symbol, its file and notebook, and its points, difficulty and duration.
 
     Attributes:
-        name: the symbol that the part's package exports; unique in the whole course.
-        notebook: stem of the notebook that teaches it.
-        points: marks of the hidden tests.
-        difficulty, importance: out of five.
-        minutes: what a prepared learner needs, as (least, most).
-        stem: name of the module that holds the answer, where it is not the exercise's.
-        uses: exercises whose functions the answer calls: they have to pass before it is checked, and are the
-            reference's where it is graded.
-        part: name of the part that it belongs to; set by the part.
+        name: The symbol that the part's package exports; unique in the whole course.
+        notebook: The stem of the notebook that teaches it.
+        points: The points of its hidden tests together.
+        difficulty, importance: A number from 1 to 5.
+        minutes: How long a prepared learner needs, as (least, most).
+        stem: The name of the module that holds the answer, if it is not the exercise's name.
+        uses: Exercises whose functions the answer calls. They have to pass before it is checked, and the reference
+            answers them when it is graded.
+        part: The name of the part that it belongs to; `Part` sets it.
     """
 
     name: str
@@ -37,31 +37,31 @@ class Exercise:
 
     @property
     def module(self) -> str:
-        """Name of the module in the part's package that holds the answer."""
+        """The name of the module in the part's package that holds the answer."""
         return self.stem or self.name
 
     @property
     def file(self) -> str:
-        """Path of the answer's file below the part's folder."""
+        """The path of the answer's file below the part's folder."""
         return f"{self.module}.py"
 
     @property
     def path(self) -> str:
-        """Path of the answer's file, the part's folder included, with `/` between."""
+        """The path of the answer's file with the part's folder, such as "part1_rlhf/value_head.py"."""
         return f"{self.part}/{self.file}"
 
     @property
     def qualified_module(self) -> str:
-        """Name under which Python imports the answer's module, such as "part1_rlhf.value_head"."""
+        """The name under which Python imports the answer's module, such as "part1_rlhf.value_head"."""
         return f"{self.part}.{self.module}"
 
     @property
     def minutes_text(self) -> str:
-        """The minutes as a table shows them: "10-15", or "5" where both are the same."""
+        """The minutes as a table shows them: "10-15", or "5" if both numbers are the same."""
         return "-".join(str(minute) for minute in dict.fromkeys(self.minutes))
 
     def as_json(self) -> dict[str, Any]:
-        """The exercise as `rlhf-course exercises --json` prints it."""
+        """Return the exercise as `rlhf-course exercises --json` prints it."""
         fields = asdict(self)
         del fields["stem"], fields["uses"]
         return {"name": fields.pop("name"), "part": fields.pop("part"), "file": self.file, **fields}
@@ -69,14 +69,14 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the course, which can be taken, released and graded alone.
+    """A part of the course, which can be taken, released and graded alone.
 
     Attributes:
-        name: of its package and of its folders.
-        title: in words.
-        notebooks: the numbers of its notebooks.
-        exercises: in the order in which they are taught.
-        trainer: the exercise that trains, which a learner's own run needs; None where the part has none.
+        name: The name of its package and of its folders.
+        title: The title that learners read.
+        notebooks: The numbers of its notebooks.
+        exercises: The exercises, in the order in which they are taught.
+        trainer: The exercise that trains, which a learner's own run needs; None where the part has none.
     """
 
     name: str
@@ -91,11 +91,11 @@ class Part:
 
     @property
     def points(self) -> int:
-        """Points of all exercises of the part together."""
+        """The points of all exercises of the part together."""
         return sum(exercise.points for exercise in self.exercises)
 
     def has_notebook(self, stem: str) -> bool:
-        """Whether a notebook, by its file's stem such as "03_value_head", belongs to the part."""
+        """Return whether a notebook belongs to the part, given the stem of its file, such as "03_value_head"."""
         number = stem.partition("_")[0]
         return number.isdigit() and int(number) in self.notebooks
 
@@ -109,7 +109,7 @@ _USED_BY_THE_TRAINER = (
     "get_logprobs",
     "get_optimizer",
 )
-# A new exercise is one line here and the files named after it: docs/adding_an_exercise.md.
+# docs/adding_an_exercise.md describes how to add an exercise.
 PARTS = (
     Part(
         name="part1_rlhf",
@@ -137,18 +137,18 @@ BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
 
 
 def part_of(exercise: Exercise) -> Part:
-    """The part that an exercise belongs to."""
+    """Return the part that an exercise belongs to."""
     return PARTS_BY_NAME[exercise.part]
 
 
 def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
-    """The parts that a command line names, in the course's order; the first part where it names none.
+    """Return the parts that a command line names, in the course's order; the first part if it names none.
 
     Args:
-        names: of parts, or "all".
+        names: The names of parts, or "all".
 
     Raises:
-        CourseError: no part has such a name.
+        CourseError: There is no part of such a name.
     """
     if not names:
         return (DEFAULT_PART,)

@@ -18,7 +18,7 @@ from rich.text import Text
 _SANDBOX_NOTES = {
     "namespaces": "grading of code that is not trusted; the default",
     "uid": "grading as root inside a container of your own: `grade --isolation uid`",
-    "unsafe": "grading of trusted code alone: `grade --isolation unsafe`",
+    "unsafe": "grading of trusted code only: `grade --isolation unsafe`",
 }
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
 
@@ -83,7 +83,7 @@ def _memory() -> Result:
 
 def _disk() -> Result:
     free = shutil.disk_usage(Path.cwd()).free
-    return Result(f"{free / 2**30:.0f} GB free", "room for runs: 60 MB each with the embedded model")
+    return Result(f"{free / 2**30:.0f} GB free", "storing runs: 60 MB each with the embedded model")
 
 
 def _embedded_model() -> Result:

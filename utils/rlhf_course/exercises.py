@@ -24,7 +24,7 @@ class ExercisePackage(ModuleType):
         exercise = exercises[name]
         answer = vars(importlib.import_module(f"{self.__name__}.{exercise.module}")).get(name)
         if answer is None:
-            raise ImportError(f"{self.__name__}/{exercise.file} does not define {name}: the exercise keeps its name")
+            raise ImportError(f"{self.__name__}/{exercise.file} does not define {name}: keep the exercise's name")
         return recorded(name, answer)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -46,6 +46,6 @@ def serve_exercises(package: str) -> None:
     """Make an imported package look its exercises up in their files.
 
     Args:
-        package: the name of the package in `sys.modules`.
+        package: The name of the package in `sys.modules`.
     """
     sys.modules[package].__class__ = ExercisePackage

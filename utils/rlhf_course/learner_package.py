@@ -1,4 +1,4 @@
-"""Choose whose packages of answers are imported: a learner's, or the solutions."""
+"""Choose the folder from which the parts' packages are imported: a learner's, or the solutions."""
 
 import importlib
 import sys
@@ -16,26 +16,27 @@ WORKSPACE_VARIABLES = ("RLHF_COURSE_WORKSPACE", "RLHF_COURSE_DESK")
 
 
 def parts_in(folder: Path) -> list[Part]:
-    """The parts whose packages a folder holds."""
+    """Return the parts whose packages a folder holds."""
     return [part for part in PARTS if (folder / part.name / "__init__.py").is_file()]
 
 
 def package_root(folder: str | Path) -> Path:
-    """The folder that holds the parts' packages, resolved, given that folder or one part's own folder."""
+    """Return the resolved folder that holds the parts' packages, given that folder or one part's own folder."""
     root = Path(folder).expanduser().resolve()
     return root.parent if root.name in PARTS_BY_NAME and not parts_in(root) else root
 
 
 def use_code(folder: str | Path = SOLUTIONS) -> Path:
-    """Import the packages of the parts from a folder, from now on in this process.
+    """Let this process import the parts' packages from a folder from now on.
 
     Args:
-        folder: the folder that holds the parts' packages, or one part's own folder.
+        folder: The folder that holds the parts' packages, or one part's own folder.
 
-    Returns: the resolved folder that holds them.
+    Returns:
+        The resolved folder that holds them.
 
     Raises:
-        CourseError: it holds no part.
+        CourseError: The folder holds no part.
     """
     root = package_root(folder)
     if not parts_in(root):
@@ -43,10 +44,9 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
             f"{root} holds no {DEFAULT_PART.name}/__init__.py: name the folder that holds {DEFAULT_PART.name}/, "
             "such as notebooks/"
         )
-    for name in [
-        name for name in list(sys.modules) if name.split(".")[0] in PARTS_BY_NAME
-    ]:  # a thread may be importing
-        del sys.modules[name]
+    for name in list(sys.modules):  # a copy, since other threads may import modules meanwhile
+        if name.split(".")[0] in PARTS_BY_NAME:
+            del sys.modules[name]
     if str(root) in sys.path:
         sys.path.remove(str(root))
     sys.path.insert(0, str(root))
@@ -55,20 +55,23 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
 
 
 def code_in_use(part: Part = DEFAULT_PART) -> Path:
-    """The folder that holds the package of a part which is imported now.
+    """Return the folder from which a part's package is imported.
 
     Raises:
-        CourseError: none can be imported.
+        CourseError: The part's package cannot be imported.
     """
     return Path(str(part_package(part.name).__file__)).resolve().parents[1]
 
 
 def imported_answer(name: str) -> Any:
-    """The function or class that answers an exercise, in the packages which are in use.
+    """Return the function or class that answers an exercise, from the folder in use.
+
+    Args:
+        name: The exercise's name.
 
     Raises:
-        CourseError: the part's package cannot be imported.
-        AttributeError: no exercise of that name.
+        CourseError: The part's package cannot be imported.
+        AttributeError: There is no exercise of that name.
     """
     if name not in BY_NAME:
         raise AttributeError(f"the course has no exercise {name!r}")
@@ -76,10 +79,14 @@ def imported_answer(name: str) -> Any:
 
 
 def trainer_class(lean: bool = False, part: Part = DEFAULT_PART) -> Any:
-    """The trainer of a part in the code in use, or the lean one, which lies with the solutions.
+    """Return the trainer class of a part.
+
+    Args:
+        lean: Whether to return the lean trainer, which is part of the solutions, instead of that of the folder in use.
+        part: The part.
 
     Raises:
-        CourseError: the part has no trainer, or no solutions are here.
+        CourseError: The part has no trainer, or the lean trainer is not installed.
     """
     if not lean:
         if part.trainer is None:
@@ -87,7 +94,7 @@ def trainer_class(lean: bool = False, part: Part = DEFAULT_PART) -> Any:
         return imported_answer(part.trainer)
     file = SOLUTIONS / "lean.py"
     if not file.is_file():
-        raise CourseError(f"the lean trainer is part of the solutions, and {file} is not here")
+        raise CourseError(f"the lean trainer is part of the solutions, and {file} is missing: train without it")
     use_code(SOLUTIONS)
     return load_module(file, "lean").LeanTrainer
 
@@ -96,7 +103,7 @@ def part_package(name: str) -> ModuleType:
     """Import a part's package, by the part's name, from the folder in use.
 
     Raises:
-        CourseError: it is not there.
+        CourseError: The package cannot be found.
     """
     try:
         return importlib.import_module(name)

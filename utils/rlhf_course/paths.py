@@ -1,4 +1,4 @@
-"""Where the parts of the repository are."""
+"""Define the paths of the repository's folders."""
 
 from pathlib import Path
 

@@ -80,11 +80,12 @@ def recorded(name: str, answer: Any) -> Any:
     """Return the object that a part's package hands out for an exercise.
 
     Args:
-        name: the exercise's name.
-        answer: what the exercise's file defines under that name.
+        name: The exercise's name.
+        answer: What the exercise's file defines under that name.
 
-    Returns: for a function that a trainer calls, a wrapper that reports to the phase that runs; the same function
-        always gets the same wrapper. Every other answer is returned as it is.
+    Returns:
+        For a function that a trainer calls, a wrapper that reports to the phase that runs; the same function always
+        gets the same wrapper. Every other answer is returned as it is.
     """
     if name in TRAINER_CALLS and isinstance(answer, FunctionType):
         return _wrapper(name, answer)
@@ -95,17 +96,16 @@ def require_result(name: str, result: T | None) -> T:
     """Return the result of a learner's function.
 
     Raises:
-        CourseError: the result is None.
+        CourseError: The result is None.
     """
     if result is None:
-        raise CourseError(
-            f"{name} returned None, and should return a result: is it written to its end, with a `return`?"
-        )
+        raise CourseError(f"{name} returned None, should return a result: write it to its end, with a `return`")
     return result
 
 
 @lru_cache(maxsize=64)
 def _wrapper(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a wrapper of a function that a trainer calls, which records its results while a phase runs."""
     term = TRAINER_CALLS[name]
 
     @wraps(function)
@@ -130,9 +130,9 @@ def _call_term(
 ) -> Any:
     """Call a term of the objective once, and record its result divided by its coefficient.
 
-    A result says nothing when the coefficient is 0. The function is then called with coefficient 1, and 0 times its
-    result is returned. Both are the same, because the exercise's contract makes the term proportional to its
-    coefficient.
+    With a coefficient of 0 the result is 0, whatever the metric is. The function is then called with coefficient 1, and
+    0 times its result is returned. That is the same result, because the exercise's contract makes the term
+    proportional to its coefficient.
     """
     try:
         call = inspect.signature(function).bind(*args, **kwargs)

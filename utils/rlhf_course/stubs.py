@@ -1,4 +1,4 @@
-"""The stubs that learners start from, and the marker that says that a part is not written yet."""
+"""Read the stubs that learners start from, and recognise a text that is still an untouched stub."""
 
 import ast
 import json
@@ -10,15 +10,15 @@ from rlhf_course.paths import STUBS
 
 NOT_WRITTEN = "write this part"
 CODE_STUB = f'raise NotImplementedError("{NOT_WRITTEN}")'
-# A longer text is no stub, and is not parsed to find out.
-_LONGEST = 20_000
+# A longer text is not compared with the stub's syntax tree: no stub has this many characters.
+_MAX_STUB_LENGTH = 20_000
 
 
 def stub_of(exercise: Exercise) -> str:
-    """The text that an exercise starts from.
+    """Return the stub of an exercise.
 
     Raises:
-        CourseError: the course was not built with this exercise.
+        CourseError: The course was not built with this exercise.
     """
     try:
         return _stubs()[exercise.name]
@@ -27,16 +27,23 @@ def stub_of(exercise: Exercise) -> str:
 
 
 def is_stub(exercise: Exercise, text: str | None) -> bool:
-    """Whether a text is the untouched stub, of this release or an earlier one; a missing file counts as one.
+    """Return whether a text is the untouched stub of an exercise, of this release or an earlier one.
 
     Releases differ in docstrings, comments and layout, so a text with the stub's code counts as the stub.
+
+    Args:
+        exercise: The exercise.
+        text: The text of the answer's file; None for a missing file, which counts as the stub.
+
+    Raises:
+        CourseError: The course was not built with this exercise.
     """
     if text is None or not text.strip():
         return True
     stub = stub_of(exercise)
     if _without_trailing_space(text) == _without_trailing_space(stub):
         return True
-    return NOT_WRITTEN in text and len(text) <= _LONGEST and _code(text) == _code(stub)
+    return NOT_WRITTEN in text and len(text) <= _MAX_STUB_LENGTH and _code(text) == _code(stub)
 
 
 def _without_trailing_space(text: str) -> str:
@@ -44,7 +51,7 @@ def _without_trailing_space(text: str) -> str:
 
 
 def _code(text: str) -> str | None:
-    """A module's syntax tree without docstrings, as text; None where it cannot be parsed."""
+    """Return a module's syntax tree without docstrings, as text; None if it cannot be parsed."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

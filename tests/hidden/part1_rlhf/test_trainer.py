@@ -358,8 +358,10 @@ def reference_learning(run):
 def expect_moved(trainer, run, phase, subject, reason):
     """Compare the change of the parameters by the end of a phase with the reference's."""
     report, wanted = learning(trainer, run)[phase], reference_learning(run)[phase]
-    minibatches = list(dict.fromkeys(report["asked"]))
-    assert minibatches == wanted["asked"], "The objective should be computed of every minibatch of the memory, in order"
+    minibatches = list(dict.fromkeys(report["minibatches"]))
+    assert minibatches == wanted["minibatches"], (
+        "The objective should be computed of every minibatch of the memory, in order"
+    )
     for (part, name), rate in zip(
         {"base": "the transformer", "head": "the value head"}.items(), RATES.values(), strict=True
     ):

@@ -11,7 +11,7 @@ from graded_bank import bank_of, failed, graded, parameters, sole_refusals
 from rlhf_course.building.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.grading.drivers import DRIVEN, surroundings
+from rlhf_course.grading.drivers import DRIVEN, offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
 from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, points, run_suite, sentence
 
@@ -22,7 +22,7 @@ SLOW_WHERE_MANY = {"RLHFTrainer": pytest.param("RLHFTrainer", marks=pytest.mark.
 
 @pytest.fixture(autouse=True, scope="module")
 def _classifier_stays_loaded():
-    with on_the_cpu(), surroundings("reward_fn_sentiment_imdb"):
+    with on_the_cpu(), offline_environment("reward_fn_sentiment_imdb"):
         yield
 
 

@@ -13,6 +13,7 @@ from rlhf_course.cli import main
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading import commands
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
+from rlhf_course.grading.secret import create_secret, read_secret
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_results_are_stored_in_the_named_cache_folder(run, class_folder, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Missing argument"),
+        ((), "name a SUBMISSION to grade"),
         (("nowhere",), "nowhere does not exist"),
         (("{ada}", "--workers", "0"), "--workers"),
         (("{ada}", "--each"), None),
@@ -191,6 +192,37 @@ def test_the_command_line_and_the_limits_load_neither_torch_nor_dask():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_without_a_submission_the_command_says_what_to_name(run):
+    code, _, error = run("grade")
+    assert code == 2 and "name a SUBMISSION to grade" in error
+
+
+def test_results_name_the_secret_and_grading_with_another_one_says_so(run, class_folder, tmp_path):
+    results = tmp_path / "r.json"
+    run("grade", "--each", class_folder, "--json", results)
+    first = json.loads(results.read_text())["secret"]
+    assert first == read_secret(tmp_path / "data/secret").fingerprint
+    _, _, again = run("grade", "--each", class_folder, "--json", results)
+    assert "another secret" not in again
+    create_secret(tmp_path / "other")
+    _, _, other = run("grade", "--each", class_folder, "--json", results, "--secret-file", tmp_path / "other")
+    assert f"was graded with another secret ({first})" in other
+    assert json.loads(results.read_text())["secret"] == read_secret(tmp_path / "other").fingerprint
+
+
+def test_results_of_one_secret_are_not_taken_for_another(run, class_folder, tmp_path):
+    def judged() -> int:
+        return len((tmp_path / "log").read_text().splitlines()) if (tmp_path / "log").exists() else 0
+
+    run("grade", "--each", class_folder)
+    first = judged()
+    run("grade", "--each", class_folder)
+    assert judged() == first > 0
+    create_secret(tmp_path / "other")
+    run("grade", "--each", class_folder, "--secret-file", tmp_path / "other")
+    assert judged() > first
 
 
 def test_an_unknown_part_is_refused_with_the_parts_that_there_are(run, class_folder, tmp_path):

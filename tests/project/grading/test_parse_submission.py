@@ -245,7 +245,7 @@ def test_an_archive_beside_the_work_is_not_opened_and_causes_a_warning(tmp_path)
         ("ada.zip", b"PK\x03\x04 and then nothing", "is damaged"),
         ("ada.tar.gz", b"\x1f\x8b\x08 and then nothing", "is damaged"),
         ("ada.tar.bz2", b"BZh9 and then nothing", "cannot be read"),
-        ("ada.ipynb", b"{", "no readable notebook"),
+        ("ada.ipynb", b"{", "cannot be read as a notebook"),
     ],
 )
 def test_a_file_that_is_no_submission_causes_a_warning_that_says_so(tmp_path, name, content, word):

@@ -5,7 +5,7 @@ from graded_bank import bank_of, graded, sole_refusals
 
 from rlhf_course.building.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.grading.drivers import surroundings
+from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -24,7 +24,7 @@ def submission(exercise: str, name: str) -> Submission:
     "exercise", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES]
 )
 def test_an_answer_gets_the_same_results_in_a_sandbox(judge, exercise):
-    with surroundings("reward_fn_sentiment_imdb"):
+    with offline_environment("reward_fn_sentiment_imdb"):
         bank = bank_of(exercise)
         chosen = [*bank.right, *(names[0] for names in sole_refusals(exercise).values())]
         for name in chosen:

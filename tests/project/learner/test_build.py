@@ -295,7 +295,7 @@ def test_the_build_names_what_differs_and_puts_it_right(small_tree):
     assert "notebooks/99_old.ipynb" in result.stdout
     refused = run_build(small_tree)
     assert refused.returncode == 2
-    assert "with work in it" in refused.stderr
+    assert "would overwrite work in" in refused.stderr
     assert run_build(small_tree, "--force").returncode == 0
     assert stub.read_bytes() == before
     assert not (small_tree / "notebooks/99_old.ipynb").exists()

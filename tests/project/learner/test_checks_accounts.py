@@ -90,8 +90,8 @@ ENTROPY = "def calc_entropy_bonus(logits, ent_coef, gen_len):\n    "
 @pytest.mark.parametrize(
     ("body", "likely"),
     [
-        ("logits.softmax(-1)", "Nothing is returned"),
-        ("return torch.zeros(1)", "its own imports"),
+        ("logits.softmax(-1)", "returns nothing"),
+        ("return torch.zeros(1)", "import and helper"),
         ("import numpy as np; return np.zeros(3)", "NumPy"),
         ("yield 1", "`yield`"),
     ],

@@ -91,7 +91,7 @@ def test_impossible_settings_are_shown_as_a_message(solved_workspace, capsys):
 
 def test_a_cell_can_ask_whether_an_exercise_passes(workspace, capsys):
     assert not passed("normalize_reward")
-    assert "waits for normalize_reward" in capsys.readouterr().out
+    assert "needs normalize_reward" in capsys.readouterr().out
     (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(answer_text("normalize_reward"))
     assert passed("normalize_reward")
     (workspace / DEFAULT_PART.name / "normalize_reward.py").write_text(

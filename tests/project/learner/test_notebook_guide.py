@@ -51,7 +51,7 @@ def test_a_prediction_is_kept_and_compared(workspace, capsys):
     compare("kl", 1.5)
     shown = capsys.readouterr().out
     assert "Recorded" in shown
-    assert "predicted: 0.25, measured: 1.5, 1.25 apart" in shown
+    assert "predicted: 0.25, measured: 1.5, difference: 1.25" in shown
     assert (
         json.loads((workspace / DEFAULT_PART.name / ".progress.json").read_text())["predictions"]["kl"]["value"] == 0.25
     )
@@ -73,7 +73,7 @@ def test_tensors_and_texts_can_be_compared(workspace, capsys):
     compare("n", torch.tensor(4))
     shown = capsys.readouterr().out
     assert "predicted:  the, measured:  a" in shown
-    assert "predicted: 3, measured: 4, 1 apart" in shown
+    assert "predicted: 3, measured: 4, difference: 1" in shown
 
 
 def test_a_damaged_record_does_not_stop_anybody(workspace, capsys):

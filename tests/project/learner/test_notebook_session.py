@@ -185,7 +185,7 @@ def test_a_function_defined_without_the_magic_is_noticed(workspace, start_kernel
     kernel = start_kernel()
     kernel.run(work(12))
     shown = kernel.run(f"check({NAME!r})").output
-    assert "not attempted" in shown and f"its cell has to begin with %%exercise {NAME}" in shown
+    assert "not attempted" in shown and f"begin that cell with %%exercise {NAME}" in shown
 
 
 def test_whatever_a_cell_raises_is_told_in_a_few_lines(workspace, start_kernel):

@@ -83,6 +83,15 @@ def test_scripts_may_be_run_and_the_archive_holds_what_the_judge_needs(tmp_path)
     } <= set(modes)
 
 
+def test_each_archive_has_a_secret_of_its_own(tmp_path):
+    secrets = []
+    for name in ("first.zip", "second.zip"):
+        write_autograder(tmp_path / name)
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            secrets.append(archive.read("course/secret"))
+    assert len(secrets[0]) == 65 and secrets[0] != secrets[1]
+
+
 def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_the_tests(platform):
     programs, log = platform / "programs", platform / "log"
     programs.mkdir()
@@ -97,8 +106,8 @@ def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_
     assert "apt-get" not in steps, "the Python that is wanted was there"
     assert steps.index("-m venv") < steps.index("torch==2.13.0 --index-url") < steps.index("-r ")
     assert str(platform / "source/course/requirements.lock") in steps
-    for secret in ("solutions", "tests"):
-        assert (platform / "source/course" / secret).stat().st_mode & 0o077 == 0
+    for hidden in ("solutions", "tests", "secret"):
+        assert (platform / "source/course" / hidden).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.slow

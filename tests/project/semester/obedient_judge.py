@@ -14,7 +14,7 @@ from rlhf_course.grading.submissions.submission import Submission
 class ObedientJudge:
     """Does what `order.py` in a submission says."""
 
-    def __init__(self, isolation: str, limits: Any) -> None:
+    def __init__(self, isolation: str, limits: Any, secret: Any) -> None:
         self.isolation = isolation
 
     def __enter__(self) -> "ObedientJudge":

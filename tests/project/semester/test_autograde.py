@@ -164,7 +164,7 @@ def _turn_into_markdown(notebook):
 
 
 MANGLED = {
-    "copied": (_copy_cells, "is there 2 times"),
+    "copied": (_copy_cells, "has 2 copies of the cell"),
     "deleted": (_delete_graded_cells, "was missing"),
     "reversed": (_reverse_cells, "another order"),
     "edited": (_edit_locked_cells, "locked cell"),
@@ -235,7 +235,7 @@ def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, han
     (folder / "part1_rlhf/get_optimizer.py").write_text("mine = 1\n")
     judge_finds(ada=found())
     autograde()
-    assert "my_07.ipynb is no notebook of this assignment" in notes(course, "ada", "01_environment").replace(
+    assert "my_07.ipynb is not a notebook of this assignment" in notes(course, "ada", "01_environment").replace(
         "&#95;", "_"
     )
     assert (course / "autograded/ada" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"

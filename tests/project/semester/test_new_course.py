@@ -10,6 +10,7 @@ from classroom import NOTEBOOKS, run_nbgrader
 
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.secret import read_secret
 from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
@@ -143,3 +144,14 @@ def test_a_desk_that_is_called_like_the_package_it_holds_is_the_desk(tmp_path):
     (desk / "part1_rlhf").mkdir(parents=True)
     (desk / "part1_rlhf/__init__.py").touch()
     assert use_code(desk) == desk == use_code(desk / "part1_rlhf")
+
+
+def test_a_course_has_a_secret_of_its_own_that_no_learner_receives(generated, tmp_path):
+    file = generated / ".rlhf_course/secret"
+    secret, other = read_secret(file), tmp_path / "other"
+    new_course(other)
+    assert read_secret(other / ".rlhf_course/secret") != secret
+    handed_out = [
+        path for folder in ("release", "source") for path in (generated / folder).rglob("*") if path.is_file()
+    ]
+    assert handed_out and not any(secret.key.hex().encode() in path.read_bytes() for path in handed_out)

@@ -248,7 +248,7 @@ def test_the_semester(semester):
     for note in (
         "was not handed in",
         "could not be read",
-        "is there 2 times",
+        "has 2 copies of the cell",
         "was missing",
         "another order",
         "points of the cell",

@@ -1,7 +1,7 @@
-"""The bank of an exercise, `tests/hidden/<part>/<exercise>.py`: its known mistakes and right answers.
+"""Mark and load the answers in an exercise's bank, `tests/hidden/<part>/<exercise>.py`.
 
-An answer is a function or class with one of the decorators of this module. The docstring of a wrong answer says what is
-wrong; a learner reads the docstring of a visible mistake.
+An answer in the bank is a function or class with one of the decorators of this module: a known mistake or a right
+answer. The docstring of a mistake says what is wrong; a learner reads the docstring of a visible mistake.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from rlhf_course.files import load_module
 
 Kind = Literal["visible", "hidden", "right"]
 Answer = TypeVar("Answer", bound=Callable[..., Any])
-# How many answers a bank holds at least; the tests of the bank ask for them.
+# The least numbers of answers in a bank, which the tests of the bank check.
 LEAST_VISIBLE, LEAST_WRONG, LEAST_RIGHT = 8, 15, 5
 _MARK = "_bank_mark"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a decorator stores on an answer.
+    """The mark that a decorator stores on an answer.
 
     Attributes:
-        kind: "visible" for a mistake that the self-check recognises, "hidden" for one that only the hidden tests have
-            to refuse, "right" for a right answer.
-        refused_with: part of the message with which the hidden tests must refuse the answer; empty for any message.
+        kind: "visible" for a mistake that the self-check recognises, "hidden" for a mistake that only the hidden tests
+            have to refuse, "right" for a right answer.
+        refused_with: Part of the message with which the hidden tests must refuse the answer; empty for any message.
     """
 
     kind: Kind
@@ -35,6 +35,8 @@ class Mark:
 
 
 def _mark(answer: Answer | None, mark: Mark) -> Any:
+    """Store a mark on an answer and return the answer; without an answer, return a decorator that does so."""
+
     def decorate(marked: Answer) -> Answer:
         setattr(marked, _MARK, mark)
         return marked
@@ -50,8 +52,8 @@ def visible_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
     """Mark a known mistake: the self-check recognises it, and shows its docstring to the learner.
 
     Args:
-        answer: the function or class, where the decorator is used without arguments.
-        refused_with: part of the message with which the hidden tests must refuse the answer.
+        answer: The function or class, where the decorator is used without arguments.
+        refused_with: Part of the message with which the hidden tests must refuse the answer.
     """
     return _mark(answer, Mark("visible", refused_with))
 
@@ -64,8 +66,8 @@ def hidden_mistake(answer: Any = None, *, refused_with: str = "") -> Any:
     """Mark a wrong answer that only the hidden tests have to refuse; the self-check may accept it.
 
     Args:
-        answer: the function or class, where the decorator is used without arguments.
-        refused_with: part of the message with which the hidden tests must refuse the answer.
+        answer: The function or class, where the decorator is used without arguments.
+        refused_with: Part of the message with which the hidden tests must refuse the answer.
     """
     return _mark(answer, Mark("hidden", refused_with))
 
@@ -99,7 +101,7 @@ def read_bank(path: Path) -> Bank:
     """Load a bank from its file.
 
     Raises:
-        CourseError: there is no such file, or a public function or class in it has no decorator.
+        CourseError: There is no such file, or a public function or class in it has no decorator.
     """
     if not path.is_file():
         raise CourseError(f"{path} is missing: write the wrong and right answers of the exercise there")
@@ -134,7 +136,7 @@ def description_of(exercise: Exercise, name: str, answer: Any) -> str:
     """Return the docstring of a wrong answer on one line.
 
     Raises:
-        CourseError: the answer has no docstring.
+        CourseError: The answer has no docstring.
     """
     if not answer.__doc__:
         raise CourseError(
@@ -144,7 +146,7 @@ def description_of(exercise: Exercise, name: str, answer: Any) -> str:
 
 
 def _mark_of(path: Path, name: str, answer: Any) -> Mark:
-    mark = vars(answer).get(_MARK)  # a class does not inherit its base's
+    mark = vars(answer).get(_MARK)  # not getattr: a class must not inherit the mark of its base class
     if not isinstance(mark, Mark):
         raise CourseError(
             f"{path.name}: {name} is not marked: put @visible_mistake, @hidden_mistake or @right_answer above it, "

@@ -22,14 +22,14 @@ _PICTURES = (".svg", ".png")
 
 
 def built_files(root: Path, use_cache: bool = True) -> dict[Path, bytes]:
-    """Return the content of every file that the build makes, by its path below the repository.
+    """Return the content of every built file, by its path below the repository.
 
     Args:
-        root: the repository.
-        use_cache: take the data of a check from the last build where nothing that it is made from has changed.
+        root: The repository.
+        use_cache: Whether to take the data of a check from the last build if its sources are unchanged.
 
     Raises:
-        CourseError: a source is missing or wrong; the message names the file and says what to do.
+        CourseError: A source is missing or wrong; the message names the file and says what to do.
     """
     for folder in ("solutions", "utils/rlhf_course/checks", "tests/hidden"):
         _require_files(root, (root / folder / exercise.path for exercise in EXERCISES))
@@ -51,13 +51,14 @@ def _stub(root: Path, exercise: Exercise) -> str:
 def assignment_files(root: Path, part: Part = DEFAULT_PART) -> dict[Path, bytes]:
     """Return the source folder of a part's nbgrader assignment: notebooks with solutions, and stubs as files.
 
-    `source_notebook` says which options nbgrader needs.
+    The docstring of `source_notebook` describes the options that nbgrader needs.
 
     Args:
-        root: the repository.
-        part: the part that is assigned.
+        root: The repository.
+        part: The part of the course.
 
-    Returns: contents by the path below the folder.
+    Returns:
+        The content of each file, by its path below the folder.
     """
     solutions = root / "solutions"
     solved = {exercise.name: (solutions / exercise.path).read_text(encoding="utf-8") for exercise in part.exercises}
@@ -73,18 +74,19 @@ def write_files(root: Path, files: dict[Path, bytes], force: bool = False) -> li
     """Write the built files that differ, and delete notebooks and figures that have no source any more.
 
     Args:
-        root: the repository.
-        files: what `built_files` returned.
-        force: overwrite what a learner has written in `notebooks/`.
+        root: The repository.
+        files: The result of `built_files`.
+        force: Whether to overwrite a learner's work in `notebooks/`.
 
-    Returns: the paths of the files that were written or deleted.
+    Returns:
+        The paths of the files that were written or deleted.
 
     Raises:
-        CourseError: a learner's work in `notebooks/` would be overwritten, and `force` is off.
+        CourseError: A learner's work in `notebooks/` would be overwritten, and `force` is off.
     """
     if not force and (edited := _edited_files(root)):
         names = ", ".join(map(str, edited))
-        raise CourseError(f"{names} would be overwritten, with work in it: move it away, or build with --force")
+        raise CourseError(f"the build would overwrite work in {names}: move these files away, or build with --force")
     outdated = outdated_files(root, files)
     for path in outdated:
         target = root / path
@@ -109,13 +111,13 @@ def outdated_files(root: Path, files: dict[Path, bytes]) -> list[Path]:
 def _is_built(path: Path, content: bytes) -> bool:
     if not path.is_file():
         return False
-    found = path.read_bytes()
-    if found == content:
+    existing = path.read_bytes()
+    if existing == content:
         return True
     # Another machine may round the numbers of the data differently.
     if path.parent.name == "data":
         try:
-            return data_equal(found.decode("utf-8"), content.decode("utf-8"))
+            return data_equal(existing.decode("utf-8"), content.decode("utf-8"))
         except ValueError:
             return False
     return False
@@ -180,7 +182,7 @@ def fingerprint(root: Path, exercise: Exercise) -> str:
 def _require_files(root: Path, paths: Iterable[Path]) -> None:
     for path in paths:
         if not path.is_file():
-            raise CourseError(f"{path.relative_to(root)} is missing: every exercise has a file there")
+            raise CourseError(f"{path.relative_to(root)} is missing: write it, since every exercise needs this file")
 
 
 def _edited_files(root: Path) -> list[Path]:
@@ -200,7 +202,7 @@ def _edited_files(root: Path) -> list[Path]:
 
 
 def _cells(path: Path) -> list[dict[str, Any]]:
-    """Return the cells of a notebook; none where the file is no notebook."""
+    """Return the cells of a notebook; an empty list if the file is not a notebook."""
     try:
         cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (ValueError, KeyError):

@@ -1,4 +1,7 @@
-"""The data of the self-checks: what right answers and visible mistakes do on the visible cases, without their code."""
+"""Compute the data of the self-checks: the observations of right answers and visible mistakes on the visible cases.
+
+Learners receive this data in place of the answers' code.
+"""
 
 import importlib
 import json
@@ -12,17 +15,19 @@ from rlhf_course.learner_package import use_code
 
 
 def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
-    """Compute what an exercise's check expects, and what each visible mistake does instead.
+    """Compute the observations that an exercise's check expects, and those of each visible mistake.
 
     Args:
-        root: the repository.
-        exercise: an exercise whose answer, check and bank exist.
+        root: The repository.
+        exercise: An exercise whose answer, check and bank exist.
 
-    Returns: `wanted`, the observations of right answers by case, and `mistakes`, the description and the observations
-        of each visible mistake by name.
+    Returns:
+        `wanted`, the observations of right answers by case, and `mistakes`, the description and the observations of
+        each visible mistake by name.
 
     Raises:
-        CourseError: a mistake has no docstring or is right on every case, or two mistakes do the same on every case.
+        CourseError: A mistake has no docstring or is right on every case, or two mistakes have the same observations
+            on every case.
     """
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     use_code(root / "solutions")
@@ -52,6 +57,7 @@ def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[A
 
 
 def _require_distinct(exercise: Exercise, check: Any, expected: dict[str, list[Any]], mistakes: dict[str, Any]) -> None:
+    """Raise a CourseError for a mistake whose observations are right, or are those of another mistake."""
     names = list(mistakes)
     for index, name in enumerate(names):
         observed = mistakes[name]["observed"]
@@ -83,7 +89,7 @@ def format_data(data: dict[str, Any]) -> str:
 
 
 def data_equal(first: str, second: str) -> bool:
-    """Return whether two files of data hold the same, up to differences in rounding between machines."""
+    """Return whether the texts of two data files are equal up to differences in rounding between machines."""
     # Deferred: `checks.core` imports torch.
     from rlhf_course.checks.core import equal_within_tolerance
 

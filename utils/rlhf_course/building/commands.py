@@ -1,4 +1,4 @@
-"""`rlhf-course build` and `rlhf-course new-exercise`, for authors."""
+"""Define the commands for authors, `rlhf-course build` and `rlhf-course new-exercise`."""
 
 import importlib.util
 from pathlib import Path
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def build(
     check: Annotated[
-        bool, typer.Option("--check", help="change nothing; exit 1 and name the files that differ")
+        bool, typer.Option("--check", help="write nothing; name the files that differ, and exit with 1")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite work in notebooks/")] = False,
     outputs: Annotated[
@@ -32,7 +32,7 @@ def build(
     ] = None,
     root: Annotated[Path, typer.Option(help="the repository")] = REPOSITORY,
 ) -> None:
-    """Build notebooks/ and the data of the checks from solutions/ and the bank; --check builds all of it again."""
+    """Build notebooks/ and the data of the checks from solutions/ and the bank."""
     _require_jupytext("build")
     from rlhf_course.building.build import built_files, outdated_files, write_files
 
@@ -46,9 +46,9 @@ def build(
         print(f"{len(files)} files, {len(written)} of them written")
         return
     if outdated := outdated_files(root.resolve(), files):
-        print("these files are not as built; run `rlhf-course build`:", *outdated, sep="\n  ")
+        print("these files differ from a fresh build; run `rlhf-course build`:", *outdated, sep="\n  ")
         raise typer.Exit(1)
-    print(f"{len(files)} files, all as built")
+    print(f"{len(files)} files, all up to date")
 
 
 def new_exercise(
@@ -61,7 +61,7 @@ def new_exercise(
         ),
     ] = None,
     is_class: Annotated[bool, typer.Option("--class", help="the answer is a class")] = False,
-    points: Annotated[int, typer.Option(min=1, help="what it is worth")] = 4,
+    points: Annotated[int, typer.Option(min=1, help="points of its hidden tests together")] = 4,
 ) -> None:
     """Write the skeleton of a new exercise: its entry in the list, its files, and its cells in a notebook."""
     _require_jupytext("new-exercise")
@@ -69,8 +69,8 @@ def new_exercise(
 
     paths = add_exercise(Path.cwd(), name, part, notebook, is_class, points)
     course_list, source, *files = paths
-    print(f"{name} is a skeleton now. The command changed", f"  {course_list}", f"  {source}", sep="\n")
-    print("and wrote", *(f"  {path}" for path in files), sep="\n")
+    print(f"The skeleton of {name} is written. Changed files:", f"  {course_list}", f"  {source}", sep="\n")
+    print("New files:", *(f"  {path}" for path in files), sep="\n")
     steps = [
         f"Write what the TODO: lines of these files ask for; {_GUIDE} shows each file.",
         f"Set difficulty, importance and minutes in {COURSE_LIST}, and in the section at the end of {source}.",

@@ -21,19 +21,20 @@ def add_exercise(root: Path, name: str, part: str, notebook: str | None, is_clas
     """Write the skeleton of a new exercise; either all files are written or none.
 
     Args:
-        root: the repository.
-        name: the function or class that learners write.
-        part: the name of the part that it belongs to.
-        notebook: the number or the stem of the notebook that teaches it; the last one of the part that teaches an
-            exercise where None.
-        is_class: whether the answer is a class.
-        points: what the exercise is worth.
+        root: The repository.
+        name: The function or class that learners write.
+        part: The name of the part that it belongs to.
+        notebook: The number or the stem of the notebook that teaches it; None for the part's last notebook that
+            teaches an exercise.
+        is_class: Whether the answer is a class.
+        points: The points of its hidden tests together.
 
-    Returns: the paths of the new and the changed files below `root`, in the order in which an author edits them.
+    Returns:
+        The paths of the new and the changed files below `root`, in the order in which an author edits them.
 
     Raises:
-        CourseError: `root` is no clone of the course, the name cannot be used, there is no such part or notebook, or a
-            file exists or cannot be written.
+        CourseError: `root` is not a clone of the course, the name cannot be used, there is no such part or notebook, or
+            a file exists or cannot be written.
     """
     _require_clone(root)
     module = _snake_case(name) if is_class else name
@@ -82,10 +83,13 @@ def _require_new_name(name: str, module: str) -> None:
     if not (name.isidentifier() and name.isascii()) or iskeyword(name) or iskeyword(module):
         raise CourseError(f"{name!r} cannot name a function or class: use letters, digits and _, and no Python keyword")
     if module.startswith(("_", "test_")) or module == "conftest":
-        raise CourseError(f"{name!r} cannot name an exercise: pytest or Python gives files of that name a meaning")
+        raise CourseError(
+            f"{name!r} cannot name an exercise, since files of that name have a meaning for pytest or Python: choose "
+            "another name"
+        )
     if name in BY_NAME:
         raise CourseError(
-            f"{name} is an exercise of {BY_NAME[name].part} already: names are unique in the whole course"
+            f"{name} is an exercise of {BY_NAME[name].part} already: choose a name that is new in the whole course"
         )
 
 
@@ -95,10 +99,11 @@ def _notebook_source(root: Path, part: Part, notebook: str | None) -> Path:
     if notebook is None:
         teaching = [stem for stem in sources if any(exercise.notebook == stem for exercise in part.exercises)]
         notebook = max(teaching or sources, default="")
-    found = [stem for stem in sources if notebook in (stem, stem.partition("_")[0], stem.partition("_")[0].lstrip("0"))]
-    if not found:
-        raise CourseError(f"{part.name} has no notebook {notebook!r}: its notebooks are {', '.join(sources)}")
-    return sources[found[0]]
+    for stem, source in sources.items():
+        number = stem.partition("_")[0]
+        if notebook in (stem, number, number.lstrip("0")):
+            return source
+    raise CourseError(f"{part.name} has no notebook {notebook!r}: its notebooks are {', '.join(sources)}")
 
 
 def _snake_case(name: str) -> str:
@@ -138,7 +143,10 @@ def _list_of_exercises(text: str, part: str) -> ast.Tuple:
 
 
 def _offsets(text: str, node: ast.expr) -> tuple[int, int]:
-    """Return where a node starts and ends in its source, as indices of characters; its lines are ASCII up to there."""
+    """Return the indices of the characters at which a node starts and ends in its source.
+
+    `ast` counts columns in bytes, so the lines must be ASCII up to the node's end.
+    """
     starts = [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
@@ -147,7 +155,7 @@ def _offsets(text: str, node: ast.expr) -> tuple[int, int]:
 
 
 def _write_all(root: Path, files: Mapping[str, str]) -> None:
-    """Write files below the repository; after an error each has its old content, and new ones are gone."""
+    """Write files below the repository; after an error, restore the old files and delete the new ones."""
     before = {path: (root / path).read_bytes() if (root / path).is_file() else None for path in files}
     try:
         for path, text in files.items():

@@ -1,4 +1,4 @@
-"""Make the notebooks that learners open from their sources in jupytext Markdown."""
+"""Convert the notebooks' sources in jupytext Markdown to the `.ipynb` files that learners open."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ _KERNEL = {
     "language_info": {"name": "python"},
 }
 _EXPECTED = "Expected output, from a real run; yours may differ in detail."
-# With these options nbgrader cuts from a `source_notebook` the same text as `build_notebook`.
+# With these options, nbgrader's `ClearSolutions` cuts the same text from a `source_notebook` as `build_notebook` does.
 CLEAR_SOLUTIONS = {"code_stub": {"python": CODE_STUB}, "text_stub": TEXT_STUB}
 
 
 def build_notebook(source: Path, stubs: dict[str, str]) -> str:
     """Return the text of the `.ipynb` file that a source describes.
 
-    These metadata of a cell make it more than its text:
+    The build interprets these metadata of a cell:
 
     - `exercise`: the cell is filled with the stub of that exercise.
     - `check`: nbgrader gives the cell the points of that exercise.
@@ -35,11 +35,11 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
       text; with `spoils` the output is folded.
 
     Args:
-        source: the jupytext Markdown file.
-        stubs: the stubs by exercise.
+        source: The jupytext Markdown file.
+        stubs: The stubs by exercise.
 
     Raises:
-        CourseError: a cell names an unknown exercise, or shows a picture without alternative text.
+        CourseError: A cell names an unknown exercise, or shows a picture without alternative text.
     """
     return _convert(source, stubs, solved=False)
 
@@ -53,11 +53,11 @@ def source_notebook(source: Path, answers: dict[str, str]) -> str:
     preprocessor `ClearOutput`, which would delete the expected outputs.
 
     Args:
-        source: the jupytext Markdown file.
-        answers: the text of each answer's file, with its marks, by exercise.
+        source: The jupytext Markdown file.
+        answers: The text of each answer's file, with its marks, by exercise.
 
     Raises:
-        CourseError: a cell names an unknown exercise, or shows a picture without alternative text.
+        CourseError: A cell names an unknown exercise, or shows a picture without alternative text.
     """
     return _convert(source, answers, solved=True)
 
@@ -143,17 +143,14 @@ def _cell_id(stem: str, kind: str, text: str, counts: dict[str, int]) -> str:
 
 
 def _expected(source: Path, name: str, alt: str) -> list[Any]:
-    """Return the stored outputs of a cell, each marked as expected; none where no run has stored any."""
+    """Return the stored outputs of a cell, below a note that they are expected ones; [] if none are stored."""
     folder = source.parent / "outputs"
-    outputs = [_output({"text/plain": _EXPECTED})]
-    found = False
+    outputs = []
     if (text := folder / f"{name}.txt").is_file():
         outputs.append(_output({"text/plain": text.read_text().rstrip("\n")}))
-        found = True
     if (html := folder / f"{name}.html").is_file():
         plain = alt or "(a table, in HTML)"
         outputs.append(_output({"text/html": html.read_text(), "text/plain": plain}))
-        found = True
     if (picture := folder / f"{name}.png").is_file():
         if not alt:
             raise CourseError(f'{source.name}: the cell with expected="{name}" shows a picture and needs alt="…"')
@@ -163,8 +160,7 @@ def _expected(source: Path, name: str, alt: str) -> list[Any]:
                 {"text/html": f'<img alt="{_attribute(alt)}" src="data:image/png;base64,{data}"/>', "text/plain": alt}
             )
         )
-        found = True
-    return outputs if found else []
+    return [_output({"text/plain": _EXPECTED}), *outputs] if outputs else []
 
 
 def _folded(outputs: list[Any]) -> list[Any]:

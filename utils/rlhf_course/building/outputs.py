@@ -1,4 +1,4 @@
-"""Run a notebook with the reference answers, and store the outputs that learners see as expected ones."""
+"""Run a notebook with the reference answers, and store the outputs that learners see as expected outputs."""
 
 import base64
 import os
@@ -23,20 +23,21 @@ def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int =
     """Run a notebook with the reference answers, and store the outputs of the cells with `expected`.
 
     Args:
-        root: the repository.
-        stem: the notebook's file name without its ending, such as "06_objective".
-        runs: a folder of finished runs that the notebook shows instead of training: `collapse`, `periods`,
+        root: The repository.
+        stem: The notebook's file name without its ending, such as "06_objective".
+        runs: A folder of finished runs that the notebook shows instead of training: `collapse`, `periods`,
             `sentiment`, `sentiment-neg`.
-        timeout: how many seconds one cell may take.
+        timeout: The number of seconds that a cell may take.
 
-    Returns: the paths of the files written, in `solutions/notebooks/outputs/`.
+    Returns:
+        The paths of the written files, in `solutions/notebooks/outputs/`.
 
     Raises:
-        CourseError: there is no such notebook, or `runs` lacks a run.
+        CourseError: There is no such notebook, or `runs` lacks a run.
     """
     source = root / "solutions/notebooks" / f"{stem}.md"
     if not source.is_file():
-        raise CourseError(f"{source.relative_to(root)} does not exist")
+        raise CourseError(f"{source.relative_to(root)} does not exist: name a notebook such as 06_objective")
     with tempfile.TemporaryDirectory() as workspace:
         for part in PARTS:
             shutil.copytree(
@@ -63,14 +64,14 @@ def make_outputs(root: Path, stem: str, runs: Path | None = None, timeout: int =
 
 
 def show_finished_runs(text: str, runs: Path) -> str:
-    """Return the text of a cell with calls that show a finished run in the place of those that would train.
+    """Return the text of a cell, in which calls that would train are replaced by calls that show a finished run.
 
     Args:
-        text: the cell's text.
-        runs: the folder of the runs.
+        text: The cell's text.
+        runs: The folder of the runs.
 
     Raises:
-        CourseError: the folder lacks a run.
+        CourseError: The folder lacks a run.
     """
     return _CALL.sub(lambda call: _call_with_folder(call, runs), text)
 
@@ -93,7 +94,7 @@ def _answers(root: Path) -> dict[str, str]:
 def _store_outputs(folder: Path, name: str, outputs: list[Any]) -> list[Path]:
     """Write the outputs of a cell to files of one name, and return their paths.
 
-    The `.txt` file holds what the cell printed, the `.html` file its tables and the pictures of its widgets, and the
+    The `.txt` file holds the cell's printed text, the `.html` file its tables and the pictures of its widgets, and the
     `.png` file its last picture.
     """
     text, html, picture = "", "", None
@@ -109,9 +110,9 @@ def _store_outputs(folder: Path, name: str, outputs: list[Any]) -> list[Path]:
             continue  # the picture of a widget is another output
         elif "text/plain" in data:
             text += data["text/plain"] + "\n"
-    found = {"txt": text.encode(), "html": html.encode(), "png": picture or b""}
+    contents = {"txt": text.encode(), "html": html.encode(), "png": picture or b""}
     written = []
-    for kind, content in found.items():
+    for kind, content in contents.items():
         if content.strip():
             path = folder / f"{name}.{kind}"
             path.write_bytes(content)

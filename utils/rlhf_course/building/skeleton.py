@@ -1,4 +1,4 @@
-"""The files that `rlhf-course new-exercise` writes: a skeleton that builds, with a `TODO:` at what is missing."""
+"""Define the files that `rlhf-course new-exercise` writes: a skeleton that builds, with `TODO:` for missing text."""
 
 from string import Template
 
@@ -76,16 +76,24 @@ def adds_nothing(values):
 
 import pytest
 
-from rlhf_course.checks.core import normal
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.circumstances import Floats, Inputs
+from rlhf_course.grading.judge.compare import expect_values
+
+# TODO: declare what the function takes: the ends of each size, and each argument in the order of the signature.
+INPUTS = Inputs(sizes={"texts": (2, 9)}, arguments={"values": Floats(("texts",))}, words={"texts": "one text"})
+
+
+def wanted(values):
+    """TODO: work out the right result in another way than the reference."""
+    return values
 
 
 # TODO: write one test for each claim of the docstring; together the tests are worth $points points.
 @pytest.mark.points($points)
-def test_the_result_is_as_described($name):
-    values = normal(4, seed=2)
-    # TODO: work out what is wanted in another way than the reference.
-    expect($name(values.clone()), values, "The result", "TODO: say what the wanted numbers are")
+def test_the_result_is_as_described($name, draw):
+    for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
+        why = "TODO: say what the right numbers are"
+        expect_values($name(*call.passed()), wanted(**call.exact), call.subject("The result"), why, call, wanted)
 ''',
 }
 
@@ -178,17 +186,16 @@ class AddsNothing(nn.Module):
 
 import pytest
 
-from rlhf_course.checks.core import normal
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.compare import expect_values
 
 
 # TODO: write one test for each claim of the docstring; together the tests are worth $points points.
 @pytest.mark.points($points)
-def test_the_result_is_as_described($name):
-    values = normal(4, seed=2)
+def test_the_result_is_as_described($name, draw):
+    values = draw.normal(draw.integer(2, 9))
     observed = $name.forward(values=values.clone())
-    # TODO: work out what is wanted in another way than the reference.
-    expect(observed["result"], values, "The result", "TODO: say what the wanted numbers are")
+    # TODO: work out the right result in another way than the reference.
+    expect_values(observed["result"], values, "The result", "TODO: say what the right numbers are")
 ''',
     "driver": '''"""Drivers of `$name`: what the sandbox does with the learner's class."""
 
@@ -227,8 +234,8 @@ def skeleton_files(exercise: Exercise, is_class: bool) -> dict[str, str]:
     """Return the text of each new file of an exercise, by the file's path below the repository.
 
     Args:
-        exercise: the entry of the new exercise, with its part.
-        is_class: whether the answer is a class, which also needs a driver for the sandbox.
+        exercise: The entry of the new exercise, with its part.
+        is_class: Whether the answer is a class, which also needs a driver for the sandbox.
     """
     paths = {
         "answer": f"solutions/{exercise.path}",
@@ -252,8 +259,8 @@ def notebook_section(exercise: Exercise, notebook: str) -> str:
     """Return the section that teaches an exercise, as jupytext Markdown.
 
     Args:
-        exercise: the entry of the new exercise.
-        notebook: the notebook's text; the section's last cell imports what this text does not import yet.
+        exercise: The entry of the new exercise.
+        notebook: The notebook's text; the section's last cell imports what this text does not import yet.
     """
     imported = [line for line in notebook.splitlines() if line.startswith("from rlhf_course import ")]
     has_check = any("check" in line.removeprefix("from rlhf_course import ").split(", ") for line in imported)

@@ -11,19 +11,20 @@ def cut_solutions(text: str, name: str, replacement: str = CODE_STUB) -> str:
     """Return a text with a replacement for each solution.
 
     Args:
-        text: the text of an answer's file, or of a cell that is answered in prose.
-        name: what an error message calls the text.
-        replacement: the line that replaces each solution, indented as the solution's first mark.
+        text: The text of an answer's file, or of a cell that is answered in prose.
+        name: The name of the text for error messages.
+        replacement: The line that replaces each solution, indented like the mark before it.
 
     Raises:
-        CourseError: the marks do not pair up, or there are none.
+        CourseError: The marks do not pair up, or there are none.
     """
     lines: list[str] = []
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         mark = line.strip()
         if mark in (BEGIN, END) and (mark == BEGIN) == inside:
-            raise CourseError(f"{name}, line {number}: {mark!r} stands where the other mark is expected")
+            expected = END if inside else BEGIN
+            raise CourseError(f"{name}, line {number}: found {mark!r}, expected {expected!r}")
         if mark == BEGIN:
             inside = True
             lines.append(line[: len(line) - len(line.lstrip())] + replacement)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rlhf_course.course import DEFAULT_PART, Part, select_parts
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder
@@ -44,22 +44,22 @@ def register(app: typer.Typer) -> None:
 
 def grade(
     submissions: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="SUBMISSION", help=f"folders that hold {DEFAULT_PART.name}/, zips or tars of them, or notebooks"
         ),
-    ],
+    ] = None,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to grade, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="everything in the named folders is a submission")] = False,
+    each: Annotated[bool, typer.Option("--each", help="grade everything in the folders as a submission")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="how many submissions are graded at once; by default one for each core")
+        int | None, typer.Option(min=1, help="submissions that are graded at once; by default one for each core")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
@@ -69,6 +69,13 @@ def grade(
         int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
     ] = None,
     output: Annotated[int | None, typer.Option(min=1, help="kilobytes that one call of an answer may return")] = None,
+    explain: Annotated[
+        tuple[Path, str, str] | None,
+        typer.Option(
+            metavar="SUBMISSION EXERCISE TEST",
+            help="grade nothing, and show what one hidden test passed to an answer, what came back and what was wanted",
+        ),
+    ] = None,
     secret_file: Annotated[
         Path | None,
         typer.Option(
@@ -80,11 +87,16 @@ def grade(
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
 ) -> None:
-    """Grade submissions. Results are stored: after an interruption the same command grades what is missing."""
+    """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     parts = select_parts(part)
     limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
-    paths = list_submissions(submissions, each)
     secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
+    if explain is not None:
+        _explain(*explain, _make_judge(parse_level(isolation), limits, secret))
+        return
+    if not submissions:
+        raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
+    paths = list_submissions(submissions, each)
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
     console = Console(stderr=True)
@@ -105,7 +117,7 @@ def grade(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
@@ -128,8 +140,23 @@ def _read_report(path: Path) -> GradeReport:
         raise CourseError(f"{path} holds no results of `rlhf-course grade --json`: {field}: {first['msg']}") from error
 
 
+def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
+    """Print an account of one hidden test on one submission.
+
+    Raises:
+        CourseError: There is no such submission, exercise or test.
+    """
+    from rlhf_course.grading.judge.explain import explain
+
+    if exercise not in BY_NAME:
+        raise CourseError(f"{exercise} is no exercise; they are {', '.join(BY_NAME)}")
+    (submission,) = list_submissions([path], each=False)
+    with judge, judge.answers(read_submission(submission, [part_of(BY_NAME[exercise])])) as answers:
+        print(*explain(answers, exercise, test, judge.secret), sep="\n")
+
+
 def _limits(**options: Any) -> ResourceLimits:
-    """Return the default limits, with those options that were given in their place."""
+    """Return the default limits, with the options that are not None in place of the defaults."""
     return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
 
@@ -155,12 +182,12 @@ def _make_judge(isolation: Level, limits: ResourceLimits, secret: Secret) -> "Ju
 
 @dataclass(frozen=True)
 class GradingConfig:
-    """How and where to grade.
+    """The settings of grading.
 
     Attributes:
         isolation: The isolation level.
-        limits: What each answer may use.
-        workers: The largest number of worker processes; None for one on each core.
+        limits: The resource limits of each answer.
+        workers: The largest number of worker processes; None for one worker on each core.
         scheduler: The address of a Dask scheduler, to grade on its cluster; None for this machine.
         secret: The course's secret, from which hidden tests draw their inputs.
     """
@@ -199,6 +226,16 @@ def grade_with_progress(
 ) -> list[SubmissionResult]:
     """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
 
+    Args:
+        paths: The submissions.
+        config: The settings of grading.
+        cache: The cache of results; None for no cache.
+        console: The console for the progress bar and the messages.
+        parts: The parts to grade.
+
+    Returns:
+        The results in the order of the submissions.
+
     Raises:
         IsolationUnavailable: This machine does not support the isolation level.
         CourseError: The submissions cannot be graded.
@@ -231,7 +268,7 @@ def grade_with_progress(
 
 def _interruption_message(graded: int, total: int, cache: ResultCache | None) -> str:
     if cache is None:
-        return f"interrupted: {graded} of {total} graded, no result was stored because of --no-cache"
+        return f"interrupted: {graded} of {total} graded; no result was stored because of --no-cache"
     return (
         f"interrupted: {graded} of {total} graded and stored in {cache.folder}; run the same command again to continue"
     )
@@ -243,7 +280,7 @@ def grade_examples(console: Console) -> list[SubmissionResult]:
     The examples are the course's own, so they are graded without isolation on a machine that supports none.
 
     Returns:
-        The results; none if this copy of the course holds no examples, or this system cannot grade.
+        The results; an empty list if this copy of the course holds no examples, or this system cannot grade.
     """
     if not EXAMPLES.is_dir():
         return []
@@ -271,10 +308,16 @@ def print_results(results: Sequence[SubmissionResult], console: Console) -> None
 
 
 def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
-    """Write results to those of a JSON file, a folder of pages and a CSV file that are named.
+    """Write results to files.
+
+    Args:
+        grades: The results.
+        json_file: The JSON file to write; None for no JSON.
+        html: The folder to write pages to; None for no pages.
+        csv: The CSV file to write; None for no CSV.
 
     Raises:
-        CourseError: One of them cannot be written.
+        CourseError: A file cannot be written.
     """
     try:
         if json_file is not None:

@@ -1,4 +1,4 @@
-"""Define the limits of time, memory, threads, output and disk that each answer is run with."""
+"""Define the limits of time, memory, threads, output and disk under which each answer runs."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ _SPARE_CPU_SECONDS = 10
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """What each answer of a submission may use; its sandbox ends when the answer exceeds a limit.
+    """The resource limits of each answer of a submission; the sandbox is ended when the answer exceeds a limit.
 
     Attributes:
-        timeout: Seconds of one call, loading the file included.
-        exercise_timeout: Seconds of all calls for one exercise together.
+        timeout: Seconds that one call may take, with the import of the answer's file.
+        exercise_timeout: Seconds that all calls for one exercise may take together.
         memory: Megabytes of address space beyond what Python and torch have mapped.
         threads: Threads at once; new processes are refused in any case.
         output: Kilobytes that one call may return. What an answer prints is discarded and not limited.

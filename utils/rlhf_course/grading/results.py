@@ -12,8 +12,8 @@ class TestResult(BaseModel):
 
     Attributes:
         name: The test's name without `test_` and underscores: the sentence that the test proves.
-        points: What the test is worth.
-        status: "passed" gives the points, any other status gives none.
+        points: The points that the test gives if it passes.
+        status: The status; only "passed" gives the points.
         message: The message for the learner, without hidden values, source or traceback; empty if the test passed.
     """
 
@@ -46,10 +46,10 @@ class SubmissionResult(BaseModel):
 
     Attributes:
         name: The submission's name.
-        score: The points of all exercises.
-        max_score: The points that all exercises are worth.
-        seconds: How long grading took.
-        warnings: What the instructor should know about how the submission was read and graded.
+        score: The sum of the exercises' scores.
+        max_score: The sum of the exercises' maximum scores.
+        seconds: The time that grading took.
+        warnings: Messages for the instructor about the reading and grading of the submission.
         exercises: The results of the exercises, by name.
     """
 

@@ -1,4 +1,4 @@
-"""`nbgrader autograde` with the course's judge; no cell of a learner is executed."""
+"""Run `nbgrader autograde` with the course's judge; no cell of a learner is executed."""
 
 import fnmatch
 import glob
@@ -39,7 +39,7 @@ from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForRevie
 
 
 class TolerantExporter(NotebookExporter):
-    """Read whatever a learner handed in under a notebook's name; what was wrong with it goes to `resources`."""
+    """Read a learner's notebook even if the file is damaged; the problem is stored in `resources`."""
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, dict[str, Any]]:
         """Convert a file; see the class."""
@@ -104,23 +104,24 @@ class JudgedAutograde(Autograde):
     # The submissions.
 
     def init_notebooks(self) -> None:
-        """Find the submissions. Those without a notebook count too, since their answers may be in files."""
+        """Find the submissions, with those that have no notebook, since their answers may be in files."""
         folders = filter(
             os.path.isdir, glob.glob(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
         )
-        found = {
+        notebooks = {
             folder: glob.glob(os.path.join(glob.escape(folder), f"{self.coursedir.notebook_id}.ipynb"))
             for folder in folders
         }
-        if any(found.values()) or not found:
+        if any(notebooks.values()) or not notebooks:
             super().init_notebooks()
-        self.assignments = found
+        self.assignments = notebooks
 
     def convert_notebooks(self) -> None:
         """Judge the class, then write one submission after the other.
 
         Raises:
-            NbGraderException: the judge cannot work here, or nbgrader failed on some submissions; the others are done.
+            NbGraderException: The judge cannot run on this machine, or nbgrader failed on some submissions; all other
+                submissions are graded.
         """
         submissions, failed = dict(sorted(self.assignments.items())), []
         self._remove_unfinished(submissions)
@@ -155,27 +156,27 @@ class JudgedAutograde(Autograde):
         )
 
     def _ids(self, folder: str) -> tuple[str, str]:
-        """Assignment and learner of a submission's folder."""
+        """Return the assignment and the learner of a submission's folder."""
         match = re.fullmatch(self._format_source("(?P<assignment>.*)", "(?P<student>.*)", escape=True), folder)
         if match is None:
-            raise NbGraderException(f"{folder} is no submission's folder in this course")
+            raise NbGraderException(f"{folder} is not the folder of a submission in this course")
         return match["assignment"], match["student"]
 
     def _is_pending(self, folder: str) -> bool:
-        """Whether a submission is to be graded now: it never was, it is newer, or the command asks for it."""
+        """Return whether to grade a submission now: it is not graded, it is newer, or the command forces it."""
         autograded = self._format_dest(*self._ids(folder))
         if self.force or not os.path.isdir(autograded) or self.coursedir.notebook_id != "*":
             return True
-        handed_in, graded = (self.coursedir.get_existing_timestamp(path) for path in (folder, autograded))
-        return handed_in is not None and graded is not None and handed_in > graded
+        submitted, graded = (self.coursedir.get_existing_timestamp(path) for path in (folder, autograded))
+        return submitted is not None and graded is not None and submitted > graded
 
     # One submission.
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
-        """Start a submission: list every notebook of the assignment, handed in or not, and keep the learner's files."""
+        """Start a submission: list all notebooks of the assignment, even missing ones, and keep the learner's files."""
         folder = self._format_source(assignment_id, student_id)
         self.judgement = self.judgements.get(folder) or Judgement(
-            None, "It was handed in while others were judged: autograde it again."
+            None, "It was handed in after judging had started: autograde it again."
         )
         parts = self._parts(assignment_id)
         self.answers = read_submission(SubmissionPath(student_id, Path(folder)), parts).files
@@ -184,7 +185,7 @@ class JudgedAutograde(Autograde):
         unknown = sorted({Path(path).stem for path in self.notebooks} - set(known))
         self.notes = [
             *self.judgement.notes,
-            *(f"{name}.ipynb is no notebook of this assignment." for name in unknown),
+            *(f"{name}.ipynb is not a notebook of this assignment." for name in unknown),
         ]
         chosen = [name for name in known if fnmatch.fnmatch(name, self.coursedir.notebook_id)]
         self.notebooks = [os.path.join(folder, f"{name}.ipynb") for name in sorted(chosen)]
@@ -193,11 +194,11 @@ class JudgedAutograde(Autograde):
         super().init_assignment(assignment_id, student_id)
 
     def _files_of_learners(self, assignment_id: str) -> list[str]:
-        """Files that learners write, which nbgrader would replace by the released ones."""
+        """Return the files that learners write, which nbgrader would otherwise replace by the released files."""
         return [*self.exclude_overwriting.get(assignment_id, []), *(exercise.path for exercise in EXERCISES)]
 
     def _parts(self, assignment_id: str) -> tuple[Part, ...]:
-        """The parts of the course that an assignment has checks of; if it has none, the part that it is named after."""
+        """Return the parts whose checks an assignment holds; if it holds none, the part that it is named after."""
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             try:
                 notebooks = gradebook.find_assignment(assignment_id).notebooks
@@ -215,7 +216,7 @@ class JudgedAutograde(Autograde):
             except MissingEntry:
                 return []
 
-    # One process writes at a time, and a submission that was interrupted is done again.
+    # One process writes at a time, and a submission whose writing was interrupted is graded again.
 
     @contextmanager
     def _writing(self, folder: str) -> Iterator[None]:
@@ -244,7 +245,7 @@ class JudgedAutograde(Autograde):
             lock.release()
 
     def _remove_unfinished(self, folders: Iterable[str]) -> None:
-        """Remove what killed processes left half written, so that it is not taken for finished."""
+        """Delete the graded submissions that killed processes left incomplete, so that they are graded again."""
         with self._lock():
             for folder in folders:
                 self._remove_if_unfinished(folder)

@@ -1,4 +1,4 @@
-"""Restore the cells of a submitted notebook to those in nbgrader's gradebook, with notes on what was changed."""
+"""Restore the cells of a submitted notebook to those in nbgrader's gradebook, with notes on the changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,14 @@ class KnownCell:
     """A released cell, as the gradebook records it.
 
     Attributes:
-        name: its grade_id.
-        locked: whether learners must leave its text as it is.
-        solution: whether the learner writes in it.
-        points: None if it is not graded.
-        checksum: of the released cell, if the gradebook has one.
-        task: whether it sets a task that is answered in other cells.
+        name: The cell's `grade_id`.
+        cell_type: "code", "markdown" or "raw".
+        source: The cell's text.
+        locked: Whether learners must not change the text.
+        solution: Whether the learner writes in the cell.
+        points: The points of the cell; None if it is not graded.
+        checksum: The checksum of the released cell, if the gradebook has one.
+        task: Whether the cell sets a task that is answered in other cells.
     """
 
     name: str
@@ -35,16 +37,16 @@ class KnownCell:
 
     @property
     def graded(self) -> bool:
-        """Whether it is graded by its own text or output."""
+        """Whether the cell is graded by its own text or output."""
         return self.points is not None and not self.task
 
     @property
     def by_hand(self) -> bool:
-        """Whether a person grades what the learner wrote in it."""
+        """Whether a person grades the learner's text in the cell."""
         return self.graded and self.solution
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata that nbgrader needs on the cell."""
+        """Return the metadata that nbgrader needs on the cell."""
         flags = {"grade": self.graded, "solution": self.solution, "locked": self.locked, "task": self.task}
         metadata = {"grade_id": self.name, "schema_version": 3, "cell_type": self.cell_type, **flags}
         if self.points is not None:
@@ -57,9 +59,9 @@ class Restored:
     """A notebook that holds each released cell once.
 
     Attributes:
-        notebook: the notebook.
-        notes: what was changed in it, for learner and instructor.
-        to_review: names of cells graded by hand that look unanswered, and need a look at the notebook as submitted.
+        notebook: The notebook.
+        notes: Messages on the changes, for the learner and the instructor.
+        to_review: The names of cells graded by hand whose answer may be elsewhere in the submitted notebook.
     """
 
     notebook: Any
@@ -68,7 +70,7 @@ class Restored:
 
 
 def known_cells(notebook: Any) -> list[KnownCell]:
-    """The released cells of a notebook in nbgrader's gradebook, in order."""
+    """Return the released cells of a notebook in nbgrader's gradebook, in order."""
     points = {cell.name: float(cell.max_score) for cell in (*notebook.grade_cells, *notebook.task_cells)}
     solutions, tasks = ({cell.name for cell in cells} for cells in (notebook.solution_cells, notebook.task_cells))
     return [
@@ -89,7 +91,8 @@ def known_cells(notebook: Any) -> list[KnownCell]:
 def read_notebook(path: str) -> tuple[Any, str | None]:
     """Read as much of a notebook file as possible.
 
-    Returns: a valid notebook, which is empty if nothing could be read, and what was wrong with the file or None.
+    Returns:
+        A valid notebook, which is empty if nothing could be read; and a message on the problem with the file, or None.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -105,7 +108,7 @@ def read_notebook(path: str) -> tuple[Any, str | None]:
 
 
 def _is_valid_notebook(notebook: Any) -> bool:
-    """Whether a notebook is valid, and nbgrader's metadata in it are at least objects."""
+    """Return whether a notebook is valid, and nbgrader's metadata of each cell is a dictionary."""
     if (notebook.get("nbformat"), notebook.get("nbformat_minor")) != (4, 5):
         return False
     try:
@@ -116,7 +119,7 @@ def _is_valid_notebook(notebook: Any) -> bool:
 
 
 def _repaired(read: Any) -> Any:
-    """A valid notebook with as much of a damaged or older one as possible."""
+    """Return a valid notebook with as much as possible of a notebook that is damaged or has an older format."""
     cells = read.get("cells") if isinstance(read, dict) else None
     kept = [_repaired_cell(cell) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
     metadata = read.get("metadata") if isinstance(read, dict) else None
@@ -132,8 +135,8 @@ def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
     """Restore the released cells of a submitted notebook; learners' own cells and outputs stay.
 
     Args:
-        notebook: as submitted; it is changed.
-        known: the cells of the release.
+        notebook: The submitted notebook, which is changed in place.
+        known: The cells of the release.
     """
     restored = Restored(notebook)
     by_name = {cell.name: cell for cell in known}
@@ -149,7 +152,7 @@ def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
 
 
 def _choose(cells: Iterable[Any], by_name: dict[str, KnownCell], restored: Restored) -> dict[str, Any]:
-    """The submitted cell for each released one; of several copies, the first that the learner has written in."""
+    """Return the submitted cell for each released cell; of several copies, the first one that the learner edited."""
     copies_by_name: dict[str, list[Any]] = {}
     for cell in cells:
         name = _grade_id(cell)
@@ -160,7 +163,7 @@ def _choose(cells: Iterable[Any], by_name: dict[str, KnownCell], restored: Resto
         edited = [cell for cell in copies if cell.source != by_name[name].source] if by_name[name].solution else copies
         chosen[name] = (edited or copies)[0]
         if len(copies) > 1:
-            restored.notes.append(f"The cell {name} is there {len(copies)} times; one of them counts.")
+            restored.notes.append(f"The notebook has {len(copies)} copies of the cell {name}; one of them counts.")
             if by_name[name].by_hand:
                 restored.to_review.add(name)
     return chosen
@@ -174,7 +177,7 @@ def _note_order(cells: Sequence[Any], chosen: dict[str, Any], known: Sequence[Kn
 
 
 def _reset(cell: Any, known: KnownCell, restored: Restored) -> None:
-    """Set type and metadata of a cell as released, and the text too if the cell is locked."""
+    """Set the type and metadata of a cell to the released ones, and also its text if the cell is locked."""
     submitted = cell.metadata.get("nbgrader", {})
     if cell.cell_type != known.cell_type:
         restored.notes.append(
@@ -197,7 +200,7 @@ def _remove_metadata(cell: Any, restored: Restored) -> None:
     metadata = cell.metadata.pop("nbgrader", None)
     if isinstance(metadata, dict) and metadata.get("grade") and isinstance(metadata.get("points"), int | float):
         restored.notes.append(
-            "A cell that claims points is not part of the assignment, or is a copy; it counts nothing."
+            "A cell that claims points is not part of the assignment, or is a copy; it gives no points."
         )
 
 
@@ -224,7 +227,7 @@ def _grade_id(cell: Any) -> str | None:
 
 
 def _repaired_cell(cell: Any) -> Any:
-    """A valid cell with as much of a damaged one as possible."""
+    """Return a valid cell with as much as possible of a damaged cell."""
     kind = cell.get("cell_type")
     source = cell.get("source", "")
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)

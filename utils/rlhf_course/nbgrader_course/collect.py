@@ -1,4 +1,4 @@
-"""`nbgrader zip_collect` for the downloads of learning platforms: a zip or a folder for each learner."""
+"""Let `nbgrader zip_collect` read the downloads of learning platforms: a zip or a folder for each learner."""
 
 from pathlib import Path
 
@@ -12,26 +12,26 @@ _EXTRACTED = "extracted"
 
 
 class SafeExtractor(ExtractorPlugin):
-    """Unpack each learner's archive or folder; a damaged or too large one is logged and does not stop the others."""
+    """Unpack each learner's archive or folder; one that is damaged or too large is logged and skipped."""
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Write the notebooks and Python files of each submission to a folder with the learner's name."""
-        for handed_in in list_submissions([Path(archive_path)], each=True):
+        for submission in list_submissions([Path(archive_path)], each=True):
             try:
-                source = read_source(handed_in.path)
+                source = read_source(submission.path)
             except UnreadableSubmission as error:
-                self.log.error("%s: the submission %s", handed_in.name, error)
+                self.log.error("%s: the submission %s", submission.name, error)
                 continue
             for warning in source.warnings:
-                self.log.warning("%s: %s", handed_in.name, warning)
+                self.log.warning("%s: %s", submission.name, warning)
             for path, content in source.files.items():
-                target = Path(extracted_path) / _folder_name(handed_in.name) / path
+                target = Path(extracted_path) / _folder_name(submission.name) / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
 
 
 class CourseCollector(FileNameCollectorPlugin):
-    """Collect notebooks and the files of the parts' folders; of two files with one target, the first.
+    """Collect notebooks and the files of the parts' folders; of several files with the same target, the first is kept.
 
     The name of the zip or folder is the learner's name, unless `named_regexp` finds a `student_id` in it.
     """
@@ -41,13 +41,13 @@ class CourseCollector(FileNameCollectorPlugin):
         self._seen: set[tuple[str, str]] = set()
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
-        """The learner and the target of one extracted file; None if it belongs to no assignment."""
+        """Return the learner and the target of an extracted file; None if the file is not collected."""
         parts = Path(submitted_file).parts
         below = parts[len(parts) - parts[::-1].index(_EXTRACTED) :]
         learner, path = below[0], Path(*below[1:])
         if self.named_regexp:
-            found = self._match(learner)
-            learner = found["student_id"] if found else learner
+            match = self._match(learner)
+            learner = match["student_id"] if match else learner
         target = _target(path, self._part())
         if target is None or (learner, target) in self._seen:
             self.log.warning("%s: %s is left out", learner, path)
@@ -56,17 +56,17 @@ class CourseCollector(FileNameCollectorPlugin):
         return {"student_id": learner, "file_id": target}
 
     def _part(self) -> str:
-        """The part that the assignment is named after, or the first part."""
+        """Return the part that the assignment is named after, or the first part."""
         assignment = getattr(getattr(self.parent, "coursedir", None), "assignment_id", "")
         return PARTS_BY_NAME.get(assignment, DEFAULT_PART).name
 
 
 def _target(path: Path, part: str) -> str | None:
-    """The path of a submitted file below the assignment's folder, without its suffix; None if it has none.
+    """Return the path of a submitted file below the assignment's folder, without its suffix; None if it has none.
 
     Args:
-        path: of the file in the submission.
-        part: the part of Python files that are in no part's folder.
+        path: The path of the file in the submission.
+        part: The part to which Python files outside of any part's folder belong.
     """
     if path.suffix == ".ipynb":
         return path.stem
@@ -77,5 +77,5 @@ def _target(path: Path, part: str) -> str | None:
 
 
 def _folder_name(learner: str) -> str:
-    """A learner's name as the name of one folder."""
+    """Return a learner's name as the name of one folder."""
     return learner.replace("/", "-").replace("\\", "-").replace("+", "-").lstrip(".") or "nameless"

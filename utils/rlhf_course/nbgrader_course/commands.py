@@ -1,4 +1,4 @@
-"""The command line for an instructor who uses nbgrader."""
+"""Define the command `rlhf-course new-course`, for instructors who use nbgrader."""
 
 import importlib.util
 from pathlib import Path
@@ -11,7 +11,7 @@ from rlhf_course.errors import missing_extra
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
+    """Add the command to the command line."""
     app.command("new-course")(new_course)
 
 
@@ -34,8 +34,10 @@ def new_course(
     parts = select_parts(part)
     files = make_course(folder, course_id, exchange, parts)
     print(f"{len(files)} files in {folder}. Next, in that folder:")
-    for made in parts:
-        print(f"  nbgrader generate_assignment {made.name}", f"  nbgrader release_assignment {made.name}", sep="\n")
+    for assigned in parts:
+        name = assigned.name
+        print(f"  nbgrader generate_assignment {name}", f"  nbgrader release_assignment {name}", sep="\n")
     print(
-        "Learners put for_learners/nbgrader_config.py where their Jupyter starts. The guide: docs/instructors_guide.md"
+        "Learners copy for_learners/nbgrader_config.py to the folder where their Jupyter starts. See "
+        "docs/instructors_guide.md"
     )

@@ -1,4 +1,4 @@
-"""`nbgrader export --exporter …`: write the gradebook's marks for Canvas and Moodle.
+"""Write the gradebook's marks for Canvas and Moodle, by `nbgrader export --exporter …`.
 
 The marks include those given by hand and late penalties.
 """
@@ -30,12 +30,12 @@ class _Exporter(ExportPlugin):
         self.log.info("Exported the marks of %d learners to %s", len(marks), to)
 
     def table(self, marks: list[Mark], assignment: str) -> str:
-        """The marks in the platform's format."""
+        """Return the marks in the platform's format."""
         raise NotImplementedError
 
 
 class CanvasExporter(_Exporter):
-    """Marks for Canvas."""
+    """Write marks for Canvas."""
 
     default = "canvas.csv"
 
@@ -45,7 +45,7 @@ class CanvasExporter(_Exporter):
 
 
 class MoodleExporter(_Exporter):
-    """Marks for Moodle."""
+    """Write marks for Moodle."""
 
     default = "moodle.csv"
 

@@ -1,4 +1,4 @@
-"""`nbgrader generate_assignment` that also clears the files beside the notebooks."""
+"""Let `nbgrader generate_assignment` release stubs also in the files beside the notebooks."""
 
 import shutil
 from pathlib import Path
@@ -33,14 +33,14 @@ class StubbedAssignment(GenerateAssignment):
         """Finish a release.
 
         Raises:
-            NbGraderException: it holds an answer, a known mistake or a hidden test; it is deleted again.
+            NbGraderException: The release holds an answer, a known mistake or a hidden test; it is deleted again.
         """
         super().set_permissions(assignment_id, student_id)
         folder = Path(self._format_dest(assignment_id, student_id))
         files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        if found := leaks(files, REPOSITORY):
+        if leaked := leaks(files, REPOSITORY):
             shutil.rmtree(folder)
             raise NbGraderException(
-                "the release holds answers, known mistakes or hidden tests, and is removed:\n  "
-                + "\n  ".join(found[:10])
+                "the release was deleted, since it held answers, known mistakes or hidden tests; remove them from "
+                "source/:\n  " + "\n  ".join(leaked[:10])
             )

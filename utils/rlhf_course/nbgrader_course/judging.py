@@ -16,15 +16,15 @@ from rlhf_course.grading.sandbox.isolation import Level
 
 @dataclass(frozen=True)
 class Settings:
-    """How a class is judged.
+    """The settings of judging.
 
     Attributes:
-        cache: folder of the result cache.
-        secret_file: the course's secret, which is created if it does not exist.
-        isolation: how learners' code is isolated.
-        workers: submissions judged at the same time; None: one for each core.
-        timeout: seconds that one call of a learner's function may take; None: the judge's default.
-        scheduler: address of a Dask scheduler; None: this machine.
+        cache: The folder of the result cache.
+        secret_file: The course's secret, which is created if it does not exist.
+        isolation: The isolation level of learners' code.
+        workers: The number of submissions that are judged at the same time; None for one on each core.
+        timeout: Seconds that one call of a learner's function may take; None for the judge's default.
+        scheduler: The address of a Dask scheduler, to judge on its cluster; None for this machine.
     """
 
     cache: Path
@@ -37,11 +37,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the judge found in a submission.
+    """The judge's result of a submission, or the reason why there is none.
 
     Attributes:
-        result: None where it was not judged.
-        reason: why it was not judged, for the learner and the instructor.
+        result: The result; None if the submission was not judged.
+        reason: Why the submission was not judged, for the learner and the instructor; empty if it was.
     """
 
     result: SubmissionResult | None
@@ -49,7 +49,7 @@ class Judgement:
 
     @property
     def notes(self) -> list[str]:
-        """Warnings about how it was handed in, or the reason why it was not judged."""
+        """The warnings about the submission, or the reason why it was not judged."""
         return list(self.result.warnings) if self.result is not None else [self.reason]
 
 
@@ -59,13 +59,16 @@ def judge_folders(
     """Judge submissions.
 
     Args:
-        folders: folder of each submission, by a key of the caller's.
-        parts: the parts of the course to judge.
+        folders: The folder of each submission, by any key.
+        settings: The settings of judging.
+        log: The logger for progress messages.
+        parts: The parts of the course to judge.
 
-    Returns: a judgement for each key; one that could not be judged has a reason in place of a result.
+    Returns:
+        The judgement of each submission, by the same key.
 
     Raises:
-        CourseError: the judge cannot work on this machine.
+        CourseError: The judge cannot run on this machine.
     """
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
@@ -94,8 +97,8 @@ def judge_folders(
     }
 
 
-def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
-    """The grader: a Dask cluster, or processes of this machine."""
+def _grader(make_judge: Any, settings: Settings, submission_count: int) -> Any:
+    """Return the grader: a Dask cluster, or a pool of processes on this machine."""
     from rlhf_course.grading.batch.cluster import Cluster
     from rlhf_course.grading.batch.pool import Pool, available_cores
     from rlhf_course.grading.sandbox.isolation import require_isolation
@@ -103,7 +106,7 @@ def _grader(make_judge: Any, settings: Settings, most: int) -> Any:
     if settings.scheduler is not None:
         return Cluster(make_judge, settings.scheduler)
     require_isolation(settings.isolation)
-    return Pool(make_judge, min(most, settings.workers or available_cores()))
+    return Pool(make_judge, min(submission_count, settings.workers or available_cores()))
 
 
 class _RecordingGrader:

@@ -1,4 +1,4 @@
-"""`rlhf-course new-course`: an nbgrader course, ready for `nbgrader generate_assignment`."""
+"""Write the folder of an nbgrader course, for `rlhf-course new-course`."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import create_secret
 from rlhf_course.paths import REPOSITORY
 
-# Folder beside the gradebook with the secret, the lock, a marker for each submission that is written, and the results.
+# The folder beside the gradebook that holds the secret, the lock, the results, and a marker file for each submission
+# that is being written.
 STATE_FOLDER = ".rlhf_course"
 _INSTRUCTOR = '''"""nbgrader's settings of this course; every nbgrader command that is run in this folder reads them."""
 
@@ -62,23 +63,24 @@ def new_course(
     The hidden tests draw their inputs from the secret, so nobody knows them, and another course has others.
 
     Args:
-        folder: new, or empty.
-        course_id: nbgrader's name for the course.
-        exchange: folder that instructor and learners share; None: `exchange/` in the course's folder.
-        parts: the parts of the course, each of which becomes an assignment with the part's name.
-        root: the repository that holds `solutions/`.
+        folder: The course's folder, which must be empty or not exist.
+        course_id: The name of the course in nbgrader.
+        exchange: The folder that instructor and learners share; None for `exchange/` in the course's folder.
+        parts: The parts of the course, each of which becomes an assignment with the part's name.
+        root: The repository that holds `solutions/`.
 
-    Returns: the files written, by path below the folder.
+    Returns:
+        The paths of the written files below the folder.
 
     Raises:
-        CourseError: the folder is not empty, nbgrader does not take the name, or there are no solutions to build from.
+        CourseError: The folder is not empty, nbgrader does not accept the name, or `root` holds no solutions.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} exists already and is not empty: name a new folder")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", course_id):
         raise CourseError(f"a course id holds letters, digits, - and _ only, got {course_id!r}")
     if not (root / "solutions").is_dir():
-        raise CourseError(f"{root} holds no solutions/: a course is made in a clone of the repository")
+        raise CourseError(f"{root} holds no solutions/: run new-course in a clone of the repository")
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
     files = {

@@ -1,4 +1,4 @@
-"""Outputs of cells: the expected ones that a release keeps, and those that show the judge's results."""
+"""Make the outputs of cells: keep the expected outputs in a release, and show the judge's results."""
 
 import html
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _SPECIAL = "\\`*_{}[]()#!|$~&<>\"'"
 
 
 class ClearOutputButExpected(ClearOutput):
-    """Clear all outputs but those that the course shows as expected."""
+    """Clear all outputs except those that the course shows as expected outputs."""
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
         """Clear one cell; see the class."""
@@ -37,14 +37,16 @@ class ClearOutputButExpected(ClearOutput):
 
 
 def judged_output(result: ExerciseResult, points: float) -> Any:
-    """The output of the cell with an exercise's check: nbgrader reads the score from its plain text, people its table.
+    """Return the output of the cell with an exercise's check.
+
+    nbgrader reads the score from the output's plain text; people read its table.
 
     Args:
-        result: of the exercise.
-        points: of the cell in this course, to which the score is scaled.
+        result: The result of the exercise.
+        points: The points of the cell in this course, to which the score is scaled.
     """
     score = scaled(result, points)
-    # If nothing was handed in, each test would repeat the head line.
+    # If nothing was handed in, each test would only repeat the heading.
     rows = [] if result.status == "missing" else [_row(test) for test in result.tests]
     head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
@@ -53,20 +55,20 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
 
 
 def unjudged_output(reason: str) -> Any:
-    """The output of the cell with a check that was not judged: zero points for now, and the reason."""
-    text = f"<p><b>Not judged.</b> {html.escape(reason)} No points for now: a person looks at it.</p>"
+    """Return the output of the cell with a check that was not judged: the reason, and no points for now."""
+    text = f"<p><b>Not judged.</b> {html.escape(reason)} There are no points until a person has graded it.</p>"
     return _score_output(0.0, text)
 
 
 def scaled(result: ExerciseResult, points: float) -> float:
-    """An exercise's score scaled to a cell's points; 0 and full points are exact."""
+    """Return an exercise's score scaled to a cell's points, rounded so that no score and full score stay exact."""
     if result.max_score <= 0:
         return 0.0
     return min(points, max(0.0, round(points * result.score / result.max_score, 4)))
 
 
 def notes_cell(notes: Sequence[str]) -> str:
-    """The text of the Markdown cell of notes at the top of a notebook."""
+    """Return the text of the Markdown cell of notes at the top of a notebook."""
     return "\n".join(["**Notes from grading**", "", "<ul>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ul>"])
 
 
@@ -93,5 +95,5 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text with all characters escaped that have a meaning in HTML or Markdown."""
+    """Escape the characters of a text that have a meaning in HTML or Markdown."""
     return "".join(f"&#{ord(sign)};" if sign in _SPECIAL else sign for sign in " ".join(text.split()))

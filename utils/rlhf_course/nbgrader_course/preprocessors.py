@@ -1,4 +1,4 @@
-"""The preprocessors that `JudgedAutograde` runs on each notebook."""
+"""Define the preprocessors that `JudgedAutograde` runs on each notebook."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from rlhf_course.nbgrader_course.cells import known_cells, restore
 from rlhf_course.nbgrader_course.outputs import judged_output, notes_cell, unjudged_output
 
 CHECK_PREFIX, _EXERCISE_PREFIX = "check-", "exercise-"
-# Characters of an answer that a cell shows at most.
+# The largest number of characters of an answer that a cell shows.
 _MAX_SHOWN = 100_000
 
 
-class _Step(NbGraderPreprocessor):
-    """A preprocessor that works for `JudgedAutograde`."""
+class _AutogradePreprocessor(NbGraderPreprocessor):
+    """A preprocessor that `JudgedAutograde` runs."""
 
     @property
     def converter(self) -> Any:
@@ -25,7 +25,7 @@ class _Step(NbGraderPreprocessor):
         return self.parent.parent
 
 
-class RestoreCells(_Step):
+class RestoreCells(_AutogradePreprocessor):
     """Restore the released cells of a submitted notebook, and add a cell of notes at its top."""
 
     def preprocess(self, notebook: Any, resources: Any) -> tuple[Any, Any]:
@@ -47,14 +47,14 @@ class RestoreCells(_Step):
         return restored.notebook, resources
 
 
-class JudgeAnswers(_Step):
-    """Replace the outputs of every autograded cell by the judge's result; other outputs stay.
+class JudgeAnswers(_AutogradePreprocessor):
+    """Replace the outputs of every autograded cell by the judge's result; the outputs of other cells stay.
 
     The cell of an exercise shows the text that was judged, which may come from a file.
     """
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
-        """Write one cell; see the class."""
+        """Replace the outputs of one cell; see the class."""
         if cell.cell_type != "code" or not (is_grade(cell) or is_solution(cell)):
             return cell, resources
         marks = cell.metadata["nbgrader"]
@@ -81,10 +81,12 @@ class JudgeAnswers(_Step):
         ):
             return judged_output(judgement.result.exercises[exercise], points)
         self.converter.to_review.add(grade_id)
-        return unjudged_output(judgement.reason or "This cell is no exercise's check; the judge does not run it.")
+        return unjudged_output(
+            judgement.reason or "This cell is not the check of an exercise, so the judge does not run it."
+        )
 
 
-class FlagForReview(_Step):
+class FlagForReview(_AutogradePreprocessor):
     """Flag cells for manual grading in the gradebook, after nbgrader has saved the scores."""
 
     def preprocess(self, notebook: Any, resources: Any) -> tuple[Any, Any]:

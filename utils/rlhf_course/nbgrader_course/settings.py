@@ -1,4 +1,4 @@
-"""The settings that a course's `nbgrader_config.py` makes."""
+"""Configure nbgrader for a course; the course's `nbgrader_config.py` calls `configure`."""
 
 import os
 import sqlite3
@@ -35,11 +35,11 @@ def configure(config: Any, course: str) -> None:
     """Configure nbgrader for a course's folder that `new_course` wrote.
 
     Args:
-        config: traitlets' configuration, as `get_config()` gives it.
-        course: the course's folder.
+        config: The configuration of traitlets, as `get_config()` returns it.
+        course: The course's folder.
 
     Raises:
-        CourseError: this version of nbgrader looks its converters up elsewhere.
+        CourseError: This version of nbgrader looks its converters up in other modules.
     """
     config.CourseDirectory.root = course
     config.CourseDirectory.ignore = [

@@ -1,6 +1,6 @@
-"""The learner's tools: `%%exercise`, `check`, `hint`, `progress`, `reset`, `load`, predictions, the gate.
+"""Provide the learner's tools: `%%exercise`, `check`, `hint`, `progress`, `reset`, `load`, predictions and the gate.
 
-Importing this module inside IPython makes the cell magic `%%exercise` known; elsewhere it does nothing.
+Importing this package inside IPython registers the cell magic `%%exercise`; elsewhere it registers nothing.
 """
 
 from rlhf_course.notebook.magic import register

@@ -1,4 +1,4 @@
-"""`check`: run an answer on the visible cases and report the first difference in a few lines."""
+"""Define `check`, which runs an answer on the visible cases and reports the first difference in a few lines."""
 
 import contextlib
 import importlib
@@ -28,13 +28,13 @@ _MAX_LINE_LENGTH = 300
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found.
+    """The result of a check, which is true if the answer passed.
 
     Attributes:
-        exercise: the exercise's name.
+        exercise: The exercise's name.
         status: "not attempted", "error", "wrong" or "passed".
-        mistake: the name of the known mistake that the answer behaves like, or None.
-        lines: what was printed.
+        mistake: The name of the known mistake that the answer behaves like, or None.
+        lines: The lines of the message to the learner.
     """
 
     exercise: str
@@ -53,7 +53,7 @@ class Result:
         """Display nothing in a notebook, where `check` has printed the result already; a terminal shows the repr.
 
         Raises:
-            NotImplementedError: outside a notebook; IPython then falls back to the repr.
+            NotImplementedError: Outside a notebook; IPython then falls back to the repr.
         """
         shell = sys.modules["IPython"].get_ipython()
         if type(shell).__name__ != "ZMQInteractiveShell":
@@ -64,11 +64,11 @@ def check(answer: Any, exercise: str | None = None) -> Result:
     """Run an answer on the visible cases, and print the result.
 
     Args:
-        answer: the function or class, or the exercise's name, which stands for what the learner's file defines.
-        exercise: the exercise that is answered, where the answer has another name.
+        answer: The function or class; or the exercise's name, to check the answer in the learner's file.
+        exercise: The exercise's name, if the answer has another name.
 
     Raises:
-        AssertionError: the check did not pass and nbgrader runs the cell: nbgrader gives full marks to a cell that
+        AssertionError: The check did not pass and nbgrader runs the cell: nbgrader gives full marks to a cell that
             raises nothing.
     """
     try:
@@ -84,9 +84,12 @@ def check(answer: Any, exercise: str | None = None) -> Result:
 
 
 def passed(*names: str) -> bool:
-    """Whether exercises pass, so that a cell which needs them can go on; a message names those that do not.
+    """Return whether exercises pass, for a cell that needs them; a message names those that do not.
 
     A file that has not changed since it passed is not run again.
+
+    Args:
+        names: The names of the exercises.
     """
     missing = []
     for name in names:
@@ -100,19 +103,20 @@ def passed(*names: str) -> bool:
             show_message(f"passed: {error}")
             return False
     if missing:
-        show_message(f"This cell waits for {join_names(missing)}: run it again when the check has passed.")
+        show_message(f"This cell needs {join_names(missing)}: run it again when the check has passed.")
     return not missing
 
 
 def check_file(exercise: Exercise) -> Result:
-    """Check what the learner's file defines, and print nothing."""
+    """Check the answer in the learner's file, and print nothing."""
     return _checked(exercise, exercise.name, by_name=True)
 
 
 def check_all(exercises: Iterable[Exercise]) -> dict[str, str]:
-    """Check what the learner's files define for several exercises, each once, and print nothing.
+    """Check the answers in the learner's files, each once, and print nothing.
 
-    Returns: the status by the exercise's name.
+    Returns:
+        The status of each exercise, by name.
     """
     results: dict[str, Result] = {}
 
@@ -130,9 +134,10 @@ def _checked(
     """Check an answer and record the result.
 
     Args:
-        answer: the learner's object; what the learner's file defines is checked in its place if it came from there.
-        by_name: whether the file is to be checked, whatever the answer is.
-        check_used: how the exercises that this one uses are checked.
+        exercise: The exercise.
+        answer: The learner's object. If it was imported from the learner's file, the file is checked in its place.
+        by_name: Whether to check the learner's file, whatever the answer is.
+        check_used: The function that checks an exercise that this one uses.
     """
     session = current_session()
     if busy := session.busy():
@@ -142,9 +147,9 @@ def _checked(
         if by_name or _is_from_workspace(exercise, answer):
             text = workspace.read_answer(exercise)
             if exercise.name in session.unsaved:
-                note = [f"(The cell was not saved when it last ran: what {exercise.path} holds is checked.)"]
+                note = [f"(The cell was not saved when it last ran: the check is of {exercise.path} as it is.)"]
             elif not by_name and _source_text(answer) not in (None, text):
-                note = [f"({exercise.path} has changed since the cell ran: what it holds now is checked.)"]
+                note = [f"({exercise.path} has changed since the cell ran: the check is of the file as it is now.)"]
             if is_stub(exercise, text):
                 lines = _not_attempted(exercise)
                 lines[1:1] = note
@@ -170,8 +175,10 @@ def run_checks(
     """Run the self-checks of an exercise on an answer; print and record nothing.
 
     Args:
-        check_used: how the exercises that this one uses are checked.
-        session: names the exercises that the reference answers, which are not checked; None for none.
+        exercise: The exercise.
+        answer: The learner's function or class.
+        check_used: The function that checks an exercise that this one uses.
+        session: The session that names the exercises that the reference answers, which are not checked; None for none.
     """
     module = checks_of(exercise)
     substituted = session.substituted if session is not None else ()
@@ -190,18 +197,18 @@ def run_checks(
 
 
 def checks_of(exercise: Exercise) -> ModuleType:
-    """The module that holds an exercise's cases, tests and hints."""
+    """Return the module that holds an exercise's cases, tests and hints."""
     return importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}")
 
 
 def tests_of(module: Any) -> list[Callable[[Any], None]]:
-    """The tests of a module of checks, in the order in which they stand."""
+    """Return the tests of a module of checks, in the order of the file."""
     return [test for name, test in vars(module).items() if name.startswith("test_")]
 
 
 def uses_unfinished(exercise: Exercise, missing: list[Result]) -> Result:
-    """The result for an answer that cannot be run, because exercises that it uses do not pass."""
-    lines = [f"{exercise.name}: not tried yet. It uses exercises that have to pass first:"]
+    """Return the result for an answer that cannot be run, because exercises that it uses do not pass."""
+    lines = [f"{exercise.name}: not checked yet. It uses exercises that have to pass first:"]
     lines += [f"  {result.exercise}: {result.status}" for result in missing]
     return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
 
@@ -210,6 +217,7 @@ def uses_unfinished(exercise: Exercise, missing: list[Result]) -> Result:
 
 
 def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Result:
+    """Return the result for an answer that raised an exception or whose observation differs from the wanted one."""
     error = mismatch.error
     if isinstance(error, NotImplementedError):
         lines = _not_attempted(exercise)
@@ -227,7 +235,7 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
     if module.CHECK.output:
         count = len(module.CHECK.output.splitlines())
         lines.append(
-            f"(Your code printed {count} line{'s' if count > 1 else ''} while it was tried; they are not shown.)"
+            f"(Your code printed {count} line{'s' if count > 1 else ''} during the check; they are not shown.)"
         )
     if not likely:
         lines.append(f"A hint: hint({exercise.name!r})")
@@ -236,20 +244,21 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
 
 
 _REASON_BY_TYPE = {
-    "NoneType": "Nothing is returned; is there a `return` at the end?",
-    "coroutine": "`async def` makes something to be awaited; write `def`.",
-    "generator": "`yield` makes a generator; write `return`.",
-    "ndarray": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
-    "float64": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
-    "float32": "That is NumPy's; return a tensor of PyTorch, or no gradient can flow.",
+    "NoneType": "The function returns nothing; is there a `return` at the end?",
+    "coroutine": "`async def` defines a coroutine, which has to be awaited; write `def`.",
+    "generator": "`yield` makes the function a generator; write `return`.",
+    "ndarray": "The result is a NumPy array; return a PyTorch tensor, or no gradient can flow.",
+    "float64": "The result is a NumPy number; return a PyTorch tensor, or no gradient can flow.",
+    "float32": "The result is a NumPy number; return a PyTorch tensor, or no gradient can flow.",
 }
 
 
 def _common_reason(mismatch: Any) -> str | None:
-    """The likely reason of a mistake that can be made in any exercise."""
+    """Return the likely reason of a mistake that can be made in any exercise."""
     if isinstance(mismatch.error, NameError) and (name := mismatch.error.name):
         return (
-            f"{name} is known in the notebook at most: an exercise's cell is a file of its own, with its own imports."
+            f"{name} is defined outside the exercise's cell, if at all: the cell is saved as a file, so put every "
+            "import and helper that it needs into it."
         )
     if mismatch.key.startswith("type") and isinstance(mismatch.got, str):
         return _REASON_BY_TYPE.get(mismatch.got)
@@ -257,11 +266,13 @@ def _common_reason(mismatch: Any) -> str | None:
 
 
 def _not_attempted(exercise: Exercise) -> list[str]:
+    """Return the message for an exercise whose file still holds the stub."""
     lines = [f"{exercise.name}: not attempted."]
     in_notebook = getattr(sys.modules.get("__main__"), exercise.name, None)
     if getattr(in_notebook, "__module__", None) == "__main__":
         lines.append(
-            f"This notebook defines one that was not saved: its cell has to begin with %%exercise {exercise.name}"
+            f"This notebook defines {exercise.name} in a cell that was not saved: begin that cell with "
+            f"%%exercise {exercise.name}"
         )
     return [*lines, f"Write it in the cell above, or in {exercise.path}. A hint: hint({exercise.name!r})"]
 
@@ -269,7 +280,14 @@ def _not_attempted(exercise: Exercise) -> list[str]:
 def error_lines(
     exercise: Exercise, error: BaseException, answer: Any, case_description: str | None = None
 ) -> list[str]:
-    """An exception in a few lines, with the last line of the learner's code that it passed through."""
+    """Describe an exception in a few lines, with the last line of the learner's code that it passed through.
+
+    Args:
+        exercise: The exercise.
+        error: The exception.
+        answer: The learner's function or class; None if it could not be loaded.
+        case_description: The description of the case on which the exception was raised, if any.
+    """
     lines = [f"{exercise.name}: error."]
     if case_description:
         lines.append(f"input:  {shortened(case_description)}")
@@ -281,7 +299,7 @@ def error_lines(
 
 def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return ", it was stopped while it ran"
+        return " (the check was interrupted)"
     try:
         message = str(error).strip().splitlines()
     except Exception as broken:
@@ -290,7 +308,7 @@ def _message(error: BaseException) -> str:
 
 
 def _line_of(exercise: Exercise, error: BaseException, answer: Any) -> str | None:
-    """The last line of the learner's code that an exception passed through."""
+    """Return the last line of the learner's code that an exception passed through."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f"line {error.lineno} of {exercise.path}: {(error.text or '').strip()}"
     own = {_source_file(answer)}
@@ -323,15 +341,15 @@ def _passed(exercise: Exercise, count: int) -> list[str]:
 
 
 def shortened(line: str) -> str:
-    """A line, cut where it is very long."""
+    """Return a line, cut if it is very long."""
     return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"
 
 
-# The record.
+# Recording of results.
 
 
 def _recorded(exercise: Exercise, result: Result) -> Result:
-    """Record a result in the learner's progress file, and add what comes next to one that passed."""
+    """Record a result in the learner's progress file, and add the next steps to the message of a passed one."""
     try:
         home = workspace.find_workspace()
     except CourseError:
@@ -363,6 +381,6 @@ def _is_from_workspace(exercise: Exercise, answer: Any) -> bool:
 
 
 def _source_text(answer: Any) -> str | None:
-    """The text of the file that an answer's module was imported from."""
+    """Return the text of the file that an answer's module was imported from."""
     source: tuple[str | None, str | None] = getattr(sys.modules.get(answer.__module__), "__text__", (None, None))
     return source[1]

@@ -1,18 +1,19 @@
-"""The progress of a learner in each exercise, and the next step."""
+"""Describe the progress of a learner in each exercise, and the next step."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class ExerciseProgress(NamedTuple):
-    """One exercise.
+    """The progress of a learner in one exercise.
 
     Attributes:
-        notebook: the notebook that teaches it.
-        exercise: its name.
-        status: passed, wrong, error, not attempted or not checked.
-        hints_open, hints: how many hints are open, of how many.
-        minutes: how long it takes, such as "10-15".
+        notebook: The notebook that teaches the exercise.
+        exercise: The exercise's name.
+        status: One of "passed", "wrong", "error", "not attempted" and "not checked".
+        hints_open: The number of hints that are open.
+        hints: The number of hints that there are.
+        minutes: How long the exercise takes, such as "10-15".
     """
 
     notebook: str
@@ -24,12 +25,12 @@ class ExerciseProgress(NamedTuple):
 
 
 def passed(progress_rows: Sequence[ExerciseProgress]) -> int:
-    """How many exercises have passed."""
+    """Count the exercises that have passed."""
     return sum(row.status == "passed" for row in progress_rows)
 
 
 def next_step(progress_rows: Sequence[ExerciseProgress]) -> str:
-    """What to do next, in a sentence."""
+    """Return a sentence that names the next exercise."""
     done = passed(progress_rows)
     for row in progress_rows:
         if row.status != "passed":

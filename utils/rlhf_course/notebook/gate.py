@@ -1,4 +1,4 @@
-"""The gate to training: a learner's code trains once the exercises that training needs pass."""
+"""Open the gate to training: a learner's code trains once the exercises that training needs pass."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from rlhf_course.notebook.run_cost import cost_sentence
 from rlhf_course.notebook.session import current_session
 from rlhf_course.paths import SOLUTIONS
 
-if TYPE_CHECKING:  # torch loads when a run starts
+if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
@@ -28,11 +28,12 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = (), p
     """Check every exercise up to the trainer of a part, and return the learner's trainer if all pass.
 
     Args:
-        use_reference: exercises that the reference answers instead, where `solutions/` is at hand.
-        also: further exercises that have to pass.
-        part: the part whose trainer is wanted.
+        use_reference: Exercises that the reference answers instead; this needs the folder `solutions/`.
+        also: Further exercises that have to pass.
+        part: The name of the part.
 
-    Returns: the learner's trainer class, or None if something is missing, which a message names.
+    Returns:
+        The learner's trainer class; None if the gate is closed, for which a message gives the reason.
     """
     session = current_session()
     if busy := session.busy():
@@ -61,10 +62,10 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = (), p
 
 
 def _exercises_to_train(name: str) -> tuple[Exercise, ...]:
-    """The exercises of a part up to its trainer.
+    """Return the exercises of a part up to its trainer.
 
     Raises:
-        CourseError: there is no such part, or it has no trainer.
+        CourseError: There is no such part, or it has no trainer.
     """
     part: Part | None = PARTS_BY_NAME.get(name)
     if part is None or part.trainer is None:
@@ -73,8 +74,8 @@ def _exercises_to_train(name: str) -> tuple[Exercise, ...]:
     return part.exercises[: part.exercises.index(BY_NAME[part.trainer]) + 1]
 
 
-class Prepared(NamedTuple):
-    """A run that is ready to be trained: the learner's trainer, and the folder that the run will be in."""
+class PreparedRun(NamedTuple):
+    """A run that is ready to be trained: the learner's trainer, and the run's folder, which is not made yet."""
 
     trainer: Any
     path: Path
@@ -92,15 +93,16 @@ def train_run(
     """Train with the learner's trainer if the gate is open.
 
     Args:
-        run: collapse, periods or sentiment.
-        use_reference: exercises that the reference answers instead; the run's record names them.
-        profile: auto, laptop, gpu, gpu-fast or gpu-large.
-        out: the run's folder; by default a new one in `runs/`.
-        part: the part whose trainer trains.
-        overrides: fields of `RLHFArgs` that take the place of the run's.
+        run: "collapse", "periods" or "sentiment".
+        use_reference: Exercises that the reference answers instead; the run's record names them.
+        profile: "auto", "laptop", "gpu", "gpu-fast" or "gpu-large".
+        out: The run's folder; by default a new one in `runs/`.
+        part: The name of the part whose trainer is used.
+        overrides: Fields of `RLHFArgs` that take the place of the run's.
 
-    Returns: the run's folder, with its `path` and its `rows` of metrics; None if the gate is closed or the run
-        could not be made, for which a message gives the reason.
+    Returns:
+        The run's folder, with its `path` and its `rows` of metrics; None if the gate is closed or the run failed, for
+        which a message gives the reason.
     """
     prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, part=part, **overrides)
     if prepared is None:
@@ -123,12 +125,14 @@ def prepare_run(
     out: str | Path | None = None,
     part: str = DEFAULT_PART.name,
     **overrides: Any,
-) -> Prepared | None:
+) -> PreparedRun | None:
     """Open the gate and make the trainer of a run. The caller calls `release_run` after training.
 
-    Args: as `train_run` takes them.
+    The arguments are those of `train_run`.
 
-    Returns: None if the gate is closed or there can be no such run, for which a message gives the reason.
+    Returns:
+        The trainer and the run's folder; None if the gate is closed or the settings are wrong, for which a message
+        gives the reason.
     """
     session = current_session()
     if busy := session.busy():
@@ -148,7 +152,7 @@ def prepare_run(
             show_message(cost_sentence(args))
             trainer = trainer_class(args)
             trainer.reference = sorted(session.substituted)
-            prepared = Prepared(trainer, _free_folder(run) if out is None else Path(out))
+            prepared = PreparedRun(trainer, _free_folder(run) if out is None else Path(out))
     except CourseError as error:
         show_message(f"The run {run!r} was not made: {error}", status="error")
     finally:
@@ -168,21 +172,24 @@ def release_run() -> None:
 
 
 def _checked_reference(names: Iterable[str]) -> tuple[str, ...]:
-    """The exercises that the reference is to answer, each once.
+    """Return the names of the exercises that the reference is to answer, each once.
 
     Raises:
-        CourseError: one is no exercise, or the solutions are not here.
+        CourseError: A name is not that of an exercise, or the solutions are not installed.
     """
     names = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
     for name in names:
         if name not in BY_NAME:
             raise CourseError(f"use_reference takes names of exercises, got {name!r}; they are {', '.join(BY_NAME)}")
         if not (SOLUTIONS / BY_NAME[name].part).is_dir():
-            raise CourseError("use_reference needs the folder solutions/ of the course, which is not here")
+            raise CourseError(
+                "use_reference needs the course's folder solutions/, which is not installed: leave use_reference out"
+            )
     return names
 
 
 def _free_folder(run: str) -> Path:
+    """Return the path of a folder in `runs/` that does not exist yet, named after a run and the time."""
     stem = Path("runs") / f"{run}-{datetime.now():%Y%m%d-%H%M%S}"
     number, path = 2, stem
     while path.exists():

@@ -1,4 +1,4 @@
-"""`hint` opens the next hint of an exercise; `read_progress` reads where the learner stands."""
+"""Open the hints of an exercise, and report the learner's progress."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,10 @@ _NOT_CHECKED = "not checked"
 def hint(name_or_object: Any) -> None:
     """Open the next hint of an exercise: first the idea, then the shapes, then almost the code.
 
-    Once all are open, they are all shown.
+    If all hints are open already, all of them are shown.
+
+    Args:
+        name_or_object: The exercise's name, or the function or class that answers it.
     """
     try:
         exercise = workspace.exercise_of(name_or_object)
@@ -43,10 +46,11 @@ def hint(name_or_object: Any) -> None:
 
 
 def status_of(exercise: Exercise, state: dict[str, Any]) -> str:
-    """The status of an exercise: that of its last check, unless the file has changed since.
+    """Return the status of an exercise: that of its last check, unless the file has changed since.
 
     Args:
-        state: the record of the exercise's part.
+        exercise: The exercise.
+        state: The record of the exercise's part, as `read_state` returns it.
     """
     record = section(state, "exercises", exercise.name)
     text = workspace.read_answer(exercise)
@@ -67,10 +71,10 @@ def print_progress() -> None:
 
 
 def read_progress() -> list[ExerciseProgress]:
-    """The progress in each exercise of the workspace's parts.
+    """Return the progress in each exercise of the workspace's parts.
 
     Raises:
-        CourseError: there is no workspace here.
+        CourseError: There is no workspace.
     """
     home = workspace.find_workspace()
     states = {part.name: read_state(home / part.name) for part in parts_in(home)}
@@ -102,7 +106,7 @@ def _as_table(progress_rows: list[ExerciseProgress]) -> "Table":
 
 
 def as_text(progress_rows: list[ExerciseProgress]) -> str:
-    """The progress as plain text, a line for each exercise."""
+    """Return the progress as plain text, a line for each exercise."""
     lines = [
         f"{row.notebook:<28}{row.exercise:<32}{row.status:<15}hints {row.hints_open} of {row.hints}"
         for row in progress_rows

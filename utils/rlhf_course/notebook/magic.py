@@ -1,4 +1,4 @@
-"""The cell magic `%%exercise NAME`: check the form of a cell, save it, import it, bind its name."""
+"""Define the cell magic `%%exercise NAME`, which checks the form of a cell, saves it, imports it and binds its name."""
 
 import ast
 import os
@@ -25,45 +25,51 @@ def register() -> None:
 
 
 def exercise_magic(line: str, cell: str) -> None:
-    """`%%exercise NAME [--replace]`: check, save and import the cell's text as the answer to an exercise.
+    """Run the magic `%%exercise NAME [--replace]`: check, save and import the cell's text as an exercise's answer.
 
-    With --replace the cell's text replaces the file's, whatever that is; the file's text is kept in the history.
+    With --replace the cell's text replaces that of the file even if the file was changed elsewhere. The file's earlier
+    text is kept in the history.
+
+    Args:
+        line: The words after `%%exercise`.
+        cell: The text below the magic line.
     """
     words = line.split()
     replace = "--replace" in words
     names = [word for word in words if word != "--replace"]
     try:
         if len(names) != 1:
-            raise CourseError("%%exercise takes the name of one exercise")
+            raise CourseError(f"takes the name of one exercise, got {line.strip()!r}")
         run_cell(workspace.exercise_of(names[0]), cell, _shell().user_ns, current_session(), replace)
     except CourseError as error:
         show_message(f"%%exercise: {error}", status="error")
 
 
 def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], session: Session, replace: bool = False) -> None:
-    """Run an exercise's cell. Every problem is shown as a message.
+    """Run an exercise's cell. Every problem with its text is shown as a message.
 
     Args:
-        cell: the text below the magic line.
-        namespace: where the exercise's name is bound.
-        session: what this kernel knows of the learner's files; it is updated.
-        replace: whether the file may be replaced although no cell saved what it holds.
+        exercise: The exercise.
+        cell: The text below the magic line.
+        namespace: The namespace in which the exercise's name is bound.
+        session: The state of this kernel, which is updated.
+        replace: Whether to replace the file even if it was changed elsewhere.
 
     Raises:
-        CourseError: there is no workspace.
+        CourseError: There is no workspace.
     """
     text = workspace.normalize_newlines(cell if cell.endswith("\n") else cell + "\n")
     on_disk = workspace.read_answer(exercise)
     session.unsaved.discard(exercise.name)
     if problem := _problem_of(exercise, text):
         session.unsaved.add(exercise.name)
-        show_message(*problem, f"Nothing was saved; {exercise.path} is as it was.", status="error")
+        show_message(*problem, f"Nothing was saved; {exercise.path} is unchanged.", status="error")
     elif is_stub(exercise, text):
         if on_disk is None:
             _save(exercise, text, session)
         elif not is_stub(exercise, on_disk):
             show_message(
-                f"{exercise.name}: this cell holds the untouched stub, {exercise.path} holds work. The file is used.",
+                f"{exercise.name}: the cell holds the untouched stub, {exercise.path} holds work. The file is used.",
                 f"load({exercise.name!r}) puts its text into a cell.",
             )
             session.digests[exercise.name] = workspace.digest(on_disk)
@@ -72,8 +78,8 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], session: 
         show_message(
             f"{exercise.name}: not saved. {exercise.path} was changed since a cell here last saved it:",
             "by hand, or in another notebook that is open. The file is used as it is.",
-            f"  to work on the file's text:  load({exercise.name!r})",
-            f"  to put this cell's in place: %%exercise {exercise.name} --replace",
+            f"  to work on the file's text:        load({exercise.name!r})",
+            f"  to replace it by the cell's text:  %%exercise {exercise.name} --replace",
             status="error",
         )
     else:
@@ -82,18 +88,22 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], session: 
 
 
 def _save(exercise: Exercise, text: str, session: Session) -> None:
+    """Save a cell's text to the exercise's file, and record that this kernel saved it."""
     backup = workspace.save_answer(exercise, text)
     session.digests[exercise.name] = workspace.digest(text)
     with changed_state(workspace.find_workspace() / exercise.part) as state:
         record = section(state, "exercises", exercise.name)
         record["saved"] = workspace.digest(text)
         record["kernel"] = _this_kernel()
-    before = f" (before: {workspace.HISTORY}/{backup.name})" if backup else ""
+    before = f" (the earlier text: {workspace.HISTORY}/{backup.name})" if backup else ""
     show_message(f"{exercise.name}: saved to {exercise.path}{before}")
 
 
 def _changed_elsewhere(exercise: Exercise, text: str, on_disk: str | None, session: Session) -> bool:
-    """Whether the file holds work that neither this kernel saved or loaded, nor a kernel that has ended."""
+    """Return whether the file holds work that a text editor or another running kernel put there.
+
+    A text that this kernel, or a kernel that has ended, saved or loaded last does not count.
+    """
     if is_stub(exercise, on_disk) or on_disk == text:
         return False
     digest = workspace.digest(on_disk)
@@ -104,14 +114,14 @@ def _changed_elsewhere(exercise: Exercise, text: str, on_disk: str | None, sessi
 
 
 def _this_kernel() -> list[float]:
-    """Number and start time of this process, which together name it."""
+    """Return the process id and start time of this process, which together identify it."""
     import psutil
 
     return [os.getpid(), psutil.Process().create_time()]
 
 
 def _is_running(kernel: Any) -> bool:
-    """Whether a process other than this one still runs, given its number and start time."""
+    """Return whether a process other than this one still runs, given its id and start time."""
     import psutil
 
     if not isinstance(kernel, list) or len(kernel) != 2 or kernel == _this_kernel():
@@ -123,7 +133,7 @@ def _is_running(kernel: Any) -> bool:
 
 
 class Unloaded:
-    """Stands for an answer whose file cannot be imported, so that the cells below still run."""
+    """A placeholder for an answer whose file cannot be imported, so that the cells below still run."""
 
     def __init__(self, exercise: Exercise) -> None:
         self.__name__, self.__module__ = exercise.name, exercise.qualified_module
@@ -132,12 +142,15 @@ class Unloaded:
         """Refuse the call.
 
         Raises:
-            CourseError: always.
+            CourseError: Always.
         """
-        raise CourseError(f"{self.__name__} cannot be used: its file does not load; check({self.__name__!r}) says why")
+        raise CourseError(
+            f"{self.__name__} cannot be used, because its file cannot be imported: check({self.__name__!r}) shows why"
+        )
 
 
 def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
+    """Bind the exercise's name to the answer in the learner's file, or to a placeholder if it cannot be imported."""
     try:
         namespace[exercise.name] = recorded(exercise.name, workspace.load_answer(exercise))
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
@@ -149,7 +162,7 @@ def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
 
 
 def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
-    """What keeps a text from being an answer, in lines to the learner; None where it can be one."""
+    """Return a message to the learner on why a text cannot be the exercise's answer; None if it can be."""
     try:
         compile(text, f"<cell of {exercise.name}>", "exec")
         tree = ast.parse(text)
@@ -157,12 +170,12 @@ def _problem_of(exercise: Exercise, text: str) -> list[str] | None:
         return _syntax_problem(exercise, error)
     defined = _definition(tree, exercise.name)
     if defined is None:
-        return [f"{exercise.name}: this cell does not define {exercise.name}; the exercise keeps its name."]
+        return [f"{exercise.name}: this cell does not define {exercise.name}; keep the exercise's name."]
     in_stub = _definition(ast.parse(stub_of(exercise)), exercise.name)
     for name, function, expected in _function_pairs(exercise.name, defined, in_stub):
         if not _accepts_calls_of(function, expected):
             return [
-                f"{exercise.name}: {name} takes other arguments than the exercise's.",
+                f"{exercise.name}: {name} takes other arguments than in the exercise.",
                 f"got:    {name}({', '.join(_arguments(function))})",
                 f"wanted: {name}({', '.join(_arguments(expected))})",
             ]
@@ -173,12 +186,10 @@ def _syntax_problem(exercise: Exercise, error: SyntaxError | ValueError) -> list
     lines = [f"{exercise.name}: {type(error).__name__}: {getattr(error, 'msg', error)}"]
     if line := getattr(error, "lineno", None):
         written = (getattr(error, "text", None) or "").strip()
-        # The magic's line is the cell's first, and is no part of the text.
+        # The line numbers of the text do not count the cell's first line, which holds the magic.
         lines.append(shortened(f"at: line {line + 1} of the cell: {written}"))
         if written.startswith(("%", "!")):
-            lines.append(
-                "An exercise's cell is saved as a file of Python: commands with % and ! go into a cell of their own."
-            )
+            lines.append("An exercise's cell is saved as a Python file: put commands with % and ! into another cell.")
     return lines
 
 
@@ -186,17 +197,17 @@ _BINDING_STATEMENTS = (ast.Assign, ast.AnnAssign, ast.ImportFrom, ast.Import, as
 
 
 def _definition(tree: ast.Module, name: str) -> ast.stmt | None:
-    """The last statement at the top of a module that defines a name."""
-    found: ast.stmt | None = None
+    """Return the last statement at the top level of a module that defines a name."""
+    definition: ast.stmt | None = None
     for node in tree.body:
         is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.name == name
         if is_definition or (isinstance(node, _BINDING_STATEMENTS) and name in _bound_names(node)):
-            found = node
-    return found
+            definition = node
+    return definition
 
 
 def _bound_names(statement: ast.stmt) -> set[str]:
-    """The names that a statement and the statements within it bind."""
+    """Return the names that a statement and the statements within it bind."""
     names = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -211,7 +222,11 @@ def _bound_names(statement: ast.stmt) -> set[str]:
 def _function_pairs(
     name: str, defined: ast.stmt, in_stub: ast.stmt | None
 ) -> list[tuple[str, ast.FunctionDef, ast.FunctionDef]]:
-    """The learner's functions with those of the stub: the function itself, or the methods that both classes have."""
+    """Pair the learner's functions with those of the stub: the function itself, or the methods of both classes.
+
+    Returns:
+        A name, the learner's function and the stub's function for each pair.
+    """
     if isinstance(defined, ast.FunctionDef) and isinstance(in_stub, ast.FunctionDef):
         return [(name, defined, in_stub)]
     if not (isinstance(defined, ast.ClassDef) and isinstance(in_stub, ast.ClassDef)):
@@ -222,7 +237,10 @@ def _function_pairs(
 
 
 def _accepts_calls_of(function: ast.FunctionDef, expected: ast.FunctionDef) -> bool:
-    """Whether a function accepts every call that the stub's accepts: the same parameters, and further ones optional."""
+    """Return whether a function accepts every call that the stub's function accepts.
+
+    It does if it has the same parameters, and all further ones are optional.
+    """
     if function.args.vararg is not None and function.args.kwarg is not None:
         return True
     names, expected_names = _parameters(function), _parameters(expected)
@@ -239,7 +257,7 @@ def _parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def _arguments(function: ast.FunctionDef) -> list[str]:
-    """The parameters as the signature shows them, with their defaults."""
+    """Return the parameters as the signature shows them, with their defaults."""
     names = _parameters(function)
     defaults: Sequence[str] = [f"={ast.unparse(default)}" for default in function.args.defaults]
     suffixes = [*[""] * (len(names) - len(defaults)), *defaults]
@@ -250,13 +268,17 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 
 
 def load(name_or_object: Any) -> None:
-    """Put the text of the learner's file into a new cell; outside a notebook, print it."""
+    """Put the text of the learner's file into a new cell; outside a notebook, print it.
+
+    Args:
+        name_or_object: The exercise's name, or the function or class that answers it.
+    """
     session = current_session()
     try:
         exercise = workspace.exercise_of(name_or_object)
         text = workspace.read_answer(exercise)
         if text is None:
-            raise CourseError(f"{exercise.path} does not exist; reset({exercise.name!r}) puts the stub there")
+            raise CourseError(f"{exercise.path} does not exist: reset({exercise.name!r}) writes the stub to it")
     except CourseError as error:
         show_message(f"load: {error}", status="error")
         return
@@ -266,7 +288,11 @@ def load(name_or_object: Any) -> None:
 
 
 def reset(name_or_object: Any) -> None:
-    """Write an exercise's stub to its file again; the text that it held is kept in `.history/` beside the file."""
+    """Write an exercise's stub to its file again; its earlier text is kept in `.history/` beside the file.
+
+    Args:
+        name_or_object: The exercise's name, or the function or class that answers it.
+    """
     try:
         exercise = workspace.exercise_of(name_or_object)
         stub = stub_of(exercise)
@@ -282,9 +308,9 @@ def reset(name_or_object: Any) -> None:
         )
     show_message(
         f"{exercise.name}: {exercise.path} holds the stub again.",
-        f"Your text is in {exercise.part}/{workspace.HISTORY}/{backup.name}."
+        f"Your text is kept in {exercise.part}/{workspace.HISTORY}/{backup.name}."
         if backup
-        else "There was nothing else to keep.",
+        else "The file held no text of yours.",
     )
     shell = _shell()
     if shell is not None:

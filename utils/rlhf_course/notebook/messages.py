@@ -9,14 +9,19 @@ from rich.text import Text
 from rlhf_course.display import in_notebook
 
 _COLOURS = {"passed": "green", "wrong": "red", "error": "red", "not attempted": "yellow"}
-# These differ from each other and from the background in the light and in the dark theme.
+# These colours differ from each other and from the background in the light and in the dark theme.
 _HTML_COLOURS = {"passed": "#1f883d", "wrong": "#d1384f", "error": "#d1384f", "not attempted": "#a06a00"}
 # Long lines wrap. The padding keeps the underscores of the last line visible.
 _STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.4; padding-bottom: 0.3em; margin: 0"
 
 
 def show_message(*lines: str, status: str | None = None) -> None:
-    """Show lines as they are, the first of them in the colour of a status."""
+    """Show lines to the learner.
+
+    Args:
+        lines: The lines, which may hold any characters.
+        status: The status of a check whose colour the first line has; None for no colour.
+    """
     if in_notebook():
         from IPython.display import display
 
@@ -36,7 +41,7 @@ def _as_html(lines: Iterable[str], status: str | None) -> str:
 
 
 def console(width: int | None = None) -> Console:
-    """A new Rich console for where output goes now: a notebook, a terminal, or a file without colours."""
+    """Return a new Rich console for the current output: a notebook, a terminal, or a file without colours."""
     plain = Console(highlight=False, width=width)
     # A terminal wraps long lines itself; a notebook would show a horizontal scroll bar.
     plain.soft_wrap = width is None and not plain.is_jupyter

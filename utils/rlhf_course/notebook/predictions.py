@@ -1,4 +1,4 @@
-"""`predict` and `compare`: record what a learner expects, and show it beside what was measured."""
+"""Record what a learner predicts (`predict`), and show it beside what was measured (`compare`)."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from rlhf_course.notebook.workspace import find_workspace
 
 
 def predict(key: str, question: str, value: Any = None) -> None:
-    """Record what you expect, before it is measured.
+    """Record what you expect a measurement to be, before you make it.
 
     Args:
-        key: the prediction's name; `compare` takes the same.
-        question: what is asked.
-        value: your answer, a number or a text; None while you have none.
+        key: The prediction's name, which `compare` takes too.
+        question: The question that the prediction answers.
+        value: Your answer, a number or a text; None while you have none.
     """
     if value is None:
         earlier = _predictions().get(key, {}).get("value")
@@ -37,8 +37,8 @@ def compare(key: str, measured: Any) -> None:
     """Show a prediction beside what was measured.
 
     Args:
-        key: the prediction's name.
-        measured: a number or a text.
+        key: The prediction's name.
+        measured: The measured number or text.
     """
     measured = _plain(measured)
     record = _predictions().get(key, {})
@@ -48,17 +48,17 @@ def compare(key: str, measured: Any) -> None:
     if predicted is None:
         show_message(*question, f"measured: {_text(measured)} (no prediction was made)")
         return
-    apart = ""
+    difference = ""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (predicted, measured)):
-        apart = f", {_text(abs(measured - predicted))} apart"
-    show_message(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{apart}")
+        difference = f", difference: {_text(abs(measured - predicted))}"
+    show_message(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{difference}")
 
 
 def _record_folder() -> Path:
-    """The folder whose progress file records predictions: that of the first part in the workspace.
+    """Return the folder whose progress file records predictions: that of the first part in the workspace.
 
     Raises:
-        CourseError: there is no workspace.
+        CourseError: There is no workspace.
     """
     workspace = find_workspace()
     return workspace / parts_in(workspace)[0].name
@@ -80,7 +80,7 @@ def _record(key: str, **fields: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: tensors of one number become that number."""
+    """Return a value that JSON can hold: a tensor of one number becomes that number, other objects become text."""
     if isinstance(value, bool | int | float | str):
         return value
     item = getattr(value, "item", None)

@@ -1,4 +1,4 @@
-"""The record of a learner's progress: `.progress.json` in a part's folder, which all notebooks share."""
+"""Read and write the record of a learner's progress: `.progress.json` in a part's folder, which all notebooks share."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ _LOCK_TIMEOUT = 5.0
 
 
 def read_state(part_folder: Path) -> dict[str, Any]:
-    """The record of a part; an empty one where the file is missing or damaged.
+    """Return the record of a part; an empty record if the file is missing or damaged.
 
     Args:
-        part_folder: the part's folder in the workspace.
+        part_folder: The part's folder in the workspace.
     """
     try:
         state = json.loads((part_folder / _FILE).read_text(encoding="utf-8"))
@@ -30,10 +30,13 @@ def read_state(part_folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def changed_state(part_folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the record of a part to be changed in place, and write it at the end; one process at a time does so.
+    """Yield the record of a part to be changed in place, and write it when the block ends.
 
-    Where the lock cannot be had the record is written without it, and where the file cannot be written the change is
-    lost: a learner's work never stops for want of its record.
+    A lock lets one process at a time change the record. If the lock cannot be acquired, the record is written without
+    it. If the file cannot be written, the change is lost, but the learner can go on.
+
+    Args:
+        part_folder: The part's folder in the workspace.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(Timeout, OSError, NotImplementedError):
@@ -45,7 +48,12 @@ def changed_state(part_folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def section(state: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """A dictionary within the record, made where it is missing."""
+    """Return a dictionary within the record, and create it if it is missing.
+
+    Args:
+        state: The record.
+        keys: The keys that lead to the dictionary, outermost first.
+    """
     for key in keys:
         if not isinstance(state.get(key), dict):
             state[key] = {}

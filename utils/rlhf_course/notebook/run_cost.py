@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 
 class _ModelSize(NamedTuple):
-    """The size of a model that is not loaded yet; fields have the names of TransformerLens's configuration."""
+    """The size of a model that is not loaded yet; the fields are named as in TransformerLens's configuration."""
 
     parameters: int
     d_vocab: int
@@ -17,26 +17,26 @@ _SIZES = {
     "gpt2-small": _ModelSize(124_000_000, 50257, 12, 768),
     "gpt2-medium": _ModelSize(355_000_000, 50257, 24, 1024),
 }
-_PROCESS_GIGABYTES = 0.6  # of Python and torch by themselves
-# Multiplications and additions per second. One CPU core: measured by `benchmarks/profiles.py` with the embedded model.
-# GPU: a small part of what makers of recent ones promise in float32. Each further core helps less than the one before.
+_PROCESS_GIGABYTES = 0.6  # memory of a process that has only imported torch
+# Multiplications and additions per second. `benchmarks/profiles.py` measured the speed of a CPU core with the embedded
+# model. That of a GPU is a small part of the float32 speed in the data sheets of recent GPUs.
 _CORE_SPEED, _GPU_SPEED = 7e10, 5e12
-_CORES_EXPONENT = 0.7
+_CORES_EXPONENT = 0.7  # below 1, since each further core helps less than the core before it
 _PREFIX_LEN = 3
 
 
 class RunCost(NamedTuple):
-    """Rough cost of a run."""
+    """A rough estimate of a run's memory and time."""
 
     gigabytes: float
     seconds: float
 
 
 def cost_sentence(args: Any) -> str:
-    """A sentence to the learner about the cost of a run on this machine.
+    """Return a sentence for the learner on the memory and time of a run on this machine.
 
     Args:
-        args: the run's settings, an `RLHFArgs`.
+        args: The run's settings, an `RLHFArgs`.
     """
     import torch
 
@@ -56,11 +56,11 @@ def cost_sentence(args: Any) -> str:
 
 
 def estimate(args: Any, threads: int | None) -> RunCost:
-    """Rough cost of a run: memory by `needed_bytes`, seconds by the number of passes over every token.
+    """Estimate a run's memory from `needed_bytes`, and its time from the number of passes over every token.
 
     Args:
-        args: the run's settings, an `RLHFArgs`.
-        threads: number of CPU threads; None for a GPU.
+        args: The run's settings, an `RLHFArgs`.
+        threads: Number of CPU threads; None for a GPU.
     """
     from rlhf_course.rl.gpu import split_name
     from rlhf_course.rl.memory_need import needed_bytes, peak_bytes

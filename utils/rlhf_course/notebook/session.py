@@ -1,4 +1,4 @@
-"""What one Python process knows of a learner's work that no file holds."""
+"""Define the state of the learner's tools that is kept in the Python process and in no file."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass
 class Session:
-    """The state of the learner's tools in one process, which is a notebook's kernel as a rule.
+    """The state of the learner's tools in one process, usually a notebook's kernel.
 
     Attributes:
-        digests: fingerprint of the text that a cell here last saved or loaded, by exercise.
-        unsaved: exercises whose cell could not be saved when it last ran, so that their file holds another text.
-        substituted: exercises that the reference answers at the moment in place of the learner.
-        training: folder of the run that is being trained here, or None.
-        predictions: predictions made where there is no workspace to record them in.
+        digests: The digest of the text that a cell of this process last saved or loaded, by exercise.
+        unsaved: Exercises whose cell could not be saved when it last ran, so that their file holds another text.
+        substituted: Exercises that the reference answers at the moment in place of the learner.
+        training: The folder of the run that this process is training, or None.
+        predictions: Predictions that were made without a workspace to record them in, by key.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,10 @@ class Session:
     predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def busy(self) -> str | None:
-        """Why nothing can be checked or trained now, or None. A run shares functions and random numbers with nobody."""
+        """Return why nothing can be checked or trained now, or None if it can.
+
+        During a run nothing else may use the learner's functions or the random number generators.
+        """
         if self.training is None:
             return None
         return f"{self.training} is being trained: stop it first, or wait for it with `await ….finished()`"
@@ -33,5 +36,5 @@ class Session:
 
 @cache
 def current_session() -> Session:
-    """The session of this process."""
+    """Return the session of this process."""
     return Session()

@@ -1,4 +1,4 @@
-"""The workspace: the folder that holds a learner's files, and the modules that are loaded from them."""
+"""Find, read, save and import the files of a learner's workspace."""
 
 import difflib
 import hashlib
@@ -28,14 +28,17 @@ def find_workspace() -> Path:
     nearest one above it, that holds a part.
 
     Raises:
-        CourseError: there is none.
+        CourseError: No such folder holds a part.
     """
     for variable in WORKSPACE_VARIABLES:
         if named := os.environ.get(variable):
             folder = package_root(named)
             if parts_in(folder):
                 return folder
-            raise CourseError(f"{variable} is {named!r}, which holds no {DEFAULT_PART.name}/__init__.py")
+            raise CourseError(
+                f"{variable} is {named!r}, which holds no {DEFAULT_PART.name}/__init__.py: set it to the folder that "
+                f"holds {DEFAULT_PART.name}/, or unset it"
+            )
     current = Path.cwd().resolve()
     for folder in (current, *current.parents):
         if parts_in(folder):
@@ -46,31 +49,34 @@ def find_workspace() -> Path:
 
 
 def exercises_in(workspace: Path) -> list[Exercise]:
-    """The exercises of the parts that a workspace holds, in the course's order."""
+    """Return the exercises of the parts that a workspace holds, in the course's order."""
     return [exercise for part in parts_in(workspace) for exercise in part.exercises]
 
 
 def exercise_of(name_or_object: Any) -> Exercise:
-    """The exercise that a name, a function or a class stands for.
+    """Return the exercise of a name, a function or a class.
 
     Raises:
-        CourseError: none does.
+        CourseError: There is no exercise of that name.
     """
     name = name_or_object if isinstance(name_or_object, str) else getattr(name_or_object, "__name__", None)
     if name not in BY_NAME:
         near = difflib.get_close_matches(str(name), BY_NAME, 1)
-        others = f"did you mean {near[0]}?" if near else f"they are {', '.join(BY_NAME)}"
+        others = f"did you mean {near[0]}?" if near else f"the exercises are {', '.join(BY_NAME)}"
         raise CourseError(f"{name or name_or_object!r} is no exercise; {others}")
     return BY_NAME[name]
 
 
 def file_of(exercise: Exercise) -> Path:
-    """The file that holds the learner's answer."""
+    """Return the file that holds the learner's answer."""
     return find_workspace() / exercise.path
 
 
 def read_answer(exercise: Exercise) -> str | None:
-    """The text of the learner's file, whatever editor wrote it, or None where there is none."""
+    """Return the text of the learner's file with Unix line ends, or None if there is no file.
+
+    Other editors may have written it, so a byte order mark is removed, and Latin-1 is tried if it is not UTF-8.
+    """
     try:
         content = file_of(exercise).read_bytes()
     except FileNotFoundError:
@@ -82,32 +88,34 @@ def read_answer(exercise: Exercise) -> str | None:
 
 
 def normalize_newlines(text: str) -> str:
-    """A text without a byte order mark, with the line ends of Unix."""
+    """Return a text without a byte order mark, with the line ends of Unix."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def digest(text: str | None) -> str:
-    """A short fingerprint of a text."""
+    """Return a short digest of a text; None counts as the empty text."""
     return hashlib.sha256((text or "").encode("utf-8")).hexdigest()[:16]
 
 
 def save_answer(exercise: Exercise, text: str) -> Path | None:
     """Replace the learner's file, and copy its earlier text to the history.
 
-    Returns: the copy of the earlier text, or None where that was missing, the same, or an untouched stub.
+    Returns:
+        The path of the copy; None if the earlier text was missing, the same, or an untouched stub.
     """
     before, backup = read_answer(exercise), None
     if before is not None and before != text and not is_stub(exercise, before):
         backup = _back_up(exercise, before)
     path = file_of(exercise)
     write_text(path, text)
-    # Python takes cached bytecode for fresh when the file's size and second are the same, as after a quick edit.
+    # Python takes cached bytecode as current if the file's size and modification second are unchanged, as they may be
+    # after a quick edit.
     Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
     return backup
 
 
 def _back_up(exercise: Exercise, text: str) -> Path:
-    """The copy of a text in the history, written unless the history holds the same text."""
+    """Copy a text to the history, unless the history holds the same text, and return the copy's path."""
     history = file_of(exercise).parent / HISTORY
     history.mkdir(exist_ok=True)
     for path in history.glob(f"{exercise.module}-*-{digest(text)}.py"):
@@ -117,23 +125,26 @@ def _back_up(exercise: Exercise, text: str) -> Path:
     return path
 
 
-# Loading.
+# Importing.
 
 
 def load_answer(exercise: Exercise) -> Any:
-    """Return what the learner's file defines under the exercise's name; the file is run again only if it has changed.
+    """Import the learner's answer from its file, which is run again only if it has changed.
+
+    Returns:
+        The object that the file defines under the exercise's name.
 
     Raises:
-        CourseError: there is no such file, or it does not define the name.
-        Exception: whatever the file raises.
+        CourseError: There is no such file, or it does not define the name.
+        Exception: The exception that the file raises.
     """
     text = read_answer(exercise)
     path = file_of(exercise)
     if text is None:
-        raise CourseError(f"{path} does not exist; `reset({exercise.name!r})` puts the stub there")
+        raise CourseError(f"{path} does not exist: `reset({exercise.name!r})` writes the stub to it")
     module = load_text(exercise, path, text)
     if exercise.name not in vars(module):
-        raise CourseError(f"{exercise.path} does not define {exercise.name}: the exercise keeps its name")
+        raise CourseError(f"{exercise.path} does not define {exercise.name}: keep the exercise's name")
     return vars(module)[exercise.name]
 
 
@@ -141,12 +152,15 @@ def load_text(exercise: Exercise, path: Path, text: str) -> ModuleType:
     """Import a text as the exercise's module in the part's package.
 
     Args:
-        path: the file that holds the text.
+        exercise: The exercise.
+        path: The file that holds the text.
+        text: The text of the module.
 
-    Returns: the module; the one that is imported already, where it has the same path and text.
+    Returns:
+        The module. If a module of the same path and text is imported already, it is returned.
 
     Raises:
-        Exception: whatever the text raises; the module that was imported before then stays.
+        Exception: The exception that the text raises; the module that was imported before then stays.
     """
     package = _package(exercise)
     name = exercise.qualified_module
@@ -171,10 +185,10 @@ def load_text(exercise: Exercise, path: Path, text: str) -> ModuleType:
 
 
 def load_all(substituted: tuple[str, ...] = ()) -> None:
-    """Import every file of the workspace that has changed. A file that fails is left out.
+    """Import every file of the workspace that has changed. A file that raises an exception is left out.
 
     Args:
-        substituted: exercises whose answer is imported from the solutions instead.
+        substituted: Exercises whose answer is imported from the solutions instead.
     """
     for exercise in exercises_in(find_workspace()):
         try:

@@ -1,1 +1,1 @@
-"""Make what is handed out: a bundle for learners, an autograder for Gradescope, and marks for Canvas and Moodle."""
+"""Make a bundle for learners, an autograder for Gradescope, and tables of marks for Canvas and Moodle."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlhf_course.errors import CourseError
 
-# One date for all entries, since zips record one.
+# Every entry of a zip has a date; with the same date for all, equal files give equal bytes.
 _DATE = (2020, 1, 1, 0, 0, 0)
 _EXECUTABLE_MODE, _FILE_MODE = 0o755, 0o644
 
@@ -16,7 +16,7 @@ def write_zip(target: Path, files: Mapping[Path, bytes]) -> None:
     """Write files to a zip, in order of their paths; scripts, which begin with "#!", become executable.
 
     Raises:
-        CourseError: the zip cannot be written.
+        CourseError: The zip cannot be written.
     """
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -34,19 +34,20 @@ def files_below(root: Path, *selected: str) -> dict[Path, bytes]:
     """Read selected files and folders of a repository, without caches and hidden files.
 
     Args:
-        root: the repository.
-        selected: files and folders, by their paths below the root.
+        root: The repository.
+        selected: Files and folders, by their paths below the root.
 
-    Returns: content by path below the root.
+    Returns:
+        The content of each file, by its path below the root.
     """
-    found = {}
+    contents = {}
     for name in selected:
         for path in [root / name] if (root / name).is_file() else sorted((root / name).rglob("*")):
             below = path.relative_to(root)
-            if path.is_file() and not any(map(_is_left_by_programs, below.parts)):
-                found[below] = path.read_bytes()
-    return found
+            if path.is_file() and not any(map(_is_ignored, below.parts)):
+                contents[below] = path.read_bytes()
+    return contents
 
 
-def _is_left_by_programs(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name == "__pycache__" or name.startswith(".") or name.endswith(".egg-info")

@@ -1,4 +1,4 @@
-"""`rlhf-course release --bundle`: write everything that a learner without nbgrader needs to one zip."""
+"""Write everything that a learner without nbgrader needs to one zip, for `rlhf-course release --bundle`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +18,14 @@ _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 
 
 def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
-    """The bundle's files by path: notebooks and stubs built from the solutions, the package, and how to install it.
+    """Return the bundle's files by path: the built notebooks and stubs, the package, and the files to install it.
 
     Args:
-        root: the repository.
-        parts: the parts whose notebooks, stubs and checks the bundle holds.
+        root: The repository.
+        parts: The parts whose notebooks, stubs and checks the bundle holds.
 
     Raises:
-        CourseError: a file holds an answer, a known mistake or a hidden test.
+        CourseError: A file holds an answer, a known mistake or a hidden test.
     """
     package = Path("utils/rlhf_course")
     others = [part for part in PARTS if part not in parts]
@@ -39,9 +39,10 @@ def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,
         if not any(map(path.is_relative_to, excluded)) and not _is_notebook_of(path, others)
     }
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
-    if found := leaks(files, root):
+    if leaked := leaks(files, root):
         raise CourseError(
-            "the bundle would hold answers, known mistakes or hidden tests:\n  " + "\n  ".join(found[:10])
+            "the bundle would hold answers, known mistakes or hidden tests; remove them from these files:\n  "
+            + "\n  ".join(leaked[:10])
         )
     return {TOP / path: content for path, content in files.items()}
 
@@ -51,13 +52,19 @@ def _is_notebook_of(path: Path, parts: Sequence[Part]) -> bool:
 
 
 def write_bundle(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY) -> int:
-    """Write the bundle of some parts; returns the number of its files.
+    """Write the bundle of some parts, and return the number of its files.
+
+    Args:
+        target: The zip to write.
+        parts: The parts whose notebooks, stubs and checks the bundle holds.
+        root: The repository.
 
     Raises:
-        CourseError: see `bundle_files`; or the zip cannot be written.
+        CourseError: The repository holds no solutions, a file of the bundle holds an answer, a known mistake or a
+            hidden test, or the zip cannot be written.
     """
     if not (root / "solutions").is_dir():
-        raise CourseError(f"{root} holds no solutions/: a bundle is made in a clone of the repository")
+        raise CourseError(f"{root} holds no solutions/: run release in a clone of the repository")
     files = bundle_files(root, parts)
     write_zip(target, files)
     return len(files)

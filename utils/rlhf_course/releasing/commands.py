@@ -1,4 +1,4 @@
-"""The command line for what is handed out: `release` and `marks`."""
+"""Define the commands `rlhf-course release` and `rlhf-course marks`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +10,14 @@ from rlhf_course.errors import CourseError
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
+    """Add the commands to the command line."""
     app.command()(release)
     app.command()(marks)
 
 
 def release(
     bundle: Annotated[
-        Path | None, typer.Option(metavar="FILE.zip", help="what a learner needs outside nbgrader")
+        Path | None, typer.Option(metavar="FILE.zip", help="all files that a learner needs outside nbgrader")
     ] = None,
     gradescope: Annotated[
         Path | None, typer.Option(metavar="FILE.zip", help="an autograder for Gradescope; it holds the hidden tests")
@@ -31,17 +31,18 @@ def release(
     from rlhf_course.releasing.gradescope import write_autograder
 
     if bundle is None and gradescope is None:
-        raise CourseError("name what to make: --bundle FILE.zip or --gradescope FILE.zip")
+        raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
     parts = select_parts(part)
     if bundle is not None:
         count = write_bundle(bundle, parts)
-        print(f"{bundle}: {count} files for learners, searched for answers, known mistakes and hidden tests: none")
+        print(f"{bundle}: {count} files for learners; they hold no answer, known mistake or hidden test")
     if gradescope is not None:
-        print(f"{gradescope}: {write_autograder(gradescope, parts)} files for Gradescope; not for learners")
+        count = write_autograder(gradescope, parts)
+        print(f"{gradescope}: {count} files for Gradescope; do not give them to learners")
 
 
 def marks(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `grade --json` wrote")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
     canvas: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="write marks for Canvas")] = None,
     moodle: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="write marks for Moodle")] = None,
     roster: Annotated[
@@ -54,15 +55,20 @@ def marks(
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
 
     if canvas is None and moodle is None:
-        raise CourseError("say what to write: --canvas FILE.csv or --moodle FILE.csv")
+        raise CourseError("nothing to write: add --canvas FILE.csv, --moodle FILE.csv or both")
     try:
-        found = [mark_of(result) for result in GradeReport.model_validate_json(results.read_bytes()).submissions]
+        report = GradeReport.model_validate_json(results.read_bytes())
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
-    for path, made in ((canvas, lambda: canvas_csv(found, title, roster)), (moodle, lambda: moodle_csv(found, roster))):
+    class_marks = [mark_of(result) for result in report.submissions]
+    tables = (
+        (canvas, lambda: canvas_csv(class_marks, title, roster)),
+        (moodle, lambda: moodle_csv(class_marks, roster)),
+    )
+    for path, make_table in tables:
         if path is not None:
-            text, unknown = made()
+            text, unknown = make_table()
             path.write_text(text, encoding="utf-8")
-            print(f"{path}: marks of {len(found) - len(unknown)} learners")
+            print(f"{path}: marks of {len(class_marks) - len(unknown)} learners")
             if unknown:
                 print(f"  not in {roster}: {', '.join(unknown)}")

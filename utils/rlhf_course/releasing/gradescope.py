@@ -1,4 +1,4 @@
-"""`rlhf-course release --gradescope`: write the archive that Gradescope unpacks and runs for each submission."""
+"""Write the archive that Gradescope unpacks and runs for each submission, for `rlhf-course release --gradescope`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from rlhf_course.grading.secret import format_secret, new_secret
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
 
-# The course's files in the archive; the judge needs the reference and the hidden tests.
+# The folder of the archive that holds the course's files. The judge needs the reference and the hidden tests.
 COURSE = Path("course")
 SECRET = "secret"
 _CONTENTS = (
@@ -55,11 +55,11 @@ exec "$home/venv/bin/python" -m rlhf_course.releasing.on_gradescope "$home" {par
 
 
 def autograder_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
-    """The archive's files by path, with a new secret for the hidden tests' inputs.
+    """Return the archive's files by path, with a new secret for the hidden tests' inputs.
 
     Args:
-        root: the repository.
-        parts: the parts that submissions are graded on.
+        root: The repository.
+        parts: The parts that submissions are graded on.
     """
     files = {COURSE / path: content for path, content in files_below(root, *_CONTENTS).items()}
     files[COURSE / SECRET] = format_secret(new_secret())
@@ -68,14 +68,19 @@ def autograder_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_P
 
 
 def write_autograder(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY) -> int:
-    """Write the archive; returns the number of its files.
+    """Write the archive, and return the number of its files.
+
+    Args:
+        target: The zip to write.
+        parts: The parts that submissions are graded on.
+        root: The repository.
 
     Raises:
-        CourseError: the hidden tests or the solutions are not here, or the zip cannot be written.
+        CourseError: The repository lacks the hidden tests or the solutions, or the zip cannot be written.
     """
     for name in _CONTENTS:
         if not (root / name).exists():
-            raise CourseError(f"{root / name} is missing: an autograder is made in a clone of the repository")
+            raise CourseError(f"{root / name} is missing: run release in a clone of the repository")
     files = autograder_files(root, parts)
     write_zip(target, files)
     return len(files)

@@ -1,4 +1,4 @@
-"""Search the files that are handed out for answers, known mistakes and hidden tests."""
+"""Search the files for learners for answers, known mistakes and hidden tests."""
 
 import ast
 import json
@@ -12,37 +12,37 @@ from rlhf_course.building.bank import bank_file
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
 from rlhf_course.course import EXERCISES
 
-# A shorter statement can be in many programs.
+# A shorter statement is not searched for, since other code may contain it by chance.
 _MIN_LENGTH = 30
 _TEXT_SUFFIXES = {".py", ".json", ".ipynb", ".md", ".txt", ".toml", ".yml", ".sh", ".html", ".lock", ".js", ".csv", ""}
 
 
 @cache
 def secrets(root: Path) -> dict[str, str]:
-    """Every text that learners must not receive, without white space, with the file that holds it.
+    """Return every text that learners must not receive, without white space, with the file that holds it.
 
     These are the statements of answers, of bank files and of hidden tests that no stub contains, names of hidden tests
     that no self-check has, and model answers in prose.
 
     Args:
-        root: the repository.
+        root: The repository.
     """
     hidden, package = root / "tests/hidden", root / "utils/rlhf_course"
     tests = sorted(hidden.glob("*/test_*.py"))
     banks = [bank_file(root, exercise) for exercise in EXERCISES]
-    # Classes of a bank that do without a base class repeat statements of the code that learners are given.
+    # Some classes in the banks have no base class, and repeat statements of the code that learners are given.
     given = {statement for path in (package / "rl").glob("*.py") for statement in _statements(_text(path))}
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for path in banks:
-        found |= dict.fromkeys(_statements(_text(path)) - given, path)
+        sources |= dict.fromkeys(_statements(_text(path)) - given, path)
     for path in [*(root / "solutions" / exercise.path for exercise in EXERCISES), *tests]:
-        found |= dict.fromkeys(_statements(_text(path)), path)
+        sources |= dict.fromkeys(_statements(_text(path)), path)
     visible = "\n".join(_text(path) for path in (package / "checks").rglob("*.py"))
     for path in tests:
         names = re.findall(r"def (test_\w+)", _text(path))
-        found |= dict.fromkeys((name for name in names if name not in visible), path)
+        sources |= dict.fromkeys((name for name in names if name not in visible), path)
     for path in sorted((root / "solutions/notebooks").glob("*.md")):
-        found |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
+        sources |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
     stubs = {
         statement
         for exercise in EXERCISES
@@ -50,17 +50,17 @@ def secrets(root: Path) -> dict[str, str]:
     }
     return {
         text: str(path.relative_to(root))
-        for text, path in found.items()
+        for text, path in sources.items()
         if len(text) >= _MIN_LENGTH and text not in stubs
     }
 
 
 def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
-    """Find the secrets in files that are to be handed out, and describe each in a line.
+    """Find the secrets in files for learners, and describe each in a line.
 
     Args:
-        files: content by path.
-        root: the repository.
+        files: The content of each file, by path.
+        root: The repository.
     """
     hidden = secrets(root)
     return [
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _statements(text: str) -> set[str]:
-    """The simple statements of a module's functions and classes, without white space."""
+    """Return the simple statements of a module's functions and classes, without white space."""
     tree = ast.parse(text)
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.Assert)
     docstrings = {
@@ -104,7 +104,7 @@ def _solution_lines(text: str) -> list[str]:
 
 
 def _readable(path: Path, content: bytes) -> str:
-    """A file's text; of a JSON file, its strings without escapes."""
+    """Return a file's text; of a JSON file, its strings without escapes."""
     text = content.decode("utf-8", errors="replace")
     if path.suffix not in (".json", ".ipynb"):
         return text

@@ -23,8 +23,10 @@ class Mark:
     """One learner's mark.
 
     Attributes:
-        learner: the name of the submission: a login, an e-mail address, or a folder that Moodle made.
-        feedback: one line.
+        learner: The name of the submission: a login, an e-mail address, or a folder that Moodle made.
+        score: The points of the submission.
+        max_score: The points of all exercises together.
+        feedback: A line of feedback.
     """
 
     learner: str
@@ -36,13 +38,13 @@ class Mark:
     def keys(self) -> set[str]:
         """The names under which a class list may have this learner, in lower case."""
         keys = {self.learner}
-        if found := _MOODLE_FOLDER.fullmatch(self.learner):
-            keys |= {found["name"], found["participant"], f"Participant {found['participant']}"}
+        if match := _MOODLE_FOLDER.fullmatch(self.learner):
+            keys |= {match["name"], match["participant"], f"Participant {match['participant']}"}
         return {key.strip().lower() for key in keys}
 
 
 def mark_of(result: SubmissionResult) -> Mark:
-    """The mark of a judge's result; the feedback lists the exercises that did not pass."""
+    """Return the mark of a judge's result; the feedback lists the exercises that did not pass."""
     missed = [
         f"{name} {exercise.score:g}/{exercise.max_score:g}"
         for name, exercise in result.exercises.items()
@@ -52,17 +54,19 @@ def mark_of(result: SubmissionResult) -> Mark:
 
 
 def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) -> tuple[str, list[str]]:
-    """A table that Canvas imports as grades of an assignment.
+    """Return a table that Canvas imports as grades of an assignment.
 
     Args:
-        title: of the assignment, which is the name of its column in Canvas. Canvas creates a column that it lacks.
-        roster: grades exported from Canvas, whose learners and column are used. Learners without a submission stay
+        marks: The marks.
+        title: The assignment's title, which is the name of its column. Canvas creates the column if it is missing.
+        roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission stay
             blank. Without a roster, the names of submissions are used as login ids.
 
-    Returns: the table, and the learners that are not in the roster.
+    Returns:
+        The table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the file is no roster.
+        CourseError: The file is no roster.
     """
     if roster is None:
         rows = [{"Student": mark.learner, "SIS Login ID": mark.learner, title: f"{mark.score:g}"} for mark in marks]
@@ -74,21 +78,23 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) ->
         unknown = _fill(rows, marks, _CANVAS_KEYS, lambda row, mark: row.update({column: f"{mark.score:g}"}))
         columns = [*(name for name in columns if name in _CANVAS), column]
         title = column
-    most = max((mark.max_score for mark in marks), default=0)
-    return _table(columns, [{"Student": "    Points Possible", title: f"{most:g}"}, *rows]), unknown
+    max_score = max((mark.max_score for mark in marks), default=0)
+    return _table(columns, [{"Student": "    Points Possible", title: f"{max_score:g}"}, *rows]), unknown
 
 
 def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, list[str]]:
-    """A table that Moodle imports as grades.
+    """Return a table that Moodle imports as grades.
 
     Args:
-        roster: the assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
+        marks: The marks.
+        roster: The assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
             names of submissions are used as usernames.
 
-    Returns: the table, and the learners that are not in the roster.
+    Returns:
+        The table, and the learners that are not in the roster.
 
     Raises:
-        CourseError: the file is no roster.
+        CourseError: The file is no roster.
     """
     if roster is None:
         rows = [dict(zip(_MOODLE, (mark.learner, f"{mark.score:g}", mark.feedback), strict=True)) for mark in marks]
@@ -123,7 +129,7 @@ def _fill(
     keys: Sequence[str],
     write_mark: Callable[[dict[str, str], Mark], None],
 ) -> list[str]:
-    """Write each learner's mark to the learner's row; returns the learners without a row."""
+    """Write each learner's mark to the learner's row, and return the learners without a row."""
     by_key = {key: mark for mark in marks for key in mark.keys}
     used = set()
     for row in rows:
@@ -145,5 +151,5 @@ def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
 
 
 def _escape_formula(text: str) -> str:
-    """A text that no spreadsheet evaluates as a formula."""
+    """Return a text with a leading quote if a spreadsheet would take it for a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -17,11 +17,11 @@ _MISSING = "nothing was handed in for this exercise"
 
 
 def main(home: Path, part_names: Sequence[str] = ()) -> None:
-    """Grade the submission in Gradescope's layout, and write its results.
+    """Grade the submission in Gradescope's folders, and write its results.
 
     Args:
-        home: the folder that holds `submission/` and `results/`.
-        part_names: the parts to grade; none for the first part.
+        home: The folder that holds `submission/` and `results/`.
+        part_names: The names of the parts to grade; empty for the first part.
     """
     from rlhf_course.grading.judge.judge import Judge
 
@@ -34,7 +34,7 @@ def main(home: Path, part_names: Sequence[str] = ()) -> None:
 
 
 def as_gradescope(result: SubmissionResult) -> dict[str, Any]:
-    """A result in Gradescope's format: one test for each exercise, and the warnings as its output."""
+    """Return a result in Gradescope's format: one test for each exercise, and the warnings as its output."""
     return {
         "score": result.score,
         "execution_time": round(result.seconds),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the command line shows these settings without loading torch
 
 
 class Validator(NamedTuple):
-    """What a setting takes: in words, for the message to whoever sets another value, and as a predicate."""
+    """The values that a setting takes: in words, for the error message of another value, and as a predicate."""
 
     description: str
     accepts: Callable[[Any], bool]
@@ -52,7 +52,7 @@ def zero_reward(generated_sample: list[str]) -> "Tensor":
 
 
 def _setting(default: Any, validator: Validator, description: str) -> Any:
-    """A field of `RLHFArgs`, with its default, what it takes, and the text that `rlhf-course train --help` shows."""
+    """Return a field of `RLHFArgs`; `description` is its text in `rlhf-course train --help`."""
     return field(default=default, metadata={"validator": validator, "help": description})
 
 
@@ -60,10 +60,10 @@ def _setting(default: Any, validator: Validator, description: str) -> Any:
 class RLHFArgs:
     """Settings of one RLHF run.
 
-    The comment above a group of fields says what it is about; the text of a field is its help on the command line.
+    Each field's description is its help on the command line.
 
     Raises:
-        CourseError: a field has a value that it cannot take; the message names the field and what it takes. A
+        CourseError: A field has a value that it cannot take; the message names the field and what it takes. A
             CourseError is a ValueError.
     """
 
@@ -141,13 +141,14 @@ class RLHFArgs:
     def for_profile(cls, name: str = "auto", run: str = "periods", **overrides: Any) -> "RLHFArgs":
         """Return the settings of a named run on a kind of machine.
 
-        Args: name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to
-            bfloat16), "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop". run:
-            "collapse", "periods" or "sentiment". overrides: fields, which take precedence over those of the profile and
-            the run.
+        Args:
+            name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to
+                bfloat16), "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop".
+            run: "collapse", "periods" or "sentiment".
+            overrides: Fields, which take precedence over those of the profile and the run.
 
         Raises:
-            CourseError: there is no such profile, run or field, or a field cannot take its value.
+            CourseError: There is no such profile, run or field, or a field cannot take its value.
         """
         from rlhf_course.rl.profiles import settings_of  # deferred: it loads torch
 

@@ -18,12 +18,13 @@ def load_classifier(name: str = "lvwerra/distilbert-imdb") -> tuple[PreTrainedMo
     """Load a text classifier and its tokenizer; each name is loaded once.
 
     Args:
-        name: a Hugging Face id, or a local folder.
+        name: A Hugging Face id, or a local folder.
 
-    Returns: the model in eval mode and without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
+    Returns:
+        The model in eval mode and without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
 
     Raises:
-        CourseError: the classifier is not in the local cache, and the hub cannot be reached.
+        CourseError: The classifier is not in the local cache, and the hub cannot be reached.
     """
     folder = LOCAL_CLASSIFIERS.get(name, Path(name))
     if not folder.is_dir():

@@ -11,7 +11,7 @@ def pick_device() -> torch.device:
     """Return the device of runs: `RLHF_COURSE_DEVICE` where it is set, else CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        CourseError: the variable does not name a device of torch.
+        CourseError: The variable does not name a device of torch.
     """
     if name := os.environ.get("RLHF_COURSE_DEVICE"):
         try:

@@ -29,7 +29,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
     Args:
         q, k, v: Float[batch, heads, seq, d_head].
         mask: bool, where True lets a query attend to a key, or float, which is added to the scores; None for no mask.
-        is_causal: whether a query attends only to keys at its own and earlier positions.
+        is_causal: Whether a query attends only to keys at its own and earlier positions.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)

@@ -20,7 +20,7 @@ def split_name(name: str) -> tuple[str, list[str]]:
     """Split a model's name from the options that follow it.
 
     Raises:
-        CourseError: an option is not one of `OPTIONS`.
+        CourseError: An option is not one of `OPTIONS`.
     """
     if "+" not in name or Path(name).expanduser().is_dir():  # a folder's name may contain a +
         return name, []
@@ -33,10 +33,10 @@ def split_name(name: str) -> tuple[str, list[str]]:
 
 
 def check_options(name: str, options: list[str], device: torch.device) -> None:
-    """Raise an error for options that do not work on a device.
+    """Check that a device supports the options of a model's name.
 
     Raises:
-        CourseError: there are options, and the device is not a CUDA GPU; or bf16 is one, and the GPU has no bfloat16.
+        CourseError: There are options, and the device is not a CUDA GPU; or bf16 is one, and the GPU has no bfloat16.
     """
     plain = name.split("+")[0]
     if options and device.type != "cuda":

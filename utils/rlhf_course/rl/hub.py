@@ -19,12 +19,12 @@ def hub_folder(repository: str, subject: str, advice: str) -> Path:
     """Return the folder with a repository's files, which are downloaded unless they are cached.
 
     Args:
-        repository: the hub's id, "owner/name".
-        subject: what the error message starts with, e.g. "base_model 'gpt2-small'".
-        advice: what the error message recommends instead.
+        repository: The hub's id, "owner/name".
+        subject: What the error message starts with, e.g. "base_model 'gpt2-small'".
+        advice: What the error message recommends instead.
 
     Raises:
-        CourseError: there is no such repository, or it is not cached and the hub does not respond.
+        CourseError: There is no such repository, or it is not cached and the hub does not respond.
     """
     try:
         cached = Path(snapshot_download(repository, local_files_only=True, allow_patterns=_FILES + _WEIGHTS))

@@ -26,15 +26,15 @@ def start_run(
     """Start a new run.
 
     Args:
-        out: the run's folder, or None for a new one in `runs/`.
-        run, profile: the named run and the kind of machine whose settings are used.
-        reward, direction: the name and direction of the reward, or None for the run's own.
-        code: the folder that holds the part's package to train with.
-        given: fields of `RLHFArgs`, which take precedence over the run's.
-        lean: train with the solutions' lean trainer; `code` is the solutions then.
+        out: The run's folder, or None for a new one in `runs/`.
+        run, profile: The named run and the kind of machine whose settings are used.
+        reward, direction: The name and direction of the reward, or None for the run's own.
+        code: The folder that holds the part's package to train with.
+        given: Fields of `RLHFArgs`, which take precedence over the run's.
+        lean: Train with the solutions' lean trainer; `code` is the solutions then.
 
     Raises:
-        CourseError: a name is unknown, a setting has a wrong value, or the folder is in use.
+        CourseError: A name is unknown, a setting has a wrong value, or the folder is in use.
     """
     if out is not None:
         check_free(out)
@@ -65,7 +65,7 @@ def _train(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -
     """Train with the trainer of the code in use, or with the lean trainer.
 
     Raises:
-        CourseError: an exercise that the trainer calls is not written yet.
+        CourseError: An exercise that the trainer calls is not written yet.
     """
     try:
         return trainer_class(lean)(args).train(out, resume=resume)
@@ -80,7 +80,7 @@ def resume_run(path: Path, out: Path | None = None) -> RunFolder:
     """Resume a run, in its own folder or in a copy of it.
 
     Raises:
-        CourseError: the folder does not hold a complete run, or the copy's folder is in use.
+        CourseError: The folder does not hold a complete run, or the copy's folder is in use.
     """
     config = load_config(path)
     load_checkpoint(path)  # refuses a damaged run before anything is copied or imported

@@ -21,11 +21,11 @@ class ReplayMinibatch:
     """The sequences of one optimizer step.
 
     Attributes:
-        sample_ids: the token ids, with the prefix.
-        logprobs: log-probabilities of the generated tokens under the policy that sampled them.
-        advantages: advantages of the generated tokens.
-        returns: targets for the values of the states before the generated tokens; None without a value head.
-        ref_logits: the reference model's logits at every position.
+        sample_ids: The token ids, with the prefix.
+        logprobs: Log-probabilities of the generated tokens under the policy that sampled them.
+        advantages: Advantages of the generated tokens.
+        returns: Targets for the values of the states before the generated tokens; None without a value head.
+        ref_logits: The reference model's logits at every position.
     """
 
     sample_ids: Int[Tensor, "minibatch seq"]
@@ -39,7 +39,7 @@ class ReplayMemory:
     """The whole batch of a rollout, read in shuffled minibatches.
 
     Args:
-        args: the run's settings.
+        args: The run's settings.
         sample_ids: Int[batch, seq], the token ids, with the prefix.
         logprobs: Float[batch, gen_len], log-probabilities of the generated tokens under the policy that sampled them.
         advantages: Float[batch, gen_len], advantages of the generated tokens.
@@ -47,7 +47,7 @@ class ReplayMemory:
         ref_logits: Float[batch, seq, vocab], the reference model's logits.
 
     Raises:
-        CourseError: a tensor has another shape; the message names the tensor and the shape that it should have.
+        CourseError: A tensor has another shape; the message names the tensor and the shape that it should have.
     """
 
     # A subclass that stores something else than logits leaves this at None.

@@ -21,10 +21,10 @@ def needed_bytes(args: RLHFArgs, config: Any, parameters: int, seq_len: int) -> 
     """Return the bytes for the models with the optimizer's state, and those that a rollout and learning need besides.
 
     Args:
-        args: the run's settings.
-        config: the model's configuration.
-        parameters: number of trainable parameters.
-        seq_len: tokens of a text, with its prefix.
+        args: The run's settings.
+        config: The model's configuration.
+        parameters: Number of trainable parameters.
+        seq_len: Tokens of a text, with its prefix.
     """
     batch_logits = args.batch_size * seq_len * config.d_vocab * _FLOAT_BYTES
     minibatch = args.minibatch_size * seq_len * _FLOAT_BYTES
@@ -73,10 +73,10 @@ def advice_when_full(stage: str, args: RLHFArgs) -> Iterator[None]:
 
     Args:
         stage: "rollout" or "learning".
-        args: the run's settings, whose sizes the message shows.
+        args: The run's settings, whose sizes the message shows.
 
     Raises:
-        CourseError: memory ran out.
+        CourseError: Memory ran out.
     """
     try:
         yield

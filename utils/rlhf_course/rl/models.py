@@ -33,12 +33,14 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
     Args:
         name: "embedded", "smollm2-135m", "gpt2-small", "gpt2-medium", "pythia-14m", a local folder in Hugging Face
             format, or a Hugging Face id. `+bf16` and `+compile` may follow on a GPU (`rl/gpu.py`).
-        device: the model's device; by default that of `pick_device`.
+        device: The model's device; by default that of `pick_device`.
 
-    Returns: the model in eval mode, as a TransformerLens bridge.
+    Returns:
+        The model in eval mode, as a TransformerLens bridge.
 
-    Raises: CourseError: there is no such model, the hub that has it cannot be reached, or the device does not support
-        the options after the name.
+    Raises:
+        CourseError: There is no such model, the hub that has it cannot be reached, or the device does not support the
+            options after the name.
     """
     device = torch.device(device) if device is not None else pick_device()
     plain, options = split_name(name)
@@ -112,10 +114,13 @@ def _folder_of(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise CourseError(f"base_model {name!r}: the folder has no config.json, so it holds no Hugging Face model")
+            raise CourseError(
+                f"base_model {name!r}: the folder has no config.json, so it holds no Hugging Face model: name a folder "
+                "that `save_pretrained` wrote"
+            )
         return folder
     if name.startswith((".", "/", "~")):
-        raise CourseError(f"base_model {name!r}: no such folder")
+        raise CourseError(f"base_model {name!r}: no such folder; base_model='embedded' needs none")
     return hub_folder(
         HUB_NAMES.get(name, name), f"base_model {name!r}", "base_model='embedded' works without a network"
     )
@@ -140,10 +145,10 @@ class BridgeModel(nn.Module):
     """A transformer with an optional value head, whose layers and forward pass the exercise adds.
 
     Attributes:
-        base_model: the transformer.
-        value_head: maps the last normalised residual stream to a value, or None.
+        base_model: The transformer.
+        value_head: Maps the last normalised residual stream to a value, or None.
         value_head_output: Float[batch, seq], the values of the latest call of `forward_with_value_head`, or None.
-        value_head_hook: the hook point, and the function that runs the head on the residual stream there.
+        value_head_hook: The hook point, and the function that runs the head on the residual stream there.
     """
 
     HOOK_POINT = "ln_final.hook_normalized"

@@ -16,13 +16,13 @@ def calc_value_function_loss(
     """Return half the mean squared error of the values, times `vf_coef`.
 
     Args:
-        values: values of the states before the generated tokens, from the policy that is being trained.
-        mb_returns: targets of the values.
-        vf_coef: weight of this loss in the objective.
-        gen_len: the number of columns that both must have.
+        values: Values of the states before the generated tokens, from the policy that is being trained.
+        mb_returns: Targets of the values.
+        vf_coef: Weight of this loss in the objective.
+        gen_len: The number of columns that both must have.
 
     Raises:
-        CourseError: another number of columns, or different shapes.
+        CourseError: The tensors have another number of columns, or different shapes.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 9 (L^VF).
     """
@@ -44,15 +44,16 @@ def calc_clipped_surrogate_objective(
     """Return PPO's clipped objective, with advantages normalised over the minibatch.
 
     Args:
-        logprobs: log-probabilities of the generated tokens under the policy that is being trained.
-        mb_logprobs: the same under the policy that sampled them.
-        mb_advantages: advantages of the generated tokens.
-        clip_coef: the ratio is clipped to 1 - clip_coef and 1 + clip_coef; beyond, its gradient is 0.
-        gen_len: the number of columns that each must have.
-        eps: number that is added to the standard deviation of the advantages.
+        logprobs: Log-probabilities of the generated tokens under the policy that is being trained.
+        mb_logprobs: The same under the policy that sampled them.
+        mb_advantages: Advantages of the generated tokens.
+        clip_coef: The ratio is clipped to 1 - clip_coef and 1 + clip_coef; beyond, its gradient is 0.
+        gen_len: The number of columns that each must have.
+        eps: Number that is added to the standard deviation of the advantages.
 
-    Raises: CourseError: another number of columns, different shapes, or a single advantage, which has no standard
-        deviation.
+    Raises:
+        CourseError: The tensors have another number of columns or different shapes, or there is a single advantage,
+            which has no standard deviation.
 
     Source: Schulman et al. 2017, Proximal Policy Optimization Algorithms, eq. 7 (L^CLIP).
     """

@@ -31,7 +31,7 @@ def resolve_profile(name: str) -> str:
     """Return the profile of a name; "auto" is "gpu" where torch finds an accelerator, and "laptop" elsewhere.
 
     Raises:
-        CourseError: there is no such profile.
+        CourseError: There is no such profile.
     """
     if name == "auto":
         return "laptop" if pick_device().type == "cpu" else "gpu"
@@ -51,7 +51,7 @@ def settings_of(name: str, run: str) -> dict[str, Any]:
     """Return the fields that a profile and a run set, by field name.
 
     Raises:
-        CourseError: there is no such profile or run.
+        CourseError: There is no such profile or run.
     """
     profile = resolve_profile(name)
     if run not in RUNS:

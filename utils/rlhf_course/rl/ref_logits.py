@@ -17,7 +17,7 @@ class RecomputedLogits:
 
     Attributes:
         states: Float[batch, seq, d_model], the last hidden states.
-        unembed: the model's last layer, which maps hidden states to logits.
+        unembed: The model's last layer, which maps hidden states to logits.
     """
 
     states: Float[Tensor, "batch seq d_model"]

@@ -20,9 +20,9 @@ class ForwardPass:
     """The result of a forward pass, which is identified without keeping its logits alive.
 
     Attributes:
-        storage: a weak reference to the memory of the logits.
-        version: how often that memory had been written to.
-        logits: the same logits, stored as the states that they were computed from.
+        storage: A weak reference to the memory of the logits.
+        version: How often that memory had been written to.
+        logits: The same logits, stored as the states that they were computed from.
     """
 
     storage: StorageWeakRef
@@ -74,7 +74,8 @@ class ReferenceModel(BridgeModel):
     def pop_states(self, logits: Float[Tensor, "batch seq vocab"]) -> RecomputedLogits | None:
         """Return the states behind the logits of the latest forward pass, and forget them.
 
-        Returns: None where `logits` are not, whole and unchanged, the result of the latest forward pass.
+        Returns:
+            None where `logits` are not, whole and unchanged, the result of the latest forward pass.
         """
         latest, self._latest = self._latest, None
         if latest is not None and not logits.is_inference() and latest.returned(logits):

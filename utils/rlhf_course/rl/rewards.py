@@ -44,10 +44,10 @@ def named_reward(name: str, direction: str = "pos") -> RewardFn:
 
     Args:
         name: "periods", "sentiment-embedded", "sentiment-imdb", or "package.module:function".
-        direction: the sentiment that is rewarded, "pos" or "neg".
+        direction: The sentiment that is rewarded, "pos" or "neg".
 
     Raises:
-        CourseError: there is no such reward, direction, module or function.
+        CourseError: There is no such reward, direction, module or function.
     """
     if direction not in DIRECTIONS:
         raise CourseError(f"direction takes {' or '.join(DIRECTIONS)}, got {direction!r}")
@@ -85,7 +85,7 @@ def embedded_sentiment(generated_sample: list[str], direction: str = "pos") -> F
     """Return the probability of a positive (or negative) review, under the small classifier that ships with the course.
 
     Args:
-        generated_sample: texts; their special tokens are removed before they are classified.
+        generated_sample: Texts; their special tokens are removed before they are classified.
         direction: "pos" or "neg".
     """
     from rlhf_course.models.sentiment import load_sentiment  # deferred: only this reward needs the classifier
@@ -99,7 +99,7 @@ def check_reward(reward: Any, batch_size: int) -> Float[Tensor, "batch"]:
     """Return what a reward function returned, after checking it.
 
     Raises:
-        CourseError: it is not a tensor, or it has another shape, another dtype or a value that is not finite.
+        CourseError: It is not a tensor, or it has another shape, another dtype or a value that is not finite.
     """
     expected = f"a float tensor of shape [{batch_size}], one reward for each text"
     if not isinstance(reward, Tensor):

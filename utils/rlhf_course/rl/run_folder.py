@@ -48,9 +48,9 @@ class Run(NamedTuple):
     """The content of a run's folder.
 
     Attributes:
-        config: the content of `config.json`: the settings by field name under "args", and the origin of the run.
-        rows: the metrics of each phase, in order.
-        samples: the samples of these phases, each with `phase, reward, ref_logprob, text`.
+        config: The content of `config.json`: the settings by field name under "args", and the origin of the run.
+        rows: The metrics of each phase, in order.
+        samples: The samples of these phases, each with `phase, reward, ref_logprob, text`.
     """
 
     config: dict[str, Any]
@@ -62,7 +62,7 @@ def read_run(folder: str | Path) -> Run:
     """Read a run from its folder, also while it is being trained.
 
     Raises:
-        CourseError: the folder holds no run, or one of its files is damaged.
+        CourseError: The folder holds no run, or one of its files is damaged.
     """
     path = Path(folder)
     rows = _read_metrics(path)
@@ -99,8 +99,8 @@ class RunFolder:
     """The folder of one run. Its files are replaced atomically; only `samples.jsonl` is appended to.
 
     Attributes:
-        path: the folder.
-        rows: the metrics of the finished phases, in order.
+        path: The folder.
+        rows: The metrics of the finished phases, in order.
     """
 
     def __init__(self, path: Path, rows: list[dict[str, Any]]) -> None:
@@ -112,7 +112,7 @@ class RunFolder:
         """Make the folder of a new run and write its `config.json`.
 
         Raises:
-            CourseError: the folder is not empty, or cannot be written to.
+            CourseError: The folder is not empty, or cannot be written to.
         """
         check_free(path)
         with _write_errors(path):
@@ -125,7 +125,7 @@ class RunFolder:
         """Open the folder of a run after `phase` phases. Later phases stay in it until `truncate` is called.
 
         Raises:
-            CourseError: metrics or samples of these phases are missing or damaged.
+            CourseError: Metrics or samples of these phases are missing or damaged.
         """
         rows = [row for row in _read_metrics(path) if row["phase"] < phase]
         if len(rows) < phase:
@@ -153,7 +153,7 @@ class RunFolder:
         """Write a phase's metrics and samples.
 
         Raises:
-            CourseError: they cannot be written.
+            CourseError: They cannot be written.
         """
         with _write_errors(self.path):
             with open(self.path / "samples.jsonl", "a") as file:
@@ -193,7 +193,7 @@ class RunFolder:
         """Write a checkpoint of the state after `phase` phases, and delete all but the newest two.
 
         Raises:
-            CourseError: it cannot be written; older checkpoints are unchanged.
+            CourseError: It cannot be written; older checkpoints are unchanged.
         """
         folder = self.path / "checkpoints"
         with _write_errors(folder):
@@ -208,7 +208,7 @@ def check_free(path: Path) -> None:
     """Check that a new run can use a folder.
 
     Raises:
-        CourseError: the folder is not empty, or its name is not valid.
+        CourseError: The folder is not empty, or its name is not valid.
     """
     with _write_errors(path):
         free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
@@ -221,7 +221,7 @@ def locked(path: Path) -> Iterator[None]:
     """Lock a run's folder until the block ends, so that no other process or thread trains in it.
 
     Raises:
-        CourseError: it is locked already.
+        CourseError: It is locked already.
     """
     try:
         with file_lock(path / "run.lock", timeout=0):
@@ -241,14 +241,16 @@ def load_config(path: Path) -> dict[str, Any]:
     """Read `config.json` of a run.
 
     Raises:
-        CourseError: the folder holds no run, or `config.json` is damaged.
+        CourseError: The folder holds no run, or `config.json` is damaged.
     """
     try:
         config = json.loads((path / "config.json").read_text())
     except FileNotFoundError as error:
-        raise CourseError(f"{path} has no config.json, so it holds no run that can be resumed") from error
+        raise CourseError(f"{path} has no config.json, so it holds no run: name the folder of a run") from error
     except (OSError, ValueError) as error:
-        raise CourseError(f"{path / 'config.json'} cannot be read: {error}") from error
+        raise CourseError(
+            f"{path / 'config.json'} cannot be read: {error}: restore the file, or start a new run"
+        ) from error
     if (
         not isinstance(config, dict)
         or not isinstance(config.get("args"), dict)
@@ -265,7 +267,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Load the newest checkpoint of a run onto the CPU. Only tensors and plain values are unpickled.
 
     Raises:
-        CourseError: there is none, it is damaged, or its settings differ from those in `config.json`.
+        CourseError: There is none, it is damaged, or its settings differ from those in `config.json`.
     """
     files = checkpoints(path)
     if not files:
@@ -300,10 +302,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def copy_run(source: Path, target: Path) -> Path:
-    """Copy a run's folder, so that the copy can be resumed; returns the copy.
+    """Copy a run's folder, so that the copy can be resumed, and return the copy's path.
 
     Raises:
-        CourseError: the target is not empty.
+        CourseError: The target is not empty.
     """
     load_config(source)
     check_free(target)

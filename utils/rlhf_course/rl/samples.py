@@ -26,17 +26,23 @@ def get_samples(
 ) -> tuple[Int[Tensor, "batch seq"], list[str]]:
     """Sample continuations of one prompt, each of exactly `gen_len` new tokens; end-of-text tokens do not end it.
 
-    Args: model: a model with a value head, or a TransformerLens bridge. prompt: the text that every sample starts with.
-        batch_size: number of samples. gen_len: number of new tokens in each. temperature: logits are divided by this;
-        at 0 the likeliest token is chosen each time. top_k: number of likeliest tokens that are sampled from; None for
-        all. prepend_bos: whether the prompt starts with the beginning-of-sequence token. kwargs: `top_p`, to sample
-        only from the likeliest tokens that together reach this probability (nucleus sampling), and `generator`, a
-        torch.Generator to use instead of the default one.
+    Args:
+        model: A model with a value head, or a TransformerLens bridge.
+        prompt: The text that every sample starts with.
+        batch_size: Number of samples.
+        gen_len: Number of new tokens in each.
+        temperature: Logits are divided by this; at 0 the likeliest token is chosen each time.
+        top_k: Number of likeliest tokens that are sampled from; None for all.
+        prepend_bos: Whether the prompt starts with the beginning-of-sequence token.
+        kwargs: `top_p`, to sample only from the likeliest tokens that together reach this probability (nucleus
+            sampling), and `generator`, a torch.Generator to use instead of the default one.
 
-    Returns: the token ids with the prompt, and their texts. The ids have no gradient.
+    Returns:
+        The token ids with the prompt, and their texts. The ids have no gradient.
 
-    Raises: CourseError: a size, temperature, top_k or top_p is out of its range, an argument is unknown, or the texts
-        would be longer than the model's context.
+    Raises:
+        CourseError: A size, temperature, top_k or top_p is out of its range, an argument is unknown, or the texts
+            would be longer than the model's context.
     """
     top_p, generator = _optional_arguments(**kwargs)
     _check_ranges(batch_size, gen_len, temperature, top_k, top_p)
@@ -65,13 +71,14 @@ def generate(
     """Generate a batch of continuations of one prompt, with a key-value cache.
 
     Args:
-        bridge: the model.
-        prompt_ids: the token ids that every text starts with.
-        batch_size: number of texts.
-        gen_len: number of new tokens in each.
-        choose: function that returns the next token of each text from the logits.
+        bridge: The model.
+        prompt_ids: The token ids that every text starts with.
+        batch_size: Number of texts.
+        gen_len: Number of new tokens in each.
+        choose: Function that returns the next token of each text from the logits.
 
-    Returns: the token ids with the prompt.
+    Returns:
+        The token ids with the prompt.
     """
     # The prompt is the same for every text, so the model runs on it once, and its keys and values are repeated.
     cache = DynamicCache()
@@ -95,7 +102,15 @@ def sample_token(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "batch"]:
-    """Sample a token for each row of logits, by temperature, top-k and nucleus sampling."""
+    """Sample a token for each row of logits, by temperature, top-k and nucleus sampling.
+
+    Args:
+        logits: The logits of the next token of each text.
+        temperature: The logits are divided by this; at 0 the likeliest token is chosen.
+        top_k: Number of likeliest tokens that are sampled from; None for all.
+        top_p: The likeliest tokens that together reach this probability are sampled from; None for all.
+        generator: The random number generator; None for torch's default one.
+    """
     if temperature == 0:
         return logits.argmax(dim=-1)
     count = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
@@ -115,8 +130,9 @@ def sample_token(
 def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> Int[Tensor, "1 prefix"]:
     """Return the token ids that every sample starts with.
 
-    Raises: CourseError: there are none, the tokenizer has no beginning-of-sequence token to prepend, or the prompt
-        starts with it.
+    Raises:
+        CourseError: There are none, the tokenizer has no beginning-of-sequence token to prepend, or the prompt starts
+            with it.
     """
     bos = bridge.tokenizer.bos_token
     if prepend_bos and bos is None:
@@ -135,7 +151,7 @@ def check_length(n_ctx: int, prefix_len: int, gen_len: int) -> None:
     """Check that the texts fit into a model's context.
 
     Raises:
-        CourseError: they are longer.
+        CourseError: They are longer.
     """
     if prefix_len + gen_len > n_ctx:
         raise CourseError(

@@ -18,7 +18,7 @@ def lr_factor(step: int, warmup_steps: int, total_phases: int, final_scale: floa
     from 1 to `final_scale` at `total_phases`.
 
     Args:
-        step: the phase, from 0.
+        step: The phase, from 0.
     """
     if step < warmup_steps:
         return step / warmup_steps

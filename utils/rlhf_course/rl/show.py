@@ -16,9 +16,9 @@ class Display:
     """Print a run's messages and samples. As a context manager, it shows the progress bar during the block.
 
     Args:
-        show: whether anything is printed.
-        total: number of phases of the run.
-        done: number of phases that are finished already.
+        show: Whether anything is printed.
+        total: Number of phases of the run.
+        done: Number of phases that are finished already.
     """
 
     def __init__(self, show: bool, total: int, done: int) -> None:

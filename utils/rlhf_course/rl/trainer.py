@@ -46,18 +46,18 @@ class Trainer:
     exercise asks for a result that is proportional to the coefficient, so the objective is the same.
 
     Attributes:
-        use_value_head: whether the policy has a value head; a subclass that learns without values sets it to False.
-        lean: whether this is the solutions' lean trainer, which `config.json` records.
-        args: the run's settings.
-        model: the policy with its value head, in train mode.
-        ref_model: the pretrained model, frozen, in eval mode.
-        optimizer, scheduler: the result of `get_optimizer_and_scheduler`.
-        prefix_len: number of tokens of the prompt, with the beginning-of-sequence token where it is prepended.
-        step: number of optimizer steps so far.
-        phase: number of finished phases.
-        samples: the texts of the latest rollout.
-        run_name: the run's name on disk and in Weights & Biases.
-        reference: the exercises whose reference solution is used in this run, which `config.json` records.
+        use_value_head: Whether the policy has a value head; a subclass that learns without values sets it to False.
+        lean: Whether this is the solutions' lean trainer, which `config.json` records.
+        args: The run's settings.
+        model: The policy with its value head, in train mode.
+        ref_model: The pretrained model, frozen, in eval mode.
+        optimizer, scheduler: The result of `get_optimizer_and_scheduler`.
+        prefix_len: Number of tokens of the prompt, with the beginning-of-sequence token where it is prepended.
+        step: Number of optimizer steps so far.
+        phase: Number of finished phases.
+        samples: The texts of the latest rollout.
+        run_name: The run's name on disk and in Weights & Biases.
+        reference: The exercises whose reference solution is used in this run, which `config.json` records.
     """
 
     use_value_head = True
@@ -108,7 +108,7 @@ class Trainer:
         """Return the reward of each text on the model's device, and record it as the phase's raw reward.
 
         Raises:
-            CourseError: the reward function did not return a finite float for each text.
+            CourseError: The reward function did not return a finite float for each text.
         """
         with torch.no_grad():
             reward = check_reward(self.args.reward_fn(samples), len(samples)).detach().float()
@@ -131,13 +131,14 @@ class Trainer:
         main thread gets Ctrl-C; in another thread, call `stop`.
 
         Args:
-            out: the run's folder; by default `runs/<run_name>` below the current folder.
-            resume: continue the run in `out`.
-            show: print a progress bar and a few samples of every phase.
-            watch: called after each phase, in the thread that trains, with the phase's row of metrics and its samples
-                (each with `phase, reward, ref_logprob, text`).
+            out: The run's folder; by default `runs/<run_name>` below the current folder.
+            resume: Continue the run in `out`.
+            show: Print a progress bar and a few samples of every phase.
+            watch: A function that is called after each phase, in the thread that trains, with the phase's row of
+                metrics and its samples (each with `phase, reward, ref_logprob, text`).
 
-        Returns: the run's folder.
+        Returns:
+            The run's folder.
 
         Raises:
             CourseError: `out` is in use or cannot be written, it holds no complete run to resume, the reward function
@@ -225,7 +226,7 @@ class Trainer:
         """Run the learner's `rollout_phase`, and return its memory.
 
         Raises:
-            CourseError: it returned something else, or one of the learner's functions returned None.
+            CourseError: It returned something else, or one of the learner's functions returned None.
         """
         with recorded_phase(), onednn_matmul(), advice_when_full("rollout", self.args):
             memory = self.rollout_phase()
@@ -238,12 +239,12 @@ class Trainer:
     def _checked_learning(self, memory: ReplayMemory) -> tuple[float, dict[str, float]]:
         """Run the learner's `learning_phase`.
 
-        Returns: the mean objective of the phase, and the mean of each term of the objective, by metric. Entropy and KL
-            are without their coefficients, so a run with `kl_coef=0` still shows how far the policy is from the
-            reference.
+        Returns:
+            The mean objective of the phase, and the mean of each term of the objective, by metric. Entropy and KL are
+            without their coefficients, so a run with `kl_coef=0` still shows how far the policy is from the reference.
 
         Raises:
-            CourseError: the objective is not a number, or one of the learner's functions returned None.
+            CourseError: The objective is not a number, or one of the learner's functions returned None.
         """
         advice = advice_when_full("learning", self.args)
         with recorded_phase() as terms, self._objective_required(), onednn_matmul(), advice:
@@ -388,7 +389,7 @@ def _check_forward(model: Any, ids: Tensor) -> None:
     """Check that a model's forward pass returns logits, and a value at every position where it has a value head.
 
     Raises:
-        CourseError: it returns something else.
+        CourseError: It returns something else.
     """
     with torch.no_grad():
         result = model.forward_with_value_head(ids)
@@ -417,7 +418,7 @@ def _check_finite(objective: float, phase: int) -> float:
     """Return the objective of a phase.
 
     Raises:
-        CourseError: it is infinite or NaN; the model's parameters are then useless.
+        CourseError: It is infinite or NaN; the model's parameters are then useless.
     """
     if not math.isfinite(objective):
         raise CourseError(

@@ -16,7 +16,7 @@ def check_wandb(args: RLHFArgs) -> None:
     """Check that a run can be recorded, before its folder is made.
 
     Raises:
-        CourseError: wandb is not installed, or has no API key.
+        CourseError: Wandb is not installed, or has no API key.
     """
     if not args.use_wandb:
         return
@@ -53,7 +53,8 @@ class WandbLog:
 def wandb_log(args: RLHFArgs, path: Path, config: dict[str, Any]) -> Iterator[WandbLog | None]:
     """Open a run's record until the block ends; a resumed run continues its own.
 
-    Yields: the record, or None where `use_wandb` is False.
+    Yields:
+        The record, or None where `use_wandb` is False.
 
     Raises:
         CourseError: Weights & Biases reported an error.

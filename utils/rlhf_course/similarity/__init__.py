@@ -1,1 +1,1 @@
-"""Find near-copies among submissions, even with other names and layout: a hint to look, never a mark."""
+"""Find near-copies among submissions, even with other names and layout, for a person to judge."""

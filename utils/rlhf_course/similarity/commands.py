@@ -1,4 +1,4 @@
-"""The command `rlhf-course similarity`."""
+"""Define the command `rlhf-course similarity`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def similarity(
         list[str] | None, typer.Option(help=f"a part to compare, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
 ) -> None:
-    """Show near-copies among submissions side by side: a hint to look, never a mark."""
+    """Write a report that shows near-copies among submissions side by side. It changes no mark."""
     from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
     from rlhf_course.similarity.pages import write_report
     from rlhf_course.similarity.pairs import similar_pairs
@@ -36,4 +36,4 @@ def similarity(
     for pair in pairs[:10]:
         matches = ", ".join(f"{match.exercise} {match.similarity:.0%}" for match in pair.matches)
         console.print(f"{pair.left} and {pair.right}: {matches}", markup=False)
-    console.print(f"{len(pairs)} pairs among {len(submissions)} submissions; {index}", markup=False)
+    console.print(f"{len(pairs)} pairs among {len(submissions)} submissions; the report is {index}", markup=False)

@@ -20,7 +20,7 @@ from rlhf_course.stubs import stub_of
 # Two answers are reported if their similarity is at least this, and each has at least this many tokens of its own.
 MIN_SIMILARITY = 0.8
 MIN_OWN_TOKENS = 25
-# A statement in more answers than this share of the class, and than this number, is no learner's own.
+# A statement that is in more answers than this share of the class, and than this number, is not a learner's own.
 _COMMON_SHARE, _COMMON_COUNT = 0.2, 3
 # The number of answers that are compared with all others at once, which limits the memory.
 _BLOCK = 512
@@ -77,8 +77,8 @@ def similar_pairs(
 ) -> list[Pair]:
     """Find all pairs of submissions with a near-copy.
 
-    Statements of the stub, of the reference and of the answers in the bank, and those that many learners write are left
-    out before answers are compared. So a short answer that can be written in one way only makes no pair.
+    Before answers are compared, the statements of the stub, of the reference, of the answers in the bank, and those
+    that many learners write are left out. So two short answers that can be written in one way only are not reported.
 
     Args:
         submissions: The submissions of a class.

@@ -1,4 +1,4 @@
-"""Sliders and buttons that the keyboard operates and that have names for screen readers."""
+"""Make sliders and buttons that the keyboard operates and that have names for screen readers."""
 
 from collections.abc import Callable
 from typing import Any

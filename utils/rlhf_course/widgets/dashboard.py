@@ -1,4 +1,4 @@
-"""The training dashboard: a run's curves and samples, earlier runs, and buttons to pause, resume and stop it."""
+"""Show the training dashboard: a run's curves and samples, earlier runs, and buttons to pause, resume and stop it."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.widgets.dashboard_model import DashboardModel, View
 from rlhf_course.widgets.training import TrainingThread
 
-if TYPE_CHECKING:  # it imports torch, which loads when a run starts
+if TYPE_CHECKING:  # it imports torch, which is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 
@@ -31,8 +31,11 @@ class Dashboard:
         """Wait until the run has ended, by itself or by Stop; the buttons work meanwhile.
 
         Returns:
-            The run's folder, with its `path` and its `rows` of metrics; None if there is no run, of which a message was
-            shown.
+            The run's folder, with its `path` and its `rows` of metrics; None if there is no run, for which a message
+            gave the reason.
+
+        Raises:
+            Exception: The exception that ended a failed run, unless it is a CourseError, which the dashboard shows.
         """
         if self.training is None:
             return self._folder
@@ -58,10 +61,10 @@ def dashboard(
     the foreground, with a progress bar.
 
     Args:
-        run: collapse, periods or sentiment.
+        run: "collapse", "periods" or "sentiment".
         folder: The folder of a run, finished or not, that is shown; then nothing is trained.
         use_reference: The exercises for which the reference is used; the run's record names them.
-        profile: auto, laptop, gpu, gpu-fast or gpu-large.
+        profile: "auto", "laptop", "gpu", "gpu-fast" or "gpu-large".
         out: The run's folder; by default a new one in `runs/`.
         overrides: Fields of `RLHFArgs` that take precedence over the run's.
 

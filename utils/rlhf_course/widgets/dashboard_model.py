@@ -1,4 +1,4 @@
-"""The state of the dashboard: one run's metrics and samples, and when they are redrawn."""
+"""Hold the state of the dashboard, which is one run's metrics and samples, and decide when to redraw it."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ _READ = "read"
 
 
 class View(Protocol):
-    """What a dashboard model needs of the widgets that show it; `DashboardView` implements it."""
+    """The interface of the widgets that show a dashboard model; `DashboardView` implements it."""
 
     widget: Any
 
@@ -138,7 +138,7 @@ class DashboardModel:
     # The controls.
 
     def pause(self) -> None:
-        """Pause the run, show it, and update the static output, for which a paused run has time."""
+        """Pause the run and show it. The static output is updated too, which would slow down a run that goes on."""
         if self.training is not None:
             self.training.pause()
         with self._lock:
@@ -159,7 +159,7 @@ class DashboardModel:
         self.update_status()
 
     def reload(self) -> None:
-        """Read the run's folder again, and show what it holds now."""
+        """Read the run's folder again, and show its present content."""
         with self._lock:
             self.load(read_run(self.path))
             self.on_end()

@@ -1,4 +1,4 @@
-"""The dashboard's ipywidgets: buttons, status, curves and samples."""
+"""Define the dashboard's ipywidgets: buttons, status, curves and samples."""
 
 from typing import Any
 
@@ -27,10 +27,10 @@ class DashboardView:
     def __init__(self, model: DashboardModel) -> None:
         self.model = model
         self.status, self.image, self.table = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.pause = button("Pause", "Hold the run after the optimizer step it is in", self._on_pause)
-        self.resume = button("Resume", "Let the run go on", self._on_resume, disabled=True)
-        self.stop = button("Stop", "End the run after the phase it is in, and keep it", self._on_stop)
-        self.reload = button("Read again", "Read the run's folder once more", self._on_reload)
+        self.pause = button("Pause", "Pause the run after the current optimizer step", self._on_pause)
+        self.resume = button("Resume", "Resume the paused run", self._on_resume, disabled=True)
+        self.stop = button("Stop", "Stop the run after the current phase, and keep it", self._on_stop)
+        self.reload = button("Read again", "Read the run's folder again", self._on_reload)
         self.phase = int_slider("samples of phase", 0, 0, 0)
         self.phase.disabled = True
         self.phase.observe(self._on_phase, "value")

@@ -1,4 +1,4 @@
-"""The gallery of reward hacking: the strategies that a run found, with examples, and the diversity of its texts."""
+"""Show the gallery of reward hacking: the strategies of a run, with examples, and the diversity of its texts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ def gallery(run: Any) -> None:
         run: The result of `train_run` or `await dashboard(…).finished()`, or the path of a run's folder.
 
     Raises:
-        CourseError: The folder holds no run, or one without a finished phase.
+        CourseError: The folder holds no run, or a run without a finished phase.
     """
     strategies = find_strategies(Path(getattr(run, "path", run)))
     picture = _draw(strategies)
@@ -64,7 +64,7 @@ def find_strategies(path: Path) -> RunStrategies:
     """Find the strategies of the run in a folder.
 
     Raises:
-        CourseError: The folder holds no run, or one without a finished phase.
+        CourseError: The folder holds no run, or a run without a finished phase.
     """
     from rlhf_course.rl.run_folder import read_run
 
@@ -160,10 +160,10 @@ def _table(run: RunStrategies) -> str:
 
 
 def _examples(run: RunStrategies, name: str, phase: int) -> str:
-    found = examples(run.samples, name, run.prefix, phase)
-    if not found:
+    texts = examples(run.samples, name, run.prefix, phase)
+    if not texts:
         return status_html(f"Phase {phase}: no text uses {name}.")
-    items = "".join(f"<li>{_marked(text, spans)}</li>" for text, spans in found)
+    items = "".join(f"<li>{_marked(text, spans)}</li>" for text, spans in texts)
     return status_html(f"Phase {phase}, {name}: the texts that use it most.<ul>{items}</ul>")
 
 

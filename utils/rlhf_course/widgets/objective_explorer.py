@@ -1,4 +1,4 @@
-"""Show PPO's clipped term for one token, and where its gradient is zero."""
+"""Show PPO's clipped term for one token, its gradient, and the ratios at which that gradient is zero."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def _widget(ratio: float, advantage: float, clip_coef: float, picture: Picture) 
 
 def _readout(ratio: float, advantage: float, clip_coef: float) -> str:
     term = clipped_term(ratio, advantage, clip_coef)
-    clipped = "clipped: nothing pushes it further" if is_flat(ratio, advantage, clip_coef) else "not clipped"
+    clipped = "clipped: the ratio is not pushed further" if is_flat(ratio, advantage, clip_coef) else "not clipped"
     return (
         f"Ratio {ratio:.2f}, advantage {advantage:+.1f}: the term is {float(term.value):.3f}, "
         f"its gradient {float(term.gradient):+.1f} ({clipped}). The gradient is zero {flat_part(advantage, clip_coef)}."
@@ -58,16 +58,16 @@ def _readout(ratio: float, advantage: float, clip_coef: float) -> str:
 
 def _draw(ratio: float, advantage: float, clip_coef: float, *, with_png: bool = True) -> Picture:
     term = clipped_term(_RATIOS, advantage, clip_coef)
-    here = clipped_term(ratio, advantage, clip_coef)
+    current = clipped_term(ratio, advantage, clip_coef)
     flat = is_flat(_RATIOS, advantage, clip_coef)
 
     def plot(figure: Figure) -> str:
         value, gradient = figure.subplots(1, 2)
         value.plot(_RATIOS, term.unclipped, ":", color=INK, alpha=0.6, label="ratio × advantage")
         value.plot(_RATIOS, term.value, color=BLUE, label="clipped term")
-        value.plot([ratio], [here.value], "o", color=VERMILION, label="here")
+        value.plot([ratio], [current.value], "o", color=VERMILION, label="at this ratio")
         gradient.plot(_RATIOS, term.gradient, color=BLUE, drawstyle="steps-mid")
-        gradient.plot([ratio], [here.gradient], "o", color=VERMILION)
+        gradient.plot([ratio], [current.gradient], "o", color=VERMILION)
         for axes, title in ((value, "the term"), (gradient, "its gradient")):
             axes.set(title=title, xlabel="ratio", xlim=(0, 2))
             axes.axvline(1, color=INK, lw=0.8, alpha=0.5)
@@ -78,8 +78,8 @@ def _draw(ratio: float, advantage: float, clip_coef: float, *, with_png: bool = 
         value.legend(loc="best")
         return (
             f"Two plots against the ratio, for advantage {advantage:+.1f} and clip_coef {clip_coef:.2f}. "
-            f"Left: the clipped term, {float(here.value):.2f} at ratio {ratio:.2f}. "
-            f"Right: its gradient, {float(here.gradient):+.1f} there. "
+            f"Left: the clipped term, {float(current.value):.2f} at ratio {ratio:.2f}. "
+            f"Right: its gradient, {float(current.gradient):+.1f} at that ratio. "
             f"It is zero {flat_part(advantage, clip_coef)}, which is shaded."
         )
 

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from rlhf_course.display import in_notebook
 
-# The static output is hidden wherever the live widget is displayed. Where it is not, the static output replaces
-# JupyterLab's error message, which is the only kind of output that has no MIME type.
+# The static output is hidden wherever the live widget is displayed. Where the widget is not displayed, the static
+# output replaces JupyterLab's error message, which is the only kind of output that has no MIME type.
 _VISIBILITY_CSS = (
     "<style>.jp-OutputArea:has(.rlhf-live) .rlhf-kept, .jp-OutputArea:has(.rlhf-kept):not(:has(.rlhf-live)) "
     ".jp-OutputArea-output:not([data-mime-type]) { display: none; }</style>"
 )
-_NO_KERNEL = "A live widget: run this cell to use it. Below is a picture of it."
+_NO_KERNEL = "This is a live widget: run this cell to use it. A picture of it is below."
 
 
 class StaticOutput(NamedTuple):
@@ -20,7 +20,7 @@ class StaticOutput(NamedTuple):
 
     Attributes:
         html: A picture with alternative text, or a table.
-        text: The same facts as plain text, for readers without pictures.
+        text: The same content as plain text, for displays without HTML.
     """
 
     html: str

@@ -7,7 +7,7 @@ from rlhf_course.widgets.output import escape_html
 
 LEGEND = (
     "<b>Blue background</b>: a token that the reference did not expect; a deeper blue means a greater surprise. "
-    "<b>Orange underline</b>: a token that raised the reward; dotted purple: one that lowered it. "
+    "<b>Orange underline</b>: a token that raised the reward; dotted purple: a token that lowered it. "
     "Point at a token for its numbers."
 )
 

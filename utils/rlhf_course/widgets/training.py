@@ -30,7 +30,7 @@ class TrainingThread:
         on_end: A function that is called in the thread when the run has ended.
 
     Attributes:
-        status: training, paused, stopping (after the current phase), stopped, finished or failed.
+        status: "training", "paused", "stopping" (after the current phase), "stopped", "finished" or "failed".
         folder: The run's folder once the run has ended, else None.
         error: The exception of a failed run, else None.
     """

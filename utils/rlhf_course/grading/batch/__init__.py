@@ -1,1 +1,1 @@
-"""Grade many submissions: a cache of results, a pool of processes, a Dask cluster."""
+"""Grade many submissions with a cache of results, in a pool of processes or on a Dask cluster."""

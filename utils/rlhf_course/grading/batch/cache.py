@@ -59,7 +59,8 @@ def default_cache_folder() -> Path:
 class ResultCache:
     """A folder of results, each in a file named after a hash of what was graded; several processes may use it at once.
 
-    A stored result holds no name and no warnings of a learner, so that two learners with the same answers share it.
+    A stored result contains neither a learner's name nor warnings about the reading of the submission, so that two
+    learners with the same answers share it.
     """
 
     def __init__(self, folder: Path, isolation: str, limits: ResourceLimits, secret: Secret = PUBLIC) -> None:
@@ -68,7 +69,7 @@ class ResultCache:
         Args:
             folder: The folder.
             isolation: The isolation level that the submissions are graded at.
-            limits: What each answer may use.
+            limits: The resource limits of each answer.
             secret: The course's secret.
 
         Raises:

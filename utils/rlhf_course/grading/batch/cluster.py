@@ -26,7 +26,7 @@ class Cluster:
         """Connect to the scheduler.
 
         Args:
-            make_judge: What each worker calls once; it has to be picklable.
+            make_judge: A picklable function that each worker calls once.
             address: The scheduler's address, such as tcp://10.0.0.1:8786.
 
         Raises:
@@ -47,7 +47,9 @@ class Cluster:
             self._client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
         except TimeoutError as error:
             self._client.close()
-            raise CourseError(f"the Dask scheduler at {address} has no workers") from error
+            raise CourseError(
+                f"the Dask scheduler at {address} has no workers: start some with `dask worker`"
+            ) from error
 
     def __enter__(self) -> "Cluster":
         return self
@@ -56,7 +58,7 @@ class Cluster:
         self._client.close()
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Outcome]:
-        """Grade numbered submissions; see `Pool.results`. Another worker grades what a lost worker was grading."""
+        """Grade numbered submissions; see `Pool.results`. If a worker is lost, another one grades its submissions."""
         from distributed import as_completed
 
         pending: dict[Any, Task] = {}
@@ -88,7 +90,7 @@ class Cluster:
         return self._client.submit(grade_on_worker, grading_version(), self._make_judge, task[1], pure=False)
 
     def _retry(self, task: Task) -> Outcome:
-        """Grade a task again while no other task runs, so that another failure is its own."""
+        """Grade a task again while no other task runs, so that no other task can make it fail."""
         future = self._submit(task)
         error = future.exception()
         if isinstance(error, CourseError):

@@ -13,7 +13,7 @@ class Grader(Protocol):
     """Grades numbered submissions; a `Pool` or a `Cluster`."""
 
     def results(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, SubmissionResult, bool]]:
-        """Yield, in any order, each task, its result, and whether the task was graded rather than given up."""
+        """Yield each task, its result, and whether the task was graded rather than given up, in any order."""
 
 
 def grade_all(
@@ -25,10 +25,10 @@ def grade_all(
     """Grade submissions.
 
     Args:
-        submissions: The submissions, of which each is read only when it is needed.
-        grader: What grades those that are not in the cache.
-        cache: Where results are looked up and stored; None for no cache.
-        on_result: What is called with each result, as soon as it is there.
+        submissions: The submissions; an iterator is advanced only when the next submission can be graded.
+        grader: The pool or cluster that grades the submissions that are not in the cache.
+        cache: The cache of results; None for no cache.
+        on_result: A function that is called with each result as soon as it is available.
 
     Returns:
         The results in the order of the submissions.

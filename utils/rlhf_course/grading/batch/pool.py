@@ -1,7 +1,7 @@
 """Grade in worker processes of this machine, each with a judge of its own.
 
-Each worker is fed by a pipe. A cluster on this machine would listen on a port instead, and a learner's code could reach
-that port at an isolation level that leaves it the network.
+Each worker receives submissions through a pipe. A cluster on this machine would listen on a port instead, which a
+learner's code could reach at an isolation level that does not isolate the network.
 """
 
 import multiprocessing
@@ -62,14 +62,14 @@ def ungraded_result(submission: Submission, reason: str) -> SubmissionResult:
 class Pool:
     """Worker processes that grade; a worker that dies or does not reply is replaced.
 
-    Use it as a context manager: at its end no worker is left.
+    Use it as a context manager, which ends all workers.
     """
 
     def __init__(self, make_judge: JudgeFactory, workers: int, task_timeout: float = 1800) -> None:
         """Configure the pool; workers start with the first submissions.
 
         Args:
-            make_judge: What each worker calls once; it has to be picklable.
+            make_judge: A picklable function that each worker calls once.
             workers: The largest number of workers.
             task_timeout: Seconds after which a worker that has not replied is killed.
         """
@@ -87,7 +87,7 @@ class Pool:
         """Grade numbered submissions.
 
         Yields:
-            Each task, its result, and whether it was graded rather than given up after it ended its worker twice.
+            Each task, its result, and whether it was graded rather than given up after two failures.
 
         Raises:
             CourseError: The judge cannot be started.
@@ -125,7 +125,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        # A forked process would share this one's threads and locks; a spawned one starts clean.
+        # A forked process would inherit locks that other threads of this process hold; a spawned process does not.
         context = multiprocessing.get_context("spawn")
         self.pipe, worker_end = context.Pipe()
         self.process = context.Process(target=_run_worker, args=(worker_end, self._make_judge))
@@ -160,7 +160,7 @@ class _Worker:
             is_alive = self.process.is_alive()
             if is_alive and time.monotonic() - self._sent_at < timeout:
                 return None
-            reason = "grading it never came to an end" if is_alive else _JUDGE_DIED
+            reason = f"grading it took longer than {timeout:g} seconds" if is_alive else _JUDGE_DIED
         except (EOFError, OSError):
             reason = _JUDGE_DIED
         self.stop(kill=True)
@@ -208,9 +208,9 @@ class _Worker:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set what a worker that is started meanwhile inherits: one thread, and SIGINT ignored.
+    """Set the environment that workers inherit when they are started in the block: one thread, and SIGINT ignored.
 
-    The cores are for the workers, and sums come out the same whatever the number of cores. Ctrl-C reaches the whole
+    Each core runs one worker, and with one thread sums do not depend on the number of cores. Ctrl-C reaches the whole
     process group; workers ignore it, because the pool decides when they stop.
     """
     threads = os.environ.get("OMP_NUM_THREADS")

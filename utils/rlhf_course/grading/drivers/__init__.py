@@ -1,8 +1,8 @@
-"""Run answers that are no plain functions, in this process or in a sandbox.
+"""Run answers that are not plain functions, in this process or in a sandbox.
 
 A driver is a function `driver(answer, **inputs)`. Its inputs and outputs are tensors, numbers, strings, None, and lists
-and dicts of them. Drivers run in the same process as a learner's code, which could replace them: they hold no wanted
-value, and a test believes only results that it can compute by itself.
+and dicts of them. Drivers run in the same process as a learner's code, which could replace them. So they hold no wanted
+value, and a test relies only on results that it can compute by itself.
 """
 
 import importlib
@@ -16,8 +16,8 @@ from rlhf_course.checks import tiny
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 
-# The answers to these exercises are classes, or make objects, which a sandbox cannot send: each exercise with a module
-# of drivers below this package.
+# The exercises with a module of drivers below this package. Their answers are classes, or return objects that a sandbox
+# cannot send.
 DRIVEN = tuple(exercise.name for exercise in EXERCISES if (Path(__file__).parent / exercise.path).is_file())
 CLASSIFIER = "lvwerra/distilbert-imdb"
 
@@ -38,17 +38,20 @@ def driver(exercise: str, name: str) -> Callable[..., Any]:
         module = importlib.import_module(f"{__name__}.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}")
         function = vars(module).get(name)
         if callable(function) and function.__module__ == module.__name__:
-            return _with_surroundings(exercise, function)
+            return _with_offline_environment(exercise, function)
     raise AttributeError(f"{exercise} has no driver {name!r}")
 
 
 @contextmanager
-def surroundings(exercise: str) -> Iterator[None]:
-    """Replace what an answer loads by what is small and offline: the CPU, tiny models, the tiny classifier.
+def offline_environment(exercise: str) -> Iterator[None]:
+    """Let answers load only small, local resources until the block ends: the CPU, tiny models, the tiny classifier.
 
-    Drivers other than `observe` enter these surroundings themselves; a caller of an answer enters them first.
-    The tiny language model is reused rather than loaded for each call. The sentiment classifier is the tiny one, which
-    stays loaded if surroundings are entered within others.
+    Drivers other than `observe` enter this environment themselves; a caller that calls an answer without a driver has
+    to enter it first. Calls share one tiny language model, which is not loaded again. The sentiment classifier is the
+    tiny one, which stays loaded if one environment is entered within another.
+
+    Args:
+        exercise: The name of the exercise.
     """
     with ExitStack() as stack:
         stack.enter_context(tiny.on_the_cpu())
@@ -60,10 +63,10 @@ def surroundings(exercise: str) -> Iterator[None]:
         yield
 
 
-def _with_surroundings(exercise: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_offline_environment(exercise: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapper(answer: Any, **inputs: Any) -> Any:
-        with surroundings(exercise):
+        with offline_environment(exercise):
             return function(answer, **inputs)
 
     return wrapper

@@ -4,7 +4,10 @@ A wrong dtype, container or shape that can be mended is mended before values are
 test of the form. Messages name the circumstance and how the result is related to the right one, and no drawn value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +17,35 @@ from rlhf_course.grading.judge.circumstances import Call
 from rlhf_course.grading.judge.relations import Formula, find_relation
 
 RTOL, ATOL = 1e-4, 1e-5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison that a test made.
+
+    Attributes:
+        subject: The result and its circumstance in words.
+        got: The result of the answer.
+        wanted: The right results.
+    """
+
+    subject: str
+    got: Any
+    wanted: Sequence[Tensor]
+
+
+_COMPARISONS: ContextVar[list[Comparison] | None] = ContextVar("comparisons", default=None)
+
+
+@contextmanager
+def recorded_comparisons() -> Iterator[list[Comparison]]:
+    """Yield a list to which each comparison of values in this thread is added until the block ends."""
+    comparisons: list[Comparison] = []
+    token = _COMPARISONS.set(comparisons)
+    try:
+        yield comparisons
+    finally:
+        _COMPARISONS.reset(token)
 
 
 def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype | None = torch.float32) -> None:
@@ -71,6 +103,8 @@ def expect_values(
         AssertionError: The numbers differ; the message says how, if the difference has a simple form.
     """
     right = [wanted] if isinstance(wanted, Tensor) else list(wanted)
+    if (comparisons := _COMPARISONS.get()) is not None:
+        comparisons.append(Comparison(subject, got, right))
     mended = mend(got, right[0].shape)
     assert mended is not None, f"{subject} should be a tensor; {_type_in_words(got)} came"
     values, exact = mended.detach(), [tensor.detach().double() for tensor in right]

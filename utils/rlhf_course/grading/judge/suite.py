@@ -178,6 +178,15 @@ def collected(hidden: Path = HIDDEN) -> list[pytest.Function]:
     return _functions(_collected_suite(hidden.resolve()).session)
 
 
+def collected_names(exercise: str, hidden: Path = HIDDEN) -> list[str]:
+    """Return the names of the test functions of an exercise.
+
+    Raises:
+        CourseError: It has none.
+    """
+    return [item.originalname for item in _items_of(_collected_suite(hidden.resolve()).session, exercise, hidden, None)]
+
+
 @cache
 def _collected_suite(hidden: Path) -> _Suite:
     arguments = [str(hidden), "-c", os.devnull, "--rootdir", str(hidden), "--assert=plain", "--import-mode=importlib"]

@@ -1,6 +1,6 @@
 """Write results as HTML pages that open from disk: one for each learner, and one for the class.
 
-A learner's page holds only what that learner may know: scores, messages, the likely mistake and their own warnings.
+A learner's page holds only facts about that learner: scores, messages, the likely mistake and the warnings.
 Names and messages are not trusted: all of them are escaped, and no page runs a script or loads a resource.
 """
 
@@ -26,6 +26,10 @@ _MAX_NAMES = 40
 
 def write_pages(folder: Path, report: GradeReport) -> Path:
     """Write the class's page, `index.html`, and a page for each learner, `learners/<name>.html`.
+
+    Args:
+        folder: The folder for the pages, which is created if it does not exist.
+        report: The results of the class.
 
     Returns:
         The path of the class's page.
@@ -99,7 +103,10 @@ def _template(name: str) -> Any:
 
 
 def visible(value: Any) -> Any:
-    """Return a text whose control and format characters, which can reverse the text around them, are replaced."""
+    """Replace the control and format characters of a text, since some of them reverse the text around them.
+
+    A value that is not a text, or that is markup, is returned as it is.
+    """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(

@@ -19,7 +19,7 @@ class ExerciseSummary:
 
     Attributes:
         name: The name of the exercise.
-        max_score: What it is worth.
+        max_score: The maximum score.
         minutes: The time that a prepared learner needs, as in the course's list of exercises.
         counts: The number of learners with each status.
         mean: The mean score.
@@ -51,13 +51,13 @@ class Fault:
 
     Attributes:
         exercise: The name of the exercise.
-        what: The description of the mistake, or the name of the test.
+        description: The description of the mistake, or the name of the test.
         learners: The names of the learners.
         example: One of the messages.
     """
 
     exercise: str
-    what: str
+    description: str
     learners: list[str]
     example: str
 
@@ -68,15 +68,15 @@ class ClassSummary:
 
     Attributes:
         submissions: The number of submissions.
-        max_score: What all exercises are worth.
+        max_score: The maximum score of all exercises together.
         mean: The mean score.
         median: The median score.
         percents: The score of each learner in percent.
         exercises: The summary of each exercise.
-        finished: The learners who passed everything.
+        finished: The learners who passed all exercises.
         mistakes: The most frequent known mistakes.
         failed_tests: The tests that most learners failed.
-        seconds: How long grading took in all.
+        seconds: The time that grading all submissions took.
         median_seconds: The median time of one submission.
         slowest: The results of the submissions that took longest.
     """
@@ -134,7 +134,7 @@ def _exercise(name: str, results: Sequence[SubmissionResult]) -> ExerciseSummary
     return ExerciseSummary(
         name=name,
         max_score=max(exercise.max_score for exercise in exercises),
-        minutes="-".join(str(minute) for minute in dict.fromkeys(BY_NAME[name].minutes)) if name in BY_NAME else "",
+        minutes=BY_NAME[name].minutes_text if name in BY_NAME else "",
         counts={status: counts[status] for status in STATUSES},
         mean=statistics.fmean(exercise.score for exercise in exercises),
         stuck=[result.name for result in at_exercise if result.exercises[name].status != "missing"],
@@ -169,6 +169,6 @@ def _most_frequent(occurrences: Iterable[tuple[str, str, str, str]]) -> list[Fau
         occurrences: For each occurrence the exercise, the mistake or test, the learner and the message.
     """
     faults: dict[tuple[str, str], Fault] = {}
-    for exercise, what, learner, example in occurrences:
-        faults.setdefault((exercise, what), Fault(exercise, what, [], example)).learners.append(learner)
+    for exercise, description, learner, example in occurrences:
+        faults.setdefault((exercise, description), Fault(exercise, description, [], example)).learners.append(learner)
     return sorted(faults.values(), key=lambda fault: -len(fault.learners))[:_MAX_FAULTS]

@@ -75,5 +75,5 @@ def _csv_row(result: SubmissionResult, exercises: Sequence[str]) -> list[str]:
 
 
 def _escape_formula(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
+    """Return a text with a leading quote if a spreadsheet would take it for a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

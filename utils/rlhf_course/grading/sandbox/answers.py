@@ -1,4 +1,4 @@
-"""Define what the hidden tests see of a submission's answers, and run trusted answers in this process."""
+"""Define the interface of a submission's answers to the hidden tests, and run trusted answers in this process."""
 
 import contextlib
 import inspect
@@ -11,17 +11,18 @@ from typing import Any, Literal, Protocol
 from rlhf_course import stubs
 from rlhf_course.checks.core import preserved_state
 from rlhf_course.course import BY_NAME
-from rlhf_course.grading.drivers import DRIVEN, driver, surroundings
+from rlhf_course.grading.drivers import DRIVEN, driver, offline_environment
 
 Kind = Literal["error", "timeout", "missing"]
 NOT_WRITTEN_MESSAGE = "this exercise is not written yet"
 
 
 class AnswerError(Exception):
-    """An answer gave no result.
+    """An error for an answer that gave no result.
 
     Attributes:
-        kind: "error" if it raised or died, "timeout" if it took too long, "missing" if it is not written.
+        kind: "error" if the answer raised an exception or ended its process, "timeout" if it took too long, "missing"
+            if it is not written.
         message: The message for the learner: the exception's class and the learner's line, without values and paths.
         exception: The names of the exception's class and its bases; empty if there was no exception.
     """
@@ -47,12 +48,12 @@ class Answers(Protocol):
             exercise: The name of the exercise.
 
         Raises:
-            AnswerError: There is no answer, or its file does not load.
+            AnswerError: There is no answer, or its file cannot be imported.
         """
 
 
 class LocalAnswers:
-    """Runs answers in this process; it is meant for code that is trusted, such as the reference's and the bank's.
+    """Runs answers in this process; this is for trusted code, such as the reference and the answers in the bank.
 
     Args:
         objects: Functions and classes, by the name of the exercise that they answer.
@@ -84,7 +85,7 @@ class _FunctionProxy(_DriverProxy):
     """An answer that tests call as a function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with surroundings(self._exercise):
+        with offline_environment(self._exercise):
             return _call(self._exercise, self._answer, self._answer, *args, **kwargs)
 
 

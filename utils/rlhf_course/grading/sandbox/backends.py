@@ -30,8 +30,8 @@ class SandboxBackend(Protocol):
         """Fork a child that isolates itself and then calls `child_main` with a home folder of its own.
 
         Args:
-            child_main: What the child runs.
-            keep_fd: The only file, beside the standard streams, that stays open in the child.
+            child_main: The function that the child calls.
+            keep_fd: The only file descriptor, beside the standard streams, that stays open in the child.
 
         Returns:
             The process id, to be passed to `terminate`.
@@ -41,7 +41,7 @@ class SandboxBackend(Protocol):
         """Kill a spawned process and all processes that it started, and wait until they have ended.
 
         Args:
-            pid: What `spawn` returned.
+            pid: The process id that `spawn` returned.
             grace_period: Seconds in which the process may end by itself.
 
         Returns:
@@ -64,7 +64,7 @@ def sandbox_backend(level: Level, limits: ResourceLimits, readable: Sequence[str
 
     Args:
         level: The isolation level.
-        limits: What each sandboxed process may use.
+        limits: The resource limits of each sandbox.
         readable: Files and folders that a sandbox may read beside Python and the package.
     """
     return _BACKENDS[level](limits, readable)

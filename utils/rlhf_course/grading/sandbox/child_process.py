@@ -12,7 +12,7 @@ from typing import NoReturn
 from rlhf_course.grading.limits import ResourceLimits
 
 ChildMain = Callable[[Path], None]
-"""What a sandboxed child runs; the argument is its home folder."""
+"""A function that a sandboxed child calls; the argument is the child's home folder."""
 
 _MAX_OPEN_FILES = 256
 
@@ -24,7 +24,7 @@ def close_other_fds(keep_fd: int) -> None:
 
 
 def redirect_stdio_to_devnull() -> None:
-    """Redirect the standard streams to /dev/null, so that an answer's prints are discarded and cannot fill anything."""
+    """Redirect the standard streams to /dev/null, so that an answer's prints are discarded and fill no disk or pipe."""
     devnull = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(devnull, descriptor)
@@ -60,8 +60,9 @@ def apply_rlimits(limits: ResourceLimits, limit_threads: bool) -> None:
     """Apply the limits of an answer to this process.
 
     Args:
+        limits: The limits.
         limit_threads: Whether to limit the number of threads. The kernel counts them by user, so the limit works only
-            where no other process runs as this user.
+            if no other process runs as this user.
     """
     import resource  # Python on Windows has no such module.
 
@@ -85,13 +86,13 @@ def apply_rlimits(limits: ResourceLimits, limit_threads: bool) -> None:
 
 
 def _mapped_bytes() -> int:
-    """Return the bytes of address space that this process has mapped; 0 where the system does not say."""
+    """Return the bytes of address space that this process has mapped; 0 if the system has no /proc/self/statm."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[0]) * os.sysconf("SC_PAGESIZE") if statm.exists() else 0
 
 
 def run_and_exit(function: Callable[[], None]) -> NoReturn:
-    """Call a function in a forked child and end the process, with exit code 1 where the function raised."""
+    """Call a function in a forked child and end the process, with exit code 1 if the function raised an exception."""
     code = 1
     try:
         function()
@@ -106,6 +107,7 @@ def wait_for_exit(pid: int, timeout: float | None = None) -> int | None:
     """Wait until a child of this process ends.
 
     Args:
+        pid: The child's process id.
         timeout: Seconds to wait; None waits without limit.
 
     Returns:

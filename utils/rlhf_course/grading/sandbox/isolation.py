@@ -1,4 +1,4 @@
-"""Name the isolation levels, and check that this machine supports the one that is wanted."""
+"""Define the isolation levels, and check that this machine supports a level."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ probe(sys.argv[2])
 
 
 class IsolationUnavailable(CourseError):
-    """This machine does not support the wanted isolation level; the message says why and what would help."""
+    """An error for an isolation level that this machine does not support; the message says why and what would help."""
 
     def __init__(self, level: Level, reason: str) -> None:
         super().__init__(f"isolation {level!r} is not available here ({reason}): {_ADVICE[level]}")

@@ -174,7 +174,7 @@ def _seccomp_program(arch: int, refused: Sequence[int], clone: int) -> bytes:
         (load, 0, 0, 0),  # the number of the system call
         (at_least, 0, 1, 0x40000000),  # the x32 ABI of x86_64 has numbers of its own
         (ret, 0, 0, eperm),
-        (equal, 0, 1, _CLONE3),  # its flags lie in memory that a filter cannot read; libc then falls back to clone
+        (equal, 0, 1, _CLONE3),  # its flags are in memory that a filter cannot read; libc then falls back to clone
         (ret, 0, 0, enosys),
         (equal, 0, 3, clone),
         (load, 0, 0, 16),  # the flags of clone: threads are allowed, processes are not
@@ -211,7 +211,7 @@ def restrict_files_with_landlock(readable: Sequence[Path], writable: Sequence[Pa
 
     Args:
         readable: Files and folders that may be read, listed and executed.
-        writable: Files and folders on which everything is allowed.
+        writable: Files and folders that may also be written, created and deleted.
 
     Raises:
         OSError: This kernel has no Landlock.

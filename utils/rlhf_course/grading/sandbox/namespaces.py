@@ -72,7 +72,7 @@ class NamespaceHolder:
 class NamespaceSpawner:
     """A small child process that makes namespace holders; it forks faster than the zygote, which has torch loaded.
 
-    It works one holder ahead, so that `next_holder` seldom has to wait.
+    It always makes the next holder in advance, so that `next_holder` seldom has to wait.
     """
 
     def __init__(self, disk_bytes: int, use_unused_uids: bool) -> None:
@@ -109,7 +109,8 @@ class NamespaceSandbox:
     def prepare(self) -> None:
         """Make this process the first one of a pid namespace, with a root that holds only what a sandbox may read.
 
-        The zygote itself sees no more than that, and all its sandboxes end when it ends. See `SandboxBackend.prepare`.
+        The zygote itself can read no other files, and all its sandboxes end when it ends. See
+        `SandboxBackend.prepare`.
         """
         linux_syscalls.require_supported_platform()
         self._use_unused_uids = UnusedUserIds().available and linux_syscalls.has_cap_sys_admin()
@@ -140,7 +141,7 @@ class NamespaceSandbox:
     def _run_child(self, child_main: ChildMain, keep_fd: int, holder: NamespaceHolder) -> None:
         holder.enter_other_namespaces()
         close_other_fds(keep_fd)
-        Path("/proc/self/oom_score_adj").write_text("1000")  # The kernel kills it first where memory runs out.
+        Path("/proc/self/oom_score_adj").write_text("1000")  # The kernel kills it first if memory runs out.
         linux_syscalls.set_no_new_privs()
         if self._use_unused_uids:
             set_uid(holder.uid)
@@ -163,7 +164,7 @@ class NamespaceSandbox:
         return code
 
     def close(self) -> None:
-        """See `SandboxBackend.close`. Every folder is in a mount namespace and vanishes with it."""
+        """See `SandboxBackend.close`. There is nothing to delete: every folder ends with its mount namespace."""
 
 
 def _run_spawner(connection: socket.socket, disk_bytes: int, use_unused_uids: bool) -> None:

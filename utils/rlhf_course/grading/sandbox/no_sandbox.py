@@ -23,7 +23,7 @@ from rlhf_course.grading.sandbox.child_process import (
 
 
 class NoSandbox:
-    """Runs each child with limits but without isolation; it is meant for code that is trusted."""
+    """Runs each child with limits but without isolation; this is for trusted code."""
 
     def __init__(self, limits: ResourceLimits, readable: Sequence[str] = ()) -> None:
         self._limits = limits

@@ -29,15 +29,15 @@ _LENGTH = struct.Struct("!I")
 
 
 class ProtocolError(Exception):
-    """What was received is no valid message, or exceeds a cap."""
+    """An error for received bytes that are not a valid message, or exceed a cap."""
 
 
 class ConnectionClosed(Exception):
-    """The other side has closed the connection."""
+    """An error for a connection that the other side has closed."""
 
 
 class DeadlineExceeded(Exception):
-    """The other side did not send, or read, a whole message in time."""
+    """An error for a message that the other side did not send, or read, completely in time."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def receive(connection: socket.socket, caps: Caps, deadline: float | None = None
         The body and the tensors.
 
     Raises:
-        ProtocolError: What came is no valid message, or exceeds a cap.
+        ProtocolError: The received bytes are not a valid message, or exceed a cap.
         ConnectionClosed: The other side has closed the connection.
         DeadlineExceeded: The message did not arrive in time.
     """
@@ -117,7 +117,7 @@ def receive(connection: socket.socket, caps: Caps, deadline: float | None = None
         tensor = torch.empty(shape, dtype=torch.uint8 if dtype is torch.bool else dtype)
         if tensor.numel():
             _receive_into(connection, bytes_of(tensor), deadline)
-        # A byte other than 0 and 1 is no valid bool, so bools are received as integers and compared with 0.
+        # A byte other than 0 and 1 is not a valid bool, so bools are received as integers and compared with 0.
         tensors.append(tensor != 0 if dtype is torch.bool else tensor)
     return body, tensors
 
@@ -126,14 +126,14 @@ def _parse(text: bytes) -> tuple[Any, Any]:
     try:
         body, headers = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ProtocolError("the JSON is no pair of a body and a list of arrays") from error
+        raise ProtocolError("the JSON is not a pair of a body and a list of arrays") from error
     return body, headers
 
 
 def _checked_headers(headers: Any, caps: Caps) -> list[tuple[torch.dtype, list[int]]]:
     """Return the announced dtypes and shapes, after checking that each is possible and that all are within the caps."""
     if not isinstance(headers, list) or len(headers) > caps.arrays:
-        raise ProtocolError("the arrays are no list, or too many")
+        raise ProtocolError("the arrays are not a list, or too many")
     checked, total = [], 0
     for header in headers:
         dtype, shape = _checked_header(header)
@@ -145,6 +145,7 @@ def _checked_headers(headers: Any, caps: Caps) -> list[tuple[torch.dtype, list[i
 
 
 def _checked_header(header: Any) -> tuple[torch.dtype, list[int]]:
+    """Return the dtype and the shape in a header, after checking that they are possible."""
     is_pair = isinstance(header, list) and len(header) == 2
     if not (is_pair and isinstance(header[0], str) and isinstance(header[1], list)):
         raise ProtocolError("an array has no dtype or no shape")

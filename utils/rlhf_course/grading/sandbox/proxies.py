@@ -1,4 +1,4 @@
-"""Offer the answers in a sandbox as proxies that behave like the learner's functions and drivers in this process."""
+"""Define proxies of the answers in a sandbox, which behave like the learner's functions and drivers in this process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ _MAX_ARGUMENT_BYTES = 2**40
 class SandboxedAnswers:
     """The answers of one submission, each in a sandbox of its own, one at a time.
 
-    Use it as a context manager: at its end no sandbox is left.
+    Use it as a context manager, which terminates the last sandbox.
 
     Args:
-        zygote: The process that sandboxes are forked from.
+        zygote: The zygote, from which sandboxes are forked.
         submission: The learner's files.
-        limits: What each answer may use.
+        limits: The resource limits of each answer.
     """
 
     def __init__(self, zygote: Zygote, submission: Submission, limits: ResourceLimits) -> None:
@@ -65,7 +65,7 @@ class _DriverProxy:
         self._session = session
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        driver(self._session.exercise, name)  # It raises AttributeError for an unknown driver.
+        driver(self._session.exercise, name)  # This raises AttributeError for an unknown driver.
 
         def run(**inputs: Any) -> Any:
             packer = Packer(self._session.output_bytes)
@@ -76,7 +76,7 @@ class _DriverProxy:
         return run
 
     def _parse(self, parser: Callable[[], Any]) -> Any:
-        """Return what a parser reads from a reply; a reply of an unexpected form ends the sandbox."""
+        """Return the result of a parser of a reply; if the reply has an unexpected form, terminate the sandbox."""
         try:
             return parser()
         except ProtocolError as error:
@@ -118,7 +118,7 @@ class _FunctionProxy(_DriverProxy):
     def _attach(
         self, number: int, indices: Sequence[int], tensors: Sequence[Tensor], sources: Sequence[Tensor]
     ) -> list[Tensor]:
-        """Return the tensors, of which those with some indices get their gradients from the sandbox."""
+        """Return the tensors, and let those at some indices get their gradients from the sandbox."""
         backward = partial(self._backward, self._session.sandbox, number, len(sources))
         with torch.enable_grad():
             attached = _RemoteFunction.apply(backward, [tensors[index] for index in indices], *sources)
@@ -160,23 +160,23 @@ class _CallReply:
         Args:
             body: The message's body.
             tensors: The message's tensors.
-            input_count: How many tensors the arguments hold.
+            input_count: The number of tensors among the arguments.
 
         Raises:
             ProtocolError: The body has another form.
         """
         if not (isinstance(body, dict) and all(isinstance(body.get(key), list) for key in ("attached", "changed"))):
-            raise ProtocolError("the body is no reply to a call")
+            raise ProtocolError("the body is not a reply to a call")
         attached = body["attached"]
         if not all(is_index(index, len(tensors)) and tensors[index].is_floating_point() for index in attached):
-            raise ProtocolError("a gradient is announced for something that has none")
+            raise ProtocolError("a gradient is announced for a result that cannot have one")
         changed = {index: unpack(node, tensors) for index, node in _indexed(body["changed"], input_count)}
         rewritten = {index: unpack(node, tensors) for index, node in _indexed(body.get("rewritten"), _MAX_STRING_LISTS)}
         flagged = {index: bool(flag) for index, flag in _indexed(body.get("flagged"), input_count)}
         if not all(isinstance(value, Tensor) for value in changed.values()):
-            raise ProtocolError("an argument that was a tensor is none any more")
+            raise ProtocolError("an argument that was a tensor is not a tensor any more")
         if not all(isinstance(value, list) for value in rewritten.values()):
-            raise ProtocolError("an argument that was a list is none any more")
+            raise ProtocolError("an argument that was a list is not a list any more")
         return cls(body.get("result"), list(dict.fromkeys(attached)), changed, rewritten, flagged)
 
     def apply_changes(self, inputs: Sequence[Tensor], lists: Sequence[list[str]]) -> None:
@@ -208,14 +208,14 @@ def _indexed(pairs: Any, length: int) -> list[tuple[int, Any]]:
 def _parse_gradients(body: Any, tensors: Sequence[Tensor], source_count: int) -> list[Tensor | None]:
     gradients = unpack(body, tensors)
     if not (isinstance(gradients, list) and len(gradients) == source_count):
-        raise ProtocolError("the body is no list of gradients")
+        raise ProtocolError("the body is not a list of gradients")
     if not all(gradient is None or isinstance(gradient, Tensor) for gradient in gradients):
-        raise ProtocolError("a gradient is no tensor")
+        raise ProtocolError("a gradient is not a tensor")
     return gradients
 
 
 def _overwrite(tensor: Tensor, changed: Tensor) -> None:
-    """Give a tensor the numbers, and if they differ the shape and dtype, of its changed copy."""
+    """Copy the numbers of a changed copy to a tensor, and also its shape and dtype if they differ."""
     with torch.no_grad():
         if changed.shape == tensor.shape and changed.dtype == tensor.dtype:
             tensor.copy_(changed)

@@ -11,7 +11,7 @@ _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/sys
 
 
 def readable_paths(additional: Sequence[str] = ()) -> list[Path]:
-    """Return the existing paths a sandbox may read: Python, its packages, system libraries, the given code.
+    """Return the existing paths that a sandbox may read: Python, its packages, system libraries and the given code.
 
     The expected outputs of the visible checks, in `checks/<part>/data/`, are left out, because no answer needs them.
 

@@ -12,8 +12,8 @@ from rlhf_course.grading.sandbox.protocol import DTYPES, ProtocolError
 
 _MAX_DEPTH = 32
 _MAX_NODES = 10_000
-# Only these class names may appear in a report: any other name is chosen by the learner's code, and could carry
-# anything out of a sandbox, even the reference's code.
+# Only these class names may appear in a report. A learner's code can choose any other name, and could use it to send
+# data out of a sandbox, even the reference's code.
 _KNOWN_CLASS_NAMES = {name for name, value in vars(builtins).items() if isinstance(value, type)} | {
     "NoneType",
     "function",
@@ -94,7 +94,7 @@ OTHER = "object"
 
 
 class OpaqueObject:
-    """Stands for an object that a sandbox does not send; its subclass has the name of the object's type."""
+    """A placeholder for an object that a sandbox does not send; a subclass has the name of the object's type."""
 
 
 def known_class_name(name: Any) -> str:
@@ -103,7 +103,7 @@ def known_class_name(name: Any) -> str:
 
 
 class Packer:
-    """Packs values into JSON, and collects their tensors, each once however often it occurs.
+    """Packs values into JSON, and collects each of their tensors once, even if it occurs several times.
 
     Args:
         max_tensor_bytes: The largest tensor to send; a larger one is replaced by the name of its kind.
@@ -119,7 +119,7 @@ class Packer:
         self._nodes = 0
 
     def pack(self, value: Any, depth: int = 0) -> Any:
-        """Return a value as JSON, in which the name of its type stands for anything that cannot be sent."""
+        """Return a value as JSON, in which any object that cannot be sent is replaced by the name of its type."""
         self._nodes += 1
         if value is None or isinstance(value, bool | int | float | str):
             return value
@@ -157,7 +157,7 @@ class Packer:
 
 
 class Unpacker:
-    """Turns the JSON of a `Packer` back into values, without trusting it.
+    """Unpacks the JSON of a `Packer` into values, and checks it, since a learner's code may have forged it.
 
     Args:
         tensors: The tensors that came with the JSON.

@@ -1,7 +1,7 @@
 """Send the calls of one answer to its sandbox, and turn exceptions, deaths and timeouts into `AnswerError`.
 
-A reply of a sandbox is only data: a reply of an unexpected form ends the sandbox, and what it reports of an exception
-becomes part of a message only after each word has been checked.
+A reply of a sandbox is not trusted: after a reply of an unexpected form the sandbox is terminated, and the report of an
+exception becomes part of a message only after each of its words has been checked.
 """
 
 import time
@@ -34,13 +34,15 @@ _SIGNALS = {
 
 
 class Session:
-    """The calls of one answer: in one sandbox, after its death in a second one, and after that one's death in none.
+    """The calls of one answer in its sandbox.
+
+    If the sandbox dies, a second one is started; if that dies too, all further calls raise the same error.
 
     Args:
-        zygote: The process that sandboxes are forked from.
+        zygote: The zygote, from which sandboxes are forked.
         exercise: The name of the exercise.
         files: The texts of the submission's files, by path.
-        limits: What the answer may use.
+        limits: The resource limits of the answer.
     """
 
     def __init__(self, zygote: Zygote, exercise: str, files: Mapping[str, str], limits: ResourceLimits) -> None:
@@ -57,7 +59,7 @@ class Session:
         """Return a sandbox with the answer loaded.
 
         Raises:
-            AnswerError: The answer does not load, or has died too often.
+            AnswerError: The answer cannot be imported, or has died too often.
         """
         if self._final_error is not None:
             raise self._final_error
@@ -86,7 +88,7 @@ class Session:
             The body and the tensors that the worker sent.
 
         Raises:
-            AnswerError: The answer raised, died, took too long, or sent something that is no reply.
+            AnswerError: The answer raised an exception, died, took too long, or sent an invalid reply.
         """
         return self._exchange(self.open(), operation, arguments, tensors)
 
@@ -119,7 +121,7 @@ class Session:
 
         Raises:
             AnswerError: The reply reports an exception of the answer.
-            ProtocolError: It is no reply.
+            ProtocolError: The reply has an unexpected form.
         """
         if not (isinstance(reply, list) and len(reply) == 2 and reply[0] in ("done", "raised")):
             raise ProtocolError("the reply has an unknown kind")
@@ -140,7 +142,7 @@ class Session:
         elif isinstance(cause, ConnectionClosed):
             error = AnswerError("error", _exit_message(code))
         else:
-            error = AnswerError("error", f"the reply is no result: {cause}")
+            error = AnswerError("error", f"the reply is not a valid result: {cause}")
         self._deaths += 1
         if self._deaths >= _MAX_DEATHS:
             self._final_error = error
@@ -164,7 +166,10 @@ def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def reference_files(exercise: str) -> dict[str, str]:
-    """Return the reference's files that an exercise is judged with, by path; none unless it uses other exercises."""
+    """Return the reference's files that an exercise is judged with, by path.
+
+    There are none unless the exercise uses others.
+    """
     judged = BY_NAME[exercise]
     if not judged.uses:
         return {}
@@ -177,7 +182,7 @@ def reported_error(report: Any, exercise: Exercise, own: Mapping[str, str]) -> A
     """Return the error for an exception that a worker reports, of which only known class names and a line are used.
 
     Args:
-        report: What `Worker` sent, which may have been forged.
+        report: The report that `Worker` sent, which a learner's code may have forged.
         exercise: The exercise of the answer.
         own: The learner's files.
     """

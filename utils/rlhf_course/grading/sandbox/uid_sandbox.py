@@ -29,7 +29,7 @@ from rlhf_course.paths import REPOSITORY
 class UidSandbox:
     """Runs each child as a user of its own, to whom the kernel refuses other users' files, processes and sockets.
 
-    It is meant for root inside a container that somebody else made, such as a grading service's.
+    It is for root inside a container that does not allow namespaces, such as that of a grading service.
     """
 
     def __init__(self, limits: ResourceLimits, readable: Sequence[str] = ()) -> None:
@@ -38,7 +38,7 @@ class UidSandbox:
         self._homes: dict[int, Path] = {}
 
     def prepare(self) -> None:
-        """Check that there are unused users, and that Landlock or file modes keep the hidden files from them.
+        """Check that there are unused user ids, and that Landlock or file modes hide the hidden files from them.
 
         See `SandboxBackend.prepare`.
         """

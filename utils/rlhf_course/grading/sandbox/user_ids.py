@@ -1,4 +1,4 @@
-"""Allocate user ids that belong to nobody, so that each sandbox can run as a user of its own."""
+"""Allocate unused user ids, so that each sandbox can run as a user of its own."""
 
 import os
 import secrets
@@ -21,13 +21,13 @@ class UnusedUserIds:
         return hasattr(os, "geteuid") and os.geteuid() == 0 and self._half >= 2**15
 
     def allocate(self) -> int:
-        """Return the next id; after 512 of them the first one returns."""
+        """Return the next id; after 512 ids the first one is used again."""
         self._allocated += 1
         return self._first + self._allocated % self._COUNT
 
 
 def _mapped_uid_count() -> int:
-    """Return how many user ids the user namespace of this process maps; 0 where the system does not say."""
+    """Return how many user ids the user namespace of this process maps; 0 if the system has no /proc/self/uid_map."""
     try:
         lines = Path("/proc/self/uid_map").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""Run in a sandbox: load one answer and execute the judge's requests on it, one message at a time.
+"""Import one answer in a sandbox, and execute the judge's requests on it, one message at a time.
 
-The judge trusts nothing in this process, because a learner's code runs in it.
+The judge does not trust this process, because a learner's code runs in it.
 """
 
 import importlib
@@ -65,7 +65,7 @@ class Worker:
                 send(self._connection, ["raised", self._describe_exception(error)])
 
     def open(self, _: list[Tensor], exercise: str, files: dict[str, str], own: list[str]) -> tuple[Any, list[Tensor]]:
-        """Write the files and load the answer.
+        """Write the files and import the answer.
 
         Args:
             exercise: The name of the exercise.
@@ -159,7 +159,16 @@ class Worker:
         return packer.pack(list(gradients)), packer.tensors
 
     def drive(self, tensors: list[Tensor], name: str, inputs: Any) -> tuple[Any, list[Tensor]]:
-        """Run a driver with the answer."""
+        """Run a driver with the answer.
+
+        Args:
+            tensors: The tensors among the inputs.
+            name: The name of the driver.
+            inputs: The packed inputs.
+
+        Returns:
+            The packed result.
+        """
         run = driver(self._exercise, name)
         with preserved_state():
             result = run(self._answer(), **unpack(inputs, tensors))
@@ -188,7 +197,7 @@ class Worker:
 
 
 def _autograd_inputs(tensors: Sequence[Tensor], gradients: Mapping[int, str]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return copies of tensors to call the answer with, and the leaves that gradients will be computed of."""
+    """Return copies of tensors to call the answer with, and the leaves for which gradients will be computed."""
     inputs, leaves = [], []
     for index, tensor in enumerate(tensors):
         copy = _with_strides(tensor, tensor.stride())

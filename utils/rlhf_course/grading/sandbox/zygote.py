@@ -1,7 +1,7 @@
 """Run the zygote: a process that loads torch and the given code once, and forks a sandbox at each request of the judge.
 
-It starts with an empty environment and enters the root that its sandboxes see before it loads anything. It holds only
-what every sandbox may know: torch, the given code and tiny models. It runs no learner's code; only its children do.
+It starts with an empty environment, and enters the root folder of its sandboxes before it loads anything. Its memory
+holds only what every sandbox may read: torch, the given code and tiny models. Only its children run learners' code.
 """
 
 import gc
@@ -29,10 +29,10 @@ class ZygoteConfig:
 
     Attributes:
         level: The isolation level of its sandboxes.
-        limits: What each sandbox may use.
+        limits: The resource limits of each sandbox.
         language_model: The folder of the tiny language model.
         classifier: The folder of the tiny sentiment classifier.
-        models: How many language models to load before the first fork.
+        models: The number of language models to load before the first fork.
     """
 
     level: Level
@@ -83,7 +83,7 @@ def _send(control: socket.socket, **reply: Any) -> None:
 def _load(config: ZygoteConfig) -> None:
     """Load everything that answers need.
 
-    No operation in here may run on several threads: a fork copies only the thread that calls it.
+    No operation in this function may run on several threads: a fork copies only the thread that calls it.
     """
     warnings.simplefilter("ignore")
     import torch

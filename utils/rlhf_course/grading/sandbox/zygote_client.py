@@ -25,7 +25,7 @@ main(int(sys.argv[2]), sys.argv[3])
 """
 READY_TIMEOUT, REPLY_TIMEOUT, EXIT_TIMEOUT = 300.0, 60.0, 10.0
 _GRACE_PERIOD = 1.0
-# The whole environment of a sandbox: one thread, no hub, and no home but its own.
+# The whole environment of a sandbox: one thread, and no access to the hub.
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -46,7 +46,7 @@ _ENVIRONMENT = {
 
 
 class ZygoteLost(OSError):
-    """The zygote has ended or does not reply; no answer caused it, and a new zygote has to be started."""
+    """An error for a zygote that has ended or does not reply; no answer caused it, and a new one has to be started."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Sandbox:
         """Kill every process in the sandbox, and wait until they have ended.
 
         Args:
-            graceful: Whether to give the worker a second to end by itself, because it seems about to.
+            graceful: Whether to give the worker a second to end by itself, since it has closed its connection.
 
         Returns:
             The worker's exit code, or minus the number of the signal that ended it; None if it had to be killed.
@@ -77,7 +77,7 @@ class Sandbox:
 class Zygote:
     """A zygote process, from which sandboxes are forked.
 
-    Use it as a context manager: at its end neither the zygote nor a sandbox is left.
+    Use it as a context manager, which ends the zygote and all its sandboxes.
     """
 
     def __init__(self, config: ZygoteConfig) -> None:

@@ -1,7 +1,7 @@
-"""Read the files of a submission, which may be a folder, a zip, a tar or a notebook, and is not trusted.
+"""Read the files of a submission, which is a folder, a zip, a tar or a notebook and is not trusted.
 
-Nothing is unpacked to disk, no link is followed out of a submission, and no file, archive or total is read beyond its
-cap.
+Nothing is unpacked to a path on disk, and no link inside a submission is followed. Files, archives and their sum are
+read up to a maximum size.
 """
 
 import bz2
@@ -38,7 +38,7 @@ _ADVICE = f"hand in only {' and '.join(f'{part.name}/' for part in PARTS)} and t
 
 
 class UnreadableSubmission(CourseError):
-    """The submission cannot be read; the message says why, and what its author can do."""
+    """An error for a submission that cannot be read; the message says why, and what its author can do."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Source:
 
     Attributes:
         files: The bytes of each notebook and of each Python file that may hold an answer, by path.
-        warnings: What was not read, and why.
+        warnings: Messages about files that were not read, with the reason.
         archives: The paths of archives inside the submission, which are not opened.
         size: The bytes of all files together.
     """
@@ -58,14 +58,14 @@ class Source:
     size: int = 0
 
     def add(self, path: PurePosixPath, file: IO[bytes]) -> None:
-        """Read a file, unless it is larger than the cap of its kind.
+        """Read a file, unless it is larger than the maximum for its suffix.
 
         Args:
             path: The path inside the submission.
             file: The open file.
 
         Raises:
-            UnreadableSubmission: All files together are larger than their cap.
+            UnreadableSubmission: All files together are larger than `MAX_TOTAL_BYTES`.
         """
         max_bytes = MAX_FILE_BYTES[path.suffix]
         content = file.read(max_bytes + 1)
@@ -73,7 +73,7 @@ class Source:
             self.warnings.append(f"{path} is larger than {max_bytes // MEGABYTE} MB and was not read")
             return
         if path in self.files:
-            self.warnings.append(f"{path} is in the archive twice; the last one was read")
+            self.warnings.append(f"{path} is in the archive twice; the last copy was read")
         self.files[path] = content
         self.size += len(content)
         if self.size > MAX_TOTAL_BYTES:
@@ -84,10 +84,10 @@ def read_source(path: Path) -> Source:
     """Read the files of a submission that may hold answers.
 
     Args:
-        path: A folder, an archive or a notebook; a link to one is followed.
+        path: A folder, an archive or a notebook, or a link to one of them.
 
     Raises:
-        UnreadableSubmission: The path is none of these, is damaged, or is larger than the caps.
+        UnreadableSubmission: The path is none of these, is damaged, or is too large.
     """
     try:
         path = path.resolve(strict=True)
@@ -141,7 +141,7 @@ def _walk(folder: Path, prefix: PurePosixPath, source: Source) -> Iterator[tuple
     Args:
         folder: The folder.
         prefix: The folder's path inside the submission.
-        source: What warnings are added to.
+        source: The source to which warnings are added.
     """
     try:
         with os.scandir(folder) as scanned:
@@ -168,7 +168,7 @@ def _walk(folder: Path, prefix: PurePosixPath, source: Source) -> Iterator[tuple
 
 def _add_file(source: Source, path: PurePosixPath, disk_path: Path) -> None:
     try:
-        # The flags keep a link that has replaced the file from being followed, and a pipe from blocking.
+        # With these flags, a link that has replaced the file is not followed, and a pipe does not block.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(disk_path, flags), "rb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -180,7 +180,7 @@ def _add_file(source: Source, path: PurePosixPath, disk_path: Path) -> None:
 
 
 def _only_archive(folder: Path, source: Source) -> Source:
-    """Return the archive's files if a folder holds only one archive, as folders of learning platforms often do."""
+    """Return the files of the archive if a folder holds only an archive, as in the exports of learning platforms."""
     if source.files or len(source.archives) != 1:
         return source
     return _read_archive(folder / source.archives[0])
@@ -240,8 +240,8 @@ def _refuse_long_directory(file: IO[bytes]) -> None:
     """
     file.seek(max(0, file.seek(0, os.SEEK_END) - 65_600))
     tail = file.read()
-    # The end record is the last thing in the file, unless a comment follows it. A zip64 locator may stand before it,
-    # but archives as small as submissions need none.
+    # The end record is at the end of the file, unless a comment follows it. A zip64 locator may precede it, but an
+    # archive as small as a submission needs none.
     for end in (len(tail) - 22, tail.rfind(b"PK\x05\x06")):
         is_end_record = tail[max(0, end) :].startswith(b"PK\x05\x06")
         is_long = int.from_bytes(tail[end + 12 : end + 16], "little") > MAX_ZIP_DIRECTORY_BYTES

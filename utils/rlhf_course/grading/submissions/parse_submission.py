@@ -1,4 +1,4 @@
-"""Turn what a learner handed in into a `Submission`: find the text that answers each exercise."""
+"""Parse a learner's files into a `Submission`: find the text that answers each exercise."""
 
 import codecs
 import json
@@ -19,7 +19,7 @@ from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
 _MAX_NAME_LENGTH = 120
-# The bytes of all Python files that are handed in beside the answers.
+# The maximum size of all Python files beside the answers.
 _MAX_HELPER_BYTES = 4_000_000
 _SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
@@ -38,18 +38,18 @@ class SubmissionPath:
 
 
 def list_submissions(paths: Sequence[Path], each: bool) -> list[SubmissionPath]:
-    """Return the submissions to grade, with different names.
+    """Return the submissions to grade, each with a name of its own.
 
     Args:
         paths: Submissions, or with `each` folders of submissions.
         each: Whether everything in the folders except hidden files is a submission.
 
     Raises:
-        CourseError: A path does not exist, or with `each` is no folder or an empty one.
+        CourseError: A path does not exist; or, with `each`, it is not a folder or is empty.
     """
     for path in paths:
         if not path.exists():
-            raise CourseError(f"{path} does not exist")
+            raise CourseError(f"{path} does not exist: name a folder, a zip, a tar or a notebook")
     if each:
         paths = [entry for path in paths for entry in _entries(path)]
     return [SubmissionPath(name, path) for name, path in zip(_names(paths), paths, strict=True)]
@@ -57,10 +57,10 @@ def list_submissions(paths: Sequence[Path], each: bool) -> list[SubmissionPath]:
 
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise CourseError(f"--each takes a folder of submissions, and {folder} is no folder")
+        raise CourseError(f"--each takes a folder of submissions, and {folder} is not a folder")
     entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _SYSTEM_FILES]
     if not entries:
-        raise CourseError(f"{folder} holds no submission")
+        raise CourseError(f"{folder} holds no submission: with --each, name the folder above the submissions")
     return sorted(entries, key=lambda path: path.name)
 
 
@@ -92,11 +92,14 @@ def printable(text: str) -> str:
 
 
 def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT_PART,)) -> Submission:
-    """Read one submission; if that fails, the result holds no files, and a warning that says why.
+    """Read one submission.
 
     Args:
         submission: The submission.
         parts: The parts that it will be graded on.
+
+    Returns:
+        The submission; without files, and with a warning that says why, if it cannot be read.
     """
     try:
         source = read_source(submission.path)
@@ -113,7 +116,11 @@ def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT
 
 
 def _answers(source: Source, parts: Sequence[Part]) -> tuple[dict[str, str], list[str], tuple[str, ...]]:
-    """Return the text of each answer and of each file beside them, the warnings, and the other parts in the source."""
+    """Parse a source.
+
+    Returns:
+        The text of each answer and of each file beside the answers, the warnings, and the names of other parts.
+    """
     warnings = list(source.warnings)
     cells = _cells(source, warnings)
     chosen_cells = {
@@ -139,7 +146,7 @@ def _answers(source: Source, parts: Sequence[Part]) -> tuple[dict[str, str], lis
 
 
 def _other_parts(source: Source, cells: Mapping[str, object], parts: Sequence[Part]) -> tuple[str, ...]:
-    """Return the names of the parts that the source holds work of, but that are not graded."""
+    """Return the names of the parts that are in the source but are not graded."""
     folders = {name for path in source.files for name in path.parts[:-1]}
     return tuple(
         part.name
@@ -239,7 +246,10 @@ def _packages(source: Source, part: Part) -> dict[PurePosixPath, dict[str, bytes
 
 
 def _preference(folder: PurePosixPath, files: Mapping[str, bytes], part: Part) -> tuple[bool, bool, int, PurePosixPath]:
-    """Return a sort key of folders to take answers from: not `solutions/` first, then with work, then near the top."""
+    """Return a sort key for the folders of answers.
+
+    Folders outside `solutions/` come first, then folders with work in them, then folders near the top.
+    """
     texts = {exercise: files.get(exercise.file) for exercise in part.exercises}
     has_work = any(
         text is not None and not is_stub(exercise, _decode(text, "", [])) for exercise, text in texts.items()
@@ -261,9 +271,9 @@ def _decode(content: bytes, name: str, warnings: list[str]) -> str:
         text = content.decode("latin-1")
         warnings.append(f"{name} is not encoded in {encoding}; it was read as latin-1")
     if encoding == "utf-16-le" or encoding == "utf-16-be":
-        warnings.append(f"{name} is encoded in UTF-16; Python itself reads UTF-8 alone")
+        warnings.append(f"{name} is encoded in UTF-16, which Python itself cannot read: save it as UTF-8")
     if "\0" in text:
-        warnings.append(f"{name} holds null bytes, which Python refuses")
+        warnings.append(f"{name} holds null bytes, so Python cannot import it")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     # The text will be written in UTF-8, so a declaration of another encoding would be wrong.
     lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
@@ -306,11 +316,11 @@ def _choose_cell(exercise: Exercise, cells: Sequence[_Cell], warnings: list[str]
 
 
 def _exercise_cells(content: bytes, path: PurePosixPath, warnings: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the name of the exercise and the text of each exercise's cell of a notebook."""
+    """Yield the exercise's name and the text of each cell of a notebook that answers an exercise."""
     try:
         cells = list(_code_cells(json.loads(content.decode("utf-8-sig"))))
     except (ValueError, RecursionError) as error:
-        warnings.append(f"{path} is no readable notebook: {type(error).__name__}")
+        warnings.append(f"{path} cannot be read as a notebook: {type(error).__name__}")
         return
     for text, metadata in cells:
         magic = _MAGIC.match(text)
@@ -326,7 +336,7 @@ def _exercise_cells(content: bytes, path: PurePosixPath, warnings: list[str]) ->
 
 
 def _code_cells(notebook: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the text and the metadata of each code cell; anything with another form than nbformat's is skipped."""
+    """Yield the text and the metadata of each code cell; values that do not fit nbformat's schema are skipped."""
     if not isinstance(notebook, dict):
         raise ValueError("a notebook is an object")
     sheets = notebook.get("worksheets")

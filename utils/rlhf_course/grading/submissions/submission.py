@@ -1,4 +1,4 @@
-"""Represent what a learner hands in, as text."""
+"""Define a submission: the texts that a learner hands in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Submission:
         name: The name of the submission in reports.
         files: The text of each file by its path, which begins with the part's folder. A file that is missing or an
             untouched stub is absent.
-        warnings: What the instructor should know about how the submission was read.
+        warnings: Messages for the instructor about the reading of the submission.
         parts: The names of the parts that it is graded on.
         other_parts: The names of the parts that were handed in too, but are not graded now.
     """

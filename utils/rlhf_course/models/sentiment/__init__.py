@@ -71,9 +71,10 @@ class SentimentModel:
         """Return the probability that each text is positive, which is near 0.5 for texts without sentiment.
 
         Args:
-            texts: any strings, empty ones included.
+            texts: Any strings, empty ones included.
 
-        Returns: a float32 tensor with a number in (0, 1) for each text.
+        Returns:
+            A float32 tensor with a number in (0, 1) for each text.
         """
         import torch  # deferred: the recipe trains the classifier without torch
 

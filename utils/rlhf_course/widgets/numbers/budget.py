@@ -31,7 +31,10 @@ class Budget:
         return self._clock() - self._start
 
     def allows(self, task: str) -> bool:
-        """Return whether a task can run now, if it takes as long as the last time; a first run counts as free."""
+        """Return whether there is time for a task now, given how long it took last time.
+
+        A task that has not run yet counts as taking no time.
+        """
         return self.spent + self._cost.get(task, 0.0) <= self.share * self.elapsed
 
     def set_cost(self, task: str, seconds: float) -> None:

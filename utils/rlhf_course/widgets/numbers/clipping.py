@@ -1,4 +1,4 @@
-"""Compute PPO's clipped term for one token, its gradient, and where that gradient is zero."""
+"""Compute PPO's clipped term for one token, its gradient, and the ratios at which that gradient is zero."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ def clipped_term(ratio: ArrayLike, advantage: float, clip_coef: float) -> Term:
 
 
 def is_flat(ratio: ArrayLike, advantage: float, clip_coef: float) -> NDArray[np.bool_]:
-    """Return where the gradient is zero: past the clip range in the advantage's direction, or for an advantage of 0."""
+    """Return at which ratios the gradient is zero: past the clip range on the side of the advantage."""
     ratio = np.asarray(ratio, dtype=float)
     if advantage == 0:
         return np.ones_like(ratio, dtype=bool)

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rlhf_course.grading.drivers.plain import flat, plain
 
-# How many numbers the parameters of each part of the model hold.
+# The number of parameters in each part of the model.
 SIZES = {"base": 9, "head": 61}
 _WIDTH = 3
 
@@ -49,12 +49,12 @@ def steps(
         gradients: For each step the gradients of both parts, as such vectors.
         base_lr: The learning rate of the transformer, which is passed to the answer.
         head_lr: The learning rate of the head, which is passed to the answer.
-        factors: What a schedule multiplies the learning rates by in each step; None runs no schedule.
+        factors: The factors by which a schedule multiplies the learning rates in each step; None runs no schedule.
 
     Returns:
-        `kind`, the names of the optimizer's classes; `groups`, how many parameter groups hold each part; `shared`,
-        whether a group holds parameters of both parts; `times`, how often each parameter of each part is in a group;
-        and `after`, both parts after each step. Only `kind` if the answer returns no optimizer.
+        `kind`, the names of the optimizer's classes; `groups`, the number of parameter groups that hold each part;
+        `shared`, whether a group holds parameters of both parts; `times`, how often each parameter of each part is in a
+        group; and `after`, both parts after each step. Only `kind` if the answer does not return an optimizer.
     """
     model = _TwoParts(_WIDTH)
     parts = {"base": model.get_base_model_trainable_params(), "head": model.get_value_head_params()}

@@ -91,12 +91,12 @@ def learning(
         slopes: The slope of each minibatch's objective.
         offsets: The offset of each minibatch's objective.
         head: The weights of the value head.
-        phases: How often to call `learning_phase`.
+        phases: The number of calls of `learning_phase`.
 
     Returns:
-        `phases`: for each phase `asked`, the numbers of the minibatches in the order in which the objective was
-        computed; `result`, what the method returned; `step`, the trainer's step; `rates`, the learning rates for the
-        next phase; and `moved`, how far the parameters of both parts are from their start.
+        `phases`: for each phase `minibatches`, the numbers of the minibatches in the order in which the objective was
+        computed; `result`, the result of the method; `step`, the trainer's step; `rates`, the learning rates for the
+        next phase; and `moved`, the difference of both parts' parameters from their start.
     """
     trainer = _trainer(answer, settings, head)
     parts = _parts(trainer)
@@ -109,7 +109,13 @@ def learning(
         result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
         moved = {name: flat(parameters) - start[name] for name, parameters in parts.items()}
         rates = [float(group["lr"]) for group in trainer.optimizer.param_groups]
-        observation = {"asked": minibatches, "result": result, "step": trainer.step, "rates": rates, "moved": moved}
+        observation = {
+            "minibatches": minibatches,
+            "result": result,
+            "step": trainer.step,
+            "rates": rates,
+            "moved": moved,
+        }
         observations.append(plain(observation))
     return {"phases": observations}
 
@@ -160,7 +166,7 @@ def _linear_objective(
 
 
 def _direction(parameter: Tensor, number: int) -> Tensor:
-    """Return the direction with some number, as a tensor of the parameter's shape."""
+    """Return the direction of a number, as a tensor of the parameter's shape."""
     angles = torch.arange(parameter.numel(), dtype=parameter.dtype) + number
     return torch.cos(angles).reshape(parameter.shape) / parameter.numel()
 

@@ -123,8 +123,8 @@ def gradients(
         answer: The learner's class.
         input_ids: Token ids, shape (batch, seq).
         weights: The weights of the value head.
-        of_logits: What each logit is multiplied by, shape (batch, seq, vocab).
-        of_values: What each value is multiplied by, shape (batch, seq).
+        of_logits: The weight of each logit in the sum, shape (batch, seq, vocab).
+        of_values: The weight of each value in the sum, shape (batch, seq).
 
     Returns:
         `logits` and `values`; `listed`, the number of the transformer's listed trainable parameters; `base`, their
@@ -195,7 +195,12 @@ def bridged(answer: Any, text: str, length: int) -> dict[str, Any]:
     Args:
         answer: The learner's class.
         text: The text to tokenize.
-        length: How many tokens to generate greedily.
+        length: The number of tokens to generate greedily.
+
+    Returns:
+        `width`, the model's `d_model`; `ids` and `bare`, the token ids with and without the beginning-of-sequence
+        token; `pieces`, the tokens' texts; `string` and `decoded`, the text of the ids by the model and by its
+        tokenizer; and `continued`, the ids with the generated ones.
     """
     model = _model(answer)
     ids = model.to_tokens(text)
@@ -225,13 +230,13 @@ def _fill(model: Any, weights: Sequence[Tensor]) -> list[list[int]]:
 
 
 def _observation(**values: Any) -> dict[str, Any]:
-    """Return what a driver observed as plain data."""
+    """Return the results of a driver as plain data."""
     observation: dict[str, Any] = plain(values)
     return observation
 
 
 def _logits_and_values(result: Any) -> dict[str, Any]:
-    """Return the logits and the values by name, or as `result` the type of a result that is no pair."""
+    """Return the logits and the values by name; if a result is not a pair, return its type as `result`."""
     if not (isinstance(result, tuple | list) and len(result) == 2):
         return {"result": f"<{type(result).__name__}>"}
     return dict(zip(("logits", "values"), result, strict=True))
