@@ -131,7 +131,7 @@ def _kl_of_logprobs(new, ref):
     return (new.exp() * (new - ref)).sum(-1)
 
 
-@hidden_mistake(refused_with="The penalty for a vocabulary of 50,257 tokens")
+@hidden_mistake(refused_with="50,257 tokens")
 def likeliest_tokens_only(logits, ref_logits, kl_coef, gen_len):
     """The sum is over the policy's ten likeliest tokens only."""
     new, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)

@@ -1,108 +1,134 @@
-"""Hidden tests of `calc_entropy_bonus`.
-
-Tests of one circumstance, such as extreme logits, use texts of one token and a coefficient of 1. So an answer that is
-wrong in another way does not fail them for that.
-"""
+"""Hidden tests of `calc_entropy_bonus`."""
 
 import math
 
 import pytest
 import torch
 
-from rlhf_course.checks.core import normal, round_to_quarters
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.circumstances import (
+    EMBEDDED_VOCABULARY,
+    ORDINARY,
+    Circumstance,
+    Floats,
+    Inputs,
+    Number,
+    Size,
+)
+from rlhf_course.grading.judge.compare import expect_form, expect_values
 
 WHY = "it is minus the sum over the vocabulary of p * log p, averaged over texts and positions"
+INPUTS = Inputs(
+    sizes={"texts": (1, 6), "gen_len": (1, 7), "vocab": (3, 9)},
+    arguments={
+        "logits": Floats(("texts", "gen_len", "vocab"), scale=1.5),
+        "ent_coef": Number(0.1, 4.0),
+        "gen_len": Size("gen_len"),
+    },
+    words={"texts": "one text", "gen_len": "one generated token"},
+    vocabulary="vocab",
+    extreme=10_000,
+)
 
 
 def entropy(logits):
-    """Return the entropy at every position, in double precision."""
-    logprobs = logits.double().log_softmax(-1)
-    return -(logprobs.exp() * logprobs).sum(-1)
+    """Return the entropy at each position: the logarithm of the normaliser minus the mean logit."""
+    return logits.logsumexp(-1) - (logits.softmax(-1) * logits).sum(-1)
 
 
-def entropy_gradient(logits):
-    """Return the gradient of the mean entropy at the logits, derived on paper."""
-    logprobs = logits.double().log_softmax(-1)
-    return -logprobs.exp() * (logprobs + entropy(logits)[..., None]) / (logits.shape[0] * logits.shape[1])
+def bonus(logits, ent_coef, gen_len):
+    """Return the bonus."""
+    return ent_coef * entropy(logits).mean()
+
+
+def bonus_gradient(logits, ent_coef, gen_len):
+    """Return the gradient of the bonus with respect to the logits, derived by hand."""
+    logprobs = logits.log_softmax(-1)
+    positions = logits.shape[0] * logits.shape[1]
+    return -ent_coef * logprobs.exp() * (logprobs + entropy(logits)[..., None]) / positions
+
+
+def expect_bonus(calc_entropy_bonus, call, **tolerance):
+    """Require the right bonus in one call, and return it."""
+    got = calc_entropy_bonus(*call.passed())
+    return expect_values(got, bonus(**call.exact), call.subject("The bonus"), WHY, call, bonus, **tolerance)
 
 
 @pytest.mark.points(1.5)
-def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus):
-    for index, (texts, gen_len, vocab) in enumerate([(3, 5, 9), (1, 4, 7), (5, 2, 3), (2, 9, 6)]):
-        logits = 1.5 * normal(texts, gen_len, vocab, seed=610 + index)
-        got = calc_entropy_bonus(logits.clone(), 1.0, gen_len)
-        expect(got, entropy(logits).mean(), "The bonus of texts of several tokens", WHY)
-
-
-@pytest.mark.points(1.5)
-def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus):
-    logits = 1.2 * normal(4, 1, 7, seed=620)
-    leaf = logits.clone().requires_grad_(True)
-    got = calc_entropy_bonus(leaf, 1.0, 1)
-    expect(got, entropy(logits).mean(), "The bonus of texts of one token", WHY)
-    assert got.requires_grad, "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
-    (gradient,) = torch.autograd.grad(got, leaf)
-    expect(
-        gradient,
-        entropy_gradient(logits),
-        "The gradient of the bonus",
-        "the probabilities that weight the sum count too: detach none of them",
-    )
+def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus, draw):
+    sizes = {"texts": draw.integer(17, 24), "gen_len": draw.integer(36, 64)}
+    many = Circumstance("for many texts of many tokens", sizes=sizes)
+    for call in INPUTS.calls(draw, [*INPUTS.size_circumstances(), many], each=2):
+        expect_bonus(calc_entropy_bonus, call)
 
 
 @pytest.mark.points(1)
-def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus):
-    logits = normal(3, 1, 5, seed=630).sign() * 1e4 + round_to_quarters(normal(3, 1, 5, seed=631))
-    leaf = logits.clone().requires_grad_(True)
-    got = calc_entropy_bonus(leaf, 1.0, 1)
-    expect(
-        got,
-        entropy(logits).mean(),
-        "The bonus of logits near 10000 and -10000",
-        "use log_softmax, never softmax and then log",
-        rtol=2e-3,
-        atol=5e-3,
-    )
-    if got.requires_grad:
-        (gradient,) = torch.autograd.grad(got, leaf)
-        assert bool(torch.isfinite(gradient).all()), (
-            "The gradient of the bonus of logits near 10000 and -10000 is not finite"
+def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus, draw):
+    language_model = next(peaked for peaked in INPUTS.peaked_rows() if peaked.sizes["vocab"] == EMBEDDED_VOCABULARY)
+    for call in INPUTS.calls(draw, [ORDINARY, ORDINARY, language_model]):
+        logits, *others = call.passed()
+        got = calc_entropy_bonus(logits.requires_grad_(True), *others)
+        mended = expect_values(got, bonus(**call.exact), call.subject("The bonus"), WHY, call, bonus)
+        assert mended.requires_grad, (
+            "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
         )
+        (gradient,) = torch.autograd.grad(mended, logits)
+        why = "every part of the sum that holds the logits counts, the probabilities too: detach none of them"
+        subject = call.subject("The gradient of the bonus")
+        expect_values(gradient, bonus_gradient(**call.exact), subject, why, call, bonus_gradient)
 
 
 @pytest.mark.points(1)
-def test_entropy_is_largest_for_a_uniform_and_0_for_a_certain_token(calc_entropy_bonus):
-    vocab = 53
-    uniform = calc_entropy_bonus(torch.full((2, 1, vocab), 4.0), 1.0, 1)
-    reason = "it is the logarithm of the vocabulary's size: every token counts, whatever is sampled"
-    expect(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", reason)
-    certain = torch.zeros(2, 1, vocab)
-    certain[:, :, 11] = 60.0
-    expect(
-        calc_entropy_bonus(certain, 1.0, 1),
-        torch.tensor(0.0),
-        "The bonus of one token that is certain",
-        "there is no surprise in it",
-    )
+def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus, draw):
+    for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
+        logits, *others = call.passed()
+        got = calc_entropy_bonus(logits.requires_grad_(True), *others)
+        why = "use log_softmax, never softmax and then log"
+        wanted, subject = bonus(**call.exact), call.subject("The bonus")
+        mended = expect_values(got, wanted, subject, why, call, bonus, rtol=2e-3, atol=2e-2)
+        if mended.requires_grad:
+            (gradient,) = torch.autograd.grad(mended, logits)
+            assert bool(torch.isfinite(gradient).all()), f"{call.subject('The gradient of the bonus')} is not finite"
 
 
 @pytest.mark.points(0.5)
-def test_ent_coef_scales_the_bonus(calc_entropy_bonus):
-    logits = normal(2, 1, 6, seed=640)
-    for ent_coef in (0.3, 7.0, 0.0):
-        got = calc_entropy_bonus(logits.clone(), ent_coef, 1)
-        expect(
-            got,
-            ent_coef * entropy(logits).mean(),
-            "The bonus with another coefficient",
-            "it is `ent_coef` times the mean entropy",
+def test_entropy_is_largest_for_a_uniform_and_0_for_a_certain_token(calc_entropy_bonus, draw):
+    for level in draw.shuffled([0.0, draw.number(1, 9), draw.number(-9, -1)]):
+        texts, gen_len, vocab = draw.integer(1, 5), draw.integer(1, 5), draw.integer(12, 90)
+        logits = torch.full((texts, gen_len, vocab), level)
+        uniform = calc_entropy_bonus(logits.clone(), 1.0, gen_len)
+        reason = "it is the logarithm of the vocabulary's size: every token counts, whatever is sampled"
+        expect_values(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", reason)
+        likeliest = draw.integer(0, vocab - 1)
+        for height, subject in ((60.0, "certain"), (draw.number(9, 12), "nearly certain")):
+            logits[:, :, likeliest] = level + height
+            got = calc_entropy_bonus(logits.clone(), 1.0, gen_len)
+            wanted, reason = entropy(logits.double()).mean(), "the less surprise there is in it, the smaller it is"
+            expect_values(got, wanted, f"The bonus of one token that is {subject}", reason, rtol=1e-3)
+
+
+@pytest.mark.points(1)
+def test_every_circumstance_that_training_meets_gives_the_same_bonus(calc_entropy_bonus, draw):
+    for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
+        expect_bonus(calc_entropy_bonus, call, rtol=1e-3, atol=4e-3 * call.exact["ent_coef"])
+
+
+@pytest.mark.points(0.5)
+def test_ent_coef_scales_the_bonus(calc_entropy_bonus, draw):
+    for number, ent_coef in enumerate(draw.shuffled([0.0, draw.number(0.0005, 0.002), draw.number(8, 30)])):
+        call = INPUTS.call(draw.numbered(number))
+        logits, _, gen_len = call.passed()
+        wanted = bonus(**{**call.exact, "ent_coef": ent_coef})
+        got = calc_entropy_bonus(logits, ent_coef, gen_len)
+        expect_values(
+            got, wanted, "The bonus with another coefficient", "it is `ent_coef` times the mean entropy", atol=1e-6
         )
 
 
 @pytest.mark.points(0.5)
-def test_the_logits_are_left_as_they_were(calc_entropy_bonus):
-    logits = normal(2, 1, 5, seed=650)
-    passed = logits.clone()
-    expect(calc_entropy_bonus(passed, 1.0, 1), entropy(logits).mean(), "The bonus", WHY)
-    assert torch.equal(passed, logits), "The logits were changed in place: make new tensors"
+def test_the_bonus_is_one_number_of_the_logits_dtype_and_the_logits_stay_as_they_were(calc_entropy_bonus, draw):
+    for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
+        passed = call.passed()
+        got = calc_entropy_bonus(*passed)
+        expect_form(got, torch.tensor(0.0), call.subject("The bonus"), call.circumstance.dtype)
+        changed = call.changed(passed)
+        assert not changed, f"`{changed[0]}` was changed in place: make new tensors"

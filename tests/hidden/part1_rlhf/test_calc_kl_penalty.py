@@ -11,7 +11,7 @@ WHY = (
     "texts and positions"
 )
 INPUTS = Inputs(
-    sizes={"texts": (1, 6), "gen_len": (1, 7), "vocab": (3, 9)},
+    sizes={"texts": (2, 6), "gen_len": (2, 7), "vocab": (3, 9)},
     arguments={
         "logits": Floats(("texts", "gen_len", "vocab")),
         "ref_logits": Floats(("texts", "gen_len", "vocab"), scale=1.4),

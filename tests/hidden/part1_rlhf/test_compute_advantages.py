@@ -1,98 +1,130 @@
-"""Hidden tests of `compute_advantages`.
-
-Tests of one circumstance, such as a prefix of one token, use texts with equal rewards. So an answer that is wrong in
-another way does not fail them for that.
-"""
+"""Hidden tests of `compute_advantages`."""
 
 import pytest
 import torch
 
-from rlhf_course.checks.core import normal
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.circumstances import (
+    DOUBLE,
+    ORDINARY,
+    WITH_GRADIENT,
+    WITH_GRAPH,
+    Circumstance,
+    Floats,
+    Inputs,
+    Size,
+)
+from rlhf_course.grading.judge.compare import expect_form, expect_unchanged, expect_values
 
 WHY = "it is Q - V: the value of the next state, or the reward for the last token, minus the value of the state before"
+INPUTS = Inputs(
+    sizes={"texts": (2, 6), "prefix": (2, 6), "gen_len": (2, 7)},
+    arguments={
+        "values": Floats(("texts", "prefix + gen_len")),
+        "rewards": Floats(("texts",), scale=3.0, mean=1.0),
+        "prefix_len": Size("prefix"),
+    },
+    words={"texts": "one text", "prefix": "a prefix of one token", "gen_len": "one generated token"},
+)
+ONE_TEXT, ONE_PREFIX_TOKEN, ONE_TOKEN = INPUTS.size_circumstances()[1:]
+ONE_TOKEN_OF_ONE_TEXT = Circumstance("for one generated token of one text", sizes={"texts": 1, "gen_len": 1})
 
 
-def expected_advantages(values, rewards, prefix_len):
+def advantages(values, rewards, prefix_len):
     """Return A = Q - V, computed one entry at a time."""
-    texts, seq = values.shape
-    wanted = torch.zeros(texts, seq - prefix_len, dtype=torch.float64)
-    for text in range(texts):
-        for position in range(prefix_len, seq):
-            q = rewards[text] if position == seq - 1 else values[text, position]
-            wanted[text, position - prefix_len] = q.double() - values[text, position - 1].double()
-    return wanted
+    rows = []
+    for row, reward in zip(values.tolist(), rewards.tolist(), strict=True):
+        states = [*row[:-1], reward]
+        rows.append([states[place] - states[place - 1] for place in range(prefix_len, len(states))])
+    return torch.tensor(rows, dtype=torch.float64)
 
 
-@pytest.mark.points(2.5)
-def test_advantages_are_q_minus_v(compute_advantages):
+def expect_advantages(compute_advantages, call, why=WHY):
+    """Require the right advantages in one call, and return them."""
+    got = compute_advantages(*call.passed())
+    return expect_values(got, advantages(**call.exact), call.subject("The advantage"), why, call, advantages)
+
+
+@pytest.mark.points(2)
+def test_advantages_are_q_minus_v(compute_advantages, draw):
+    long_prefix = Circumstance("for a long prefix", sizes={"prefix": draw.integer(16, 40)})
+    for call in INPUTS.calls(draw, [ORDINARY, ORDINARY, long_prefix]):
+        expect_advantages(compute_advantages, call)
     example = torch.tensor([[0.5, 1.0, -2.0, 4.0, 3.0], [0.0, 7.0, 1.0, 1.5, -1.0]])
+    got = compute_advantages(example, torch.tensor([9.0, -2.0]), 2)
     wanted = torch.tensor([[-3.0, 6.0, 5.0], [-6.0, 0.5, -3.5]])
-    expect(
-        compute_advantages(example.clone(), torch.tensor([9.0, -2.0]), 2),
-        wanted,
-        "The advantage of two short texts",
-        WHY,
-    )
-    for index, (texts, seq, prefix_len) in enumerate([(5, 11, 4), (3, 7, 2), (2, 13, 9), (7, 9, 6)]):
-        values, rewards = normal(texts, seq, seed=410 + index), 3 + 2 * normal(texts, seed=420 + index)
-        got = compute_advantages(values.clone(), rewards.clone(), prefix_len)
-        expect(got, expected_advantages(values, rewards, prefix_len), "The advantage", WHY)
-        total = (rewards - values[:, prefix_len - 1]).double()
-        expect(
-            got.sum(1), total, "The sum of a text's advantages", "it is the reward minus the value of the first state"
+    expect_values(got, wanted, "The advantage of two short texts", WHY)
+
+
+@pytest.mark.points(0.5)
+def test_a_prefix_of_one_token_works(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [ONE_PREFIX_TOKEN], each=2):
+        expect_advantages(compute_advantages, call)
+
+
+@pytest.mark.points(0.5)
+def test_the_only_generated_token_is_the_last_one(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [ONE_TOKEN], each=2):
+        expect_advantages(compute_advantages, call, "it is the reward minus the value of the state before")
+
+
+@pytest.mark.points(0.5)
+def test_one_text_is_a_batch_of_one(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [ONE_TEXT], each=2):
+        expect_advantages(compute_advantages, call)
+
+
+@pytest.mark.points(1)
+def test_advantages_carry_no_gradient(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [WITH_GRADIENT, WITH_GRAPH]):
+        assert not expect_advantages(compute_advantages, call).requires_grad, (
+            "The advantages carry a gradient to the values or rewards: they are targets, made under torch.no_grad() or "
+            "detached"
         )
 
 
 @pytest.mark.points(1)
-def test_a_prefix_of_one_token_works(compute_advantages):
-    values, rewards = normal(2, 7, seed=430), torch.full((2,), 1.7)
-    got = compute_advantages(values.clone(), rewards.clone(), 1)
-    expect(got, expected_advantages(values, rewards, 1), "The advantage after a prefix of one token", WHY)
+def test_every_circumstance_that_training_meets_gives_the_same_advantages(compute_advantages, draw):
+    for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
+        expect_advantages(compute_advantages, call)
+
+
+def training_calls(draw):
+    """Draw calls with many texts of over 32 tokens."""
+    texts = draw.integer(65, 130)
+    call = INPUTS.call(draw, Circumstance(sizes={"texts": texts, "gen_len": draw.integer(36, 60)}))
+    values = (0.25 + 0.004 * call.exact["values"]).float()
+    counts = draw.integers(0, 2, texts).float()
+    counts[:3] = torch.tensor([0.0, 1.0, float(draw.integer(20, 64))])
+    counts = counts[draw.shuffled(range(texts))]
+    normalised = (counts - counts.mean()) / counts.std()
+    equal = values[:1].expand_as(values).clone()
+    large = 16 * call.exact["values"].float()
+    drawn = [
+        call.with_arguments("for counts as rewards, one of them large", values=values, rewards=counts),
+        call.with_arguments("for normalised rewards", values=values, rewards=normalised),
+        call.with_arguments("for texts of equal values and different rewards", values=equal, rewards=counts),
+        call.with_arguments("for values of the size of the rewards", values=large, rewards=counts),
+    ]
+    return draw.shuffled(drawn)
 
 
 @pytest.mark.points(1)
-def test_the_only_generated_token_is_the_last_one(compute_advantages):
-    values, rewards = normal(2, 6, seed=440), torch.full((2,), -0.6)
-    got = compute_advantages(values.clone(), rewards.clone(), 5)
-    expect(
-        got,
-        expected_advantages(values, rewards, 5),
-        "The advantage of the only generated token",
-        "it is the reward minus the value of the state before",
-    )
+def test_values_and_rewards_as_they_occur_in_training_give_the_right_advantages(compute_advantages, draw):
+    for call in training_calls(draw):
+        expect_advantages(compute_advantages, call)
 
 
 @pytest.mark.points(1)
-def test_one_text_is_a_batch_of_one(compute_advantages):
-    values, rewards = normal(1, 8, seed=450), torch.tensor([2.3])
-    got = compute_advantages(values.clone(), rewards.clone(), 3)
-    expect(got, expected_advantages(values, rewards, 3), "The advantage of one text", WHY)
+def test_values_and_rewards_are_left_as_they_were(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [ORDINARY, WITH_GRADIENT, WITH_GRAPH, ONE_TEXT, ONE_TOKEN]):
+        passed = call.passed()
+        compute_advantages(*passed)
+        expect_unchanged(call, passed)
 
 
-@pytest.mark.points(1)
-def test_advantages_carry_no_gradient(compute_advantages):
-    values, rewards = normal(2, 7, seed=460).requires_grad_(True), torch.full((2,), 0.9)
-    got = compute_advantages(values, rewards, 3)
-    expect(
-        got, expected_advantages(values.detach(), rewards, 3), "The advantage from values that carry a gradient", WHY
-    )
-    assert not got.requires_grad, (
-        "The advantages carry a gradient to the values: they are targets, made under torch.no_grad() or detached"
-    )
-
-
-@pytest.mark.points(1.5)
-def test_values_and_rewards_are_left_as_they_were(compute_advantages):
-    values, rewards = normal(2, 9, seed=470), torch.full((2,), 4.1)
-    passed_values, passed_rewards = values.clone(), rewards.clone()
-    expect(
-        compute_advantages(passed_values, passed_rewards, 4),
-        expected_advantages(values, rewards, 4),
-        "The advantage",
-        WHY,
-    )
-    assert torch.equal(passed_values, values), (
-        "The values that were passed in were changed: a slice shares its memory; make a new tensor"
-    )
-    assert torch.equal(passed_rewards, rewards), "The rewards that were passed in were changed: make a new tensor"
+@pytest.mark.points(0.5)
+def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_values_dtype(compute_advantages, draw):
+    for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
+        got = compute_advantages(*call.passed())
+        wanted = advantages(**call.exact)
+        expect_form(got, wanted, call.subject("The advantage"), call.circumstance.dtype)

@@ -1,138 +1,174 @@
-"""Hidden tests of `get_logprobs`.
+"""Hidden tests of `get_logprobs`."""
 
-Tests of one circumstance, such as extreme logits, use a prefix of one token. So an answer that is wrong in another way
-does not fail them for that.
-"""
+from dataclasses import replace
 
 import pytest
 import torch
 
-from rlhf_course.checks.core import integers, normal, round_to_quarters
-from rlhf_course.grading.judge.expect import expect, expect_floats
+from rlhf_course.grading.judge.circumstances import (
+    DOUBLE,
+    ORDINARY,
+    WITH_GRADIENT,
+    WITH_GRAPH,
+    Circumstance,
+    Floats,
+    Inputs,
+    Size,
+    Tokens,
+)
+from rlhf_course.grading.judge.compare import expect_form, expect_unchanged, expect_values, gradient_at
 
 WHY = (
     "logits at position i predict the token at i + 1; the result is the log-probability of that token, for the tokens "
     "after the prefix"
 )
+INPUTS = Inputs(
+    sizes={"texts": (2, 6), "prefix": (2, 5), "gen_len": (2, 7), "vocab": (3, 9)},
+    arguments={
+        "logits": Floats(("texts", "prefix + gen_len", "vocab"), scale=1.5),
+        "tokens": Tokens(("texts", "prefix + gen_len")),
+        "prefix_len": Size("prefix"),
+    },
+    words={"texts": "one text", "prefix": "a prefix of one token", "gen_len": "one generated token"},
+    vocabulary="vocab",
+    extreme=10_000,
+)
+ONE_TEXT, _, ONE_TOKEN = INPUTS.size_circumstances()[1:]
+ONE_TOKEN_OF_ONE_TEXT = Circumstance("for one generated token of one text", sizes={"texts": 1, "gen_len": 1})
+NONE = Circumstance("where `prefix_len` is None", sizes={"prefix": 1}, requires_grad=True)
+LEFT_OUT = Circumstance("where `prefix_len` is left out", sizes={"prefix": 1}, requires_grad=True)
 
 
-def expected_logprobs(logits, tokens, prefix_len=1):
-    """Return the log-probability of each token, computed one entry at a time."""
-    logprobs = logits.detach().double().log_softmax(-1)
-    texts, seq = tokens.shape
-    rows = [
-        [logprobs[text, position - 1, tokens[text, position]] for position in range(prefix_len, seq)]
-        for text in range(texts)
+def logprobs(logits, tokens, prefix_len):
+    """Return the log-probability of each token after the prefix."""
+    scores = logits[:, prefix_len - 1 : -1]
+    return torch.take_along_dim(scores, tokens[:, prefix_len:, None], dim=-1)[..., 0] - scores.logsumexp(-1)
+
+
+def logprobs_gradient(logits, tokens, prefix_len, weights):
+    """Return the gradient of the weighted sum of the log-probabilities with respect to the logits, derived by hand."""
+    gradient = torch.zeros_like(logits)
+    one_hot = torch.nn.functional.one_hot(tokens[:, prefix_len:], logits.shape[-1])
+    gradient[:, prefix_len - 1 : -1] = weights[..., None] * (one_hot - logits[:, prefix_len - 1 : -1].softmax(-1))
+    return gradient
+
+
+def called(get_logprobs, call):
+    """Return the arguments of a call, and the answer's result; the prefix length is given as the circumstance wants."""
+    logits, tokens, prefix_len = call.passed()
+    phrase = call.circumstance.phrase
+    if phrase.startswith(LEFT_OUT.phrase):
+        return logits, get_logprobs(logits, tokens)
+    return logits, get_logprobs(logits, tokens, None if phrase.startswith(NONE.phrase) else prefix_len)
+
+
+def expect_logprobs(get_logprobs, call, why=WHY, **tolerance):
+    """Require the right log-probabilities in one call, and return them with the logits that were passed."""
+    logits, got = called(get_logprobs, call)
+    wanted = logprobs(**call.exact)
+    return logits, expect_values(got, wanted, call.subject("The log-probability"), why, call, logprobs, **tolerance)
+
+
+@pytest.mark.points(1.5)
+def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_logprobs, draw):
+    long_prefix = Circumstance("for a long prefix", sizes={"prefix": draw.integer(16, 40)})
+    for call in INPUTS.calls(draw, [ORDINARY, ORDINARY, long_prefix]):
+        expect_logprobs(get_logprobs, call)
+
+
+@pytest.mark.points(1)
+def test_no_prefix_length_means_one(get_logprobs, draw):
+    for call in INPUTS.calls(draw, [NONE, LEFT_OUT], each=2, again=0):
+        _, mended = expect_logprobs(get_logprobs, call, "the result holds all tokens but the first")
+        given = get_logprobs(*call.passed())
+        assert mended.requires_grad == getattr(given, "requires_grad", False), (
+            f"{call.subject('The log-probability')} differs from that for a prefix of one in whether a gradient flows"
+        )
+
+
+@pytest.mark.points(1.5)
+def test_gradients_flow_to_the_logits(get_logprobs, draw):
+    circumstances = [WITH_GRADIENT, *(replace(each, requires_grad=True) for each in (ORDINARY, ONE_TEXT, ONE_TOKEN))]
+    for number, call in enumerate(INPUTS.calls(draw, circumstances, again=0), 1):
+        logits, mended = expect_logprobs(get_logprobs, call)
+        assert mended.requires_grad, (
+            "No gradient of the log-probabilities reaches the logits, so the policy cannot learn from them"
+        )
+        weights = draw.numbered(-number).normal(*mended.shape).double()
+        subject = call.subject("The gradient of the log-probabilities")
+        gradient = gradient_at(logits, (mended * weights).sum(), subject)
+        wanted = logprobs_gradient(**call.exact, weights=weights)
+        expect_values(gradient, wanted, subject, "it is that of log_softmax at the tokens that followed", call)
+
+
+@pytest.mark.points(1)
+def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs, draw):
+    for call in INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
+        why = "use log_softmax, never softmax and then log"
+        logits, mended = expect_logprobs(get_logprobs, call, why, rtol=2e-3, atol=5e-3)
+        if mended.requires_grad:
+            subject = call.subject("The gradient of the log-probabilities")
+            gradient = gradient_at(logits, mended.sum(), subject)
+            assert bool(torch.isfinite(gradient).all()), f"{subject} is not finite"
+
+
+@pytest.mark.points(0.5)
+def test_one_text_one_generated_token_and_a_prefix_of_one_are_no_special_cases(get_logprobs, draw):
+    for call in INPUTS.calls(draw, [*INPUTS.size_circumstances()[1:], ONE_TOKEN_OF_ONE_TEXT]):
+        expect_logprobs(get_logprobs, call)
+
+
+@pytest.mark.points(0.75)
+def test_every_circumstance_that_training_meets_gives_the_same_log_probabilities(get_logprobs, draw):
+    for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
+        expect_logprobs(get_logprobs, call)
+
+
+def sampled(draw, call):
+    """Return the call with tokens of which most are the likeliest, and some unlikely, special or repeated."""
+    logits, tokens = call.exact["logits"], call.exact["tokens"]
+    texts, seq, vocabulary = logits.shape
+    prefix_len = call.exact["prefix_len"]
+    tokens = torch.where(draw.integers(0, 9, texts, seq) < 6, logits.argmax(-1).roll(1, 1), tokens)
+    tokens[:, 0] = vocabulary - 1  # GPT-2's last token is the end of a text, which stands before each prompt.
+    first, second, third, fourth = draw.distinct_integers(prefix_len, seq - 1, 4)
+    text = draw.integer(0, texts - 1)
+    tokens[text, first], tokens[text, second] = vocabulary - 1, 0
+    tokens[text, third] = tokens[text, third - 1]
+    tokens[text, fourth] = draw.integer(0, vocabulary - 1)
+    return call.with_arguments(tokens=tokens)
+
+
+@pytest.mark.points(0.75)
+def test_logits_of_a_language_model_and_sampled_tokens_give_the_right_log_probabilities(get_logprobs, draw):
+    peaked = [
+        replace(circumstance, sizes={**circumstance.sizes, "gen_len": draw.integer(4, 7)})
+        for circumstance in INPUTS.peaked_rows()
     ]
-    return torch.stack([torch.stack(row) for row in rows])
+    sizes = {"texts": draw.integer(65, 130), "gen_len": draw.integer(36, 60)}
+    many = Circumstance("for a batch of many long texts", sizes=sizes)
+    for call in INPUTS.calls(draw, [*peaked, many]):
+        call = sampled(draw, call)
+        expect_logprobs(get_logprobs, call, rtol=1e-3, atol=1e-4)
+    call = INPUTS.call(draw, ORDINARY)
+    logits, tokens = call.exact["logits"], call.exact["tokens"]
+    equal_tokens = call.with_arguments("for texts of equal tokens", tokens=tokens[:1].expand_as(tokens).clone())
+    equal_logits = call.with_arguments("for logits that are all equal", logits=torch.full(logits.shape, 0.5))
+    for call in draw.shuffled([equal_tokens, equal_logits]):
+        expect_logprobs(get_logprobs, call)
 
 
-def random_inputs(texts, seq, vocab, seed):
-    """Return logits and tokens."""
-    return normal(texts, seq, vocab, seed=seed), integers(0, vocab, texts, seq, seed=seed + 1)
+@pytest.mark.points(0.5)
+def test_logits_and_tokens_are_left_as_they_were(get_logprobs, draw):
+    for call in INPUTS.calls(draw, [ORDINARY, WITH_GRADIENT, WITH_GRAPH, ONE_TEXT, ONE_TOKEN]):
+        passed = call.passed()
+        get_logprobs(*passed)
+        expect_unchanged(call, passed)
 
 
-@pytest.mark.points(2)
-def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_logprobs):
-    for index, (texts, seq, vocab, prefix_len) in enumerate([(3, 9, 7, 4), (5, 7, 11, 2), (2, 13, 6, 8)]):
-        logits, tokens = random_inputs(texts, seq, vocab, seed=710 + 2 * index)
-        got = get_logprobs(logits.clone(), tokens.clone(), prefix_len)
-        expect(
-            got,
-            expected_logprobs(logits, tokens, prefix_len),
-            "The log-probability of the tokens after the prefix",
-            WHY,
-        )
-
-    logits, vocab = normal(1, 4, 7, seed=717), 7
-    sequences = integers(0, vocab, 1, 4, seed=718).repeat(vocab, 1)
-    sequences[:, 3] = torch.arange(vocab)
-    got = get_logprobs(logits.expand(vocab, -1, -1).clone(), sequences, 2)
-    total = expect_floats(got, 2, "The log-probability of every token in turn")[:, -1].exp().sum(0)
-    expect(
-        total,
-        torch.tensor(1.0),
-        "The sum of the probabilities of all tokens",
-        "they are those of one distribution, over the vocabulary",
-    )
-
-
-@pytest.mark.points(1.5)
-def test_no_prefix_length_means_one(get_logprobs):
-    logits, tokens = random_inputs(3, 6, 7, seed=720)
-    for arguments in ((), (None,)):
-        got = get_logprobs(logits.clone(), tokens.clone(), *arguments)
-        expect(
-            got,
-            expected_logprobs(logits, tokens),
-            "The log-probability of the tokens where prefix_len is None",
-            "the result holds all tokens but the first",
-        )
-
-
-@pytest.mark.points(1.5)
-def test_gradients_flow_to_the_logits(get_logprobs):
-    logits, tokens = random_inputs(4, 5, 7, seed=730)
-    leaf, weights = logits.clone().requires_grad_(True), normal(4, 4, seed=732)
-    got = get_logprobs(leaf, tokens.clone(), 1)
-    expect(got, expected_logprobs(logits, tokens), "The log-probability of the tokens after the first", WHY)
-    assert got.requires_grad, (
-        "No gradient of the log-probabilities reaches the logits, so the policy cannot learn from them"
-    )
-    (gradient,) = torch.autograd.grad((got * weights).sum(), leaf)
-    double_logits = logits.double().requires_grad_(True)
-    wanted = (double_logits.log_softmax(-1)[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0] * weights).sum()
-    expect(
-        gradient,
-        torch.autograd.grad(wanted, double_logits)[0],
-        "The gradient of the log-probabilities",
-        "it is that of log_softmax at the tokens that followed",
-    )
-
-
-@pytest.mark.points(1)
-def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs):
-    logits, tokens = random_inputs(3, 6, 5, seed=740)
-    logits = logits.sign() * 1e4 + round_to_quarters(logits)
-    leaf = logits.clone().requires_grad_(True)
-    got = get_logprobs(leaf, tokens.clone(), 1)
-    expect(
-        got,
-        expected_logprobs(logits, tokens),
-        "The log-probability under logits near 10000 and -10000",
-        "use log_softmax, never softmax and then log",
-        rtol=2e-3,
-        atol=5e-3,
-    )
-    if got.requires_grad:
-        (gradient,) = torch.autograd.grad(got.sum(), leaf)
-        assert bool(torch.isfinite(gradient).all()), "The gradient at logits near 10000 and -10000 is not finite"
-
-
-@pytest.mark.points(1)
-def test_one_text_and_one_generated_token_keep_their_dimensions(get_logprobs):
-    for texts, seq, subject in ((1, 6, "one text"), (3, 2, "one generated token"), (1, 2, "one token of one text")):
-        logits, tokens = random_inputs(texts, seq, 7, seed=750 + seq + texts)
-        got = get_logprobs(logits.clone(), tokens.clone(), 1)
-        expect(
-            got,
-            expected_logprobs(logits, tokens),
-            f"The log-probability of {subject}",
-            "the result has shape [batch, seq - prefix_len], whatever the sizes",
-        )
-
-
-@pytest.mark.points(1)
-def test_logits_and_tokens_are_left_as_they_were(get_logprobs):
-    logits, tokens = random_inputs(3, 5, 7, seed=770)
-    passed_logits, passed_tokens = logits.clone(), tokens.clone()
-    expect(
-        get_logprobs(passed_logits, passed_tokens, 1),
-        expected_logprobs(logits, tokens),
-        "The log-probability of the tokens after the first",
-        WHY,
-    )
-    assert torch.equal(passed_logits, logits), "The logits were changed in place: make new tensors"
-    assert torch.equal(passed_tokens, tokens), (
-        "The tokens were changed in place: they are still needed; make new tensors"
-    )
+@pytest.mark.points(0.5)
+def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_logits_dtype(get_logprobs, draw):
+    for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
+        got = get_logprobs(*call.passed())
+        wanted = logprobs(**call.exact)
+        expect_form(got, wanted, call.subject("The log-probability"), call.circumstance.dtype)

@@ -5,16 +5,20 @@ import torch
 
 from rlhf_course.grading.judge.circumstances import (
     DOUBLE,
+    EMBEDDED_VOCABULARY,
     EQUAL_SIZES,
     GPT2_VOCABULARY,
     ORDINARY,
     SLICE,
     TRANSPOSED,
     WITH_GRADIENT,
+    WITH_GRAPH,
+    Choice,
     Floats,
     Inputs,
     Number,
     Size,
+    Texts,
     Tokens,
 )
 from rlhf_course.grading.judge.draw import Draw
@@ -60,6 +64,7 @@ def test_each_circumstance_is_what_its_phrase_says(draw):
     assert not logits(TRANSPOSED).is_contiguous() and logits(TRANSPOSED).stride(0) == 1
     assert logits(DOUBLE).dtype == torch.float64
     assert logits(WITH_GRADIENT).requires_grad and logits(WITH_GRADIENT).is_leaf
+    assert logits(WITH_GRAPH).requires_grad and not logits(WITH_GRAPH).is_leaf
     assert bool((logits(INPUTS.repeated()) == logits(INPUTS.repeated())[:1]).all())
     assert logits(INPUTS.large_vocabulary()).shape[-1] == GPT2_VOCABULARY
     assert float(logits(INPUTS.extreme_entries()).abs().min()) > 9_900
@@ -85,11 +90,15 @@ def test_calls_come_in_an_order_of_the_secrets_with_some_of_them_made_again(draw
     circumstances = INPUTS.all_circumstances()
     calls = list(INPUTS.calls(draw, circumstances, again=2))
     phrases = [call.circumstance.phrase for call in calls]
-    assert sorted(phrases[:-2]) == sorted(circumstance.phrase for circumstance in circumstances)
-    assert phrases[:-2] != [circumstance.phrase for circumstance in circumstances]
+    assert sorted(phrases[:-3]) == sorted(circumstance.phrase for circumstance in circumstances)
+    assert phrases[:-3] != [circumstance.phrase for circumstance in circumstances]
     for call in calls[-2:]:
         assert call.circumstance.phrase.endswith("in a second call")
         assert any(torch.equal(call.exact["logits"], other.exact["logits"]) for other in calls[:-2])
+    alike = calls[-3]
+    assert alike.circumstance.phrase.endswith("after a call with other values of the same sizes")
+    assert any(other.sizes == alike.sizes for other in calls[:-3])
+    assert not any(torch.equal(alike.exact["logits"], other.exact["logits"]) for other in calls[:-3])
 
 
 def test_an_exercise_without_differentiable_floats_or_vocabulary_is_spared_those_circumstances():
@@ -98,3 +107,67 @@ def test_an_exercise_without_differentiable_floats_or_vocabulary_is_spared_those
     assert not any("gradient" in phrase or "vocabulary" in phrase for phrase in phrases)
     with pytest.raises(AssertionError, match="admits no extreme entries"):
         inputs.extreme_entries()
+
+
+def test_an_argument_can_be_given_another_value(draw):
+    call = INPUTS.call(draw, SLICE)
+    logits = call.exact["logits"].float() + 1
+    other = call.with_arguments("for higher logits", logits=logits)
+    assert torch.equal(other.passed()[0], logits) and not other.passed()[0].is_contiguous()
+    assert torch.equal(other.exact["logits"], logits.double()) and other.exact["coef"] == call.exact["coef"]
+    assert other.subject("The sum") == "The sum for higher logits" and other.changed(other.passed()) == []
+    assert call.with_arguments(coef=1.0).subject("The sum") == call.subject("The sum")
+    with pytest.raises(AssertionError, match="no such argument"):
+        call.with_arguments(labels=1)
+
+
+def test_an_argument_that_is_detached_in_place_is_flagged(draw):
+    call = INPUTS.call(draw, WITH_GRAPH)
+    passed = call.passed()
+    assert call.flagged(passed) == []
+    passed[0].detach_()
+    assert call.flagged(passed) == ["logits"] and call.changed(passed) == []
+    passed = INPUTS.call(draw).passed()
+    passed[0].requires_grad_()
+    assert INPUTS.call(draw).flagged(passed) == ["logits"]
+
+
+@pytest.mark.parametrize("size", [EMBEDDED_VOCABULARY, GPT2_VOCABULARY])
+def test_peaked_rows_give_most_of_the_probability_to_a_few_tokens(draw, size):
+    (circumstance,) = [one for one in INPUTS.peaked_rows() if one.sizes["vocab"] == size]
+    probabilities = INPUTS.call(draw, circumstance).exact["logits"].softmax(-1)
+    assert probabilities.shape[-1] == size
+    likely = probabilities.topk(10, -1).values.sum(-1)
+    assert float(likely.mean()) > 0.6 and float(likely.max()) < 0.9999
+    assert float(probabilities[..., -1].max()) > 0.01, "the end-of-text token is never likely"
+
+
+TEXTS = Inputs(
+    sizes={"texts": (2, 6)},
+    arguments={"texts": Texts("texts"), "char": Choice((".", "e"))},
+    words={"texts": "one text"},
+)
+
+
+def test_texts_are_drawn_in_circumstances_of_their_own(draw):
+    found = {circumstance.phrase: TEXTS.call(draw, circumstance) for circumstance in TEXTS.all_circumstances()}
+    assert not any("transposed" in phrase or "float64" in phrase for phrase in found)
+    texts = {phrase.removeprefix("for ").removeprefix("texts "): call.passed()[0] for phrase, call in found.items()}
+    assert len(texts["one text"]) == 1 and len(texts["many texts"]) > 60
+    assert len(set(texts["equal texts"])) == 1 < len(texts["equal texts"])
+    assert any(not text.strip() for text in texts["of which some are empty or blank"])
+    assert all(len(text.split()) >= 45 for text in texts["of 45 words and more"])
+    assert all("\n" in text for text in texts["of several lines"])
+    assert any(
+        not text.isascii() for text in texts["with curly quotes, ellipsis characters and letters of many alphabets"]
+    )
+    assert len(set(texts["of which some are equal"])) < len(texts["of which some are equal"])
+    assert {call.passed()[1] for call in found.values()} == {".", "e"}
+
+
+def test_a_list_of_texts_that_an_answer_changes_is_noticed_and_not_the_judges(draw):
+    call = TEXTS.call(draw)
+    passed = call.passed()
+    assert call.changed(passed) == []
+    passed[0].pop()
+    assert call.changed(passed) == ["texts"] and len(call.exact["texts"]) == len(passed[0]) + 1

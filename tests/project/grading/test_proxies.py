@@ -61,6 +61,18 @@ def test_an_argument_that_the_answer_does_not_change_is_not_written_to(judge: Ju
     assert reward._version == version
 
 
+@pytest.mark.parametrize("change", ["detach_()", "requires_grad_(False)", "requires_grad_()"])
+def test_an_argument_that_is_detached_or_attached_in_place_is_so_for_the_caller(judge: Judge, change: str):
+    text = f"def normalize_reward(reward, eps=1e-5):\n    result = 2 * reward\n    reward.{change}\n    return result\n"
+    wants_gradient = change == "requires_grad_()"
+    reward = torch.ones(4, requires_grad=not wants_gradient)
+    if change == "detach_()":
+        reward = 3 * reward
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        result = answers.answer("normalize_reward")(reward)
+    assert reward.requires_grad == wants_gradient and result.requires_grad != wants_gradient
+
+
 def test_an_object_that_cannot_be_sent_arrives_as_one_of_a_class_with_the_same_name(judge: Judge):
     text = (
         "import numpy\n\n\n"

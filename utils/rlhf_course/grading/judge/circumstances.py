@@ -4,7 +4,7 @@ An exercise declares its `Inputs` once: sizes, and for each argument what it hol
 the circumstances of this library, which are the same for all exercises, so that equal mistakes get equal marks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -12,10 +12,22 @@ import torch
 from torch import Tensor
 
 from rlhf_course.grading.judge.draw import Draw
+from rlhf_course.grading.judge.texts import (
+    long_texts,
+    ordinary_text,
+    partly_blank_texts,
+    partly_equal_texts,
+    texts_of_all_lengths,
+    texts_of_lines,
+    texts_with_special_tokens,
+    unicode_texts,
+)
 
-GPT2_VOCABULARY = 50_257
+# The sizes of the vocabularies of the course's embedded model and of GPT-2.
+EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
+_MANY = 67
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,27 @@ class Size:
     name: str
 
 
-Argument: TypeAlias = Floats | Tokens | Number | Size
+@dataclass(frozen=True)
+class Texts:
+    """An argument that is a list of texts.
+
+    Attributes:
+        axis: The name of the size that is the number of texts.
+        text: Draws one ordinary text.
+    """
+
+    axis: str
+    text: Callable[[Draw], str] = ordinary_text
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An argument that is one of several strings, such as a character or a direction."""
+
+    options: tuple[str, ...]
+
+
+Argument: TypeAlias = Floats | Tokens | Number | Size | Texts | Choice
 
 
 @dataclass(frozen=True)
@@ -77,8 +109,11 @@ class Circumstance:
         layout: How the tensors lie in memory.
         dtype: The dtype of the float tensors.
         requires_grad: Whether the float tensors require a gradient.
+        graph: Whether the float tensors are results of an operation, as those of a forward pass are.
         repeated: Whether all entries along the first axis of each tensor are equal.
         extreme: Entries lie near this number and its negative; None for ordinary entries.
+        entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
+        texts: Draws a list of texts of a length; None for ordinary texts.
     """
 
     phrase: str = ""
@@ -87,8 +122,11 @@ class Circumstance:
     layout: Literal["contiguous", "slice", "transposed"] = "contiguous"
     dtype: torch.dtype = torch.float32
     requires_grad: bool = False
+    graph: bool = False
     repeated: bool = False
     extreme: float | None = None
+    entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
+    texts: Callable[[Draw, int], list[str]] | None = None
 
 
 ORDINARY = Circumstance()
@@ -97,6 +135,17 @@ SLICE = Circumstance("for slices of larger tensors, as the trainer passes them",
 TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
+WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
+
+TEXT_CIRCUMSTANCES = (
+    Circumstance("for texts with curly quotes, ellipsis characters and letters of many alphabets", texts=unicode_texts),
+    Circumstance("for texts of which some are empty or blank", texts=partly_blank_texts),
+    Circumstance("for texts of 45 words and more", texts=long_texts),
+    Circumstance("for texts of very different lengths", texts=texts_of_all_lengths),
+    Circumstance("for texts of several lines", texts=texts_of_lines),
+    Circumstance("for texts of which some are equal", texts=partly_equal_texts),
+    Circumstance("for texts that hold special tokens, written out", texts=texts_with_special_tokens),
+)
 
 
 @dataclass(frozen=True)
@@ -106,24 +155,49 @@ class Call:
     Attributes:
         circumstance: What is particular about its inputs.
         exact: The arguments by name, with floats in double precision. The judge computes with these alone.
+        sizes: The sizes of its tensors by name.
     """
 
     circumstance: Circumstance
     exact: Mapping[str, Any]
     _arguments: Mapping[str, Any]
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def passed(self) -> list[Any]:
         """Return new copies of the arguments in order, laid out in memory as the circumstance wants them."""
-        return [
-            self._copy(argument) if isinstance(argument, Tensor) else argument for argument in self._arguments.values()
-        ]
+        return [self._copy(argument) for argument in self._arguments.values()]
 
-    def _copy(self, tensor: Tensor) -> Tensor:
-        copy = _laid_out(tensor, self.circumstance.layout)
-        return copy.requires_grad_(self.circumstance.requires_grad and tensor.is_floating_point())
+    def _copy(self, argument: Any) -> Any:
+        if isinstance(argument, Tensor):
+            return self._copy_tensor(argument)
+        return list(argument) if isinstance(argument, tuple) else argument
+
+    def _copy_tensor(self, tensor: Tensor) -> Tensor:
+        copy = _laid_out(tensor, self.circumstance.layout).requires_grad_(self._requires_grad(tensor))
+        return copy.clone() if self.circumstance.graph else copy
+
+    def _requires_grad(self, tensor: Tensor) -> bool:
+        return self.circumstance.requires_grad and tensor.is_floating_point()
+
+    def with_arguments(self, phrase: str = "", **arguments: Any) -> "Call":
+        """Return the call with other values of some arguments, and another phrase unless it is empty."""
+        assert set(arguments) <= set(self._arguments), "the call has no such argument"
+        exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
+        circumstance = replace(self.circumstance, phrase=phrase or self.circumstance.phrase)
+        changed = {**self._arguments, **arguments}
+        return replace(self, circumstance=circumstance, exact={**self.exact, **exact}, _arguments=changed)
 
     def changed(self, passed: Sequence[Any]) -> list[str]:
-        """Return the names of the tensors that differ from what was passed, after the call.
+        """Return the names of the tensors and lists that differ from what was passed, after the call.
+
+        Args:
+            passed: The list that `passed` returned, after an answer was called with it.
+        """
+        pairs = zip(self._arguments.items(), passed, strict=True)
+        return [name for (name, before), after in pairs if _differs(before, after)]
+
+    def flagged(self, passed: Sequence[Any]) -> list[str]:
+        """Return the names of the tensors that require a gradient only before, or only after the call.
 
         Args:
             passed: The list that `passed` returned, after an answer was called with it.
@@ -132,15 +206,32 @@ class Call:
         return [
             name
             for (name, before), after in pairs
-            if isinstance(before, Tensor)
-            and not (
-                after.dtype == before.dtype and after.shape == before.shape and torch.equal(after.detach(), before)
-            )
+            if isinstance(before, Tensor) and after.requires_grad != self._requires_grad(before)
         ]
 
     def subject(self, result: str) -> str:
         """Return the name of a result with the circumstance, for a message."""
-        return f"{result} {self.circumstance.phrase}".strip()
+        return f"{result} {self.circumstance.phrase.strip()}".strip()
+
+
+def _differs(before: Any, after: Any) -> bool:
+    """Whether a tensor or a list of texts has changed."""
+    if isinstance(before, Tensor):
+        is_equal = after.dtype == before.dtype and after.shape == before.shape and torch.equal(after.detach(), before)
+        return not is_equal
+    return isinstance(before, tuple) and list(before) != after
+
+
+def peaked_rows(draw: Draw, shape: Sequence[int]) -> Tensor:
+    """Draw rows of logits as sharply peaked as a language model's: a few tokens have most of the probability.
+
+    The first and the last token, one of which marks the end of texts, are among the likely ones in each row.
+    """
+    vocabulary = shape[-1]
+    likely = draw.integers(0, vocabulary - 1, *shape[:-1], 4)
+    likely[..., 0], likely[..., 1] = 0, vocabulary - 1
+    heights = 14 + 2 * draw.normal(*shape[:-1], 4)
+    return (2 * draw.normal(*shape)).scatter(-1, likely, heights)
 
 
 def _laid_out(tensor: Tensor, layout: str) -> Tensor:
@@ -182,21 +273,40 @@ class Inputs:
         return [ORDINARY, *(Circumstance(f"for {phrase}", sizes={name: 1}) for name, phrase in self.words.items())]
 
     def other_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary."""
-        found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.repeated()]
+        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary, and of texts."""
+        kinds = self.arguments.values()
+        tensors = any(isinstance(kind, Floats | Tokens) for kind in kinds)
+        found = [*((EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE) if tensors else ()), self.repeated()]
+        if any(isinstance(kind, Texts) for kind in kinds):
+            found += [*TEXT_CIRCUMSTANCES, self.many()]
         if any(isinstance(argument, Floats) and argument.differentiable for argument in self.arguments.values()):
-            found.append(WITH_GRADIENT)
+            found += [WITH_GRADIENT, WITH_GRAPH]
         if self.vocabulary:
-            found.append(self.large_vocabulary())
+            found += [self.large_vocabulary(), *self.peaked_rows()]
         return found
 
     def repeated(self) -> Circumstance:
         """Return the circumstance that all entries of the first axis are equal."""
         return Circumstance(f"for equal {next(iter(self.sizes))}", repeated=True)
 
+    def many(self) -> Circumstance:
+        """Return the circumstance of many entries along the first axis."""
+        return Circumstance(f"for many {next(iter(self.sizes))}", sizes={next(iter(self.sizes)): _MANY})
+
     def large_vocabulary(self) -> Circumstance:
         """Return the circumstance of a vocabulary of GPT-2's size."""
         return Circumstance(f"for a vocabulary of {GPT2_VOCABULARY:,} tokens", sizes={self.vocabulary: GPT2_VOCABULARY})
+
+    def peaked_rows(self) -> list[Circumstance]:
+        """Return the circumstance of a language model's logits, for each vocabulary that the course's models have."""
+        return [
+            Circumstance(
+                f"for peaked rows of logits as a language model gives them, of {size:,} tokens",
+                sizes={self.vocabulary: size},
+                entries=peaked_rows,
+            )
+            for size in (EMBEDDED_VOCABULARY, GPT2_VOCABULARY)
+        ]
 
     def extreme_entries(self) -> Circumstance:
         """Return the circumstance of entries near the extreme number and its negative."""
@@ -204,7 +314,7 @@ class Inputs:
         return Circumstance(f"for entries near {self.extreme:,.0f} and {-self.extreme:,.0f}", extreme=self.extreme)
 
     def calls(self, draw: Draw, circumstances: Iterable[Circumstance], each: int = 1, again: int = 1) -> Iterator[Call]:
-        """Draw calls in random order.
+        """Draw calls in random order, then one with other values of the same sizes as an earlier one.
 
         Args:
             draw: The test's source of random values.
@@ -223,14 +333,21 @@ class Inputs:
             )
             for call in draw.sample(calls, min(again, len(calls)))
         ]
-        return iter([*calls, *repeated])
+        alike = self._alike(draw.numbered(len(calls) + 1), draw.choice(calls))
+        return iter([*calls, alike, *repeated])
+
+    def _alike(self, draw: Draw, call: Call) -> Call:
+        """Draw a call with other values in the circumstance and the sizes of a call."""
+        phrase = f"{call.circumstance.phrase} after a call with other values of the same sizes"
+        other = self.call(draw, replace(call.circumstance, sizes=call.sizes, equal_sizes=False, phrase=phrase))
+        return replace(other, circumstance=replace(call.circumstance, phrase=phrase))
 
     def call(self, draw: Draw, circumstance: Circumstance = ORDINARY) -> Call:
         """Draw one call."""
         sizes = self._sizes(draw, circumstance)
         arguments = {name: _argument(draw, kind, sizes, circumstance) for name, kind in self.arguments.items()}
         exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
-        return Call(circumstance, exact, arguments)
+        return Call(circumstance, exact, arguments, sizes)
 
     def _sizes(self, draw: Draw, circumstance: Circumstance) -> dict[str, int]:
         """Draw the sizes, which all differ unless the circumstance says otherwise."""
@@ -257,15 +374,30 @@ def _argument(draw: Draw, kind: Argument, sizes: Mapping[str, int], circumstance
         return draw.number(kind.low, kind.high)
     if isinstance(kind, Size):
         return sizes[kind.name]
+    if isinstance(kind, Choice):
+        return draw.choice(kind.options)
+    if isinstance(kind, Texts):
+        return _texts(draw, kind, sizes[kind.axis], circumstance)
     shape = [sum(sizes[name.strip()] for name in axis.split("+")) for axis in kind.axes]
     if isinstance(kind, Tokens):
         return _with_equal_rows(draw.integers(0, sizes[kind.vocabulary] - 1, *shape), circumstance)
+    return _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance).to(circumstance.dtype)
+
+
+def _entries(draw: Draw, kind: Floats, shape: Sequence[int], circumstance: Circumstance) -> Tensor:
+    if circumstance.entries is not None:
+        return circumstance.entries(draw, shape)
     entries = draw.normal(*shape)
     if circumstance.extreme is not None:
-        entries = circumstance.extreme * entries.sign() + entries
-    else:
-        entries = kind.mean + kind.scale * entries
-    return _with_equal_rows(entries, circumstance).to(circumstance.dtype)
+        return circumstance.extreme * entries.sign() + entries
+    return kind.mean + kind.scale * entries
+
+
+def _texts(draw: Draw, kind: Texts, count: int, circumstance: Circumstance) -> tuple[str, ...]:
+    if circumstance.texts is not None:
+        return tuple(circumstance.texts(draw, count))
+    texts = [kind.text(draw) for _ in range(count)]
+    return tuple(texts[:1] * count if circumstance.repeated else texts)
 
 
 def _with_equal_rows(tensor: Tensor, circumstance: Circumstance) -> Tensor:

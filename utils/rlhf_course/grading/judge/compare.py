@@ -48,14 +48,14 @@ def recorded_comparisons() -> Iterator[list[Comparison]]:
         _COMPARISONS.reset(token)
 
 
-def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype = torch.float32) -> None:
+def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype | None = torch.float32) -> None:
     """Assert that a result is a tensor of the right dtype, shape and device.
 
     Args:
         got: The result of the answer.
         wanted: The right result, for its shape.
         subject: The result and its circumstance in words.
-        dtype: The right dtype, which is the inputs' dtype as a rule.
+        dtype: The right dtype, which is the inputs' dtype as a rule; None if any float dtype is right.
 
     Raises:
         AssertionError: The result has another form; the message says which.
@@ -67,7 +67,11 @@ def expect_form(got: Any, wanted: Tensor, subject: str, dtype: torch.dtype = tor
     assert got.dim() == dimensions, f"{subject} should have {right}; {got.dim()} came"
     for axis, (size, right_size) in enumerate(zip(got.shape, wanted.shape, strict=True)):
         assert size == right_size, f"{subject} has another size than it should have along dimension {axis}"
-    assert got.dtype == dtype, f"{subject} should have the dtype {_dtype_name(dtype)}; {_dtype_name(got.dtype)} came"
+    if dtype is None:
+        assert got.is_floating_point(), f"{subject} should hold floats; {_dtype_name(got.dtype)} came"
+    else:
+        right = _dtype_name(dtype)
+        assert got.dtype == dtype, f"{subject} should have the dtype {right}; {_dtype_name(got.dtype)} came"
 
 
 def expect_values(
@@ -109,6 +113,42 @@ def expect_values(
         relation = find_relation(values, exact[0], formula, call.exact if call is not None else None)
         raise AssertionError(f"{subject} {relation or _direction(values, exact[0])}{f': {why}' if why else ''}")
     return mended
+
+
+def gradient_at(tensor: Tensor, total: Tensor, subject: str) -> Tensor:
+    """Return the gradient of one number at a tensor.
+
+    Args:
+        tensor: The tensor, an argument of an answer.
+        total: The number, which is computed from the answer's result.
+        subject: The gradient and its circumstance in words.
+
+    Raises:
+        AssertionError: There is no gradient, or the backward pass fails.
+    """
+    assert total.requires_grad, f"{subject} is missing: the result carries none"
+    try:
+        (gradient,) = torch.autograd.grad(total, tensor, allow_unused=True)
+    except RuntimeError as error:
+        raise AssertionError(f"{subject} cannot be computed: the backward pass raises an exception") from error
+    assert gradient is not None, f"{subject} is missing: the result does not depend on that argument"
+    return gradient
+
+
+def expect_unchanged(call: Call, passed: Sequence[Any]) -> None:
+    """Assert that an answer left its arguments as they were: their values, and whether they require a gradient.
+
+    Args:
+        call: The call.
+        passed: The list that `call.passed` returned, after the answer was called with it.
+
+    Raises:
+        AssertionError: An argument differs; the message says which.
+    """
+    for name in call.changed(passed):
+        raise AssertionError(f"`{name}` was changed in place: make new tensors")
+    for name in call.flagged(passed):
+        raise AssertionError(f"The call changed whether `{name}` requires a gradient: leave it as it was")
 
 
 def mend(got: Any, shape: torch.Size) -> Tensor | None:

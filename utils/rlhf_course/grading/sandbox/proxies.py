@@ -112,6 +112,7 @@ class _FunctionProxy(_DriverProxy):
                 tensors[index].requires_grad_(True)
         if reply.attached and gradients:
             tensors = self._attach(number, reply.attached, tensors, [inputs[index] for index in gradients])
+        reply.apply_flags(inputs)
         return self._parse(lambda: unpack(reply.result, tensors))
 
     def _attach(
@@ -143,12 +144,14 @@ class _CallReply:
         attached: The indices of the received tensors that require a gradient.
         changed: The tensors that the answer changed in place, by their index among the arguments' tensors.
         rewritten: The lists of strings that the answer changed in place, by their index among those.
+        flagged: Whether a tensor requires a gradient, if the answer changed that, by its index.
     """
 
     result: Any
     attached: list[int]
     changed: dict[int, Tensor]
     rewritten: dict[int, list[Any]]
+    flagged: dict[int, bool]
 
     @classmethod
     def parse(cls, body: Any, tensors: Sequence[Tensor], input_count: int) -> "_CallReply":
@@ -169,11 +172,12 @@ class _CallReply:
             raise ProtocolError("a gradient is announced for a result that cannot have one")
         changed = {index: unpack(node, tensors) for index, node in _indexed(body["changed"], input_count)}
         rewritten = {index: unpack(node, tensors) for index, node in _indexed(body.get("rewritten"), _MAX_STRING_LISTS)}
+        flagged = {index: bool(flag) for index, flag in _indexed(body.get("flagged"), input_count)}
         if not all(isinstance(value, Tensor) for value in changed.values()):
             raise ProtocolError("an argument that was a tensor is not a tensor any more")
         if not all(isinstance(value, list) for value in rewritten.values()):
             raise ProtocolError("an argument that was a list is not a list any more")
-        return cls(body.get("result"), list(dict.fromkeys(attached)), changed, rewritten)
+        return cls(body.get("result"), list(dict.fromkeys(attached)), changed, rewritten, flagged)
 
     def apply_changes(self, inputs: Sequence[Tensor], lists: Sequence[list[str]]) -> None:
         """Change the caller's arguments as the answer changed its copies of them."""
@@ -182,6 +186,15 @@ class _CallReply:
         for index, strings in self.rewritten.items():
             if index < len(lists):
                 lists[index][:] = strings
+
+    def apply_flags(self, inputs: Sequence[Tensor]) -> None:
+        """Let the caller's arguments require a gradient only where the answer's copies of them still do."""
+        for index, flag in self.flagged.items():
+            tensor = inputs[index]
+            if tensor.is_leaf and tensor.is_floating_point():
+                tensor.requires_grad_(flag)
+            elif not flag and not tensor._is_view():  # PyTorch refuses to detach a view in place.
+                tensor.detach_()
 
 
 def _indexed(pairs: Any, length: int) -> list[tuple[int, Any]]:

@@ -106,7 +106,8 @@ class Worker:
 
         Returns:
             The packed result, the indices of its tensors that require a gradient (`attached`), and the arguments that
-            the answer changed in place: tensors (`changed`) and lists of strings (`rewritten`).
+            the answer changed in place: tensors (`changed`), lists of strings (`rewritten`) and whether a tensor
+            requires a gradient (`flagged`).
         """
         laid_out = [_with_strides(tensor, strides.get(str(index))) for index, tensor in enumerate(tensors)]
         inputs, leaves = _autograd_inputs(laid_out, {int(index): kind for index, kind in gradients.items()})
@@ -124,6 +125,11 @@ class Worker:
             [index, packer.pack(after.detach())]
             for index, (after, before) in enumerate(zip(inputs, tensors, strict=True))
             if _differ(after.detach(), before)
+        ]
+        body["flagged"] = [
+            [index, tensor.requires_grad]
+            for index, tensor in enumerate(inputs)
+            if tensor.requires_grad != (str(index) in gradients)
         ]
         body["rewritten"] = [
             [index, packer.pack(after)]
