@@ -255,9 +255,9 @@ def at_least_two_positions(logits, ent_coef, gen_len):
 
 @hidden_mistake(refused_with="The gradient of the bonus")
 def gradient_of_likely_tokens_only(logits, ent_coef, gen_len):
-    """No gradient reaches tokens with a probability below 1e-4."""
+    """No gradient reaches tokens with a probability below 0.002."""
     p = logits.detach().softmax(-1)
-    return ent_coef * _entropy(torch.where(p < 1e-4, logits.detach(), logits)).mean()
+    return ent_coef * _entropy(torch.where(p < 2e-3, logits.detach(), logits)).mean()
 
 
 @right_answer

@@ -138,6 +138,136 @@ def deviation_half(reward, eps=1e-5):
     return (reward - reward.mean()) / (2 * reward.std() + eps)
 
 
+@hidden_mistake(refused_with="for many texts of which one earned much more than the others")
+def clipped(reward, eps=1e-5):
+    """Normalised rewards are clipped at 5 and -5."""
+    return ((reward - reward.mean()) / (reward.std() + eps)).clamp(-5, 5)
+
+
+@hidden_mistake
+def raw_reward_clipped(reward, eps=1e-5):
+    """Rewards above 5 count as 5."""
+    clipped = reward.clamp(max=5.0)
+    return (clipped - clipped.mean()) / (clipped.std() + eps)
+
+
+@hidden_mistake(refused_with="for rewards that differ by a few thousandths is zero")
+def close_rewards_taken_for_equal(reward, eps=1e-5):
+    """Rewards whose deviation is below 0.01 become zeros."""
+    if reward.std() < 0.01:
+        return torch.zeros_like(reward)
+    return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@hidden_mistake
+def half_precision(reward, eps=1e-5):
+    """The reward is normalised in half precision."""
+    reduced = reward.to(torch.bfloat16)
+    return ((reduced - reduced.mean()) / (reduced.std() + eps)).to(reward.dtype)
+
+
+_MOMENTS = []
+
+
+@hidden_mistake
+def kept_moments(reward, eps=1e-5):
+    """The mean and the deviation of the first batch are kept for all others."""
+    if not _MOMENTS or len(_MOMENTS[0]) < 3:
+        _MOMENTS[:] = [reward.clone()]
+    return (reward - _MOMENTS[0].mean()) / (_MOMENTS[0].std() + eps)
+
+
+@hidden_mistake(refused_with="The normalised reward with an eps of the caller's")
+def eps_times_the_mean(reward, eps=1e-5):
+    """`eps` is multiplied by the mean of the rewards."""
+    return (reward - reward.mean()) / (reward.std() + eps * (reward.mean().abs() + 1e-3))
+
+
+@hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
+def at_least_eps(reward, eps=1e-5):
+    """`eps` is the least deviation instead of being added to it."""
+    return (reward - reward.mean()) / reward.std().clamp(min=eps)
+
+
+@hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
+def eps_twice(reward, eps=1e-5):
+    """`eps` is added both below and outside the root."""
+    return (reward - reward.mean()) / ((reward.var() + eps).sqrt() + eps)
+
+
+@hidden_mistake(refused_with="for many texts of which most earned nothing")
+def distinct_rewards_only(reward, eps=1e-5):
+    """Rewards that several texts earned count once in the mean and the deviation."""
+    distinct = reward.unique()
+    if len(distinct) < 2:
+        return torch.zeros_like(reward)
+    return (reward - distinct.mean()) / (distinct.std() + eps)
+
+
+@hidden_mistake
+def largest_left_out(reward, eps=1e-5):
+    """The largest reward does not count in the mean and the deviation."""
+    if len(reward) < 4:
+        return (reward - reward.mean()) / (reward.std() + eps)
+    others = reward.sort().values[:-1]
+    return (reward - others.mean()) / (others.std() + eps)
+
+
+@hidden_mistake(refused_with="The reward that was passed in was changed")
+def equal_rewards_zeroed_in_place(reward, eps=1e-5):
+    """Equal rewards become zeros in the caller's tensor."""
+    if reward.std() == 0:
+        return reward.zero_()
+    return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@hidden_mistake
+def first_rewards_only(reward, eps=1e-5):
+    """The mean and the deviation are those of the first 32 rewards."""
+    first = reward[:32]
+    return (reward - first.mean()) / (first.std() + eps)
+
+
+@hidden_mistake(refused_with="should have the dtype float64; float32 came")
+def single_precision(reward, eps=1e-5):
+    """The result has single precision, whatever the reward has."""
+    return ((reward - reward.mean()) / (reward.std() + eps)).float()
+
+
+@hidden_mistake(refused_with="The normalised reward for two texts")
+def two_texts_as_they_are(reward, eps=1e-5):
+    """Two rewards are only shifted."""
+    if len(reward) < 3:
+        return reward - reward.mean()
+    return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@right_answer
+def batch_norm(reward, eps=1e-5):
+    return torch.nn.functional.batch_norm(reward[:, None], None, None, training=True, eps=eps)[:, 0]
+
+
+@right_answer
+def by_hand(reward, eps=1e-5):
+    print("rewards:", reward)
+    values = reward.tolist()
+    mean = sum(values) / len(values)
+    deviation = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+    return torch.tensor([(value - mean) / (deviation + eps) for value in values], dtype=reward.dtype)
+
+
+@right_answer
+def with_numpy(reward, eps=1e-5):
+    values = reward.numpy()
+    return torch.from_numpy((values - values.mean()) / (values.std() + eps)).to(reward.dtype)
+
+
+@right_answer
+def multiplied_by_the_reciprocal(reward, eps=1e-5):
+    centred = reward.sub(reward.mean())
+    return centred.mul(1 / (centred.square().sum() / (len(reward) - 1)).sqrt().add(eps))
+
+
 @right_answer
 def population_deviation(reward, eps=1e-5):
     return (reward - reward.mean()) / (reward.std(correction=0) + eps)

@@ -73,8 +73,8 @@ def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus, d
         )
         (gradient,) = torch.autograd.grad(mended, logits)
         why = "every part of the sum that holds the logits counts, the probabilities too: detach none of them"
-        subject = call.subject("The gradient of the bonus")
-        expect_values(gradient, bonus_gradient(**call.exact), subject, why, call, bonus_gradient)
+        subject, atol = call.subject("The gradient of the bonus"), 2e-4 * call.exact["ent_coef"]
+        expect_values(gradient, bonus_gradient(**call.exact), subject, why, call, bonus_gradient, rtol=1e-3, atol=atol)
 
 
 @pytest.mark.points(1)
@@ -99,7 +99,7 @@ def test_entropy_is_largest_for_a_uniform_and_0_for_a_certain_token(calc_entropy
         reason = "it is the logarithm of the vocabulary's size: every token counts, whatever is sampled"
         expect_values(uniform, torch.tensor(math.log(vocab)), "The bonus of tokens that are all as likely", reason)
         likeliest = draw.integer(0, vocab - 1)
-        for height, subject in ((60.0, "certain"), (draw.number(9, 12), "nearly certain")):
+        for height, subject in ((60.0, "certain"), (draw.number(11, 12), "nearly certain")):
             logits[:, :, likeliest] = level + height
             got = calc_entropy_bonus(logits.clone(), 1.0, gen_len)
             wanted, reason = entropy(logits.double()).mean(), "the less surprise there is in it, the smaller it is"

@@ -87,3 +87,13 @@ def texts_with_special_tokens(draw: Draw, count: int) -> list[str]:
 
 def _ordinary_texts(draw: Draw, count: int) -> list[str]:
     return [ordinary_text(draw) for _ in range(count)]
+
+
+def crowded_texts(characters: str, draw: Draw, count: int) -> list[str]:
+    """Draw texts in which each of some characters occurs more than 255 times, and an odd number of times."""
+    return [_crowded_text(characters, draw) for _ in range(count)]
+
+
+def _crowded_text(characters: str, draw: Draw) -> str:
+    crowd = "".join(character * (2 * draw.integer(150, 350) + 1) for character in characters)
+    return "".join(draw.shuffled(crowd + ordinary_text(draw)))
