@@ -118,7 +118,8 @@ def test_values_and_rewards_as_they_occur_in_training_give_the_right_advantages(
 def test_values_and_rewards_are_left_as_they_were(compute_advantages, draw):
     for call in INPUTS.calls(draw, [ORDINARY, WITH_GRADIENT, WITH_GRAPH, ONE_TEXT, ONE_TOKEN]):
         passed = call.passed()
-        compute_advantages(*passed)
+        got = compute_advantages(*passed)
+        expect_values(got, advantages(**call.exact), call.subject("The advantage"), WHY, call, advantages)
         expect_unchanged(call, passed)
 
 
