@@ -116,10 +116,10 @@ def test_values_and_rewards_as_they_occur_in_training_give_the_right_advantages(
 
 @pytest.mark.points(1)
 def test_values_and_rewards_are_left_as_they_were(compute_advantages, draw):
+    expect_advantages(compute_advantages, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, WITH_GRADIENT, WITH_GRAPH, ONE_TEXT, ONE_TOKEN]):
         passed = call.passed()
-        got = compute_advantages(*passed)
-        expect_values(got, advantages(**call.exact), call.subject("The advantage"), WHY, call, advantages)
+        compute_advantages(*passed)
         expect_unchanged(call, passed)
 
 

@@ -160,10 +160,10 @@ def test_logits_of_a_language_model_and_sampled_tokens_give_the_right_log_probab
 
 @pytest.mark.points(0.5)
 def test_logits_and_tokens_are_left_as_they_were(get_logprobs, draw):
+    expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, WITH_GRADIENT, WITH_GRAPH, ONE_TEXT, ONE_TOKEN]):
         passed = call.passed()
-        got = get_logprobs(*passed)
-        expect_values(got, logprobs(**call.exact), call.subject("The log-probability"), WHY, call, logprobs)
+        get_logprobs(*passed)
         expect_unchanged(call, passed)
 
 
