@@ -125,6 +125,7 @@ def test_values_and_rewards_are_left_as_they_were(compute_advantages, draw):
 
 @pytest.mark.points(0.5)
 def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_values_dtype(compute_advantages, draw):
+    expect_advantages(compute_advantages, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
         got = compute_advantages(*call.passed())
         wanted = advantages(**call.exact)

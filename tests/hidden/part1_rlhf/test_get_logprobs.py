@@ -169,6 +169,7 @@ def test_logits_and_tokens_are_left_as_they_were(get_logprobs, draw):
 
 @pytest.mark.points(0.5)
 def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_logits_dtype(get_logprobs, draw):
+    expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
         got = get_logprobs(*call.passed())
         wanted = logprobs(**call.exact)

@@ -1,5 +1,5 @@
 """Announces tensors of impossible sizes and unknown kinds, each time another."""
-# message: no result
+# message: not a valid result
 
 import json
 import os

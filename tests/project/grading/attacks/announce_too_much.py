@@ -1,5 +1,5 @@
 """Announces more JSON than any memory holds."""
-# message: no result
+# message: not a valid result
 
 import json
 import os

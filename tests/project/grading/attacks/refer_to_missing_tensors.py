@@ -1,5 +1,5 @@
 """Refers to tensors that it did not send, and to arguments that it did not receive."""
-# message: no result
+# message: not a valid result
 
 import json
 import os

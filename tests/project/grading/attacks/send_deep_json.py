@@ -1,5 +1,5 @@
 """Sends JSON that is nested deeper than any parser goes, or holds numbers of a million digits."""
-# message: no result
+# message: not a valid result
 
 import json
 import os

@@ -1,5 +1,5 @@
 """Sends random bytes in place of a reply."""
-# message: no result
+# message: not a valid result
 
 import json
 import os
