@@ -58,7 +58,8 @@ def test_results_come_in_the_order_of_the_tests_with_sentences_for_names():
         "the mean becomes 0 and the deviation 1",
         "equal rewards become zeros",
         "eps is the one that was passed",
-        "the raw reward is left as it was",
+        "every circumstance that training meets is normalised alike",
+        "the raw reward is left as it was and the result has its form",
         "small differences between large rewards are kept",
     ]
 
@@ -133,9 +134,10 @@ def test_the_message_of_an_exception_holds_its_type_and_the_learners_line(tmp_pa
 def test_another_folder_of_tests_runs_beside_the_first(tmp_path):
     shutil.copytree(HIDDEN, tmp_path / "hidden", ignore=shutil.ignore_patterns("__pycache__"))
     changed = tmp_path / "hidden/part1_rlhf/test_normalize_reward.py"
+    halves = changed.read_text().count("points(0.5)")
     changed.write_text(changed.read_text().replace("points(0.5)", "points(7)"))
     answer = reference_answers().answer("normalize_reward")
-    assert sum(result.points for result in results_of(answer, hidden=tmp_path / "hidden")) == 17
+    assert sum(result.points for result in results_of(answer, hidden=tmp_path / "hidden")) == 4 + 6.5 * halves
     assert sum(result.points for result in results_of(answer)) == 4
 
 
