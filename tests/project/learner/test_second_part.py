@@ -54,7 +54,7 @@ def steps_in_second_part() -> Iterator[Step]:
 
 def grade(root: Path, *arguments: str) -> tuple[dict, str]:
     """The JSON of `rlhf-course grade` on one submission, and what the command printed."""
-    printed = run(root, f".venv/bin/rlhf-course grade {' '.join(arguments)} --json results.json")
+    printed = run(root, f".venv/bin/rlhf-course grade {' '.join(arguments)} --json results.json 2>&1")
     (submission,) = json.loads((root / "results.json").read_text())["submissions"]
     return submission, printed
 
