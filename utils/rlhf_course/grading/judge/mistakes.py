@@ -1,20 +1,21 @@
 """Recognise a known mistake: the answer in the bank that does the same on the inputs that the hidden tests drew."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf_course.building.bank import description_of, read_bank
+from rlhf_course.building.bank import Bank, description_of, read_bank
 from rlhf_course.course import BY_NAME
+from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.recorder import copied
+from rlhf_course.grading.judge.recorder import call_size, copied
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswers
 
 # The calls that are compared: some of each test that the answer failed, and some of those that it passed.
-_MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 32, 16
+_MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
 _RTOL, _ATOL = 1e-4, 1e-6
 
 Observation = dict[str, Any]
@@ -38,10 +39,17 @@ def recognised_mistake(
         The description; None if no mistake, or more than one, does the same.
     """
     bank = read_bank(hidden / BY_NAME[exercise].path)  # A new module, since some mistakes keep values between calls.
+    with offline_environment(exercise):
+        matching = _matching(answers, exercise, bank, _chosen(calls, failed))
+    return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
+
+
+def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the names of the mistakes that do the same as an answer in all calls, and are wrong in one of them."""
     functions = {name: LocalAnswers({exercise: answer}).answer(exercise) for name, answer in bank.wrong.items()}
     learners, reference = answers.answer(exercise), reference_answers().answer(exercise)
     differs = dict.fromkeys(functions, False)
-    for arguments in _chosen(calls, failed):
+    for arguments in calls:
         came, right = observe(learners, arguments), observe(reference, arguments)
         for name, function in list(functions.items()):
             mistaken = observe(function, arguments)
@@ -49,17 +57,16 @@ def recognised_mistake(
             if not is_same(came, mistaken):
                 del functions[name]
         if not functions:
-            return None
-    matching = [name for name in functions if differs[name]]
-    return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
+            break
+    return [name for name in functions if differs[name]]
 
 
-def _chosen(calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """Yield the last calls of the failed tests, which end at the call that was refused, then some of the others."""
+def _chosen(calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str]) -> list[Sequence[Any]]:
+    """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
     refused = [arguments for test in failed for arguments in reversed(calls.get(test, []))]
     others = [arguments for test, recorded in calls.items() if test not in failed for arguments in recorded]
-    yield from refused[:_MAX_FAILED_CALLS]
-    yield from others[:: max(1, len(others) // _MAX_PASSED_CALLS)]
+    chosen = refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)]
+    return sorted(chosen, key=call_size)
 
 
 def observe(function: Any, arguments: Sequence[Any]) -> Observation:
@@ -74,20 +81,21 @@ def observe(function: Any, arguments: Sequence[Any]) -> Observation:
 
 
 def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:
-    """Return the gradients of a weighted sum of a function's result at its arguments of floats."""
+    """Return the gradients of a weighted sum of a function's result, and which arguments still require one."""
     passed = [copied(value) for value in arguments]
     sources = [value for value in passed if isinstance(value, Tensor) and value.is_floating_point()]
     for source in sources:
         source.requires_grad_(True)
     result = function(*passed)
-    if not (sources and isinstance(result, Tensor) and result.requires_grad):
-        return {}
+    flags: Observation = {"require gradients": [source.requires_grad for source in sources]}
+    if not (all(flags["require gradients"]) and sources and isinstance(result, Tensor) and result.requires_grad):
+        return flags
     weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
     try:
         gradients = torch.autograd.grad((result * weights).sum(), sources, allow_unused=True)
     except RuntimeError:
-        return {"gradient": "none can be computed"}
-    return {f"gradient {number}": _described(gradient) for number, gradient in enumerate(gradients)}
+        return flags | {"gradient": "none can be computed"}
+    return flags | {f"gradient {number}": _described(gradient) for number, gradient in enumerate(gradients)}
 
 
 def _described(value: Any) -> Any:

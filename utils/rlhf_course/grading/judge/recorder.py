@@ -32,7 +32,7 @@ class CallRecorder:
 
     def add(self, arguments: Sequence[Any]) -> None:
         """Record a call, unless its arguments are very large."""
-        if sum(value.numel() for value in arguments if isinstance(value, Tensor)) <= _MAX_ENTRIES:
+        if call_size(arguments) <= _MAX_ENTRIES:
             self.calls.setdefault(self._test, []).append([copied(value) for value in arguments])
 
 
@@ -49,6 +49,12 @@ class RecordedFunction:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._function, name)
+
+
+def call_size(arguments: Sequence[Any]) -> int:
+    """Return the number of entries of a call's tensors, and of characters of its lists of texts."""
+    sizes = [value.numel() if isinstance(value, Tensor) else len(str(value)) for value in arguments]
+    return sum(sizes)
 
 
 def copied(value: Any) -> Any:
