@@ -201,3 +201,20 @@ def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_mean
         check("calc_kl_penalty")
     write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     assert check("calc_kl_penalty").status == "passed"
+
+
+def test_a_mistake_that_nobody_has_written_down_is_described_by_its_relation_to_the_right_result(workspace):
+    text = answer_text("calc_kl_penalty").replace("def calc_kl_penalty", "def _right")
+    write(
+        workspace, "calc_kl_penalty", f"{text}\n\ndef calc_kl_penalty(*arguments):\n    return 2 * _right(*arguments)\n"
+    )
+    result = check("calc_kl_penalty")
+    assert "the notebook's example" in result.lines[1] and "result 1.386" in result.lines[2]
+    assert "that is: the result is twice what it should be" in result.lines and len(result.lines) < 12
+
+
+def test_an_answer_that_is_wrong_on_one_input_alone_is_told_so(workspace):
+    text = answer_text("compute_advantages").replace("def compute_advantages", "def _right")
+    body = "return _right(*arguments) * (2 if len(arguments[0]) == 2 else 1)"
+    write(workspace, "compute_advantages", f"{text}\n\ndef compute_advantages(*arguments):\n    {body}\n")
+    assert "On every other input of this check your answer is right." in check("compute_advantages").lines
