@@ -189,7 +189,7 @@ class Check:
         )
 
     def relation(self, answer: Answer, key: str) -> str:
-        """Return how a value that an answer gives is related to the right one, if it is the same way on every case.
+        """Return how a value that an answer gives is related to the right one, unless another case shows another way.
 
         Args:
             answer: The learner's function or class.
@@ -204,6 +204,7 @@ class Check:
             wanted = [observation.get(key) for observation in expected]
             if not any(self.equal(got, value) for value in wanted):
                 found.add(_relation_of(got, wanted[0], self.cases[case].inputs))
+        found.discard("")  # In such a case more than one relation holds, or none.
         return found.pop() if len(found) == 1 else ""
 
     def _matches_mistake(self, got: Observation, mistaken: Observation, expected: Sequence[Observation]) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_call, round_to_quarters
 
 HINTS = (
