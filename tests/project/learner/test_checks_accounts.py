@@ -70,7 +70,7 @@ def test_an_unknown_mistake_is_told_by_input_result_and_what_was_wanted(capsys):
     shown = capsys.readouterr().out
     assert "input:  the notebook's example, with ent_coef = 1: logits whose softmax is 1/2" in shown
     assert "got:    result 12.5" in shown
-    assert "wanted: result 0." in shown
+    assert "wanted: result 1.3" in shown
     assert "hint('calc_entropy_bonus')" in shown
 
 
