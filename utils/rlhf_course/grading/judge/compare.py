@@ -209,7 +209,7 @@ def _shape_difference(got: Tensor, wanted: Tensor) -> str:
     if wanted.dim() == 0:
         return f"should be one number; a tensor with {got.dim()} dimension{'s' if got.dim() > 1 else ''} came"
     if got.dim() != wanted.dim():
-        return f"should have {wanted.dim()} dimensions; {got.dim()} came"
+        return f"should have {wanted.dim()} dimension{'s' if wanted.dim() > 1 else ''}; {got.dim()} came"
     if got.dim() == 2 and got.T.shape == wanted.shape:
         return "has its two dimensions swapped"
     axis = next(axis for axis in range(got.dim()) if got.shape[axis] != wanted.shape[axis])
