@@ -15,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from rlhf_course import use_code
-from rlhf_course.building.bank import bank_file, read_bank
+from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all

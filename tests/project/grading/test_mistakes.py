@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_course.building.bank import bank_file, description_of, read_bank
+from rlhf_course.bank import bank_file, description_of, read_bank
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN
 from rlhf_course.grading.judge.local_answers import reference_answers
@@ -72,7 +72,7 @@ def test_the_bank_of_other_hidden_tests_is_used(tmp_path):
     path = tmp_path / BY_NAME[KL].path
     path.parent.mkdir()
     path.write_text(
-        "from rlhf_course.building.bank import hidden_mistake\n\n\n@hidden_mistake\n"
+        "from rlhf_course.bank import hidden_mistake\n\n\n@hidden_mistake\n"
         "def zero(logits, ref_logits, kl_coef, gen_len):\n"
         '    """The penalty is always zero."""\n    return 0 * logits.sum()\n'
     )

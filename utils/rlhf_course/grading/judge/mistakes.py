@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.building.bank import Bank, description_of, read_bank
+from rlhf_course.bank import Bank, description_of, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
