@@ -249,6 +249,10 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
     likely = diagnosis.description if diagnosis is not None else _common_reason(mismatch)
     if likely:
         lines.append(f"likely: {likely}")
+    elif relation := module.CHECK.relation(answer, mismatch.key):
+        lines.append(f"that is: the {mismatch.key} {relation}")
+    if diagnosis is None and module.CHECK.is_right_elsewhere(answer, mismatch.case):
+        lines.append("On every other input of this check your answer is right.")
     if module.CHECK.output:
         count = len(module.CHECK.output.splitlines())
         lines.append(
