@@ -17,11 +17,20 @@ from rlhf_course.grading.judge.circumstances import (
     Tokens,
 )
 from rlhf_course.grading.judge.compare import expect_form, expect_unchanged, expect_values, gradient_at
+from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
 WHY = (
     "logits at position i predict the token at i + 1; the result is the log-probability of that token, for the tokens "
     "after the prefix"
 )
+
+
+def from_rollout(draw):
+    """Draw the policy's logits for some of its own texts."""
+    batch = drawn_minibatch(draw)
+    return {"logits": batch.logits, "tokens": batch.tokens, "prefix_len": batch.prefix_len}
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6), "prefix": (2, 5), "gen_len": (2, 7), "vocab": (3, 9)},
     arguments={
@@ -32,6 +41,7 @@ INPUTS = Inputs(
     words={"texts": "one text", "prefix": "a prefix of one token", "gen_len": "one generated token"},
     vocabulary="vocab",
     extreme=10_000,
+    rollout=from_rollout,
 )
 ONE_TEXT, _, ONE_TOKEN = INPUTS.size_circumstances()[1:]
 ONE_TOKEN_OF_ONE_TEXT = Circumstance("for one generated token of one text", sizes={"texts": 1, "gen_len": 1})
