@@ -72,6 +72,10 @@ def called(get_logprobs, call):
     return logits, get_logprobs(logits, tokens, None if phrase.startswith(NONE.phrase) else prefix_len)
 
 
+# Sums over a large vocabulary are rounded: cross-entropy on transposed logits errs by up to 4e-4 for 50,257 tokens.
+OF_A_LARGE_VOCABULARY = {"rtol": 1e-3, "atol": 1e-3}
+
+
 def expect_logprobs(get_logprobs, call, why=WHY, **tolerance):
     """Require the right log-probabilities in one call, and return them with the logits that were passed."""
     logits, got = called(get_logprobs, call)
@@ -131,7 +135,7 @@ def test_one_text_one_generated_token_and_a_prefix_of_one_are_no_special_cases(g
 @pytest.mark.points(0.75)
 def test_every_circumstance_that_training_meets_gives_the_same_log_probabilities(get_logprobs, draw):
     for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
-        expect_logprobs(get_logprobs, call)
+        expect_logprobs(get_logprobs, call, **OF_A_LARGE_VOCABULARY)
 
 
 def sampled(draw, call):
@@ -159,7 +163,7 @@ def test_logits_of_a_language_model_and_sampled_tokens_give_the_right_log_probab
     many = Circumstance("for a batch of many long texts", sizes=sizes)
     for call in INPUTS.calls(draw, [*peaked, many]):
         call = sampled(draw, call)
-        expect_logprobs(get_logprobs, call, rtol=1e-3, atol=1e-4)
+        expect_logprobs(get_logprobs, call, **OF_A_LARGE_VOCABULARY)
     call = INPUTS.call(draw, ORDINARY)
     logits, tokens = call.exact["logits"], call.exact["tokens"]
     equal_tokens = call.with_arguments("for texts of equal tokens", tokens=tokens[:1].expand_as(tokens).clone())
