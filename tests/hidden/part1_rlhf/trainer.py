@@ -323,7 +323,7 @@ class ScheduleEveryMinibatch(_Right):
         return sum(objectives) / len(objectives)
 
 
-@visible_mistake(refused_with="throughout, by one factor")
+@visible_mistake(refused_with="the scheduler is stepped once, at its end")
 class ScheduleFirst(_Right):
     """The scheduler is stepped before learning; step it after the last minibatch, or the phase uses a later rate."""
 
