@@ -15,7 +15,7 @@ from rlhf_course import (
     calc_value_function_loss,
     get_samples,
 )
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 class _Right(Trainer):

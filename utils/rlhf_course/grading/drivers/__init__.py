@@ -55,7 +55,7 @@ def offline_environment(exercise: str) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(tiny.on_the_cpu())
-        if exercise in ("HookedTransformerWithValueHead", "RLHFTrainer"):
+        if exercise in ("HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer"):
             stack.enter_context(tiny.reused_models())
         is_tiny_classifier_loaded = str(LOCAL_CLASSIFIERS.get(CLASSIFIER)) == tiny.classifier_folder()
         if exercise == "reward_fn_sentiment_imdb" and not is_tiny_classifier_loaded:

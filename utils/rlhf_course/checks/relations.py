@@ -44,6 +44,8 @@ def _simple_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
         yield "is zero, and should not be"
     if _equal(got, -wanted):
         yield "has the wrong sign"
+    if _equal(got, 1 - wanted):
+        yield "is 1 minus what it should be"
     yield from _moved_relations(got, wanted)
     if _equal(got, wanted.to(torch.bfloat16).double()) or _equal(got, wanted.half().double()):
         yield "is right, but rounded to half precision"
