@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from rlhf_course.building.bank import bank_file, read_bank
+from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from rlhf_course import check
-from rlhf_course.building.bank import bank_file, read_bank
+from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 

@@ -27,7 +27,7 @@ import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 
-from rlhf_course.building.bank import bank_file, read_bank
+from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission

@@ -4,7 +4,7 @@ import torch
 from einops import einsum
 from torch.nn import functional
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 def _entropy(logits):

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import pad
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 def _q(values, rewards, prefix_len):

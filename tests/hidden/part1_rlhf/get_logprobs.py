@@ -4,7 +4,7 @@ import torch
 from eindex import eindex
 from torch.nn.functional import cross_entropy
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 def _pick(scores, tokens):

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 def _groups(model, base_lr, head_lr):

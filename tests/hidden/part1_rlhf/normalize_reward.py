@@ -3,7 +3,7 @@
 import torch
 from einops import reduce
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 @visible_mistake(refused_with="The reward that was passed in was changed")

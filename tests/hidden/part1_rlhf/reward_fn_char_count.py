@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 @visible_mistake

@@ -7,7 +7,7 @@ import torch
 from transformers import pipeline
 
 from rlhf_course import load_classifier
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 def _logits(texts, masked=True, cleaned=True):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rlhf_course import BridgeModel
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 from rlhf_course.rl.models import load_model
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_course.building.bank import Bank, bank_file, read_bank
+from rlhf_course.bank import Bank, bank_file, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.grading.judge.suite import run_suite

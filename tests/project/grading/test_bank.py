@@ -8,7 +8,7 @@ import pytest
 import torch
 from graded_bank import bank_of, failed, graded, parameters, sole_refusals
 
-from rlhf_course.building.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
+from rlhf_course.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, offline_environment

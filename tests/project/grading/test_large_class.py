@@ -15,12 +15,13 @@ import pytest
 from distributed import Client, LocalCluster
 
 from rlhf_course import use_code
-from rlhf_course.building.bank import bank_file, read_bank
+from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
+from rlhf_course.grading.secret import default_secret_file, read_or_create_secret
 from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
 from rlhf_course.paths import REPOSITORY
 
@@ -120,6 +121,8 @@ def test_a_cluster_gives_the_results_of_a_local_run_although_one_of_its_workers_
     class_of_200, results_of_200
 ):
     paths = list_submissions([class_of_200], each=True)[:100]
+    secret = read_or_create_secret(default_secret_file())  # the one that `rlhf-course grade` has used
+    make_judge = partial(Judge, isolation="namespaces", limits=ResourceLimits(), secret=secret)
     done: list[str] = []
 
     def kill_half_way(result):
@@ -130,9 +133,7 @@ def test_a_cluster_gives_the_results_of_a_local_run_although_one_of_its_workers_
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp") as dask:
         with Client(dask.scheduler_address, set_as_default=False) as client:
             victim = next(iter(client.run(os.getpid).values()))
-        with Cluster(
-            partial(Judge, isolation="namespaces", limits=ResourceLimits()), dask.scheduler_address
-        ) as cluster:
+        with Cluster(make_judge, dask.scheduler_address) as cluster:
             found = [
                 result.model_dump(exclude={"seconds"})
                 for result in grade_all(map(read_submission, paths), cluster, None, kill_half_way)

@@ -164,3 +164,25 @@ def test_a_tensor_that_occurs_twice_is_sent_once_and_unpacked_as_one_object():
     packer = Packer(100)
     first, (second, number) = unpack(packer.pack([tensor, (tensor, math.inf)]), packer.tensors)
     assert len(packer.tensors) == 1 and first is second and number == math.inf
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["list", *[["tensor", 0]] * 1000],
+        ["list", *[["list", *[["tensor", 0]] * 30]] * 30],
+        ["list", *[1.5] * 100_000],
+        ["dict", ["key", 10**4000]],
+        -(10**4000),
+    ],
+    ids=["one tensor often", "one tensor in many lists", "many numbers", "a huge integer", "a huge negative integer"],
+)
+def test_a_small_message_does_not_stand_for_a_value_of_any_size(node):
+    with pytest.raises(ProtocolError):
+        unpack(node, [torch.zeros(1000)])
+
+
+def test_a_tensor_may_occur_a_few_times_in_a_value():
+    tensor = torch.zeros(1000)
+    packer = Packer(2**20)
+    assert [value is packer.tensors[0] for value in unpack(packer.pack([tensor] * 3), packer.tensors)] == [True] * 3

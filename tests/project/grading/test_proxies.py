@@ -171,7 +171,8 @@ def test_a_sandbox_sees_only_its_own_files_processes_and_network_and_has_no_capa
     judge: Judge, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SECRET_TOKEN", "secret")
-    with judge.answers(submission(normalize_reward=ENVIRONMENT)) as answers:
+    files = {"part1_rlhf/normalize_reward.py": ENVIRONMENT}
+    with judge.answers(Submission("test", files)) as answers:
         seen = answers.answer("normalize_reward")(torch.ones(2))
     assert seen["home"] == ["part1_rlhf"] and sorted(seen["part1_rlhf"]) == ["__init__.py", "normalize_reward.py"]
     assert seen["processes"] == ["1", "2"], "the namespace holder and the worker"

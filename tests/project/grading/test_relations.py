@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from rlhf_course.checks.relations import find_relation
 from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
-from rlhf_course.grading.judge.relations import find_relation
 
 WANTED = torch.tensor([[0.5, -1.25, 2.0, 0.75], [1.5, 3.0, -0.5, 0.25], [-2.0, 1.0, 0.125, 4.0]], dtype=torch.float64)
 
@@ -85,3 +85,12 @@ def test_a_message_holds_no_number_of_the_inputs_or_the_result():
     with pytest.raises(AssertionError) as error:
         expect_values(wanted + torch.tensor([[5.4321, 0.0], [0.0, 0.0]]), wanted, "The reward for one text")
     assert not any(digits in str(error.value) for digits in ("0.12", "7.65", "5.43", "3.21", "4.56"))
+
+
+def test_a_result_of_another_size_is_not_computed_with():
+    wanted = torch.tensor([1.0, 2.0, 3.0])
+    large = torch.zeros(2**20, dtype=torch.uint8)
+    assert mend(large, wanted.shape) is large, "no copy in double precision is made"
+    assert mend([large] * 100, wanted.shape) is None
+    with pytest.raises(AssertionError, match="has another size than it should have along dimension 0"):
+        expect_values(large, wanted, "The reward")

@@ -3,7 +3,7 @@
 import pytest
 from graded_bank import bank_of, graded, sole_refusals
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.suite import run_suite

@@ -68,9 +68,9 @@ def test_an_unknown_mistake_is_told_by_input_result_and_what_was_wanted(capsys):
     result = check(calc_entropy_bonus)
     assert (result.status, result.mistake) == ("wrong", None)
     shown = capsys.readouterr().out
-    assert "input:  logits of shape [3, 4, 7], ent_coef = 0.3, gen_len = 4" in shown
+    assert "input:  the notebook's example, with ent_coef = 1: logits whose softmax is 1/2" in shown
     assert "got:    result 12.5" in shown
-    assert "wanted: result 0." in shown
+    assert "wanted: result 1.3" in shown
     assert "hint('calc_entropy_bonus')" in shown
 
 
@@ -78,7 +78,7 @@ def test_of_large_results_the_first_wrong_entry_is_shown():
     def get_logprobs(logits, tokens, prefix_len=None):
         first = prefix_len or 1
         right = logits[:, first - 1 : -1].log_softmax(-1).gather(-1, tokens[:, first:, None])[..., 0]
-        return right + torch.nn.functional.one_hot(torch.tensor(2), right.shape[1]) * 5
+        return right + 5 * (torch.arange(right.shape[1]) == 2)
 
     result = check(get_logprobs)
     assert any(line.startswith("got:    result [0, 2] = ") for line in result.lines)
@@ -201,3 +201,20 @@ def test_under_nbgrader_a_check_that_does_not_pass_raises_for_there_silence_mean
         check("calc_kl_penalty")
     write(workspace, "calc_kl_penalty", answer_text("calc_kl_penalty"))
     assert check("calc_kl_penalty").status == "passed"
+
+
+def test_a_mistake_that_nobody_has_written_down_is_described_by_its_relation_to_the_right_result(workspace):
+    text = answer_text("calc_kl_penalty").replace("def calc_kl_penalty", "def _right")
+    write(
+        workspace, "calc_kl_penalty", f"{text}\n\ndef calc_kl_penalty(*arguments):\n    return 2 * _right(*arguments)\n"
+    )
+    result = check("calc_kl_penalty")
+    assert "the notebook's example" in result.lines[1] and "result 1.386" in result.lines[2]
+    assert "that is: the result is twice what it should be" in result.lines and len(result.lines) < 12
+
+
+def test_an_answer_that_is_wrong_on_one_input_alone_is_told_so(workspace):
+    text = answer_text("compute_advantages").replace("def compute_advantages", "def _right")
+    body = "return _right(*arguments) * (2 if len(arguments[0]) == 2 else 1)"
+    write(workspace, "compute_advantages", f"{text}\n\ndef compute_advantages(*arguments):\n    {body}\n")
+    assert "On every other input of this check your answer is right." in check("compute_advantages").lines

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.learner_package import WORKSPACE_VARIABLES
 from rlhf_course.paths import REPOSITORY

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.course import ALL_PARTS, BY_NAME, DEFAULT_PART, EXERCISES, PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.submission import Submission

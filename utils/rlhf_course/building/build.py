@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.building.check_data import build_data, data_equal, format_data
 from rlhf_course.building.notebooks import build_notebook, exercises_in, notebook_sources, source_notebook
 from rlhf_course.building.stubs import cut_solutions

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.building.bank import bank_file, description_of, read_bank
+from rlhf_course.bank import bank_file, description_of, read_bank
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import use_code

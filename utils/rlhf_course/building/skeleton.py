@@ -2,7 +2,7 @@
 
 from string import Template
 
-from rlhf_course.building.bank import LEAST_RIGHT, LEAST_VISIBLE, LEAST_WRONG
+from rlhf_course.bank import LEAST_RIGHT, LEAST_VISIBLE, LEAST_WRONG
 from rlhf_course.course import Exercise
 
 TODO = "TODO:"
@@ -50,7 +50,7 @@ def test_the_result_is_as_described($name: Answer) -> None:
 ''',
     "bank": '''"""Wrong and right answers to `$name`."""
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 # TODO: write at least $visible visible mistakes.
@@ -155,7 +155,7 @@ def test_the_result_is_as_described($name: Answer) -> None:
 
 from torch import nn
 
-from rlhf_course.building.bank import hidden_mistake, right_answer, visible_mistake
+from rlhf_course.bank import hidden_mistake, right_answer, visible_mistake
 
 
 # TODO: write at least $visible visible mistakes.

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.relations import find_relation
 from rlhf_course.course import BY_NAME
 from rlhf_course.paths import CHECKS
 
@@ -178,6 +179,34 @@ class Check:
                 return Diagnosis(name, mistake["description"])
         return None
 
+    def is_right_elsewhere(self, answer: Answer, case: Case) -> bool:
+        """Return whether what an answer does is right on every case but one, of several."""
+        expected_by_case = expected_results(self.exercise)
+        others = {name: expected_by_case[name] for name, other in self.cases.items() if other is not case}
+        return bool(others) and all(
+            any(self.equal(self.observe(answer, name)[0], observation) for observation in expected)
+            for name, expected in others.items()
+        )
+
+    def relation(self, answer: Answer, key: str) -> str:
+        """Return how a value that an answer gives is related to the right one, unless another case shows another way.
+
+        Args:
+            answer: The learner's function or class.
+            key: The name of the value in the observations.
+
+        Returns:
+            The end of a sentence, such as "has the wrong sign"; empty if no relation, or more than one, was found.
+        """
+        found = set()
+        for case, expected in expected_results(self.exercise).items():
+            got = self.observe(answer, case)[0].get(key)
+            wanted = [observation.get(key) for observation in expected]
+            if not any(self.equal(got, value) for value in wanted):
+                found.add(_relation_of(got, wanted[0], self.cases[case].inputs))
+        found.discard("")  # In such a case more than one relation holds, or none.
+        return found.pop() if len(found) == 1 else ""
+
     def _matches_mistake(self, got: Observation, mistaken: Observation, expected: Sequence[Observation]) -> bool:
         """Return whether an observation equals the mistake's, or both are right in one of several ways."""
         if self.equal(got, mistaken):
@@ -187,6 +216,21 @@ class Check:
     def equal(self, first: Any, second: Any) -> bool:
         """Return whether two observations, or parts of them, are equal up to the check's tolerances."""
         return equal_within_tolerance(first, second, self.rtol, self.atol)
+
+
+def _relation_of(got: Any, wanted: Any, inputs: Mapping[str, Any]) -> str:
+    """Return how an encoded value is related to the right one, as the end of a sentence; empty if that is not found."""
+    if not _holds_floats(wanted):
+        return ""
+    try:
+        numbers, right = torch.tensor(got, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
+    except (TypeError, ValueError):  # It holds text in place of numbers that are not finite, or is no value at all.
+        return ""
+    return find_relation(numbers, right, exact=inputs) if numbers.shape == right.shape else ""
+
+
+def _holds_floats(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and any(map(_holds_floats, value)))
 
 
 @cache

@@ -188,9 +188,9 @@ def reused_models() -> Iterator[None]:
 
     pool = model_pool()
     free = pool[:]
-    # Within another `with` block, a model that the pool lacks has to be loaded, not taken from the pool again.
-    replaced = models.load_model
-    load_model = getattr(replaced, "loads_without_pool", replaced)
+    before = models.load_model
+    # Inside another such block, no model may come into the pool a second time.
+    load_model = vars(before).get("load_model", before)
 
     def load_pooled(name: str = "embedded", *args: Any, **kwargs: Any) -> Any:
         if name != gpt2_folder() or args or kwargs:
@@ -203,12 +203,12 @@ def reused_models() -> Iterator[None]:
         pool.append(PooledModel(load_model(name)))
         return pool[-1].bridge
 
-    vars(load_pooled)["loads_without_pool"] = load_model
+    vars(load_pooled)["load_model"] = load_model
     models.load_model = load_pooled
     try:
         yield
     finally:
-        models.load_model = replaced
+        models.load_model = before
 
 
 @contextmanager

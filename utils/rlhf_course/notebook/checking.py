@@ -19,11 +19,14 @@ from rlhf_course.notebook import workspace
 from rlhf_course.notebook.messages import join_names, show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
+from rlhf_course.notebook.submitted_files import as_submitted
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
 NOT_ATTEMPTED, ERROR, WRONG, PASSED = "not attempted", "error", "wrong", "passed"
 _MAX_LINE_LENGTH = 300
+# The lines of a message that give way to the reason that the grader lacks something.
+_REASON_PREFIXES = ("likely: ", "A hint: ")
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,10 @@ def _checked(
     if busy := session.busy():
         return Result(exercise.name, ERROR, lines=[f"{exercise.name} is not checked now: {busy}"])
     note: list[str] = []
+    missing: list[str] = []
     try:
-        if by_name or _is_from_workspace(exercise, answer):
+        from_workspace = by_name or _is_from_workspace(exercise, answer)
+        if from_workspace:
             text = workspace.read_answer(exercise)
             if exercise.name in session.unsaved:
                 note = [f"(The cell was not saved when it last ran: the check is of {exercise.path} as it is.)"]
@@ -154,16 +159,28 @@ def _checked(
                 lines = _not_attempted(exercise)
                 lines[1:1] = note
                 return _recorded(exercise, Result(exercise.name, NOT_ATTEMPTED, lines=lines))
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                answer = workspace.load_answer(exercise)
-        if exercise.uses:
-            workspace.load_all(session.substituted)
-        result = run_checks(exercise, answer, check_used, session)
+        with as_submitted(exercise) as missing:
+            if from_workspace:
+                answer = _loaded(exercise)
+            if exercise.uses:
+                own = len(missing)
+                workspace.load_all(session.substituted)
+                del missing[own:]  # What other answers lack is said where they are checked.
+            result = run_checks(exercise, answer, check_used, session)
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
         result = Result(exercise.name, ERROR, lines=error_lines(exercise, error, None))
+    if missing and not result:
+        result.lines[:] = [line for line in result.lines if not line.startswith(_REASON_PREFIXES)]
+        result.lines.extend(f"reason: {sentence}" for sentence in missing)
     result.lines[1:1] = note
     return _recorded(exercise, result)
+
+
+def _loaded(exercise: Exercise) -> Any:
+    """Import the answer from the learner's file, and discard what that prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        return workspace.load_answer(exercise)
 
 
 def run_checks(
@@ -232,6 +249,10 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
     likely = diagnosis.description if diagnosis is not None else _common_reason(mismatch)
     if likely:
         lines.append(f"likely: {likely}")
+    elif relation := module.CHECK.relation(answer, mismatch.key):
+        lines.append(f"that is: the {mismatch.key} {relation}")
+    if diagnosis is None and module.CHECK.is_right_elsewhere(answer, mismatch.case):
+        lines.append("On every other input of this check your answer is right.")
     if module.CHECK.output:
         count = len(module.CHECK.output.splitlines())
         lines.append(

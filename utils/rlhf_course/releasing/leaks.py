@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.building.stubs import BEGIN, END, cut_solutions
 from rlhf_course.course import EXERCISES
 

@@ -10,7 +10,7 @@ import numpy as np
 from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
-from rlhf_course.building.bank import bank_file
+from rlhf_course.bank import bank_file
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -16,6 +18,10 @@ HINTS = (
 
 _BATCH = {"logits": normal(3, 4, 7, seed=61, scale=1.5), "ent_coef": 0.3, "gen_len": 4}
 CASES = {
+    "example": Case(
+        "the notebook's example, with ent_coef = 1: logits whose softmax is 1/2, 1/4, 1/8, 1/16, 1/16",
+        {"logits": torch.tensor([[[8.0, 4, 2, 1, 1]]]).log(), "ent_coef": 1.0, "gen_len": 1},
+    ),
     "batch": Case("logits of shape [3, 4, 7], ent_coef = 0.3, gen_len = 4", _BATCH),
     "uniform": Case(
         "equal logits of shape [2, 3, 5], ent_coef = 1, gen_len = 3",
@@ -41,6 +47,10 @@ def _observe(calc_entropy_bonus: Answer, inputs: Mapping[str, Any]) -> Observati
 
 
 CHECK = Check("calc_entropy_bonus", CASES, _observe)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(calc_entropy_bonus: Answer) -> None:
+    CHECK.require(calc_entropy_bonus, "example")
 
 
 def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_entropy_bonus: Answer) -> None:

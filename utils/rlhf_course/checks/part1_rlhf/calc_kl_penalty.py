@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -30,6 +32,16 @@ _EXTREME = {
     "gen_len": 3,
 }
 CASES = {
+    "example": Case(
+        "the notebook's example, with kl_coef = 1: logits whose softmax is 1/2, 1/4, 1/8, 1/16, 1/16, and ref_logits "
+        "whose softmax is 1/8, 1/8, 1/8, 1/8, 1/2",
+        {
+            "logits": torch.tensor([[[8.0, 4, 2, 1, 1]]]).log(),
+            "ref_logits": torch.tensor([[[1.0, 1, 1, 1, 4]]]).log(),
+            "kl_coef": 1.0,
+            "gen_len": 1,
+        },
+    ),
     "batch": Case("logits and ref_logits of shape [3, 4, 7], kl_coef = 2.5, gen_len = 4", _BATCH),
     "shifted": Case(
         "the same, with 3 added to every logit and 1 taken from every ref_logit",
@@ -46,6 +58,10 @@ def _observe(calc_kl_penalty: Answer, inputs: Mapping[str, Any]) -> Observation:
 
 
 CHECK = Check("calc_kl_penalty", CASES, _observe)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(calc_kl_penalty: Answer) -> None:
+    CHECK.require(calc_kl_penalty, "example")
 
 
 def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_kl_penalty: Answer) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
@@ -34,12 +36,20 @@ def _observe(compute_advantages: Answer, inputs: Mapping[str, Any]) -> Observati
 
 
 CASES = {
+    "example": Case(
+        "the notebook's example: values = [[0.1, 0.2, 0.5, 0.4, 0.9]], rewards = [1], prefix_len = 2",
+        {"values": torch.tensor([[0.1, 0.2, 0.5, 0.4, 0.9]]), "rewards": torch.tensor([1.0]), "prefix_len": 2},
+    ),
     "batch": _case(3, 9, 4, seed=11),
     "prefix of one": _case(2, 5, 1, seed=21),
     "one text": _case(1, 6, 2, seed=31),
     "one generated token": _case(4, 6, 5, seed=41),
 }
 CHECK = Check("compute_advantages", CASES, _observe)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "example")
 
 
 def test_each_advantage_is_q_minus_v(compute_advantages: Answer) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -31,7 +33,15 @@ def _case(batch: int, seq: int, vocab: int, prefix_len: int | None, seed: int, s
 
 _EXTREME = _case(2, 4, 5, 2, seed=75)
 _EXTREME_LOGITS = _EXTREME.inputs["logits"].sign() * 1e4 + round_to_quarters(_EXTREME.inputs["logits"])
+# The probabilities of the notebook's example.
+_EXAMPLE = torch.tensor(
+    [[0.25, 0.5, 0.25], [0.125, 0.625, 0.25], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.3, 0.3, 0.4]],
+)
 CASES = {
+    "example": Case(
+        "the notebook's example: the five rows of the table as logits, tokens = [[0, 1, 2, 1, 2]], prefix_len = 3",
+        {"logits": _EXAMPLE.log()[None], "tokens": torch.tensor([[0, 1, 2, 1, 2]]), "prefix_len": 3},
+    ),
     "batch": _case(3, 8, 6, 3, seed=71),
     "no prefix": _case(2, 5, 7, None, seed=72),
     "prefix of one": _case(2, 6, 4, 1, seed=73),
@@ -48,6 +58,10 @@ def _observe(get_logprobs: Answer, inputs: Mapping[str, Any]) -> Observation:
 
 
 CHECK = Check("get_logprobs", CASES, _observe)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(get_logprobs: Answer) -> None:
+    CHECK.require(get_logprobs, "example")
 
 
 def test_each_token_after_the_prefix_gets_the_log_probability_it_was_given(get_logprobs: Answer) -> None:

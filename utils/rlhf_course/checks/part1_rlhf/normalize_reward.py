@@ -18,12 +18,19 @@ def _case(*rewards: float) -> Case:
 
 
 CASES = {
+    "example": Case(
+        "the rewards of the notebook's example: [1, 0, 3, 1, 0]", {"reward": torch.tensor([1.0, 0, 3, 1, 0])}
+    ),
     "counts": _case(3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0),
     "equal rewards": _case(2.0, 2.0, 2.0, 2.0, 2.0),
     "below zero": _case(-31.0, -34.0, -32.5, -30.0, -37.0, -31.0),
     "two texts": _case(0.0, 8.0),
 }
 CHECK = Check("normalize_reward", CASES, observe_call)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(normalize_reward: Answer) -> None:
+    CHECK.require(normalize_reward, "example")
 
 
 def test_rewards_get_mean_0_and_deviation_1(normalize_reward: Answer) -> None:

@@ -12,6 +12,7 @@ HINTS = (
 
 _TEXTS = ["This is a test.", "", "...", "No dots here", "U.S. costs 3.50"]
 CASES = {
+    "example": Case("['U.S....'], the text of the notebook's example", {"generated_sample": ["U.S...."]}),
     "periods": Case(f"{_TEXTS}", {"generated_sample": _TEXTS}),
     "another character": Case(
         "['This is a test.', 'Mississippi', 'SOS', ''], char='s'",
@@ -21,6 +22,10 @@ CASES = {
     "a run of 64": Case("['.' * 64, 'an end.']", {"generated_sample": ["." * 64, "an end."]}),
 }
 CHECK = Check("reward_fn_char_count", CASES, observe_call)
+
+
+def test_the_example_of_the_notebook_gives_its_numbers(reward_fn_char_count: Answer) -> None:
+    CHECK.require(reward_fn_char_count, "example")
 
 
 def test_periods_are_counted_in_each_text_as_floats(reward_fn_char_count: Answer) -> None:

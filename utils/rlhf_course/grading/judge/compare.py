@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.relations import Formula, find_relation
 from rlhf_course.grading.judge.circumstances import Call
-from rlhf_course.grading.judge.relations import Formula, find_relation
 
 RTOL, ATOL = 1e-4, 1e-5
+# A list with more entries than this times those of the right result is not made into a tensor.
+_MAX_SIZE_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,13 @@ def mend(got: Any, shape: torch.Size) -> Tensor | None:
         shape: The right shape.
 
     Returns:
-        The tensor; None if nothing of that kind came.
+        The tensor; None if nothing of that kind came. A tensor with another number of entries is returned as it is,
+        since its numbers cannot be right, and it may be large.
     """
+    if isinstance(got, Tensor) and got.numel() != shape.numel():
+        return got
+    if _size(got) > _MAX_SIZE_FACTOR * max(1, shape.numel()):
+        return None
     tensor = _as_tensor(got)
     if tensor is None:
         return None
@@ -169,6 +176,13 @@ def mend(got: Any, shape: torch.Size) -> Tensor | None:
     if tensor.shape != shape and [size for size in tensor.shape if size != 1] == without_ones:
         return tensor.reshape(shape)
     return tensor
+
+
+def _size(got: Any) -> int:
+    """Return the number of entries of a result."""
+    if isinstance(got, Tensor):
+        return got.numel()
+    return sum(map(_size, got)) if isinstance(got, list | tuple) else 1
 
 
 def _as_tensor(got: Any) -> Tensor | None:

@@ -8,7 +8,10 @@ from types import TracebackType
 from rlhf_course.checks.tiny import classifier_folder, gpt2_folder
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.judge.suite import run_suite
+from rlhf_course.grading.drivers import DRIVEN
+from rlhf_course.grading.judge.mistakes import recognised_mistake
+from rlhf_course.grading.judge.recorder import CallRecorder
+from rlhf_course.grading.judge.suite import HIDDEN, run_suite
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import ExerciseResult, Status, SubmissionResult, TestResult
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, require_isolation
@@ -97,10 +100,12 @@ class Judge:
         results = {}
         with self.answers(submission) as answers:
             for exercise in submission.exercises:
-                results_by_name = run_suite(answers, [exercise.name], secret=self.secret)
-                tests = [_printable(test) for test in results_by_name[exercise.name]]
+                recorder = CallRecorder()
+                run = run_suite(answers, [exercise.name], secret=self.secret, recorder=recorder)
+                tests = [_printable(test) for test in run[exercise.name]]
                 is_wrong = _exercise_status(tests) in ("failed", "error")
-                results[exercise.name] = _exercise_result(tests, _mistake(answers, exercise) if is_wrong else None)
+                mistake = _mistake(answers, exercise, tests, recorder) if is_wrong else None
+                results[exercise.name] = _exercise_result(tests, mistake)
         return results
 
 
@@ -124,18 +129,28 @@ def _exercise_status(tests: list[TestResult]) -> Status:
     return next(status for status in _STATUS_PRECEDENCE if status in statuses)
 
 
-def _mistake(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
-    """Return the description of the known mistake that an answer behaves like on the visible cases, if there is one.
+def _mistake(
+    answers: SandboxedAnswers, exercise: Exercise, tests: list[TestResult], recorder: CallRecorder
+) -> str | None:
+    """Return the description of the known mistake that an answer behaves like, if there is one.
 
-    What an answer observes is data from its sandbox, which may be anything: if the comparison fails, there is none.
+    A function is compared on the calls that the hidden tests made, any other answer on the visible cases. What comes
+    from a sandbox is data, which may be anything: if the comparison fails, there is no description.
     """
-    check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     try:
-        answer = answers.answer(exercise.name)
-        observations = {case: answer.observe(case=case) for case in check.cases}
-        mistake = check.diagnose_observed(observations)
+        if exercise.name not in DRIVEN:
+            failed = [test.name for test in tests if test.status != "passed"]
+            return recognised_mistake(answers, exercise.name, recorder.calls, failed, HIDDEN)
+        return _mistake_on_visible_cases(answers, exercise)
     except Exception as error:
         if isinstance(error, OSError | CourseError):  # Grading itself is broken.
             raise
         return None
+
+
+def _mistake_on_visible_cases(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
+    check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
+    answer = answers.answer(exercise.name)
+    observations = {case: answer.observe(case=case) for case in check.cases}
+    mistake = check.diagnose_observed(observations)
     return None if mistake is None else mistake.description

@@ -21,7 +21,9 @@ from _pytest.runner import runtestprotocol
 
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.drivers import DRIVEN
 from rlhf_course.grading.judge.draw import Draw
+from rlhf_course.grading.judge.recorder import CallRecorder
 from rlhf_course.grading.results import Status, TestResult
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers
 from rlhf_course.grading.secret import PUBLIC, Secret
@@ -46,6 +48,7 @@ def run_suite(
     hidden: Path = HIDDEN,
     tests: Collection[str] | None = None,
     secret: Secret = PUBLIC,
+    recorder: CallRecorder | None = None,
 ) -> dict[str, list[TestResult]]:
     """Run the hidden tests of some exercises.
 
@@ -58,6 +61,7 @@ def run_suite(
         hidden: The folder of the hidden tests.
         tests: The names of the test functions to run; None runs all.
         secret: The course's secret, from which tests draw their inputs.
+        recorder: Records the calls of functions by test; None records nothing.
 
     Returns:
         For each exercise the results of its tests, in the order of the file.
@@ -68,11 +72,11 @@ def run_suite(
     suite = _collected_suite(hidden.resolve())
     with suite.lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        suite.session.config.stash[ANSWERS] = _CachedAnswers(answers)
+        suite.session.config.stash[ANSWERS] = _CachedAnswers(answers, recorder)
         suite.session.config.stash[SECRET] = secret
         try:
             return {
-                exercise: [_run(item) for item in _items_of(suite.session, exercise, hidden, tests)]
+                exercise: [_run(item, recorder) for item in _items_of(suite.session, exercise, hidden, tests)]
                 for exercise in exercises
             }
         finally:
@@ -112,15 +116,17 @@ def _items_of(
 class _CachedAnswers:
     """Answers of which each is loaded only once, even if it does not load."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers, recorder: CallRecorder | None = None) -> None:
+        self._answers, self._recorder = answers, recorder
         self._cache: dict[str, Any] = {}
 
     def answer(self, exercise: str) -> Any:
         """See `Answers.answer`."""
         if exercise not in self._cache:
             try:
-                self._cache[exercise] = self._answers.answer(exercise)
+                answer = self._answers.answer(exercise)
+                is_function = exercise not in DRIVEN
+                self._cache[exercise] = self._recorder.wrap(answer) if self._recorder and is_function else answer
             except AnswerError as error:
                 self._cache[exercise] = error
         answer = self._cache[exercise]
@@ -129,12 +135,14 @@ class _CachedAnswers:
         return answer
 
 
-def _run(item: pytest.Function) -> TestResult:
+def _run(item: pytest.Function, recorder: CallRecorder | None) -> TestResult:
+    name = sentence(item.originalname)
+    if recorder is not None:
+        recorder.start(name)
     item.stash[_EXCEPTION] = None
     item._initrequest()  # An item that has run before needs fresh fixtures.
     runtestprotocol(item, log=False, nextitem=None)
     status, message = _status_and_message(item.stash[_EXCEPTION])
-    name = sentence(item.originalname)
     return TestResult(name=name, points=points(item), status=status, message=message)
 
 

@@ -12,6 +12,9 @@ from rlhf_course.grading.sandbox.protocol import DTYPES, ProtocolError
 
 _MAX_DEPTH = 32
 _MAX_NODES = 10_000
+# How many times as large as the tensors that were sent a value may be that holds some of them more than once.
+_MAX_REFERENCES = 4
+_MAX_INTEGER = 10**300
 # Only these class names may appear in a report. A learner's code can choose any other name, and could use it to send
 # data out of a sandbox, even the reference's code.
 _KNOWN_CLASS_NAMES = {name for name, value in vars(builtins).items() if isinstance(value, type)} | {
@@ -166,6 +169,8 @@ class Unpacker:
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = tensors
         self._nodes = 0
+        sent = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        self._bytes_left = _MAX_REFERENCES * sent
 
     def unpack(self, node: Any, depth: int = 0) -> Any:
         """Return the value that JSON stands for.
@@ -174,10 +179,14 @@ class Unpacker:
             ProtocolError: No `Packer` makes such JSON.
         """
         self._nodes += 1
-        if node is None or isinstance(node, bool | int | float | str):
+        if self._nodes > 2 * _MAX_NODES:
+            raise ProtocolError("a value has too many items")
+        if node is None or isinstance(node, bool | float | str):
             return node
-        if not (isinstance(node, list) and node and depth <= _MAX_DEPTH and self._nodes <= 2 * _MAX_NODES):
-            raise ProtocolError("a value has an unknown form or is too large")
+        if isinstance(node, int):
+            return _small_integer(node)
+        if not (isinstance(node, list) and node and depth <= _MAX_DEPTH):
+            raise ProtocolError("a value has an unknown form or is nested too deep")
         tag, rest = node[0], node[1:]
         if tag in ("list", "tuple"):
             values = [self.unpack(item, depth + 1) for item in rest]
@@ -185,10 +194,25 @@ class Unpacker:
         if tag == "dict" and all(isinstance(pair, list) and len(pair) == 2 for pair in rest):
             return {_dict_key(key): self.unpack(item, depth + 1) for key, item in rest}
         if tag == "tensor" and len(rest) == 1 and is_index(rest[0], len(self._tensors)):
-            return self._tensors[rest[0]]
+            return self._tensor(rest[0])
         if tag == "foreign" and len(rest) == 1:
             return _opaque_class(known_class_name(rest[0]))()
         raise ProtocolError("a value has an unknown form")
+
+    def _tensor(self, index: int) -> Tensor:
+        """Return a received tensor, unless a few tensors that occur very often would make a value of any size."""
+        tensor = self._tensors[index]
+        self._bytes_left -= tensor.numel() * tensor.element_size()
+        if self._bytes_left < 0:
+            raise ProtocolError("a tensor occurs too often")
+        return tensor
+
+
+def _small_integer(number: int) -> int:
+    """Return an integer that a float can stand for; one of thousands of digits makes later arithmetic fail."""
+    if abs(number) >= _MAX_INTEGER:
+        raise ProtocolError("an integer is too large")
+    return number
 
 
 def unpack(node: Any, tensors: Sequence[Tensor]) -> Any:

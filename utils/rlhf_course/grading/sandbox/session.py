@@ -150,32 +150,36 @@ class Session:
 
 
 def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
-    """Return the submission's files that one exercise is judged with: its own, and those that answer no exercise.
+    """Return the submission's files that one exercise is judged with: all of its part.
+
+    An exercise that uses others is judged without the answers to other exercises, for which it has the reference's.
 
     Raises:
         AnswerError: The name of a file leads out of the part's folder.
     """
-    part = part_of(BY_NAME[exercise])
-    others = {f"{part.name}/__init__.py"} | {other.path for other in part.exercises if other.name != exercise}
-    own = {path: text for path, text in files.items() if path.startswith(f"{part.name}/") and path not in others}
+    judged = BY_NAME[exercise]
+    left_out = {f"{judged.part}/__init__.py", *reference_paths(exercise)}
+    own = {path: text for path, text in files.items() if path.startswith(f"{judged.part}/") and path not in left_out}
     for path in own:
         if "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
             raise AnswerError("error", "a file of the submission has a name that leads out of its folder")
     return own
 
 
-@cache
-def reference_files(exercise: str) -> dict[str, str]:
-    """Return the reference's files that an exercise is judged with, by path.
-
-    There are none unless the exercise uses others.
-    """
+def reference_paths(exercise: str) -> list[str]:
+    """Return the paths of the reference's files that an exercise is judged with: none unless it uses others."""
     judged = BY_NAME[exercise]
     if not judged.uses:
-        return {}
+        return []
     others = [other for other in part_of(judged).exercises if other.name != exercise]
     others += [BY_NAME[name] for name in judged.uses if BY_NAME[name].part != judged.part]
-    return {other.path: (SOLUTIONS / other.path).read_text(encoding="utf-8") for other in others}
+    return [other.path for other in others]
+
+
+@cache
+def reference_files(exercise: str) -> dict[str, str]:
+    """Return the reference's files that an exercise is judged with, by path."""
+    return {path: (SOLUTIONS / path).read_text(encoding="utf-8") for path in reference_paths(exercise)}
 
 
 def reported_error(report: Any, exercise: Exercise, own: Mapping[str, str]) -> AnswerError:

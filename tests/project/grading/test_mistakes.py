@@ -1,0 +1,81 @@
+"""A wrong answer is told the known mistake whose behaviour it has on the drawn inputs, and never another one."""
+
+from pathlib import Path
+
+import pytest
+
+from rlhf_course.bank import bank_file, description_of, read_bank
+from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.grading.drivers import DRIVEN
+from rlhf_course.grading.judge.local_answers import reference_answers
+from rlhf_course.grading.judge.mistakes import recognised_mistake
+from rlhf_course.grading.judge.recorder import CallRecorder
+from rlhf_course.grading.judge.suite import HIDDEN, run_suite
+from rlhf_course.grading.sandbox.answers import LocalAnswers
+from rlhf_course.paths import REPOSITORY
+
+FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
+KL = "calc_kl_penalty"
+
+
+@pytest.fixture(autouse=True)
+def _reference():
+    reference_answers()
+
+
+def bank_of(exercise: str):
+    return read_bank(bank_file(REPOSITORY, BY_NAME[exercise]))
+
+
+def diagnosis(exercise: str, make_answer, hidden: Path = HIDDEN) -> str | None:
+    """Grade an answer, and return the mistake that is recognised in a new copy of it."""
+    recorder = CallRecorder()
+    tests = run_suite(LocalAnswers({exercise: make_answer()}), [exercise], recorder=recorder)[exercise]
+    failed = [test.name for test in tests if test.status != "passed"]
+    assert failed, "the answer is wrong"
+    return recognised_mistake(LocalAnswers({exercise: make_answer()}), exercise, recorder.calls, failed, hidden)
+
+
+@pytest.mark.parametrize("exercise", FUNCTIONS)
+def test_a_known_mistake_is_recognised_on_the_inputs_of_the_hidden_tests_and_no_other_is_named(exercise):
+    wrong = bank_of(exercise).wrong
+    names = list(wrong)[::7]
+    found = {name: diagnosis(exercise, lambda name=name: bank_of(exercise).wrong[name]) for name in names}
+    assert all(found[name] in (None, description_of(BY_NAME[exercise], name, wrong[name])) for name in names), (
+        "another mistake is named"
+    )
+    assert sum(sentence is not None for sentence in found.values()) >= 0.8 * len(names)
+
+
+def test_a_mistake_that_nobody_has_written_down_gets_no_sentence():
+    def make():
+        right = next(iter(bank_of(KL).right.values()))
+        return lambda logits, ref_logits, kl_coef, gen_len: right(logits, ref_logits, kl_coef, gen_len) * 1.37
+
+    assert diagnosis(KL, make) is None
+
+
+def test_a_mistake_that_shows_only_sometimes_is_not_taken_for_the_one_that_always_shows():
+    def make():
+        bank = bank_of(KL)
+        right, wrong = next(iter(bank.right.values())), bank.wrong["turned_sign"]
+
+        def wrong_for_large_coefficients(logits, ref_logits, kl_coef, gen_len):
+            return (wrong if kl_coef > 2 else right)(logits, ref_logits, kl_coef, gen_len)
+
+        return wrong_for_large_coefficients
+
+    assert diagnosis(KL, make) is None
+
+
+def test_the_bank_of_other_hidden_tests_is_used(tmp_path):
+    path = tmp_path / BY_NAME[KL].path
+    path.parent.mkdir()
+    path.write_text(
+        "from rlhf_course.bank import hidden_mistake\n\n\n@hidden_mistake\n"
+        "def zero(logits, ref_logits, kl_coef, gen_len):\n"
+        '    """The penalty is always zero."""\n    return 0 * logits.sum()\n'
+    )
+    assert diagnosis(KL, lambda: lambda logits, ref_logits, kl_coef, gen_len: 0 * logits.sum(), tmp_path) == (
+        "The penalty is always zero."
+    )

@@ -1,0 +1,125 @@
+"""Recognise a known mistake: the answer in the bank that does the same on the inputs that the hidden tests drew."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_course.bank import Bank, description_of, read_bank
+from rlhf_course.course import BY_NAME
+from rlhf_course.grading.drivers import offline_environment
+from rlhf_course.grading.judge.local_answers import reference_answers
+from rlhf_course.grading.judge.recorder import call_size, copied
+from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswers
+
+# The calls that are compared: some of each test that the answer failed, and some of those that it passed.
+_MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
+_RTOL, _ATOL = 1e-4, 1e-6
+
+Observation = dict[str, Any]
+
+
+def recognised_mistake(
+    answers: Answers, exercise: str, calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str], hidden: Path
+) -> str | None:
+    """Return the description of the known mistake that does the same as an answer in each of the recorded calls.
+
+    The mistake has to differ from the reference in one of these calls, and no other mistake may do the same.
+
+    Args:
+        answers: The learner's answers.
+        exercise: The name of an exercise that is a function.
+        calls: The arguments of the calls by test, as a `CallRecorder` holds them.
+        failed: The names of the tests that the answer failed.
+        hidden: The folder of the hidden tests and of the bank.
+
+    Returns:
+        The description; None if no mistake, or more than one, does the same.
+    """
+    bank = read_bank(hidden / BY_NAME[exercise].path)  # A new module, since some mistakes keep values between calls.
+    with offline_environment(exercise):
+        matching = _matching(answers, exercise, bank, _chosen(calls, failed))
+    return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
+
+
+def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the names of the mistakes that do the same as an answer in all calls, and are wrong in one of them."""
+    functions = {name: LocalAnswers({exercise: answer}).answer(exercise) for name, answer in bank.wrong.items()}
+    learners, reference = answers.answer(exercise), reference_answers().answer(exercise)
+    differs = dict.fromkeys(functions, False)
+    for arguments in calls:
+        came, right = observe(learners, arguments), observe(reference, arguments)
+        for name, function in list(functions.items()):
+            mistaken = observe(function, arguments)
+            differs[name] |= not is_same(mistaken, right)
+            if not is_same(came, mistaken):
+                del functions[name]
+        if not functions:
+            break
+    return [name for name in functions if differs[name]]
+
+
+def _chosen(calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str]) -> list[Sequence[Any]]:
+    """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
+    refused = [arguments for test in failed for arguments in reversed(calls.get(test, []))]
+    others = [arguments for test, recorded in calls.items() if test not in failed for arguments in recorded]
+    chosen = refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)]
+    return sorted(chosen, key=call_size)
+
+
+def observe(function: Any, arguments: Sequence[Any]) -> Observation:
+    """Return what a function does in a call: its result, what it changes, and its gradients, as detached tensors."""
+    passed = [copied(value) for value in arguments]
+    try:
+        observation = {"result": _described(function(*passed))}
+        observation |= {f"argument {number}": _described(value) for number, value in enumerate(passed)}
+        return observation | _gradients(function, arguments)
+    except AnswerError as error:
+        return {"raised": error.exception or error.message}
+
+
+def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:
+    """Return the gradients of a weighted sum of a function's result, and which arguments still require one."""
+    passed = [copied(value) for value in arguments]
+    sources = [value for value in passed if isinstance(value, Tensor) and value.is_floating_point()]
+    for source in sources:
+        source.requires_grad_(True)
+    result = function(*passed)
+    flags: Observation = {"require gradients": [source.requires_grad for source in sources]}
+    if not (all(flags["require gradients"]) and sources and isinstance(result, Tensor) and result.requires_grad):
+        return flags
+    weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
+    try:
+        gradients = torch.autograd.grad((result * weights).sum(), sources, allow_unused=True)
+    except RuntimeError:
+        return flags | {"gradient": "none can be computed"}
+    return flags | {f"gradient {number}": _described(gradient) for number, gradient in enumerate(gradients)}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *map(_described, value)]
+    return value if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
+
+
+def is_same(first: Any, second: Any) -> bool:
+    """Return whether two observations, or parts of them, are equal up to rounding."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return _is_close(first, second)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(is_same(*pair) for pair in zip(first, second, strict=True))
+    if isinstance(first, float) and isinstance(second, float):
+        return _is_close(torch.tensor(first), torch.tensor(second))
+    return type(first) is type(second) and bool(first == second)
+
+
+def _is_close(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return torch.allclose(first.double(), second.double(), rtol=_RTOL, atol=_ATOL, equal_nan=True)
