@@ -38,7 +38,7 @@ def lean_terms(logits: Tensor) -> Tensor:
 
 def a_minibatch(logits: Tensor) -> Tensor:
     gen, ids = logits[:, :GEN, 0], logits[..., 0].long()
-    return next(ReplayMemory(ARGS, ids, gen, gen, logits[..., 0], logits).get_minibatches()).returns
+    return ReplayMemory(ARGS, ids, gen, gen, logits[..., 0], logits).get_minibatches()[0].returns
 
 
 GIVEN = {

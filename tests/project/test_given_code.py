@@ -171,6 +171,15 @@ def test_each_sequence_comes_once_in_each_pass_with_its_own_rows(args):
             assert torch.equal(getattr(minibatch, name), getattr(memory, name)[rows])
 
 
+def test_minibatches_have_a_length_and_are_the_same_at_each_reading(args):
+    minibatches = ReplayMemory(args, **memory_parts(args)).get_minibatches()
+    rows = [minibatch.sample_ids for minibatch in minibatches]
+    assert len(minibatches) == len(rows) == 12
+    assert all(torch.equal(minibatch.sample_ids, ids) for minibatch, ids in zip(minibatches, rows, strict=True))
+    assert torch.equal(minibatches[-1].sample_ids, rows[11])
+    assert [minibatch.sample_ids.tolist() for minibatch in minibatches[2:4]] == [ids.tolist() for ids in rows[2:4]]
+
+
 @pytest.mark.parametrize("name", ["sample_ids", "logprobs", "advantages", "values", "ref_logits"])
 def test_a_wrong_shape_is_refused_by_name(args, name):
     parts = memory_parts(args)
@@ -181,7 +190,7 @@ def test_a_wrong_shape_is_refused_by_name(args, name):
 
 def test_a_memory_without_values_has_no_returns(args):
     memory = ReplayMemory(args, **{**memory_parts(args), "values": None})
-    assert memory.returns is None and next(memory.get_minibatches()).returns is None
+    assert memory.returns is None and memory.get_minibatches()[0].returns is None
 
 
 def test_a_memory_without_a_prefix_is_refused(args):

@@ -119,7 +119,7 @@ def test_mlps_are_really_compiled(tiny_folder):
 def test_a_run_trains_and_its_first_ratios_are_near_1(small_args, tiny_folder, tmp_path, a_gpu, words):
     trainer = RLHFTrainer(small_args(base_model=f"{tiny_folder}{words}", kl_coef=0.1, total_phases=2))
     memory = trainer.rollout_phase()
-    minibatch = next(memory.get_minibatches())
+    minibatch = memory.get_minibatches()[0]
     with torch.no_grad():
         logits, values = trainer.model.forward_with_value_head(minibatch.sample_ids)
     assert values.dtype == torch.float32

@@ -162,7 +162,7 @@ def test_rollout_and_objective_are_those_of_the_plain_loop_on_the_library_as_it_
     expected = loop.rollout_phase(actual.sample_ids)
     for name in ("logprobs", "advantages", "values", "ref_logits"):
         assert torch.allclose(getattr(actual, name), getattr(expected, name), atol=1e-5), name
-    minibatch = next(actual.get_minibatches())
+    minibatch = actual.get_minibatches()[0]
     actual, expected = trainer.compute_rlhf_objective(minibatch), loop.objective(minibatch)
     assert torch.allclose(actual, expected, atol=1e-5)
     actual.backward()

@@ -51,7 +51,7 @@ def small_flags(tiny_folder: Path, **more) -> list[str]:
 def test_the_ratio_is_1_on_the_first_minibatch_after_a_rollout(small_args):
     trainer = RLHFTrainer(small_args())
     memory = trainer.rollout_phase()
-    minibatch = next(memory.get_minibatches())
+    minibatch = memory.get_minibatches()[0]
     logits, _ = trainer.model.forward_with_value_head(minibatch.sample_ids)
     logprobs = logits.log_softmax(-1)[:, trainer.prefix_len - 1 : -1]
     logprobs = logprobs.gather(-1, minibatch.sample_ids[:, trainer.prefix_len :, None]).squeeze(-1)
@@ -61,7 +61,7 @@ def test_the_ratio_is_1_on_the_first_minibatch_after_a_rollout(small_args):
 def test_the_objective_is_its_four_terms(small_args):
     args = small_args(kl_coef=1.5, ent_coef=0.3, vf_coef=0.7)
     trainer = RLHFTrainer(args)
-    minibatch = next(trainer.rollout_phase().get_minibatches())
+    minibatch = trainer.rollout_phase().get_minibatches()[0]
     with torch.no_grad():  # moves the policy from the reference, so that no term is 0
         for parameter in trainer.model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))

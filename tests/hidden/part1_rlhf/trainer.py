@@ -1,5 +1,8 @@
 """Wrong and right answers to `RLHFTrainer`."""
 
+from dataclasses import replace
+from functools import wraps
+
 import part1_rlhf
 import torch
 from part1_rlhf import calc_entropy_bonus, calc_kl_penalty, compute_advantages, get_logprobs, normalize_reward
@@ -179,7 +182,7 @@ class NeverNormalizes(_Right):
         return rewards
 
 
-@visible_mistake(refused_with="the last advantage is made from the reward as it came")
+@visible_mistake(refused_with="args.normalize_reward is False")
 class AlwaysNormalizes(_Right):
     """The reward is normalised although args.normalize_reward is False."""
 
@@ -195,7 +198,7 @@ class ReferenceIsPolicy(_Right):
         return super().remember(sample_ids, logits, values, logits, rewards)
 
 
-@visible_mistake(refused_with="they are those of the policy that sampled, for the generated tokens")
+@visible_mistake(refused_with="they are those of the policy that sampled, at temperature 1")
 class LogprobsOfReference(_Right):
     """The logprobs come from the reference model; PPO's ratio needs those of the policy that sampled."""
 
@@ -205,7 +208,7 @@ class LogprobsOfReference(_Right):
         return memory
 
 
-@visible_mistake(refused_with="With top_k=2 only the policy's two likeliest tokens may be sampled")
+@visible_mistake(refused_with="Only the policy's top_k likeliest tokens may be sampled")
 class SamplesReference(_Right):
     """The texts are sampled from the reference model; the policy has to learn from its own texts."""
 
@@ -218,7 +221,7 @@ class SamplesReference(_Right):
         )
 
 
-@visible_mistake(refused_with="With top_k=2 only the policy's two likeliest tokens may be sampled")
+@visible_mistake(refused_with="Only the policy's top_k likeliest tokens may be sampled")
 class DefaultTopK(_Right):
     """`top_k` is not passed to get_samples, whose default differs from the settings."""
 
@@ -226,7 +229,7 @@ class DefaultTopK(_Right):
         return {name: value for name, value in super().sampling().items() if name != "top_k"}
 
 
-@visible_mistake(refused_with="With a temperature near zero the policy's likeliest token should be")
+@visible_mistake(refused_with="pass args.temperature")
 class DefaultTemperature(_Right):
     """`temperature` is not passed to get_samples, whose default differs from the settings."""
 
@@ -242,7 +245,7 @@ class DefaultLength(_Right):
         return {name: value for name, value in super().sampling().items() if name != "gen_len"}
 
 
-@visible_mistake(refused_with="What the memory holds carries a gradient (logprobs, values, returns)")
+@visible_mistake(refused_with="what the memory holds carries a gradient; run the rollout under torch.no_grad()")
 class RolloutWithGradient(_Right):
     """The rollout runs with gradients: the memory's tensors should carry none (torch.no_grad)."""
 
@@ -299,7 +302,7 @@ class StepCountedOnce(_Right):
         return result
 
 
-@visible_mistake(refused_with="the scheduler is stepped once a phase, after its last minibatch")
+@visible_mistake(refused_with="the scheduler is stepped once, at its end")
 class NoSchedule(_Right):
     """The scheduler is never stepped: after the last minibatch call self.scheduler.step()."""
 
@@ -320,7 +323,7 @@ class ScheduleEveryMinibatch(_Right):
         return sum(objectives) / len(objectives)
 
 
-@visible_mistake(refused_with="throughout, by one factor")
+@visible_mistake(refused_with="the scheduler is stepped once, at its end")
 class ScheduleFirst(_Right):
     """The scheduler is stepped before learning; step it after the last minibatch, or the phase uses a later rate."""
 
@@ -358,7 +361,7 @@ class ReturnsNothing(_Right):
         super().learning_phase(memory)
 
 
-@visible_mistake(refused_with="The objective should be computed of every minibatch of the memory, in")
+@visible_mistake(refused_with="the objective is computed of every minibatch of the memory, in order")
 class OneMinibatch(_Right):
     """Only the first minibatch is used: something ends the loop early, such as a return inside it."""
 
@@ -384,6 +387,20 @@ class OneStep(_Right):
         self.step += 1
         self.scheduler.step()
         return sum(objectives) / len(objectives)
+
+
+@visible_mistake(refused_with="it goes down the objective, and the optimizer maximises")
+class Descends(_Right):
+    """Learning goes down the objective: `backward` runs on minus the objective, but the optimizer maximises."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        (-objective).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
 
 
 class _Parts(Trainer):
@@ -493,12 +510,11 @@ class DefaultCoefficients(_Parts):
     """The coefficients are the settings' defaults, whatever the settings are."""
 
     def terms(self, minibatch):
-        scales = {
-            "value_loss": 0.15 / self.args.vf_coef,
-            "bonus": 0.001 / self.args.ent_coef,
-            "penalty": 2.5 / self.args.kl_coef,
-        }
-        return {name: scales.get(name, 1.0) * term for name, term in super().terms(minibatch).items()}
+        own = self.args
+        self.args = replace(own, vf_coef=0.15, ent_coef=0.001, kl_coef=2.5)
+        terms = super().terms(minibatch)
+        self.args = own
+        return terms
 
 
 @hidden_mistake
@@ -547,7 +563,7 @@ class FixedPrompt(_Parts):
         )
 
 
-@hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
+@hidden_mistake(refused_with="each whole text, prompt included, has its own reward")
 class RewardsCompletions(_Parts):
     """The reward function gets the texts without their prompt."""
 
@@ -555,7 +571,7 @@ class RewardsCompletions(_Parts):
         return super().rewarded([text.split(self.args.prefix, 1)[-1] for text in samples])
 
 
-@hidden_mistake(refused_with="The reward function should be given the sampled texts in their order, each")
+@hidden_mistake(refused_with="each whole text, prompt included, has its own reward")
 class RewardsOthers(_Parts):
     """The reward function gets the texts in another order."""
 
@@ -563,19 +579,19 @@ class RewardsOthers(_Parts):
         return super().rewarded(samples[::-1])
 
 
-@hidden_mistake(refused_with="it was normalised in place, and is logged as it came")
+@hidden_mistake(refused_with="it is recorded as it came, before it is normalised")
 class NormalisesInPlace(_Parts):
-    """The reward function's own tensor is normalised."""
+    """The tensor that was recorded as the raw reward is normalised in place."""
 
     def rewarded(self, samples):
-        rewards = self.args.reward_fn(samples)
+        rewards = self.reward(samples)
         if self.args.normalize_reward:
             rewards -= rewards.mean()
             rewards /= rewards.std() + 1e-5
         return rewards
 
 
-@hidden_mistake(refused_with="With top_k=2 the policy's second likeliest token should be sampled at")
+@hidden_mistake(refused_with="The policy's likely tokens are sampled too often")
 class Greedy(_Parts):
     """The likeliest token is taken each time."""
 
@@ -614,7 +630,7 @@ class OldAdvantages(_Parts):
         return memory
 
 
-@hidden_mistake(refused_with="The objective should be computed of every minibatch of the memory, in")
+@hidden_mistake(refused_with="the objective is computed of every minibatch of the memory, in order")
 class OnePassOnly(_Parts):
     """Only the first pass over the rollout is used."""
 
@@ -680,20 +696,6 @@ class FixedNorm(_Parts):
 
 
 @hidden_mistake
-class Descends(_Parts):
-    """Backward runs on minus the objective, though the optimizer maximises."""
-
-    def step_on(self, minibatch):
-        self.optimizer.zero_grad()
-        objective = self.compute_rlhf_objective(minibatch)
-        (-objective).backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
-        self.optimizer.step()
-        self.step += 1
-        return objective.item()
-
-
-@hidden_mistake
 class StepsTwice(_Parts):
     """The optimizer steps twice on each minibatch."""
 
@@ -716,6 +718,218 @@ class HeadOnly(_Parts):
         self.optimizer.step()
         self.step += 1
         return objective.item()
+
+
+# Mistakes that show only over time, or under other settings than the defaults.
+
+
+@hidden_mistake(refused_with="A second rollout sampled the same texts as the first one")
+class SeedsEachRollout(_Parts):
+    """Each rollout starts with the settings' seed, so that it samples the same texts while the policy is the same."""
+
+    def sampled(self):
+        torch.manual_seed(self.args.seed)
+        return super().sampled()
+
+
+@hidden_mistake(refused_with="What the memory of a second rollout holds as ref_logits")
+class ReferenceOnce(_Parts):
+    """The reference's logits are computed in the first rollout and kept for the others."""
+
+    def remembered(self, sample_ids, rewards):
+        memory = super().remembered(sample_ids, rewards)
+        self.kept = getattr(self, "kept", memory.ref_logits)
+        memory._ref_logits = self.kept
+        return memory
+
+
+@hidden_mistake(refused_with="The objective in a first or a later phase")
+class PenaltyFades(_Parts):
+    """The KL penalty fades with the phases."""
+
+    def compute_rlhf_objective(self, minibatch):
+        terms = self.terms(minibatch)
+        weight = 1 - max(0, self.phase - 2) / self.args.total_phases
+        return terms["surrogate"] - terms["value_loss"] + terms["bonus"] - weight * terms["penalty"]
+
+
+@hidden_mistake(refused_with="The objective in a first or a later phase")
+class ClipShrinksWithTheRate(_Parts):
+    """The ratio's clip shrinks with the learning rate."""
+
+    def terms(self, minibatch):
+        own, group = self.args, self.optimizer.param_groups[0]
+        self.args = replace(own, clip_coef=own.clip_coef * group["lr"] / group["initial_lr"])
+        terms = super().terms(minibatch)
+        self.args = own
+        return terms
+
+
+@hidden_mistake(refused_with="The objective changed its minibatch's `returns`")
+class ReturnsChanged(_Parts):
+    """The minibatch's returns are overwritten after use."""
+
+    def compute_rlhf_objective(self, minibatch):
+        objective = super().compute_rlhf_objective(minibatch)
+        minibatch.returns.clamp_(-1, 1)
+        return objective
+
+
+@hidden_mistake(refused_with="at temperature 1 over all tokens")
+class LogprobsOfTheSampler(_Parts):
+    """The logits are divided by the temperature before the log-probabilities are taken."""
+
+    def remembered(self, sample_ids, rewards):
+        memory = super().remembered(sample_ids, rewards)
+        logits, _ = self.model.forward_with_value_head(sample_ids)
+        memory.logprobs = part1_rlhf.get_logprobs(logits / self.args.temperature, sample_ids, self.prefix_len)
+        return memory
+
+
+@hidden_mistake(refused_with="at temperature 1 over all tokens")
+class LogprobsAmongTopK(_Parts):
+    """The log-probabilities are those among the top_k tokens."""
+
+    def remembered(self, sample_ids, rewards):
+        memory = super().remembered(sample_ids, rewards)
+        logits, _ = self.model.forward_with_value_head(sample_ids)
+        least = logits.topk(min(self.args.top_k, logits.shape[-1])).values[..., -1:]
+        among = logits.masked_fill(logits < least, float("-inf"))
+        memory.logprobs = part1_rlhf.get_logprobs(among, sample_ids, self.prefix_len)
+        return memory
+
+
+@hidden_mistake(refused_with="it is recorded as it came, before it is normalised")
+class RecordsNormalised(_Parts):
+    """The reward function is replaced by one that normalises, so that the normalised reward is recorded."""
+
+    def rewarded(self, samples):
+        own = self.args.reward_fn
+        if self.args.normalize_reward:
+            self.args.reward_fn = lambda texts: part1_rlhf.normalize_reward(own(texts))
+        rewards = self.reward(samples)
+        self.args.reward_fn = own
+        return rewards
+
+
+@hidden_mistake(refused_with="still holds the graph of the objectives")
+class ReturnsAGraph(_Parts):
+    """The mean objective is returned with its graph."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return objective
+
+
+@hidden_mistake(refused_with="The gradient of the objective at the transformer")
+class GradientOfLogprobTimesAdvantage(_Parts):
+    """The surrogate's gradient is that of log-probability times advantage, as if the ratio were 1."""
+
+    def terms(self, minibatch):
+        terms = super().terms(minibatch)
+        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        advantages = (minibatch.advantages - minibatch.advantages.mean()) / (minibatch.advantages.std() + 1e-8)
+        slope = (logprobs * advantages).mean()
+        return {**terms, "surrogate": terms["surrogate"].detach() + slope - slope.detach()}
+
+
+@hidden_mistake(refused_with="The objective of a minibatch of other sizes")
+class ThreeTokensOfPrompt(_Parts):
+    """Logits and values are sliced as if each prompt had three tokens."""
+
+    def terms(self, minibatch):
+        args, gen = self.args, self.args.gen_len
+        logits, values = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        logits, values, ref_logits = (
+            torch.nn.functional.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, gen + 2))[:, 2 : 2 + gen]
+            for tensor in (logits, values, minibatch.ref_logits)
+        )
+        return {
+            "surrogate": calc_clipped_surrogate_objective(
+                logprobs, minibatch.logprobs, minibatch.advantages, args.clip_coef, gen
+            ),
+            "value_loss": calc_value_function_loss(values, minibatch.returns, args.vf_coef, gen),
+            "bonus": part1_rlhf.calc_entropy_bonus(logits, args.ent_coef, gen),
+            "penalty": part1_rlhf.calc_kl_penalty(logits, ref_logits, args.kl_coef, gen),
+        }
+
+
+@hidden_mistake(refused_with="The objective of a minibatch of other sizes")
+class ZeroMeansDefault(_Parts):
+    """A coefficient of 0 is taken for one that was not given."""
+
+    def terms(self, minibatch):
+        own = self.args
+        self.args = replace(own, vf_coef=own.vf_coef or 0.15, ent_coef=own.ent_coef or 0.1, kl_coef=own.kl_coef or 2.5)
+        terms = super().terms(minibatch)
+        self.args = own
+        return terms
+
+
+@hidden_mistake(refused_with="With a small max_grad_norm, the way of")
+class AlwaysScaledToTheNorm(_Parts):
+    """Gradients below max_grad_norm are scaled up to it when they are not far below."""
+
+    def step_on(self, minibatch):
+        self.optimizer.zero_grad()
+        objective = self.compute_rlhf_objective(minibatch)
+        objective.backward()
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        norm, limit = float(torch.stack([gradient.norm() for gradient in gradients]).norm()), self.args.max_grad_norm
+        for gradient in gradients:
+            gradient *= limit / norm if norm > limit / 100 else 1.0
+        self.optimizer.step()
+        self.step += 1
+        return objective.item()
+
+
+@hidden_mistake(refused_with="the scheduler is stepped once, at its end")
+class ScheduleEveryStepOfTheFirstPhase(_Parts):
+    """The scheduler is stepped twice after the first phase, to skip the phase in which nothing moves."""
+
+    def learning_phase(self, memory):
+        result = super().learning_phase(memory)
+        if self.step == len(memory.get_minibatches()):
+            self.scheduler.step()
+        return result
+
+
+@hidden_mistake(refused_with="the way of")
+class FreezesItsRollout(_Parts):
+    """The rollout freezes the transformer and does not thaw it."""
+
+    def rollout_phase(self):
+        for parameter in self.model.get_base_model_trainable_params()[:1]:
+            parameter.requires_grad_(False)
+        return super().rollout_phase()
+
+
+@hidden_mistake(refused_with="With normalize_reward=False, the reward in the last advantages")
+class RewardsWithoutSpecialTokens(_Parts):
+    """The reward function gets the texts without their special tokens."""
+
+    def rewarded(self, samples):
+        return super().rewarded([text.replace("<|endoftext|>", "") for text in samples])
+
+
+@hidden_mistake(refused_with="What learning_phase returns")
+class MeanOfRunningMeans(_Parts):
+    """The mean is a running one that weights the last minibatch most."""
+
+    def learning_phase(self, memory):
+        mean = None
+        for minibatch in memory.get_minibatches():
+            objective = self.step_on(minibatch)
+            mean = objective if mean is None else (mean + objective) / 2
+        self.scheduler.step()
+        return mean
 
 
 class _Whole(Trainer):
@@ -884,3 +1098,75 @@ class NothingButNoGrad(_Whole):
         return ReplayMemory(
             args, ids, logprobs, compute_advantages(values, reward, self.prefix_len), values, ref_logits
         )
+
+
+@right_answer
+class StepsWithAClosure(_Parts):
+    """The optimizer calls a function that computes objective and gradients."""
+
+    def step_on(self, minibatch):
+        def closure():
+            self.optimizer.zero_grad()
+            objective = self.compute_rlhf_objective(minibatch)
+            objective.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+            return objective
+
+        objective = self.optimizer.step(closure)
+        self.step += 1
+        return objective.item()
+
+
+@right_answer
+class GradientsAssigned(_Parts):
+    """Gradients come from `torch.autograd.grad`, and are assigned by hand."""
+
+    def step_on(self, minibatch):
+        objective = self.compute_rlhf_objective(minibatch)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        gradients = torch.autograd.grad(objective, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(parameters, self.args.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return float(objective)
+
+
+def _announced(method):
+    @wraps(method)
+    def wrapper(self, *args, **kwargs):
+        print(f"{method.__name__} begins")
+        result = method(self, *args, **kwargs)
+        print(f"{method.__name__} ends: {type(result).__name__}")
+        return result
+
+    return wrapper
+
+
+@right_answer
+class Decorated(_Whole):
+    """Each method is wrapped by a decorator of the learner's own, which prints."""
+
+    compute_rlhf_objective = _announced(_Whole.compute_rlhf_objective)
+    rollout_phase = _announced(_Whole.rollout_phase)
+    learning_phase = _announced(_Whole.learning_phase)
+
+
+@right_answer
+class MinibatchesByIndex(_Parts):
+    """The minibatches are counted and read by index; the model's own `zero_grad` clears the gradients."""
+
+    def learning_phase(self, memory):
+        minibatches = memory.get_minibatches()
+        total = 0.0
+        for number in range(len(minibatches)):
+            self.model.zero_grad()
+            objective = self.compute_rlhf_objective(minibatches[number])
+            objective.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+            self.optimizer.step()
+            self.step += 1
+            total += objective.item() / len(minibatches)
+        self.scheduler.step()
+        return total

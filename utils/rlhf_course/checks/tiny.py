@@ -188,7 +188,9 @@ def reused_models() -> Iterator[None]:
 
     pool = model_pool()
     free = pool[:]
-    load_model = models.load_model
+    before = models.load_model
+    # Inside another such block, no model may come into the pool a second time.
+    load_model = vars(before).get("load_model", before)
 
     def load_pooled(name: str = "embedded", *args: Any, **kwargs: Any) -> Any:
         if name != gpt2_folder() or args or kwargs:
@@ -201,11 +203,12 @@ def reused_models() -> Iterator[None]:
         pool.append(PooledModel(load_model(name)))
         return pool[-1].bridge
 
+    vars(load_pooled)["load_model"] = load_model
     models.load_model = load_pooled
     try:
         yield
     finally:
-        models.load_model = load_model
+        models.load_model = before
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Define the replay memory, which hands the sequences of a rollout to the learning phase in minibatches."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import torch
 from jaxtyping import Float, Int
@@ -109,12 +109,37 @@ class ReplayMemory:
         assert self._ref_logits is not None, f"{type(self).__name__} stores no logits of the reference model"
         return self._ref_logits[indices]
 
-    def get_minibatches(self) -> Iterator[ReplayMinibatch]:
-        """Yield each sequence `batches_per_learning_phase` times, every time in a new random order."""
-        for _ in range(self.args.batches_per_learning_phase):
-            order = torch.randperm(self.args.batch_size).to(self.sample_ids.device)
-            for indices in order.split(self.args.minibatch_size):
-                yield self.rows(indices)
+    def get_minibatches(self) -> "Minibatches":
+        """Return minibatches that hold each sequence `batches_per_learning_phase` times, each time in a new order."""
+        orders = [torch.randperm(self.args.batch_size) for _ in range(self.args.batches_per_learning_phase)]
+        device = self.sample_ids.device
+        return Minibatches(
+            self, [rows for order in orders for rows in order.to(device).split(self.args.minibatch_size)]
+        )
+
+
+class Minibatches(Sequence[ReplayMinibatch]):
+    """The minibatches of a learning phase. Each is made when it is read, so only those in use take memory.
+
+    Args:
+        memory: The memory that holds the sequences.
+        rows: The indices of the sequences in each minibatch.
+    """
+
+    def __init__(self, memory: ReplayMemory, rows: Sequence[Int[Tensor, "minibatch"]]) -> None:
+        self._memory, self._rows = memory, list(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> ReplayMinibatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Minibatches": ...
+    def __getitem__(self, index: int | slice) -> "ReplayMinibatch | Minibatches":
+        if isinstance(index, slice):
+            return Minibatches(self._memory, self._rows[index])
+        return self._memory.rows(self._rows[index])
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:

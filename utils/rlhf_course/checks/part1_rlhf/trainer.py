@@ -147,8 +147,8 @@ class _Memory:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def get_minibatches(self) -> Iterator[int]:
-        yield from range(self.count)
+    def get_minibatches(self) -> list[int]:
+        return list(range(self.count))
 
 
 @dataclass
@@ -162,25 +162,27 @@ class _LearningLog:
 
 def _learning(trainer_class: Any, settings: dict[str, Any]) -> Observation:
     trainer = _trainer(trainer_class, **settings)
-    weight = trainer.model.get_value_head_params()[0]
-    for parameter in trainer.model.parameters():
-        parameter.requires_grad_(parameter is weight)
+    weight, *others = trainer.model.get_value_head_params() + trainer.model.get_base_model_trainable_params()
+    direction = torch.sign(normal(*weight.shape, seed=97))
     log = _LearningLog()
     slopes = (30.0, 0.001, 4.0, 20.0)
 
     def objective(minibatch: int) -> Tensor:
         log.minibatches.append(minibatch)
-        ascent = (weight * torch.sign(normal(*weight.shape, seed=97))).mean()
-        return float(minibatch**2) + slopes[minibatch] * (ascent - ascent.detach())
+        ascent = (weight * direction).mean()
+        # Every other parameter has a gradient, which is zero.
+        nothing = sum(0.0 * parameter.sum() for parameter in others)
+        return float(minibatch**2) + slopes[minibatch] * (ascent - ascent.detach()) + nothing
 
     trainer.compute_rlhf_objective = objective
-    first_step = trainer.step
+    first_step, first_weight = trainer.step, weight.detach().clone()
     with _logged_steps(trainer, weight, log):
         result = trainer.learning_phase(_Memory(len(slopes)))
     is_scalar = isinstance(result, int | float) or getattr(result, "numel", lambda: 0)() == 1
     return {
         "minibatches that the objective was computed of": log.minibatches,
         "norms of the gradient at the optimizer's steps": log.grad_norms,
+        "learning moves the weights up the objective": float(((weight - first_weight) * direction).sum()) > 0,
         "growth of self.step": trainer.step - first_step,
         "steps of the scheduler": len(log.optimizer_steps_at_schedule),
         "optimizer steps before the scheduler's": log.optimizer_steps_at_schedule,
@@ -192,22 +194,21 @@ def _learning(trainer_class: Any, settings: dict[str, Any]) -> Observation:
 @contextlib.contextmanager
 def _logged_steps(trainer: Any, weight: nn.Parameter, log: _LearningLog) -> Iterator[None]:
     """Log the steps of the trainer's optimizer and scheduler inside the `with` block."""
-    optimizer, scheduler = trainer.optimizer, trainer.scheduler
-    original_step, original_schedule = optimizer.step, scheduler.step
-
-    def optimizer_step(*args: Any, **kwargs: Any) -> Any:
-        log.grad_norms.append(_grad_norm([weight]))
-        return original_step(*args, **kwargs)
+    scheduler = trainer.scheduler
+    original_schedule = scheduler.step
+    # After a step, because `step` may itself compute the gradient, by a closure.
+    hook = trainer.optimizer.register_step_post_hook(lambda *_: log.grad_norms.append(_grad_norm([weight])))
 
     def scheduler_step(*args: Any, **kwargs: Any) -> Any:
         log.optimizer_steps_at_schedule.append(len(log.grad_norms))
         return original_schedule(*args, **kwargs)
 
-    optimizer.step, scheduler.step = optimizer_step, scheduler_step
+    scheduler.step = scheduler_step
     try:
         yield
     finally:
-        del optimizer.step, scheduler.step
+        hook.remove()
+        del scheduler.step
 
 
 _METHODS = {"objective": _objective, "rollout": _rollout, "learning": _learning}
@@ -233,7 +234,9 @@ CASES = {
     "objective": _case(
         "objective", "compute_rlhf_objective of 2 texts, kl_coef=0.9, ent_coef=0.31, vf_coef=0.6", **_COEFFICIENTS
     ),
-    "learning": _case("learning", "learning_phase over 4 minibatches, max_grad_norm=0.5", max_grad_norm=0.5),
+    "learning": _case(
+        "learning", "learning_phase over 4 minibatches, max_grad_norm=0.5", max_grad_norm=0.5, warmup_steps=0
+    ),
 }
 CHECK = Check("RLHFTrainer", CASES, _observe)
 

@@ -42,3 +42,18 @@ def shift(parameters: Sequence[nn.Parameter], noise: float) -> None:
         for number, parameter in enumerate(parameters):
             wave = torch.sin(torch.arange(parameter.numel(), dtype=parameter.dtype) * 0.7 + number)
             parameter.add_(noise * wave.reshape(parameter.shape))
+
+
+def perturb(parameters: Sequence[nn.Parameter], noise: float, gain: float, phase: float) -> None:
+    """Multiply each parameter by a factor, and add a sine wave to it.
+
+    Args:
+        parameters: The parameters, which are changed in place.
+        noise: The height of the wave.
+        gain: The factor.
+        phase: The phase of the first parameter's wave.
+    """
+    with torch.no_grad():
+        for number, parameter in enumerate(parameters):
+            wave = torch.sin(torch.arange(parameter.numel(), dtype=parameter.dtype) * 0.7 + number + phase)
+            parameter.mul_(gain).add_(noise * wave.reshape(parameter.shape))

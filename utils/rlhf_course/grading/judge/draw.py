@@ -24,17 +24,25 @@ class Draw:
         secret: The course's secret.
         test: The part, the exercise and the test, joined by slashes.
         number: Distinguishes several draws of one test.
+
+    Attributes:
+        key: Identifies the draw, for caches of what is computed from it.
     """
 
     def __init__(self, secret: Secret, test: str, number: int = 0) -> None:
         self._secret, self._test = secret, test
         digest = hmac.new(secret.key, f"{test}/{number}".encode(), "sha256").digest()
+        self.key = digest.hex()
         self._random = random.Random(digest)
         self._numpy = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
     def numbered(self, number: int) -> "Draw":
         """Return the draw of the same test with another number."""
         return Draw(self._secret, self._test, number)
+
+    def shared(self, name: str) -> "Draw":
+        """Return the draw that all tests of the exercise have in common under a name."""
+        return Draw(self._secret, f"{self._test.rpartition('/')[0]}/{name}")
 
     def integer(self, low: int, high: int) -> int:
         """Draw an integer from `low` to `high`, both included."""

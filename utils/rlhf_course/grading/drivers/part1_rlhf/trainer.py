@@ -1,123 +1,189 @@
-"""Drive `RLHFTrainer` on a GPT-2 of two layers: each of its three methods by itself."""
+"""Drive `RLHFTrainer` on a GPT-2 of two layers: each of its methods by itself, and whole phases."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import flat, plain, shift
+from rlhf_course.grading.drivers.plain import flat, perturb, plain
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 
 # The height of the wave that moves the policy away from its reference.
 NOISE = 0.05
+# Where whole steps are compared, Adam's eps is so large that its steps are proportional to the gradient.
+LINEAR_EPS = 100.0
+MEMORY_TENSORS = ("sample_ids", "logprobs", "advantages", "values", "ref_logits")
 Settings = Mapping[str, Any]
+Weights = Mapping[str, Any]
+Parts = Mapping[str, list[nn.Parameter]]
 
 
 def objective(
-    answer: Any, settings: Settings, minibatch: Mapping[str, Tensor], head: Sequence[Tensor]
+    answer: Any,
+    settings: Settings,
+    weights: Weights,
+    minibatches: Sequence[Mapping[str, Tensor]],
+    phases: Sequence[int],
 ) -> dict[str, Any]:
-    """Call `compute_rlhf_objective` on a minibatch.
+    """Call `compute_rlhf_objective` on minibatches, one after the other, with one trainer.
 
     Args:
         answer: The learner's class.
         settings: The fields of `RLHFArgs`.
-        minibatch: The fields of `ReplayMinibatch`.
-        head: The weights of the value head.
+        weights: See `_trainer`.
+        minibatches: The fields of each `ReplayMinibatch`.
+        phases: The number of finished phases before each call.
 
     Returns:
-        `objective`, and `gradients`: those of the transformer (`base`) and of the head (`head`), as vectors.
+        `calls`: for each call `objective`, and `minibatch`, the fields of the minibatch after the call; and
+        `gradients`, those of the first objective at the transformer (`base`) and at the head (`head`), as vectors.
     """
-    trainer = _trainer(answer, settings, head)
-    result = trainer.compute_rlhf_objective(ReplayMinibatch(**minibatch))
+    trainer, parts = _trainer(answer, settings, weights)
+    calls: list[dict[str, Any]] = []
+    for fields, phase in zip(minibatches, phases, strict=True):
+        _go_to_phase(trainer, phase)
+        minibatch = ReplayMinibatch(**{name: tensor.clone() for name, tensor in fields.items()})
+        result = trainer.compute_rlhf_objective(minibatch)
+        if not calls:
+            gradients = _gradients(result, parts)
+        after = {name: getattr(minibatch, name) for name in fields}
+        calls.append(plain({"objective": result, "minibatch": after}))
+    return {"calls": calls, "gradients": gradients}
+
+
+def _gradients(result: Any, parts: Parts) -> dict[str, Tensor]:
+    """Return the gradients of an objective, without those parameters that it does not depend on."""
+    for part in parts.values():
+        for parameter in part:
+            parameter.grad = None
     if isinstance(result, Tensor) and result.numel() == 1 and result.requires_grad:
         result.reshape(()).backward()
-    parts = _parts(trainer).items()
-    gradients = {name: flat(parameter.grad for parameter in parameters) for name, parameters in parts}
-    observation: dict[str, Any] = plain({"objective": result, "gradients": gradients})
-    return observation
+    return {name: flat(parameter.grad for parameter in part) for name, part in parts.items()}
 
 
-def rollout(answer: Any, settings: Settings, rewards: Tensor, head: Sequence[Tensor]) -> dict[str, Any]:
-    """Call `rollout_phase` with a reward function that returns fixed rewards.
+def _go_to_phase(trainer: Any, phase: int) -> None:
+    """Let a trainer be where it is after some phases in which its parameters stayed as they were."""
+    for _ in range(trainer.phase, phase):
+        trainer.optimizer.zero_grad()
+        trainer.optimizer.step()
+        trainer.scheduler.step()
+        trainer.step += trainer.args.num_minibatches * trainer.args.batches_per_learning_phase
+        trainer.phase += 1
+
+
+def phases(
+    answer: Any,
+    settings: Settings,
+    weights: Weights,
+    character_rewards: Sequence[float],
+    count: int,
+    learns: bool = False,
+) -> dict[str, Any]:
+    """Call `rollout_phase`, and `learning_phase` if asked, several times with one trainer.
 
     Args:
         answer: The learner's class.
         settings: The fields of `RLHFArgs` except `reward_fn`.
-        rewards: The rewards, shape (batch,).
-        head: The weights of the value head.
+        weights: See `_trainer`.
+        character_rewards: The reward of a text is the sum of its characters' rewards. That of a character is the entry
+            at its code, modulo their number.
+        count: The number of phases.
+        learns: Whether the trainer learns from each rollout, with steps that are proportional to the gradient.
 
     Returns:
-        `memory`, the type of the returned memory; its tensors by name; `carrying`, the names of those that require a
-        gradient; `texts`, the texts of each call of the reward function; and `rewards`, the rewards after the rollout.
+        `phases`: for each phase the memory's tensors by name; `recorded`, the raw reward that was recorded, or None;
+        and, if it learnt, `moved`, how far both parts' parameters moved in the phase. Where learning raises an
+        exception, nothing has moved, and there is no further phase.
     """
-    given = rewards.clone()
-    texts: list[list[str]] = []
 
     def reward_fn(samples: list[str]) -> Tensor:
-        texts.append(list(samples))
-        return given
+        size = len(character_rewards)
+        return torch.tensor([float(sum(character_rewards[ord(char) % size] for char in text)) for text in samples])
 
-    trainer = _trainer(answer, {**settings, "reward_fn": reward_fn}, head)
-    memory = trainer.rollout_phase()
-    names = ("sample_ids", "logprobs", "advantages", "values", "ref_logits", "returns")
-    tensors = {name: getattr(memory, name, None) for name in names}
-    carrying = [name for name, tensor in tensors.items() if getattr(tensor, "requires_grad", False)]
-    kind = type(memory).__name__
-    observation: dict[str, Any] = plain(
-        {"memory": kind, **tensors, "carrying": carrying, "texts": texts, "rewards": given}
-    )
-    return observation
+    trainer, parts = _trainer(answer, {**settings, "reward_fn": reward_fn}, weights)
+    if learns:
+        _set_optimizer(trainer, eps=LINEAR_EPS, weight_decay=0.0)
+    observations = []
+    for _ in range(count):
+        trainer._raw_reward = None
+        memory = trainer.rollout_phase()
+        get = memory.get if isinstance(memory, dict) else lambda name, memory=memory: getattr(memory, name, None)
+        observation = {name: get(name) for name in MEMORY_TENSORS} | {"recorded": trainer._raw_reward}
+        observation = plain(observation)
+        observations.append(observation)
+        if learns:
+            observation["moved"] = None
+            try:
+                with _movement(parts) as moved:
+                    trainer.learning_phase(memory)
+            except Exception:  # The rollout is judged by itself, and so is learning.
+                break
+            observation["moved"] = moved
+            trainer.phase += 1
+    return {"phases": observations}
 
 
 def learning(
     answer: Any,
     settings: Settings,
+    weights: Weights,
     slopes: Sequence[float],
     offsets: Sequence[float],
-    head: Sequence[Tensor],
-    phases: int = 1,
+    angle: float,
+    count: int = 1,
 ) -> dict[str, Any]:
     """Call `learning_phase` on a memory of as many minibatches as there are slopes.
 
     A linear function replaces the answer's own objective: for each minibatch its offset, plus its slope times the
-    distance that the parameters have moved along a fixed direction of that minibatch.
+    distance that the parameters have moved along a fixed direction of that minibatch. Adam's eps is 1, and weights do
+    not decay.
 
     Args:
         answer: The learner's class.
         settings: The fields of `RLHFArgs`.
+        weights: See `_trainer`.
         slopes: The slope of each minibatch's objective.
         offsets: The offset of each minibatch's objective.
-        head: The weights of the value head.
-        phases: The number of calls of `learning_phase`.
+        angle: Turns the directions.
+        count: The number of calls of `learning_phase`.
 
     Returns:
         `phases`: for each phase `minibatches`, the numbers of the minibatches in the order in which the objective was
-        computed; `result`, the result of the method; `step`, the trainer's step; `rates`, the learning rates for the
-        next phase; and `moved`, the difference of both parts' parameters from their start.
+        computed; `result`, the result of the method; `attached`, whether it requires a gradient; `step`, the trainer's
+        step; and `moved`, how far both parts' parameters moved in the phase.
     """
-    trainer = _trainer(answer, settings, head)
-    parts = _parts(trainer)
-    start = {name: flat(parameters).clone() for name, parameters in parts.items()}
+    trainer, parts = _trainer(answer, settings, weights)
+    _set_optimizer(trainer, eps=1.0, weight_decay=0.0)
     minibatches: list[int] = []
-    trainer.compute_rlhf_objective = _linear_objective(trainer, slopes, offsets, minibatches)
+    trainer.compute_rlhf_objective = _linear_objective(parts, slopes, offsets, angle, minibatches)
     observations = []
-    for _ in range(phases):
+    for _ in range(count):
         minibatches.clear()
-        result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
-        moved = {name: flat(parameters) - start[name] for name, parameters in parts.items()}
-        rates = [float(group["lr"]) for group in trainer.optimizer.param_groups]
-        observation = {
-            "minibatches": minibatches,
-            "result": result,
-            "step": trainer.step,
-            "rates": rates,
-            "moved": moved,
-        }
-        observations.append(plain(observation))
+        with _movement(parts) as moved:
+            result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
+        attached = bool(getattr(result, "requires_grad", False))
+        observation = {"minibatches": minibatches, "result": result, "attached": attached, "step": trainer.step}
+        observations.append(plain({**observation, "moved": moved}))
+        trainer.phase += 1
     return {"phases": observations}
+
+
+@contextmanager
+def _movement(parts: Parts) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict; when the block ends, it holds how far the parameters of each part moved in the block."""
+    start = {name: flat(part).clone() for name, part in parts.items()}
+    moved: dict[str, Tensor] = {}
+    yield moved
+    moved |= {name: flat(part) - start[name] for name, part in parts.items()}
+
+
+def _set_optimizer(trainer: Any, **options: float) -> None:
+    for group in trainer.optimizer.param_groups:
+        group.update(options)
 
 
 class _NumberedMemory(ReplayMemory):
@@ -138,20 +204,21 @@ class _NumberedMemory(ReplayMemory):
         super().__init__(args, ids, blank, blank, values, ref_logits)
         self._count = count
 
-    def get_minibatches(self) -> Iterator[ReplayMinibatch]:
-        """Yield the minibatches in order."""
+    def get_minibatches(self) -> list[ReplayMinibatch]:  # type: ignore[override]
+        """Return the minibatches in order."""
         rows, gen_len, seq = self.args.minibatch_size, self.args.gen_len, self.args.gen_len + self._PREFIX_LEN
-        for number in range(self._count):
-            blank = torch.zeros(rows, gen_len)
-            ids, ref_logits = torch.full((rows, seq), number), torch.zeros(rows, seq, self._VOCAB)
-            yield ReplayMinibatch(ids, blank, blank, blank, ref_logits)
+        blank, ref_logits = torch.zeros(rows, gen_len), torch.zeros(rows, seq, self._VOCAB)
+        return [
+            ReplayMinibatch(torch.full((rows, seq), number), blank, blank, blank, ref_logits)
+            for number in range(self._count)
+        ]
 
 
 def _linear_objective(
-    trainer: Any, slopes: Sequence[float], offsets: Sequence[float], minibatches: list[int]
+    parts: Parts, slopes: Sequence[float], offsets: Sequence[float], angle: float, minibatches: list[int]
 ) -> Callable[[Any], Tensor]:
     """Return the objective that `learning` describes; it appends the number of each minibatch to `minibatches`."""
-    parameters = [parameter for part in _parts(trainer).values() for parameter in part]
+    parameters = [parameter for part in parts.values() for parameter in part]
     start = [parameter.detach().clone() for parameter in parameters]
 
     def objective(minibatch: Any) -> Tensor:
@@ -159,27 +226,31 @@ def _linear_objective(
         minibatches.append(number)
         distance = torch.zeros(())
         for parameter, origin in zip(parameters, start, strict=True):
-            distance = distance + ((parameter - origin) * _direction(parameter, 3 * number + 1)).sum()
+            distance = distance + ((parameter - origin) * _direction(parameter, 3 * number + angle)).sum()
         return offsets[number] + slopes[number] * distance
 
     return objective
 
 
-def _direction(parameter: Tensor, number: int) -> Tensor:
-    """Return the direction of a number, as a tensor of the parameter's shape."""
-    angles = torch.arange(parameter.numel(), dtype=parameter.dtype) + number
+def _direction(parameter: Tensor, angle: float) -> Tensor:
+    """Return the direction of an angle, as a tensor of the parameter's shape."""
+    angles = torch.arange(parameter.numel(), dtype=parameter.dtype) + angle
     return torch.cos(angles).reshape(parameter.shape) / parameter.numel()
 
 
-def _trainer(answer: Any, settings: Settings, head: Sequence[Tensor]) -> Any:
-    """Return a trainer with these head weights, whose policy differs from its reference."""
+def _trainer(answer: Any, settings: Settings, weights: Weights) -> tuple[Any, Parts]:
+    """Return a trainer whose policy differs from its reference, and its trainable parameters by part.
+
+    Args:
+        answer: The learner's class.
+        settings: The fields of `RLHFArgs`.
+        weights: `head`, the weights of the value head; `gain` and `phase`, with which `perturb` changes the policy.
+    """
     trainer = answer(RLHFArgs(base_model=gpt2_folder(), **settings))
+    model = trainer.model
+    parts = {"base": list(model.get_base_model_trainable_params()), "head": list(model.get_value_head_params())}
     with torch.no_grad():
-        for parameter, numbers in zip(trainer.model.get_value_head_params(), head, strict=True):
+        for parameter, numbers in zip(parts["head"], weights["head"], strict=True):
             parameter.copy_(numbers)
-    shift(trainer.model.get_base_model_trainable_params(), NOISE)
-    return trainer
-
-
-def _parts(trainer: Any) -> dict[str, list[nn.Parameter]]:
-    return {"base": trainer.model.get_base_model_trainable_params(), "head": trainer.model.get_value_head_params()}
+    perturb(parts["base"], NOISE, weights["gain"], weights["phase"])
+    return trainer, parts
