@@ -384,7 +384,9 @@ def rollouts(trainer, draw, name="raw"):
     """
     inputs = rollout_inputs(draw, name)
     settings, phases = inputs["settings"], rollout_phases(trainer, draw, name)
+    assert phases, "No rollout came"
     phases = phases[:1] if inputs["learns"] else phases
+    assert inputs["learns"] or len(phases) == inputs["count"], "A trainer should be able to make several rollouts"
     return settings, [(phase, *policy_outputs(inputs, checked_ids(phase, settings))) for phase in phases]
 
 
