@@ -7,7 +7,6 @@ answers that one of the secrets judged otherwise.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -20,15 +19,10 @@ from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.sandbox.answers import LocalAnswers
-from rlhf_course.grading.secret import Secret
+from rlhf_course.grading.secret import Secret, public_secret
 from rlhf_course.paths import REPOSITORY
 
 RESULTS = Path(__file__).parent / "results/bank_secrets.json"
-
-
-def numbered_secret(number: int) -> Secret:
-    """Return a secret that is the same in each run of this benchmark."""
-    return Secret(hashlib.sha256(f"benchmark {number}".encode()).digest())
 
 
 def has_full_marks(exercise: str, answer: object, secret: Secret) -> bool:
@@ -42,7 +36,7 @@ def judge_bank(exercise: str, secrets: int) -> dict[str, object]:
     bank = read_bank(bank_file(REPOSITORY, BY_NAME[exercise]))
     accepted, refused = [], []
     for name, answer in track((bank.wrong | bank.right).items(), description=exercise, transient=True):
-        passed = [number for number in range(secrets) if has_full_marks(exercise, answer, numbered_secret(number))]
+        passed = [number for number in range(secrets) if has_full_marks(exercise, answer, public_secret(number))]
         if name in bank.wrong and passed:
             accepted.append({"answer": name, "secrets": passed})
         if name in bank.right and len(passed) < secrets:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from rlhf_course import load_model
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.models import EMBEDDED
+from rlhf_course.rl.models import EMBEDDED, bridge_parameters
 
 IDS = torch.tensor([[0, 5, 40, 7, 300], [0, 9, 9, 200, 1]])
 
@@ -275,3 +275,15 @@ def test_tokens_and_texts_are_the_bridges(model):
     assert model.to_str_tokens("This is")[0] == "<|endoftext|>"
     assert model.cfg.d_model == 24
     assert model.generate("This is", max_new_tokens=2, verbose=False).startswith("This is")
+
+
+def test_a_state_that_was_saved_after_a_cast_loads_as_it_was(tiny_folder):
+    changed, fresh = (load_model(str(tiny_folder), device="cpu") for _ in range(2))
+    changed.to(torch.float64, print_details=False)
+    changed.to(torch.float32, print_details=False)
+    with torch.no_grad():
+        for parameter in bridge_parameters(changed):
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    fresh.load_state_dict(changed.state_dict())
+    assert torch.equal(fresh(IDS), changed(IDS))

@@ -15,8 +15,17 @@ from rlhf_course.grading.judge.circumstances import (
     Size,
 )
 from rlhf_course.grading.judge.compare import expect_form, expect_values
+from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
 WHY = "it is minus the sum over the vocabulary of p * log p, averaged over texts and positions"
+
+
+def from_rollout(draw):
+    """Draw logits of the policy, sliced as the trainer slices them."""
+    batch = drawn_minibatch(draw)
+    return {"logits": batch.generated(batch.logits), "gen_len": batch.gen_len}
+
+
 INPUTS = Inputs(
     sizes={"texts": (1, 6), "gen_len": (1, 7), "vocab": (3, 9)},
     arguments={
@@ -27,6 +36,7 @@ INPUTS = Inputs(
     words={"texts": "one text", "gen_len": "one generated token"},
     vocabulary="vocab",
     extreme=10_000,
+    rollout=from_rollout,
 )
 
 
@@ -126,6 +136,7 @@ def test_ent_coef_scales_the_bonus(calc_entropy_bonus, draw):
 
 @pytest.mark.points(0.5)
 def test_the_bonus_is_one_number_of_the_logits_dtype_and_the_logits_stay_as_they_were(calc_entropy_bonus, draw):
+    expect_bonus(calc_entropy_bonus, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = calc_entropy_bonus(*passed)

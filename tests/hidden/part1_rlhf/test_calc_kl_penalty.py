@@ -5,11 +5,21 @@ import torch
 
 from rlhf_course.grading.judge.circumstances import ORDINARY, Floats, Inputs, Number, Size
 from rlhf_course.grading.judge.compare import expect_form, expect_values
+from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
 WHY = (
     "it is the sum over the vocabulary of p * (log p - log p_ref), where p is the policy's probability, averaged over "
     "texts and positions"
 )
+
+
+def from_rollout(draw):
+    """Draw logits of the policy and the reference, sliced as the trainer slices them."""
+    batch = drawn_minibatch(draw)
+    logits, ref_logits = batch.generated(batch.logits), batch.generated(batch.ref_logits)
+    return {"logits": logits, "ref_logits": ref_logits, "gen_len": batch.gen_len}
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6), "gen_len": (2, 7), "vocab": (3, 9)},
     arguments={
@@ -21,6 +31,7 @@ INPUTS = Inputs(
     words={"texts": "one text", "gen_len": "one generated token"},
     vocabulary="vocab",
     extreme=10_000,
+    rollout=from_rollout,
 )
 
 
@@ -99,6 +110,7 @@ def test_kl_coef_scales_the_penalty(calc_kl_penalty, draw):
 
 @pytest.mark.points(0.5)
 def test_the_penalty_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_were(calc_kl_penalty, draw):
+    expect_penalty(calc_kl_penalty, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = calc_kl_penalty(*passed)

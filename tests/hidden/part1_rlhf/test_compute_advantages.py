@@ -14,8 +14,17 @@ from rlhf_course.grading.judge.circumstances import (
     Size,
 )
 from rlhf_course.grading.judge.compare import expect_form, expect_unchanged, expect_values
+from rlhf_course.grading.judge.rollouts import drawn_values
 
 WHY = "it is Q - V: the value of the next state, or the reward for the last token, minus the value of the state before"
+
+
+def from_rollout(draw):
+    """Draw values and rewards of some texts."""
+    values, rewards, prefix_len = drawn_values(draw)
+    return {"values": values, "rewards": rewards, "prefix_len": prefix_len}
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6), "prefix": (2, 6), "gen_len": (2, 7)},
     arguments={
@@ -24,6 +33,7 @@ INPUTS = Inputs(
         "prefix_len": Size("prefix"),
     },
     words={"texts": "one text", "prefix": "a prefix of one token", "gen_len": "one generated token"},
+    rollout=from_rollout,
 )
 ONE_TEXT, ONE_PREFIX_TOKEN, ONE_TOKEN = INPUTS.size_circumstances()[1:]
 ONE_TOKEN_OF_ONE_TEXT = Circumstance("for one generated token of one text", sizes={"texts": 1, "gen_len": 1})

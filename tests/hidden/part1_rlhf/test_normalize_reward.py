@@ -8,11 +8,22 @@ import torch
 
 from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.rollouts import drawn_values
 
 WHY = "it has mean 0 and standard deviation 1, by the batch's mean and deviation, with a default eps of 1e-5"
+
+
+def from_rollout(draw):
+    """Draw the rewards of some texts."""
+    _, rewards, _ = drawn_values(draw)
+    return {"reward": rewards}
+
+
 # Rewards come from texts, so nothing is differentiated with respect to them.
 INPUTS = Inputs(
-    sizes={"texts": (3, 12)}, arguments={"reward": Floats(("texts",), scale=3.0, mean=1.5, differentiable=False)}
+    sizes={"texts": (3, 12)},
+    arguments={"reward": Floats(("texts",), scale=3.0, mean=1.5, differentiable=False)},
+    rollout=from_rollout,
 )
 TWO_TEXTS = Circumstance("for two texts", sizes={"texts": 2})
 
@@ -105,6 +116,7 @@ def test_every_circumstance_that_training_meets_is_normalised_alike(normalize_re
 
 @pytest.mark.points(0.75)
 def test_the_raw_reward_is_left_as_it_was_and_the_result_has_its_form(normalize_reward, draw):
+    expect_normalized(normalize_reward, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [*INPUTS.all_circumstances(), TWO_TEXTS, *REALISTIC]):
         passed = call.passed()
         got = normalize_reward(*passed)

@@ -7,6 +7,7 @@ import torch
 
 from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Inputs, Texts
 from rlhf_course.grading.judge.compare import expect_form, expect_values
+from rlhf_course.grading.judge.rollouts import drawn_texts
 from rlhf_course.grading.judge.texts import crowded_texts, ordinary_text
 
 SIGNS = (*"*+?()[]{}^$|\\", "…", "’", "中", "👍")
@@ -26,10 +27,16 @@ def text_with_periods(draw):
     return with_insertions(draw, ordinary_text(draw) + ordinary_text(draw).upper(), pieces)
 
 
+def from_rollout(draw):
+    """Draw some of the model's texts."""
+    return {"generated_sample": tuple(drawn_texts(draw))}
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6)},
     arguments={"generated_sample": Texts("texts", text_with_periods)},
     words={"texts": "one text"},
+    rollout=from_rollout,
 )
 CROWDED = Circumstance("for counts over 255", texts=partial(crowded_texts, ".s"))
 

@@ -20,6 +20,7 @@ from rlhf_course.grading.judge.circumstances import (
     Texts,
 )
 from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.rollouts import drawn_texts
 from rlhf_course.grading.judge.texts import END_OF_TEXT, ordinary_text, partly_blank_texts, texts_of_all_lengths, words
 from rlhf_course.grading.sandbox.answers import AnswerError
 
@@ -112,6 +113,11 @@ def texts_after_texts(draw, count):
     return [text + draw.choice(("", END_OF_TEXT, f" {END_OF_TEXT}{END_OF_TEXT}")) for text in texts]
 
 
+def texts_of_a_rollout(draw, count):
+    """Draw texts that the course's model wrote."""
+    return of_one_length(drawn_texts(draw)[:count], draw)
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6)},
     arguments={"gen_sample": Texts("texts"), "direction": Choice(("pos",))},
@@ -136,6 +142,7 @@ PADDED = [
     replace(INPUTS.many(), phrase="for many texts of very different lengths", texts=texts_of_all_lengths),
 ]
 WITH_END = Circumstance("for texts with the end-of-text token", texts=texts_after_texts)
+OF_A_ROLLOUT = Circumstance("for texts that the course's model wrote", texts=texts_of_a_rollout)
 
 
 def expect_positive(got, call, why):
@@ -185,7 +192,7 @@ def test_padding_changes_no_score(reward_fn_sentiment_imdb, draw):
 @pytest.mark.points(1.5)
 def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb, draw):
     why = "the token is taken out wherever it stands, and the rest is classified"
-    for call in INPUTS.calls(draw, [WITH_END], each=4):
+    for call in INPUTS.calls(draw, [WITH_END, OF_A_ROLLOUT], each=3):
         expect_positive(reward_fn_sentiment_imdb(*call.passed()), call, why)
 
 

@@ -1,5 +1,6 @@
 """Wrong and right answers to `HookedTransformerWithValueHead`."""
 
+import functools
 from collections import OrderedDict
 from functools import partial
 
@@ -26,7 +27,7 @@ class _Right(BridgeModel):
         return logits, self.value_head_output
 
 
-@visible_mistake
+@visible_mistake(refused_with="is that of a head without an activation between the layers")
 class NoRelu(_Right):
     """The ReLU is missing: two Linear layers in a row are no more than one."""
 
@@ -34,7 +35,7 @@ class NoRelu(_Right):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.Linear(4 * d_model, 1))
 
 
-@visible_mistake(refused_with="The value head should have a Linear from d_model to 4 * d_model and one")
+@visible_mistake(refused_with="The value head has 2 parameter tensors, and four are wanted")
 class OneLayer(_Right):
     """The head is one Linear layer; it should be a Linear to 4 * d_model, a ReLU, and a Linear to 1."""
 
@@ -50,7 +51,7 @@ class NarrowHead(_Right):
         return nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.ReLU(), nn.Linear(2 * d_model, 1))
 
 
-@visible_mistake(refused_with="The value head should have a Linear from d_model to 4 * d_model and one")
+@visible_mistake(refused_with="The value head has 2 parameter tensors, and four are wanted")
 class NoBias(_Right):
     """The head's layers have no biases; both Linear layers should have one."""
 
@@ -60,7 +61,7 @@ class NoBias(_Right):
         )
 
 
-@visible_mistake
+@visible_mistake(refused_with="is that of a head with a ReLU after the last layer")
 class BoundedValues(_Right):
     """A ReLU follows the last layer, so no value could be negative; a value may be any number."""
 
@@ -76,7 +77,7 @@ class HeadToVocabulary(_Right):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, d_model))
 
 
-@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="should have 2 dimensions; 3 came")
 class NotSqueezed(_Right):
     """The values have shape [batch, seq, 1]: squeeze the last dimension."""
 
@@ -84,7 +85,7 @@ class NotSqueezed(_Right):
         self.value_head_output = self.value_head(resid)
 
 
-@visible_mistake(refused_with="The returned value tensor of one text should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="should have 2 dimensions; 1 came")
 class SqueezedTooMuch(_Right):
     """A batch of one loses its dimension: `squeeze()` removes every dimension of size 1. Use `squeeze(-1)`."""
 
@@ -92,7 +93,7 @@ class SqueezedTooMuch(_Right):
         self.value_head_output = self.value_head(resid).squeeze()
 
 
-@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 1 came")
+@visible_mistake(refused_with="should have 2 dimensions; 1 came")
 class LastPositionOnly(_Right):
     """There is one value for each text; every position has one."""
 
@@ -100,7 +101,7 @@ class LastPositionOnly(_Right):
         self.value_head_output = self.value_head(resid[:, -1]).squeeze(-1)
 
 
-@visible_mistake(refused_with="logits and values both reach it: detach neither, nor the residual stream")
+@visible_mistake(refused_with="The gradient at the transformer is that of the logits alone")
 class ResidDetached(_Right):
     """No gradient of the values reaches the transformer: the residual stream was detached."""
 
@@ -108,7 +109,7 @@ class ResidDetached(_Right):
         self.value_head_output = self.value_head(resid.detach()).squeeze(-1)
 
 
-@visible_mistake
+@visible_mistake(refused_with="No gradient of the values reaches the value head, so it cannot learn")
 class ValuesDetached(_Right):
     """The stored values were detached, so neither the head nor the transformer learns from them."""
 
@@ -116,7 +117,7 @@ class ValuesDetached(_Right):
         self.value_head_output = self.value_head(resid).squeeze(-1).detach()
 
 
-@visible_mistake
+@visible_mistake(refused_with="No gradient of logits and values reaches some parameters of the transformer")
 class NoGradient(_Right):
     """The pass runs without gradients (no_grad), so nothing can learn from it."""
 
@@ -139,7 +140,7 @@ class NotCleared(_Right):
         return logits, self.value_head_output
 
 
-@visible_mistake(refused_with="it is still the values of the latest call: a hook that is left behind runs")
+@visible_mistake(refused_with="is that of the head for the texts of that pass")
 class HookLeft(_Right):
     """A hook stays on the transformer (add_hook), so every later pass runs the head too. Use run_with_hooks."""
 
@@ -151,7 +152,7 @@ class HookLeft(_Right):
         return self.base_model(input_ids), self.value_head_output
 
 
-@visible_mistake(refused_with="The returned value tensor of a batch should be a tensor; nothing (None) came")
+@visible_mistake(refused_with="should be a tensor; nothing (None) came")
 class NoHook(_Right):
     """The head never runs, or its values are not stored.
 
@@ -164,7 +165,7 @@ class NoHook(_Right):
         return self.base_model(input_ids), self.value_head_output
 
 
-@visible_mistake
+@visible_mistake(refused_with="is that of the head for the residual stream after block 0")
 class WrongPlace(_Right):
     """The head reads the wrong residual stream: it belongs after the last normalisation. Use `self.fwd_hooks`."""
 
@@ -194,7 +195,7 @@ class LogitsAlone(_Right):
         return super().forward_with_value_head(input_ids)[0]
 
 
-@visible_mistake(refused_with="The returned value tensor of a batch should have 2 dimensions; 3 came")
+@visible_mistake(refused_with="The tensor of logits")
 class ValuesFirst(_Right):
     """The results are in the wrong order: return the logits first, then the values."""
 
@@ -230,7 +231,7 @@ class StateOfTheTransformer(_Right):
         return self.base_model.load_state_dict(state, **kwargs)
 
 
-@hidden_mistake(refused_with="`to` does not reach the transformer and the head alike")
+@hidden_mistake(refused_with="`to` casts the transformer and the head alike")
 class CastsTheTransformer(_Right):
     """`to` moves the transformer but not the head."""
 
@@ -255,7 +256,7 @@ class NoHooksListed(_Right):
         return logits, self.value_head_output
 
 
-@hidden_mistake
+@hidden_mistake(refused_with="is that of a head with a tanh in place of the ReLU")
 class Tanh(_Right):
     """The head has a tanh instead of the ReLU."""
 
@@ -263,7 +264,7 @@ class Tanh(_Right):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.Tanh(), nn.Linear(4 * d_model, 1))
 
 
-@hidden_mistake
+@hidden_mistake(refused_with="is that of the head for the last residual stream before it is normalised")
 class BeforeTheNormalisation(_Right):
     """The head reads the last residual stream before it is normalised."""
 
@@ -284,7 +285,7 @@ class MeanOfTheText(_Right):
         self.value_head_output = values.mean(-1, keepdim=True).expand_as(values)
 
 
-@hidden_mistake
+@hidden_mistake(refused_with="is one of log-probabilities")
 class Logprobs(_Right):
     """Log-probabilities are returned as logits."""
 
@@ -302,7 +303,7 @@ class ChangesTheStream(_Right):
         return resid * 1.1
 
 
-@hidden_mistake(refused_with="get_base_model_trainable_params should list each of the transformer's")
+@hidden_mistake(refused_with="get_base_model_trainable_params should list the parameters that logits depend on")
 class FrozenTransformer(_Right):
     """The transformer is frozen, and only the head could learn."""
 
@@ -312,7 +313,7 @@ class FrozenTransformer(_Right):
             parameter.requires_grad_(False)
 
 
-@hidden_mistake(refused_with="get_base_model_trainable_params should list each of the transformer's")
+@hidden_mistake(refused_with="get_base_model_trainable_params should list the parameters that logits depend on")
 class FusedWeightsListed(_Right):
     """Every parameter of the transformer is listed, even those on which nothing depends."""
 
@@ -320,7 +321,7 @@ class FusedWeightsListed(_Right):
         return [parameter for _, parameter in nn.Module.named_parameters(self.base_model)]
 
 
-@hidden_mistake(refused_with="What value_head_output holds after a call should be a tensor; nothing")
+@hidden_mistake(refused_with="should be a tensor; nothing (None) came")
 class NothingStored(_Right):
     """The values are returned but not stored."""
 
@@ -330,7 +331,7 @@ class NothingStored(_Right):
         return logits, values
 
 
-@hidden_mistake(refused_with="logits and values both reach it: detach neither, nor the residual stream")
+@hidden_mistake(refused_with="No gradient of logits and values reaches some parameters of the transformer")
 class NoGradientOfLogits(_Right):
     """The logits are detached."""
 
@@ -339,7 +340,7 @@ class NoGradientOfLogits(_Right):
         return logits.detach(), values
 
 
-@hidden_mistake
+@hidden_mistake(refused_with="No gradient of the values reaches the value head")
 class TwoPasses(_Right):
     """The values come from a second pass, without gradients."""
 
@@ -355,6 +356,178 @@ class TokensWithoutBeginning(_Right):
 
     def to_tokens(self, text, prepend_bos=False, **kwargs):
         return super().to_tokens(text, prepend_bos=False, **kwargs)
+
+
+@hidden_mistake(refused_with="is that of a head with a ReLU6 in place of the ReLU")
+class ReluCapped(_Right):
+    """The head has a ReLU6, which is a ReLU up to 6."""
+
+    def make_value_head(self, d_model):
+        return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU6(), nn.Linear(4 * d_model, 1))
+
+
+@hidden_mistake(refused_with="is that of a head with a GELU in place of the ReLU")
+class Gelu(_Right):
+    """The head has the transformer's activation."""
+
+    def make_value_head(self, d_model):
+        return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.GELU(), nn.Linear(4 * d_model, 1))
+
+
+@hidden_mistake(refused_with="is that of a head with a LeakyReLU in place of the ReLU")
+class LeakyRelu(_Right):
+    """The head has a LeakyReLU."""
+
+    def make_value_head(self, d_model):
+        return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.LeakyReLU(), nn.Linear(4 * d_model, 1))
+
+
+@hidden_mistake(refused_with="The value head's layers have other sizes than wanted")
+class WidthWritten(_Right):
+    """The width of one transformer is written into the head."""
+
+    def make_value_head(self, d_model):
+        return nn.Sequential(nn.Linear(24, 96), nn.ReLU(), nn.Linear(96, 1))
+
+
+@hidden_mistake(refused_with="The value head has 3 parameter tensors, and four are wanted")
+class LastBiasMissing(_Right):
+    """The last layer has no bias."""
+
+    def make_value_head(self, d_model):
+        return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, 1, bias=False))
+
+
+@hidden_mistake(refused_with="is that of the head for the last residual stream after the norm's learned scale")
+class AfterTheLearnedScale(_Right):
+    """The head reads the stream after the last norm's learned scale and bias."""
+
+    def forward_with_value_head(self, input_ids):
+        self.value_head_output = None
+        if self.value_head is None:
+            return self.base_model(input_ids), None
+        hooks = [("ln_final.hook_out", self.run_value_head)]
+        return self.base_model.run_with_hooks(input_ids, fwd_hooks=hooks), self.value_head_output
+
+
+@hidden_mistake(refused_with="should be a subclass of rlhf_course.BridgeModel")
+class WithoutTheBaseClass(nn.Module):
+    """The class does not extend the base class, which has what every model of the course needs."""
+
+    def __init__(self, base_model, use_value_head):
+        super().__init__()
+        self.base_model, self.value_head_output = base_model, None
+        width = base_model.cfg.d_model
+        head = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1))
+        self.value_head = head if use_value_head else None
+
+    @classmethod
+    def from_pretrained(cls, model_name, use_value_head=True, **kwargs):
+        return cls(load_model(model_name, **kwargs), use_value_head)
+
+    def run_value_head(self, resid, hook):
+        self.value_head_output = self.value_head(resid).squeeze(-1)
+
+    def forward_with_value_head(self, input_ids):
+        self.value_head_output = None
+        hooks = [("ln_final.hook_normalized", self.run_value_head)] if self.value_head is not None else []
+        return self.base_model.run_with_hooks(input_ids, fwd_hooks=hooks), self.value_head_output
+
+
+@hidden_mistake(refused_with="of a rollout's size")
+class LongTextsCut(_Right):
+    """Only the first 30 positions have a value of their own; later ones repeat the last of these."""
+
+    def run_value_head(self, resid, hook):
+        values = self.value_head(resid[:, :30]).squeeze(-1)
+        rest = values[:, -1:].expand(-1, resid.shape[1] - values.shape[1])
+        self.value_head_output = torch.cat([values, rest], dim=1)
+
+
+@hidden_mistake(refused_with="The tensor of values for many texts")
+class LargeBatchesCut(_Right):
+    """Only the first 64 texts are evaluated; the values of the first ones stand for those of later ones."""
+
+    def run_value_head(self, resid, hook):
+        values = self.value_head(resid[:64]).squeeze(-1)
+        self.value_head_output = torch.cat([values, values[: len(resid) - 64]]) if len(resid) > 64 else values
+
+
+@hidden_mistake
+class ReadsThePositionBefore(_Right):
+    """The values are shifted by one position, and the first is repeated."""
+
+    def run_value_head(self, resid, hook):
+        values = self.value_head(resid).squeeze(-1)
+        self.value_head_output = torch.cat([values[:, :1], values[:, :-1]], dim=1)
+
+
+@hidden_mistake(refused_with="What value_head_output holds after")
+class StoresTheLogitsOfTheHook(_Right):
+    """Every plain pass of the model runs the head too."""
+
+    def forward(self, input_ids, **kwargs):
+        return self.base_model.run_with_hooks(input_ids, fwd_hooks=self.fwd_hooks)
+
+
+@hidden_mistake(refused_with="is not right")
+class DropoutOnValues(_Right):
+    """Some values are dropped where the model is in training mode, in which it starts."""
+
+    def run_value_head(self, resid, hook):
+        values = self.value_head(resid).squeeze(-1)
+        self.value_head_output = nn.functional.dropout(values, 0.5, self.training)
+
+
+@hidden_mistake(refused_with="is right, but rounded to half precision")
+class HalfPrecisionValues(_Right):
+    """The values are stored in half precision."""
+
+    def run_value_head(self, resid, hook):
+        self.value_head_output = self.value_head(resid).squeeze(-1).bfloat16()
+
+
+@hidden_mistake(refused_with="should have the dtype float32; float64 came")
+class DoubleValues(_Right):
+    """The values are cast to double precision."""
+
+    def run_value_head(self, resid, hook):
+        self.value_head_output = self.value_head(resid).squeeze(-1).double()
+
+
+@hidden_mistake(refused_with="The tensor of values in double precision")
+class CastsTheStream(_Right):
+    """The head always computes in single precision."""
+
+    def run_value_head(self, resid, hook):
+        head, dtype = self.value_head.float(), resid.dtype
+        self.value_head_output = head(resid.float()).squeeze(-1).to(dtype)
+
+
+@hidden_mistake(refused_with="The gradient at the value head")
+class GradientScaled(_Right):
+    """The values are right, but their gradient is halved."""
+
+    def run_value_head(self, resid, hook):
+        values = self.value_head(resid).squeeze(-1)
+        self.value_head_output = values / 2 + values.detach() / 2
+
+
+@hidden_mistake(refused_with="without a value head is one of log-probabilities")
+class LogprobsWithoutHead(_Right):
+    """Without a head the logits are normalised."""
+
+    def forward_with_value_head(self, input_ids):
+        logits, values = super().forward_with_value_head(input_ids)
+        return (logits, values) if self.value_head is not None else (logits.log_softmax(-1), None)
+
+
+@hidden_mistake(refused_with="generate should continue a text as the transformer does")
+class GeneratesTheLikeliestAfterAll(_Right):
+    """What is generated is one token shorter than asked for."""
+
+    def generate(self, *args, max_new_tokens=10, **kwargs):
+        return super().generate(*args, max_new_tokens=max_new_tokens - 1, **kwargs)
 
 
 class _Head(BridgeModel):
@@ -417,44 +590,66 @@ class HookTakenOff(_Head):
 
 
 @right_answer
-class WithoutTheBaseClass(nn.Module):
-    def __init__(self, base_model, use_value_head):
-        super().__init__()
-        self.base_model = base_model
-        width = base_model.cfg.d_model
-        self.value_head = (
-            nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1)) if use_value_head else None
-        )
-        self.value_head_output = None
-        self.value_head_hook = ("ln_final.hook_normalized", self.run_value_head)
-
-    @classmethod
-    def from_pretrained(cls, model_name, use_value_head=True, **kwargs):
-        return cls(load_model(model_name, **kwargs), use_value_head)
-
-    @property
-    def fwd_hooks(self):
-        return [self.value_head_hook]
-
-    def get_base_model_trainable_params(self):
-        return [parameter for _, parameter in nn.Module.named_parameters(self.base_model) if parameter.requires_grad]
-
-    def get_value_head_params(self):
-        return [] if self.value_head is None else list(self.value_head.parameters())
-
+class HeadIterated(_Right):
     def run_value_head(self, resid, hook):
-        self.value_head_output = torch.squeeze(self.value_head(resid), dim=-1)
+        values = resid
+        for layer in self.value_head:
+            values = layer(values)
+        self.value_head_output = values.squeeze(dim=-1)
 
+
+@right_answer
+class HeadIndexed(_Right):
+    def run_value_head(self, resid, hook):
+        hidden = torch.relu(self.value_head[0](resid))
+        self.value_head_output = self.value_head[-1](hidden)[:, :, 0]
+
+
+@right_answer
+class WeightsMultiplied(_Right):
+    def run_value_head(self, resid, hook):
+        up, _, down = self.value_head
+        hidden = nn.functional.linear(resid, up.weight, up.bias).clamp(min=0)
+        self.value_head_output = nn.functional.linear(hidden, down.weight, down.bias).sum(-1)
+
+
+def _printed(method):
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        print(type(self).__name__, method.__name__, *(tensor.shape for tensor in args if torch.is_tensor(tensor)))
+        return method(self, *args, **kwargs)
+
+    return wrapper
+
+
+@right_answer
+class Decorated(_Right):
+    @_printed
+    def run_value_head(self, resid, hook):
+        super().run_value_head(resid, hook)
+
+    @_printed
+    def forward_with_value_head(self, input_ids):
+        return super().forward_with_value_head(input_ids)
+
+
+@right_answer
+class ReadsTheCache(_Head):
     def forward_with_value_head(self, input_ids):
         self.value_head_output = None
-        hooks = self.fwd_hooks if self.value_head is not None else []
+        stored = []
+        name = self.HOOK_POINT
+        hooks = [(name, lambda resid, hook: stored.append(resid))]
         logits = self.base_model.run_with_hooks(input_ids, fwd_hooks=hooks)
+        if self.value_head is not None:
+            self.run_value_head(stored[0], None)
         return logits, self.value_head_output
 
-    def forward(self, input_ids):
-        return self.base_model(input_ids)
 
-    def __getattr__(self, name):
-        if name in ("cfg", "tokenizer", "to_tokens", "to_str_tokens", "to_string", "generate"):
-            return getattr(self.base_model, name)
-        return super().__getattr__(name)
+@right_answer
+class ListReturned(_Head):
+    def forward_with_value_head(self, input_ids):
+        self.value_head_output = values = None
+        if self.value_head is None:
+            return [self(input_ids), values]
+        return [self.base_model.run_with_hooks(input_ids, fwd_hooks=self.fwd_hooks), self.value_head_output]

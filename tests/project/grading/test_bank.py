@@ -2,6 +2,7 @@
 
 import ast
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -14,8 +15,13 @@ from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
 from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, points, run_suite, sentence
+from rlhf_course.grading.sandbox.answers import LocalAnswers
+from rlhf_course.grading.secret import public_secret
 
 NAMES = [exercise.name for exercise in EXERCISES]
+# How many secrets the benchmark judges the bank under, and of which exercises a test takes only some answers.
+SECRETS = 20
+SAMPLED_EACH = {"RLHFTrainer": 6}
 ROOT = HIDDEN.parents[1]
 SLOW_WHERE_MANY = {"RLHFTrainer": pytest.param("RLHFTrainer", marks=pytest.mark.slow)}
 
@@ -66,6 +72,19 @@ def test_every_right_answer_of_the_bank_gets_full_marks(exercise, name):
     results = graded(exercise, bank_of(exercise).right[name])
     assert not failed(results), [result.message for result in failed(results)]
     assert sum(result.points for result in results) == BY_NAME[exercise].points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", NAMES)
+def test_under_two_other_secrets_each_answer_is_judged_as_under_this_one(exercise):
+    """The benchmark `bank_secrets.py` judges each answer under twenty; here each one meets two of these."""
+    answers = list((bank_of(exercise).wrong | bank_of(exercise).right).items())
+    for name, answer in answers[:: SAMPLED_EACH.get(exercise, 1)]:
+        first = zlib.crc32(name.encode()) % SECRETS
+        for number in (first, (first + SECRETS // 2) % SECRETS):
+            secret = public_secret(number)
+            results = run_suite(LocalAnswers({exercise: answer}), [exercise], secret=secret)[exercise]
+            assert bool(failed(results)) == (name in bank_of(exercise).wrong), (name, number)
 
 
 @pytest.mark.parametrize("exercise", NAMES)

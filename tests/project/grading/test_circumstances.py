@@ -8,6 +8,7 @@ from rlhf_course.grading.judge.circumstances import (
     EMBEDDED_VOCABULARY,
     EQUAL_SIZES,
     GPT2_VOCABULARY,
+    IN_A_ROLLOUT,
     ORDINARY,
     SLICE,
     TRANSPOSED,
@@ -22,7 +23,8 @@ from rlhf_course.grading.judge.circumstances import (
     Tokens,
 )
 from rlhf_course.grading.judge.draw import Draw
-from rlhf_course.grading.secret import PUBLIC
+from rlhf_course.grading.judge.rollouts import drawn_minibatch, drawn_texts, drawn_values
+from rlhf_course.grading.secret import PUBLIC, new_secret
 
 INPUTS = Inputs(
     sizes={"texts": (1, 6), "prefix": (1, 5), "gen_len": (1, 7), "vocab": (3, 9)},
@@ -171,3 +173,29 @@ def test_a_list_of_texts_that_an_answer_changes_is_noticed_and_not_the_judges(dr
     assert call.changed(passed) == []
     passed[0].pop()
     assert call.changed(passed) == ["texts"] and len(call.exact["texts"]) == len(passed[0]) + 1
+
+
+def test_a_recorded_rollout_is_drawn_with_the_trainers_slices_and_with_other_numbers_under_another_secret():
+    def logits_of(batch):
+        return {"logits": batch.generated(batch.logits), "gen_len": batch.gen_len}
+
+    inputs = Inputs(
+        sizes={"texts": (2, 6), "gen_len": (2, 7), "vocab": (3, 9)},
+        arguments={"logits": Floats(("texts", "gen_len", "vocab")), "gen_len": Size("gen_len")},
+        rollout=lambda draw: logits_of(drawn_minibatch(draw)),
+    )
+    assert IN_A_ROLLOUT in inputs.other_circumstances()
+    calls = [inputs.call(Draw(secret, "part/exercise/test"), IN_A_ROLLOUT) for secret in (PUBLIC, new_secret())]
+    for call in calls:
+        logits, gen_len = call.passed()
+        assert logits.shape == (2, gen_len, EMBEDDED_VOCABULARY) and not logits.is_contiguous()
+        assert float(logits.softmax(-1).topk(10, -1).values.sum(-1).mean()) > 0.4, "a model's rows are peaked"
+        assert call.changed([logits, gen_len]) == []
+    assert not torch.equal(calls[0].exact["logits"], calls[1].exact["logits"])
+
+
+def test_values_rewards_and_texts_of_a_rollout_belong_together(draw):
+    values, rewards, prefix_len = drawn_values(draw)
+    assert len(values) == len(rewards) > 5 and values.shape[1] > prefix_len > 1
+    assert set(rewards.tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    assert all(text.startswith("<|endoftext|>This") for text in drawn_texts(draw))

@@ -65,7 +65,7 @@ def test_a_learners_page_holds_no_line_of_the_hidden_tests_or_the_solutions(mist
 
 
 def test_the_typical_mistakes_are_named(mistaken):
-    assert "passed" not in statuses(mistaken).values() and mistaken.score < FULL / 3
+    assert "passed" not in statuses(mistaken).values() and mistaken.score < FULL / 2
     named = {name: exercise.mistake for name, exercise in mistaken.exercises.items() if exercise.mistake}
     assert "in place" in named["normalize_reward"] and "every token" in named["compute_advantages"]
     assert "reference || policy" in named["calc_kl_penalty"] and "maximize=True" in named["get_optimizer"]

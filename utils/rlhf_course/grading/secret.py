@@ -33,6 +33,11 @@ class Secret:
 PUBLIC = Secret(bytes(_BYTES))
 
 
+def public_secret(number: int) -> Secret:
+    """Return one of many secrets that everybody may know, for tests and benchmarks of the hidden tests."""
+    return Secret(hashlib.sha256(f"rlhf-course public secret {number}".encode()).digest())
+
+
 def default_secret_file() -> Path:
     """The file in the user's data folder that holds the secret of `rlhf-course grade`."""
     import platformdirs  # Only this function needs it, and `--help` should be quick.

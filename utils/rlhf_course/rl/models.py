@@ -76,10 +76,13 @@ def make_trainable_parameters_dense(bridge: TransformerBridge) -> None:
     """Give each trainable parameter contiguous memory of its own.
 
     The split weights of GPT-2's attention are columns of the fused weight. On the CPU, PyTorch's fused optimizers treat
-    every parameter as a contiguous block, and would write a column's update over the neighbouring columns.
+    every parameter as a contiguous block, and would write a column's update over the neighbouring columns. The split
+    biases are parts of the fused bias: if they still shared its memory, a state that was saved after a cast, which ends
+    the sharing, would overwrite them by the fused bias when it is loaded.
     """
     for parameter in bridge_parameters(bridge):
-        if parameter.requires_grad and not parameter.is_contiguous():
+        is_part = parameter.untyped_storage().nbytes() > parameter.nbytes
+        if parameter.requires_grad and (is_part or not parameter.is_contiguous()):
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
 
 

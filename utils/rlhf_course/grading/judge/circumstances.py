@@ -114,12 +114,13 @@ class Circumstance:
         extreme: Entries lie near this number and its negative; None for ordinary entries.
         entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
         texts: Draws a list of texts of a length; None for ordinary texts.
+        rollout: Whether the arguments come from a recorded rollout of the course's model.
     """
 
     phrase: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
     equal_sizes: bool = False
-    layout: Literal["contiguous", "slice", "transposed"] = "contiguous"
+    layout: Literal["contiguous", "slice", "transposed", "as drawn"] = "contiguous"
     dtype: torch.dtype = torch.float32
     requires_grad: bool = False
     graph: bool = False
@@ -127,6 +128,7 @@ class Circumstance:
     extreme: float | None = None
     entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
     texts: Callable[[Draw, int], list[str]] | None = None
+    rollout: bool = False
 
 
 ORDINARY = Circumstance()
@@ -135,6 +137,7 @@ SLICE = Circumstance("for slices of larger tensors, as the trainer passes them",
 TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
+IN_A_ROLLOUT = Circumstance("for what a rollout of the course's model holds", layout="as drawn", rollout=True)
 WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
 
 TEXT_CIRCUMSTANCES = (
@@ -241,6 +244,8 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
         inside = tuple(slice(1, size + 1) for size in tensor.shape)
         larger[inside] = tensor
         return larger[inside]
+    if layout == "as drawn":
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
     if layout == "transposed":
         return tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
     return tensor.clone()
@@ -256,6 +261,7 @@ class Inputs:
         words: The phrase of a message for each size that may be 1, such as {"texts": "one text"}.
         vocabulary: The size that may be as large as GPT-2's vocabulary; empty if there is none.
         extreme: The number near which, and near whose negative, entries may lie; None if the contract says nothing.
+        rollout: Draws arguments from a recorded rollout, by name; the others are drawn as usual.
     """
 
     sizes: Mapping[str, tuple[int, int]]
@@ -263,6 +269,7 @@ class Inputs:
     words: Mapping[str, str] = field(default_factory=dict)
     vocabulary: str = ""
     extreme: float | None = None
+    rollout: Callable[[Draw], Mapping[str, Any]] | None = None
 
     def all_circumstances(self) -> list[Circumstance]:
         """Return all circumstances that the contract admits, except extreme entries."""
@@ -273,7 +280,7 @@ class Inputs:
         return [ORDINARY, *(Circumstance(f"for {phrase}", sizes={name: 1}) for name, phrase in self.words.items())]
 
     def other_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances of layout, dtype, equal entries, gradients and a large vocabulary, and of texts."""
+        """Return the circumstances of layout, dtype, equal entries, gradients, vocabulary and texts, and a rollout."""
         kinds = self.arguments.values()
         tensors = any(isinstance(kind, Floats | Tokens) for kind in kinds)
         found = [*((EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE) if tensors else ()), self.repeated()]
@@ -283,6 +290,8 @@ class Inputs:
             found += [WITH_GRADIENT, WITH_GRAPH]
         if self.vocabulary:
             found += [self.large_vocabulary(), *self.peaked_rows()]
+        if self.rollout is not None:
+            found.append(IN_A_ROLLOUT)
         return found
 
     def repeated(self) -> Circumstance:
@@ -346,6 +355,8 @@ class Inputs:
         """Draw one call."""
         sizes = self._sizes(draw, circumstance)
         arguments = {name: _argument(draw, kind, sizes, circumstance) for name, kind in self.arguments.items()}
+        if circumstance.rollout and self.rollout is not None:
+            arguments |= self.rollout(draw)
         exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
         return Call(circumstance, exact, arguments, sizes)
 

@@ -1,242 +1,288 @@
-"""Drive `HookedTransformerWithValueHead` on a GPT-2 of two layers.
+"""Drive `HookedTransformerWithValueHead` on small GPT-2s, whose weights the judge chooses.
 
-Each driver makes a model of its own and gives its value head the `weights`. If the head's parameters have other shapes,
-the driver returns only these shapes, as `head`.
+Each driver makes a model of its own, and returns only `{"base class": False}` for an answer that does not extend
+`BridgeModel`. A driver takes the weights of the transformer by their names in the bridge, without the names of wrapped
+components, and the weights of the value head in order. If the head's parameters have other shapes, the driver returns
+only these shapes, as `head`. With `own_head=False` the driver gives the model a right head, so that the rest of an
+answer can be judged where its head is wrong.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import plain, shapes, shift
+from rlhf_course.grading.drivers.plain import plain, shapes
+from rlhf_course.rl.models import BridgeModel
 
 
-class _HeadFailure(Exception):
-    """The exception that a failing head raises."""
+def _for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let a driver run only answers that extend `BridgeModel`, and return its result as plain data."""
+
+    @wraps(function)
+    def wrapper(answer: Any, **inputs: Any) -> dict[str, Any]:
+        if not (isinstance(answer, type) and issubclass(answer, BridgeModel)):
+            return {"base class": False}
+        observation: dict[str, Any] = plain(function(answer, **inputs))
+        return observation
+
+    return wrapper
 
 
-class _FailingHead(nn.Module):
-    """A value head whose forward pass raises an exception."""
-
-    def forward(self, resid: Tensor) -> Tensor:
-        """Raise the exception."""
-        raise _HeadFailure
-
-
-def forward(answer: Any, batches: Sequence[Tensor], weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Call `forward_with_value_head` on each batch in turn.
+@_for_subclasses
+def head(answer: Any, width: int, weights: Sequence[Tensor], resid: Tensor) -> dict[str, Any]:
+    """Run the value head that an answer makes for some width, by itself.
 
     Args:
         answer: The learner's class.
-        batches: Token ids, each of shape (batch, seq).
+        width: The width of the residual stream.
         weights: The weights of the value head.
+        resid: A residual stream, shape (batch, seq, width).
 
     Returns:
-        `calls`: for each batch the `logits`, the `values`, and as `stored` the `value_head_output` after the call.
+        `values`, what the head gives.
     """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    calls = []
-    for input_ids in batches:
-        outputs = _logits_and_values(model.forward_with_value_head(input_ids))
-        calls.append({**outputs, "stored": model.value_head_output})
-    return _observation(head=head, calls=calls)
+    model = _model(answer, use_value_head=True)
+    value_head = model.value_head if width == model.cfg.d_model else model.make_value_head(width)
+    if not isinstance(value_head, nn.Module):
+        return {"kind of head": type(value_head).__name__}
+    parameters = list(value_head.parameters())
+    if shapes(parameters) != shapes(weights):
+        return {"head": shapes(parameters)}
+    _write(parameters, weights)
+    return {"values": value_head(resid)}
 
 
-def without_head(answer: Any, input_ids: Tensor) -> dict[str, Any]:
-    """Call `forward_with_value_head` of a model that has no value head on one batch.
+@_for_subclasses
+def calls(
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    sequence: Sequence[tuple[str, Tensor | None]],
+    own_head: bool = True,
+    use_value_head: bool = True,
+) -> dict[str, Any]:
+    """Use one model in some sequence.
+
+    Args:
+        answer: The learner's class.
+        transformer: The weights of the transformer.
+        weights: The weights of the value head.
+        sequence: The names of operations, each with token ids of shape (batch, seq) or None: the keys of
+            `_OPERATIONS`.
+        own_head: Whether the head is the answer's.
+        use_value_head: Whether there is a head.
 
     Returns:
-        `logits` and `values`; `value_head`; `parameters`, the number of the head's parameters; and `plain`, the logits
-        of the model's own forward pass.
+        `results`: for each operation what it gave, and as `stored` the `value_head_output` after it.
     """
-    model = _model(answer, use_value_head=False)
-    outputs = _logits_and_values(model.forward_with_value_head(input_ids))
-    return _observation(
-        **outputs,
-        value_head=model.value_head,
-        parameters=len(model.get_value_head_params()),
-        plain=model(input_ids),
-    )
+    model = _model(answer, use_value_head, own_head)
+    if (found := _fill(model, transformer, weights)) is not None:
+        return {"head": found}
+    results = []
+    try:
+        for operation, input_ids in sequence:
+            result = _OPERATIONS[operation](model, input_ids)
+            results.append(plain({**result, "stored": model.value_head_output}))
+    finally:
+        nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
+    return {"results": results}
 
 
-def leftovers(answer: Any, input_ids: Tensor, other_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Call `forward_with_value_head`, and then run plain forward passes on other ids.
-
-    Returns:
-        `called` and `transformer`, the logits of plain passes of the model and of its transformer; and `stored`, the
-        `value_head_output` after them.
-    """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    model.forward_with_value_head(input_ids)
-    passes = {"called": model(other_ids), "transformer": model.base_model(other_ids)}
-    return _observation(head=head, **passes, stored=model.value_head_output)
-
-
-def failure(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Call `forward_with_value_head` twice, the second time with a value head that raises an exception.
-
-    Returns:
-        `before` and `after`, the `value_head_output` after the first and after the second call.
-    """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    model.forward_with_value_head(input_ids)
-    before = plain(model.value_head_output)
-    model.value_head = _FailingHead()
-    with contextlib.suppress(_HeadFailure):
-        model.forward_with_value_head(input_ids)
-    return {"head": head, "before": before, "after": plain(model.value_head_output)}
-
-
-def hooks(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Run the transformer with the model's `fwd_hooks`.
-
-    Returns:
-        `logits`, and `stored`, the `value_head_output` after the run.
-    """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    logits = model.base_model.run_with_hooks(input_ids, fwd_hooks=model.fwd_hooks)
-    return _observation(head=head, logits=logits, stored=model.value_head_output)
-
-
+@_for_subclasses
 def gradients(
-    answer: Any, input_ids: Tensor, weights: Sequence[Tensor], of_logits: Tensor, of_values: Tensor
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    input_ids: Tensor,
+    of_logits: Tensor,
+    of_values: Tensor,
+    own_head: bool = True,
 ) -> dict[str, Any]:
     """Compute the gradients of a weighted sum of the logits and the values.
 
     Args:
         answer: The learner's class.
-        input_ids: Token ids, shape (batch, seq).
+        transformer: The weights of the transformer.
         weights: The weights of the value head.
+        input_ids: Token ids, shape (batch, seq).
         of_logits: The weight of each logit in the sum, shape (batch, seq, vocab).
         of_values: The weight of each value in the sum, shape (batch, seq).
+        own_head: Whether the head is the answer's.
 
     Returns:
-        `logits` and `values`; `listed`, the number of the transformer's listed trainable parameters; `base`, their
-        gradients by name; and `of the head`, the gradients of the head's parameters in order. Only the logits and the
-        values if one of them has another shape.
+        `logits` and `values`; `transformer`, the gradients of the transformer's listed trainable parameters by name;
+        and `value head`, the gradients of the head's parameters. Only logits and values if one of them has too many
+        numbers or too few.
     """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
+    model = _model(answer, True, own_head)
+    if (found := _fill(model, transformer, weights)) is not None:
+        return {"head": found}
     outputs = _logits_and_values(model.forward_with_value_head(input_ids))
     factors = {"logits": of_logits, "values": of_values}
-    if any(getattr(outputs.get(name), "shape", None) != factor.shape for name, factor in factors.items()):
-        return _observation(head=head, **outputs)
-    total = sum((outputs[name] * factor).sum() for name, factor in factors.items())
+    if any(_size(outputs.get(name)) != factor.numel() for name, factor in factors.items()):
+        return outputs
+    total = sum((outputs[name].reshape(factor.shape) * factor).sum() for name, factor in factors.items())
     if total.requires_grad:
         total.backward()
-    listed = [id(parameter) for parameter in model.get_base_model_trainable_params()]
-    named_parameters = nn.Module.named_parameters(model.base_model)
-    base = {name: parameter.grad for name, parameter in named_parameters if id(parameter) in listed}
+    listed = {id(parameter) for parameter in model.get_base_model_trainable_params()}
+    found_gradients = {
+        name: parameter.grad for name, parameter in _named_parameters(model).items() if id(parameter) in listed
+    }
     of_head = [parameter.grad for parameter in model.get_value_head_params()]
-    return _observation(head=head, **outputs, listed=len(listed), base=base, **{"of the head": of_head})
+    return {**outputs, "transformer": found_gradients, "value head": of_head}
 
 
-def modes(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Call the model's `train`, `eval` and `to`, and then `forward_with_value_head` in float64.
-
-    Returns:
-        `train`, `eval` and `to`: for the transformer and for the head whether the method had its effect; and, if all
-        parameters are float64, `logits` and `values`.
-    """
-    model = _model(answer)
-    head = _fill(model, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    model.train()
-    training = [model.base_model.training, model.value_head.training]
-    model.eval()
-    evaluating = [not model.base_model.training, not model.value_head.training]
-    model.to(torch.float64)
-    parts = (model.get_base_model_trainable_params(), model.get_value_head_params())
-    cast = [all(parameter.dtype == torch.float64 for parameter in part) for part in parts]
-    try:
-        outputs = _logits_and_values(model.forward_with_value_head(input_ids)) if all(cast) else {}
-    finally:
-        nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
-    return _observation(head=head, train=training, eval=evaluating, to=cast, **outputs)
-
-
-def saved(answer: Any, input_ids: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
-    """Load the state of a model into a second one whose transformer differs, and call `forward_with_value_head`.
+@_for_subclasses
+def saved(
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    input_ids: Tensor,
+    own_head: bool = True,
+) -> dict[str, Any]:
+    """Load the state of a model into a second one with other weights, and call `forward_with_value_head` there.
 
     Returns:
         `logits` and `values` of the second model.
     """
-    first, second = _model(answer), _model(answer)
-    head = _fill(first, weights)
-    if head != shapes(weights):
-        return {"head": head}
-    shift(second.get_base_model_trainable_params(), 0.5)
+    first, second = _model(answer, True, own_head), _model(answer, True, own_head)
+    if (found := _fill(first, transformer, weights)) is not None:
+        return {"head": found}
+    _fill(second, {name: 0.5 * tensor for name, tensor in transformer.items()}, [0.5 * tensor for tensor in weights])
     second.load_state_dict(first.state_dict())
-    return _observation(head=head, **_logits_and_values(second.forward_with_value_head(input_ids)))
+    return _logits_and_values(second.forward_with_value_head(input_ids))
 
 
-def bridged(answer: Any, text: str, length: int) -> dict[str, Any]:
+@_for_subclasses
+def bridged(
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    text: str,
+    length: int,
+    own_head: bool = True,
+) -> dict[str, Any]:
     """Use the attributes and methods that the model passes on to its transformer.
 
     Args:
         answer: The learner's class.
+        transformer: The weights of the transformer.
+        weights: The weights of the value head.
         text: The text to tokenize.
         length: The number of tokens to generate greedily.
+        own_head: Whether the head is the answer's.
 
     Returns:
         `width`, the model's `d_model`; `ids` and `bare`, the token ids with and without the beginning-of-sequence
         token; `pieces`, the tokens' texts; `string` and `decoded`, the text of the ids by the model and by its
-        tokenizer; and `continued`, the ids with the generated ones.
+        tokenizer; `continued`, the ids with the generated ones; and `logits` and `values` for these.
     """
-    model = _model(answer)
+    model = _model(answer, True, own_head)
+    if (found := _fill(model, transformer, weights)) is not None:
+        return {"head": found}
     ids = model.to_tokens(text)
-    return _observation(
-        width=model.cfg.d_model,
-        ids=ids,
-        bare=model.to_tokens(text, prepend_bos=False),
-        pieces=model.to_str_tokens(text),
-        string=model.to_string(ids[0]),
-        decoded=model.tokenizer.decode(ids[0]),
-        continued=model.generate(ids, max_new_tokens=length, do_sample=False, verbose=False),
-    )
+    continued = model.generate(ids, max_new_tokens=length, do_sample=False, verbose=False)
+    return {
+        "width": model.cfg.d_model,
+        "ids": ids,
+        "bare": model.to_tokens(text, prepend_bos=False),
+        "pieces": model.to_str_tokens(text),
+        "string": model.to_string(ids[0]),
+        "decoded": model.tokenizer.decode(ids[0]),
+        "continued": continued,
+        **_logits_and_values(model.forward_with_value_head(continued)),
+    }
 
 
-def _model(answer: Any, use_value_head: bool = True) -> Any:
-    return answer.from_pretrained(gpt2_folder(), use_value_head=use_value_head)
+def _model(answer: Any, use_value_head: bool = True, own_head: bool = True) -> Any:
+    """Return a model of the answer, with a head of the answer's or with a right one."""
+    model = answer.from_pretrained(gpt2_folder(), use_value_head=use_value_head and own_head)
+    if use_value_head and not own_head:
+        width = model.cfg.d_model
+        model.value_head = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1))
+    return model
 
 
-def _fill(model: Any, weights: Sequence[Tensor]) -> list[list[int]]:
-    """Write weights to the head if its parameters have the same shapes, and return the shapes of its parameters."""
-    parameters = model.get_value_head_params()
-    if shapes(parameters) == shapes(weights):
-        with torch.no_grad():
-            for parameter, numbers in zip(parameters, weights, strict=True):
-                parameter.copy_(numbers)
-    return shapes(parameters)
+def _named_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """Return the transformer's parameters by name, without the names of wrapped components."""
+    named = nn.Module.named_parameters(model.base_model)
+    return {name.replace("._original_component", ""): parameter for name, parameter in named}
 
 
-def _observation(**values: Any) -> dict[str, Any]:
-    """Return the results of a driver as plain data."""
-    observation: dict[str, Any] = plain(values)
-    return observation
+def _fill(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> list[list[int]] | None:
+    """Write weights to a model, or return the shapes of its head's parameters if they are others."""
+    parameters = [] if model.value_head is None else list(model.value_head.parameters())
+    if parameters and shapes(parameters) != shapes(weights):
+        return shapes(parameters)
+    _write(parameters, weights)
+    named = _named_parameters(model)
+    _write([named[name] for name in transformer], list(transformer.values()))
+    return None
+
+
+def _write(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, numbers in zip(parameters, weights, strict=False):
+            parameter.copy_(numbers)
 
 
 def _logits_and_values(result: Any) -> dict[str, Any]:
-    """Return the logits and the values by name; if a result is not a pair, return its type as `result`."""
+    """Return the logits and the values by name; if a result is not a pair, return its type as `kind`."""
     if not (isinstance(result, tuple | list) and len(result) == 2):
-        return {"result": f"<{type(result).__name__}>"}
+        return {"kind": type(result).__name__}
     return dict(zip(("logits", "values"), result, strict=True))
+
+
+def _size(value: Any) -> int:
+    return value.numel() if isinstance(value, Tensor) else -1
+
+
+def _call(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    return _logits_and_values(model.forward_with_value_head(input_ids))
+
+
+def _failing_call(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    """Call with token ids that the transformer does not have."""
+    with contextlib.suppress(Exception):
+        model.forward_with_value_head(input_ids)
+    return {}
+
+
+def _forward(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    return {"logits": model(input_ids)}
+
+
+def _transformer_forward(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    return {"logits": model.base_model(input_ids)}
+
+
+def _cached_forward(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    logits, cache = model.base_model.run_with_cache(input_ids)
+    return {"logits": logits, "resid": cache[BridgeModel.HOOK_POINT]}
+
+
+def _hooked_forward(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    return {"logits": model.base_model.run_with_hooks(input_ids, fwd_hooks=model.fwd_hooks)}
+
+
+def _nothing(model: Any) -> dict[str, Any]:
+    return {}
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "forward_with_value_head": _call,
+    "failing forward_with_value_head": _failing_call,
+    "forward": _forward,
+    "forward of the transformer": _transformer_forward,
+    "run_with_cache": _cached_forward,
+    "run_with_hooks": _hooked_forward,
+    "train": lambda model, _: _nothing(model.train()),
+    "eval": lambda model, _: _nothing(model.eval()),
+    "double": lambda model, _: _nothing(model.to(torch.float64)),
+    "reset_hooks": lambda model, _: _nothing(model.base_model.reset_hooks()),
+}
