@@ -177,7 +177,7 @@ def with_one_description(results: Sequence[TestResult]) -> list[TestResult]:
     def capped(result: TestResult) -> TestResult:
         message = result.message
         if result.status == "error" and message != first_error:
-            message = ANOTHER_EXCEPTION
+            message = UNUSABLE if message.startswith(UNUSABLE) else ANOTHER_EXCEPTION
         if came:
             message = _CAME.sub(lambda match: match.group() if match.group() == came[0] else _SOMETHING_CAME, message)
         return result.model_copy(update={"message": message})
