@@ -79,12 +79,6 @@ def test_an_answer_that_does_not_load_is_loaded_only_once():
     assert {result.status for result in results} == {"error"} and answers.loads == 1
 
 
-def test_an_error_of_grading_itself_is_passed_on_and_not_counted_against_the_answer():
-    for broken in (CourseError("no sandbox can be had"), BrokenPipeError("gone"), KeyboardInterrupt()):
-        with pytest.raises(type(broken)):
-            results_of(raising(broken))
-
-
 def test_a_report_describes_one_exception_and_one_type_of_an_exercise():
     lines = iter(range(1, 100))
 
@@ -99,6 +93,12 @@ def test_a_report_describes_one_exception_and_one_type_of_an_exercise():
     messages = [result.message for result in results_of(lambda *args, **kwargs: next(types))]
     assert len({match for message in messages for match in re.findall(r"a \w+ came", message)}) == 1
     assert sum("something else came" in message for message in messages) >= len(messages) - 2
+
+
+def test_an_error_of_grading_itself_is_passed_on_and_not_counted_against_the_answer():
+    for broken in (CourseError("no sandbox can be had"), BrokenPipeError("gone"), KeyboardInterrupt()):
+        with pytest.raises(type(broken)):
+            results_of(raising(broken))
 
 
 @pytest.mark.parametrize("exercise", ["HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer"])
