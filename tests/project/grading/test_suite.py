@@ -10,7 +10,7 @@ import torch
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.compare import expect_form, expect_values
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
 from rlhf_course.grading.judge.suite import ANOTHER_EXCEPTION, HIDDEN, UNUSABLE, collected, run_suite
 from rlhf_course.grading.sandbox.answers import AnswerError, LocalAnswers
@@ -197,10 +197,10 @@ WANTED = torch.tensor([1.0, -2.0, 4.0])
         (3 * WANTED, "too large throughout, by one factor"),
         (WANTED - 1, "too small throughout, by one amount"),
         (0 * WANTED, "is zero, and should not be"),
-        (WANTED.flip(0), "is not right: because"),
+        (WANTED * WANTED, "is not right: because"),
         (WANTED / 0, "is not finite"),
         (WANTED.long(), "should hold floats; int64 came"),
-        (WANTED[:2], "another size than wanted along dimension 0"),
+        (WANTED[:2], "another size than it should have along dimension 0"),
         (WANTED[None], "should have 1 dimension; 2 came"),
         (WANTED.tolist(), "should be a tensor; a list came"),
         (None, "should be a tensor; nothing (None) came"),
@@ -208,13 +208,14 @@ WANTED = torch.tensor([1.0, -2.0, 4.0])
 )
 def test_a_comparison_says_how_a_result_differs(got, words):
     with pytest.raises(AssertionError) as raised:
-        expect(got, WANTED, "The result", "because")
+        expect_values(got, WANTED, "The result", "because")
+        expect_form(got, WANTED, "The result", None)
     assert str(raised.value).startswith("The result") and words in str(raised.value)
 
 
 def test_each_of_several_right_results_is_accepted():
-    expect(WANTED, [WANTED + 1, WANTED], "The result")
-    expect(WANTED.double(), WANTED, "The result in double precision")
+    expect_values(WANTED, [WANTED + 1, WANTED], "The result")
+    expect_values(WANTED.double(), WANTED, "The result in double precision")
 
 
 def test_there_is_one_file_of_hidden_tests_for_every_exercise_and_no_other():
