@@ -1,7 +1,8 @@
-"""Write files atomically, lock them across processes, and load modules from them."""
+"""Write files atomically, lock them across processes, load modules from them, and escape the cells of tables."""
 
 import importlib.util
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 from filelock import FileLock
+
+# A spreadsheet takes a text for a formula that begins with one of these signs, some also in their full-width form.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=[ \u00a0]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")
 
 
 @contextmanager
@@ -47,6 +51,15 @@ def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """
     with atomic_write(path, mode) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def escape_formula(text: str) -> str:
+    """Return a text for a cell of a CSV table, with a quote before all that a spreadsheet would take for a formula.
+
+    Spreadsheets that expect another separator than the comma split the cell at semicolons, tabs and line ends, also
+    within quotation marks, so that a formula may follow each of them.
+    """
+    return _FORMULA.sub(r"\1'", text)
 
 
 def file_lock(path: Path, timeout: float = -1) -> FileLock:

@@ -167,9 +167,10 @@ def end_of_text_left_out(logits, ent_coef, gen_len):
     return ent_coef * _entropy_of_logprobs(logprobs).mean()
 
 
-@hidden_mistake(refused_with="RuntimeError")
+@visible_mistake(refused_with="RuntimeError")
 def viewed(logits, ent_coef, gen_len):
-    """The logits are viewed as a matrix, which slices as the trainer passes them do not allow."""
+    """The logits are viewed as a matrix, which slices as the trainer passes them do not allow: use
+    reshape."""
     return ent_coef * _entropy(logits.view(-1, logits.shape[-1])).mean()
 
 

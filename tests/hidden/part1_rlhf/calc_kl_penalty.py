@@ -187,9 +187,10 @@ def coefficient_capped(logits, ref_logits, kl_coef, gen_len):
     return min(kl_coef, 5.0) * _kl(logits, ref_logits).mean()
 
 
-@hidden_mistake(refused_with="RuntimeError")
+@visible_mistake(refused_with="RuntimeError")
 def viewed(logits, ref_logits, kl_coef, gen_len):
-    """The logits are viewed as a matrix, which slices as the trainer passes them do not allow."""
+    """The logits are viewed as a matrix, which slices as the trainer passes them do not allow: use
+    reshape."""
     vocab = logits.shape[-1]
     return kl_coef * _kl(logits.view(-1, vocab), ref_logits.view(-1, vocab)).mean()
 

@@ -192,9 +192,9 @@ def small_advantages_dropped(values, rewards, prefix_len):
     return advantages.masked_fill(advantages.abs() < 0.01, 0.0)
 
 
-@hidden_mistake(refused_with="RuntimeError")
+@visible_mistake(refused_with="RuntimeError")
 def flat_view(values, rewards, prefix_len):
-    """The values are viewed as a vector, which slices of a larger tensor do not allow."""
+    """The values are viewed as a vector, which slices of a larger tensor do not allow: use reshape."""
     return _advantages(values.view(-1).reshape(values.shape), rewards, prefix_len)
 
 

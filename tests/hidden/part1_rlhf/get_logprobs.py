@@ -173,9 +173,10 @@ def default_of_one(logits, tokens, prefix_len=1):
     return _pick(logits[:, prefix_len - 1 : -1].log_softmax(-1), tokens[:, prefix_len:])
 
 
-@hidden_mistake(refused_with="RuntimeError")
+@visible_mistake(refused_with="RuntimeError")
 def flat_view(logits, tokens, prefix_len=None):
-    """Logits and tokens are viewed as a matrix and a vector, which slices of larger tensors do not allow."""
+    """Logits and tokens are viewed as a matrix and a vector, which slices of larger tensors do not
+    allow: use reshape."""
     texts, seq, vocab = logits.shape
     following = tokens[:, 1:]
     losses = cross_entropy(logits.view(-1, vocab), torch.cat([following, tokens[:, :1]], 1).view(-1), reduction="none")

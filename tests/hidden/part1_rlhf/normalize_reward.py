@@ -99,9 +99,9 @@ def equal_rewards_kept(reward, eps=1e-5):
     return (reward - reward.mean()) / (reward.std() + eps)
 
 
-@hidden_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
+@visible_mistake(refused_with="`eps` is added to the deviation, or to the variance below the root")
 def eps_fixed(reward, eps=1e-5):
-    """`eps` has no effect."""
+    """`eps` has no effect: use the one that is passed."""
     return (reward - reward.mean()) / (reward.std() + 1e-5)
 
 

@@ -89,9 +89,9 @@ def another_default(generated_sample, char=","):
     return torch.tensor([float(text.count(char)) for text in generated_sample])
 
 
-@hidden_mistake(refused_with="The reward for texts of several lines")
+@visible_mistake(refused_with="The reward for texts of several lines")
 def first_line_only(generated_sample, char="."):
-    """Only the first line of a text is read."""
+    """Only the first line of a text is read: a text may have several."""
     return torch.tensor([float(text.split("\n")[0].count(char)) for text in generated_sample])
 
 
@@ -101,9 +101,9 @@ def squeezed(generated_sample, char="."):
     return torch.tensor([float(text.count(char)) for text in generated_sample]).squeeze()
 
 
-@hidden_mistake(refused_with="The list of texts was changed")
+@visible_mistake(refused_with="The list of texts was changed")
 def consumes_the_list(generated_sample, char="."):
-    """The caller's list is empty afterwards."""
+    """The caller's list is empty afterwards: leave it as it was."""
     counts = []
     while generated_sample:
         counts.append(float(generated_sample.pop(0).count(char)))
@@ -141,9 +141,9 @@ def beginning_only(generated_sample, char="."):
     return torch.tensor([float(text[:256].count(char)) for text in generated_sample])
 
 
-@hidden_mistake
+@visible_mistake
 def equal_texts_once(generated_sample, char="."):
-    """Equal texts have one reward together."""
+    """Equal texts have one reward together; each text has a reward of its own."""
     return torch.tensor([float(text.count(char)) for text in dict.fromkeys(generated_sample)])
 
 

@@ -190,9 +190,9 @@ def _chosen(texts, direction, **options):
     return logits.softmax(-1)[:, int(direction == "pos")]
 
 
-@hidden_mistake(refused_with="The reward for texts of 45 words and more")
+@visible_mistake(refused_with="The reward for texts of 45 words and more")
 def first_tokens_only(gen_sample, direction="pos"):
-    """Reviews are cut after 32 tokens."""
+    """Reviews are cut after 32 tokens: the classifier reads longer ones."""
     return _chosen(gen_sample, direction, truncation=True, max_length=32)
 
 
@@ -215,9 +215,9 @@ def blank_texts_are_neutral(gen_sample, direction="pos"):
     return _chosen(gen_sample, direction).masked_fill(blank, 0.5)
 
 
-@hidden_mistake(refused_with="equal")
+@visible_mistake(refused_with="equal")
 def equal_texts_once(gen_sample, direction="pos"):
-    """Equal texts have one reward together."""
+    """Equal texts have one reward together; each text has a reward of its own."""
     return _chosen(list(dict.fromkeys(gen_sample)), direction)
 
 
@@ -240,9 +240,9 @@ def plain_letters_only(gen_sample, direction="pos"):
     return _chosen([text.encode("ascii", "ignore").decode() for text in gen_sample], direction)
 
 
-@hidden_mistake(refused_with="The reward for texts of several lines")
+@visible_mistake(refused_with="The reward for texts of several lines")
 def first_line_only(gen_sample, direction="pos"):
-    """Only the first line of a text is read."""
+    """Only the first line of a text is read: a text may have several."""
     return _chosen([text.partition("\n")[0] for text in gen_sample], direction)
 
 
@@ -267,9 +267,9 @@ def letters_of_the_end_stripped(gen_sample, direction="pos"):
     return _chosen([text.strip("<|endoftx>") for text in gen_sample], direction)
 
 
-@hidden_mistake(refused_with="Another direction than 'pos' and 'neg' should raise a ValueError; a result")
+@visible_mistake(refused_with="Another direction than 'pos' and 'neg' should raise a ValueError; a result")
 def part_of_a_direction(gen_sample, direction="pos"):
-    """A part of a direction's name, such as "po" or "", is taken for a direction."""
+    """A part of a direction's name, such as "po" or "", is taken for a direction; only 'pos' and 'neg' are."""
     if direction not in "pos, neg":
         raise ValueError(direction)
     return _chosen(gen_sample, "pos" if direction.startswith("p") else "neg")
@@ -327,9 +327,9 @@ def first_texts_only(gen_sample, direction="pos"):
     return scores
 
 
-@hidden_mistake(refused_with="The list of texts was changed")
+@visible_mistake(refused_with="The list of texts was changed")
 def cleans_the_list(gen_sample, direction="pos"):
-    """The end-of-text token is removed in the caller's list."""
+    """The end-of-text token is removed in the caller's list: make a new list."""
     for index, text in enumerate(gen_sample):
         gen_sample[index] = text.replace("<|endoftext|>", " ")
     return _chosen(gen_sample, direction)

@@ -136,6 +136,7 @@ def test_ent_coef_scales_the_bonus(calc_entropy_bonus, draw):
 
 @pytest.mark.points(0.5)
 def test_the_bonus_is_one_number_of_the_logits_dtype_and_the_logits_stay_as_they_were(calc_entropy_bonus, draw):
+    expect_bonus(calc_entropy_bonus, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = calc_entropy_bonus(*passed)

@@ -110,6 +110,7 @@ def test_kl_coef_scales_the_penalty(calc_kl_penalty, draw):
 
 @pytest.mark.points(0.5)
 def test_the_penalty_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_were(calc_kl_penalty, draw):
+    expect_penalty(calc_kl_penalty, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = calc_kl_penalty(*passed)

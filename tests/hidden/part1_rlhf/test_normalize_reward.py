@@ -116,6 +116,7 @@ def test_every_circumstance_that_training_meets_is_normalised_alike(normalize_re
 
 @pytest.mark.points(0.75)
 def test_the_raw_reward_is_left_as_it_was_and_the_result_has_its_form(normalize_reward, draw):
+    expect_normalized(normalize_reward, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [*INPUTS.all_circumstances(), TWO_TEXTS, *REALISTIC]):
         passed = call.passed()
         got = normalize_reward(*passed)

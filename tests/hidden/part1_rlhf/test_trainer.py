@@ -27,10 +27,14 @@ FIRST_WORDS, WORDS = ("This", ".", ".."), [word for word in VOCABULARY if word.s
 # What is drawn.
 
 
-def drawn_weights(draw):
-    """Draw the policy's weights, as the drivers take them."""
+def drawn_weights(draw, sharper=False):
+    """Draw the policy's weights, as the drivers take them; a sharper policy prefers its likely tokens more."""
     head = [0.3 * draw.normal(*shape) for shape in HEAD_SHAPES]
-    return {"head": head, "gain": draw.number(1.3, 1.7), "phase": draw.number(0.1, 6.0)}
+    return {
+        "head": head,
+        "gain": draw.number(1.9, 2.2) if sharper else draw.number(1.3, 1.7),
+        "phase": draw.number(0.1, 6.0),
+    }
 
 
 # What is computed from draws alone, for all answers; and what the latest answers did.
@@ -319,17 +323,16 @@ def rollout_inputs(draw, name):
     """Return the driver's inputs of a case.
 
     "raw" makes two rollouts with another temperature than 1, whose rewards are not normalised. "whole" makes two phases
-    as in a real run, of one minibatch each, with steps that are proportional to the gradient. One of both has prompts
-    that start with a beginning-of-sequence token.
+    as in a real run, of one minibatch each, with steps that are proportional to the gradient. Only the texts of
+    "raw" start with a beginning-of-sequence token.
     """
-    bos = draw.shared("beginning of sequence").choice([True, False]) == (name == "raw")
     draw = draw.shared(f"rollouts, {name}")
 
     def make():
         settings = (raw_settings if name == "raw" else whole_settings)(draw)
         return {
-            "settings": {**settings, "prefix": drawn_prefix(draw), "prepend_bos": bos},
-            "weights": drawn_weights(draw),
+            "settings": {**settings, "prefix": drawn_prefix(draw), "prepend_bos": name == "raw"},
+            "weights": drawn_weights(draw, sharper=name == "raw"),
             "character_rewards": [number / 4 for number in draw.integers(-8, 8, 31).tolist()],
             "count": 2,
             "learns": name == "whole",
@@ -342,8 +345,8 @@ def raw_settings(draw):
     """Draw settings of rollouts with a low temperature and a small top_k, or with a high one and a larger one."""
     sampling = draw.choice(
         [
-            {"temperature": draw.number(0.3, 0.45), "top_k": draw.integer(3, 5)},
-            {"temperature": draw.number(2.2, 3), "top_k": draw.integer(10, 12)},
+            {"temperature": draw.number(0.25, 0.35), "top_k": draw.integer(4, 6)},
+            {"temperature": draw.number(4, 6), "top_k": draw.integer(10, 12)},
         ]
     )
     sizes = drawn_sizes(draw, texts=draw.integer(12, 18), minibatches=4)
@@ -356,7 +359,7 @@ def whole_settings(draw):
         **drawn_sizes(draw, texts=draw.integer(14, 24), minibatches=1),
         "temperature": 1.0,
         "top_k": 10,
-        "gen_len": draw.integer(5, 6),
+        "gen_len": draw.integer(4, 5),
         "normalize_reward": True,
         "base_lr": draw.number(0.2, 0.6),
         "head_lr": draw.number(0.2, 0.6),
@@ -384,7 +387,9 @@ def rollouts(trainer, draw, name="raw"):
     """
     inputs = rollout_inputs(draw, name)
     settings, phases = inputs["settings"], rollout_phases(trainer, draw, name)
+    assert phases, "No rollout came"
     phases = phases[:1] if inputs["learns"] else phases
+    assert inputs["learns"] or len(phases) == inputs["count"], "A trainer should be able to make several rollouts"
     return settings, [(phase, *policy_outputs(inputs, checked_ids(phase, settings))) for phase in phases]
 
 
@@ -524,7 +529,7 @@ def test_the_temperature_is_the_settings_and_the_policy_is_sampled(RLHFTrainer, 
         variance += float(((probabilities * ordered**2).sum(-1) - mean**2)[is_among].sum())
     deviations = excess / max(variance, 1e-9) ** 0.5
     direction = "often" if deviations > 0 else "seldom"
-    assert abs(deviations) < 5.5, (
+    assert abs(deviations) < 5, (
         f"The policy's likely tokens are sampled too {direction}: pass args.temperature, and sample the policy"
     )
 
@@ -609,7 +614,9 @@ def test_phases_of_rollout_and_learning_move_the_policy_up_the_gradient_of_its_o
     last_learnt = phases[-1]["moved"] is not None
     assert last_learnt, "Learning from what the rollout of the same trainer returned raises an exception"
     assert len(phases) == inputs["count"], "Two phases of rollout and learning should be possible"
-    key = (settings["seed"], *(tensor.numpy().tobytes() for tensor in ids))
+    # The right way depends on the rewards' definition of the deviation, which the advantages show.
+    shown = [*ids, *(phase["advantages"] for phase in phases)]
+    key = (settings["seed"], *(tensor.double().contiguous().numpy().tobytes() for tensor in shown))
     ways = cached(WANTED, key, lambda: right_way(inputs, phases))
     for phase, (wanted, if_attached), phrase in zip(phases, ways, ("a first", "a second"), strict=True):
         for part, name in PARTS.items():

@@ -1,5 +1,6 @@
 """The hidden suite runs on any answers, as often as needed, and its messages hold no hidden value."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import torch
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.judge.expect import expect
+from rlhf_course.grading.judge.compare import expect_form, expect_values
 from rlhf_course.grading.judge.local_answers import reference_answers, trusted_answers
-from rlhf_course.grading.judge.suite import HIDDEN, UNUSABLE, collected, run_suite
+from rlhf_course.grading.judge.suite import ANOTHER_EXCEPTION, HIDDEN, UNUSABLE, collected, run_suite
 from rlhf_course.grading.sandbox.answers import AnswerError, LocalAnswers
 
 ROOT = HIDDEN.parents[1]
@@ -76,6 +77,22 @@ def test_an_answer_that_does_not_load_is_loaded_only_once():
     answers = FakeAnswers(AnswerError("error", "SyntaxError, at line 3 of normalize_reward.py"))
     results = run_suite(answers, ["normalize_reward"])["normalize_reward"]
     assert {result.status for result in results} == {"error"} and answers.loads == 1
+
+
+def test_a_report_describes_one_exception_and_one_type_of_an_exercise():
+    lines = iter(range(1, 100))
+
+    def raises_at_another_line_each_time(*args, **kwargs):
+        raise AnswerError("error", f"ValueError, at line {next(lines)} of normalize_reward.py")
+
+    messages = [result.message for result in results_of(raises_at_another_line_each_time)]
+    assert messages[0] == "ValueError, at line 1 of normalize_reward.py"
+    assert set(messages[1:]) == {ANOTHER_EXCEPTION}
+
+    types = iter([[], {}, "text", (), print, object()] * 10)
+    messages = [result.message for result in results_of(lambda *args, **kwargs: next(types))]
+    assert len({match for message in messages for match in re.findall(r"a \w+ came", message)}) == 1
+    assert sum("something else came" in message for message in messages) >= len(messages) - 2
 
 
 def test_an_error_of_grading_itself_is_passed_on_and_not_counted_against_the_answer():
@@ -180,10 +197,10 @@ WANTED = torch.tensor([1.0, -2.0, 4.0])
         (3 * WANTED, "too large throughout, by one factor"),
         (WANTED - 1, "too small throughout, by one amount"),
         (0 * WANTED, "is zero, and should not be"),
-        (WANTED.flip(0), "is not right: because"),
+        (WANTED * WANTED, "is not right: because"),
         (WANTED / 0, "is not finite"),
         (WANTED.long(), "should hold floats; int64 came"),
-        (WANTED[:2], "another size than wanted along dimension 0"),
+        (WANTED[:2], "another size than it should have along dimension 0"),
         (WANTED[None], "should have 1 dimension; 2 came"),
         (WANTED.tolist(), "should be a tensor; a list came"),
         (None, "should be a tensor; nothing (None) came"),
@@ -191,13 +208,14 @@ WANTED = torch.tensor([1.0, -2.0, 4.0])
 )
 def test_a_comparison_says_how_a_result_differs(got, words):
     with pytest.raises(AssertionError) as raised:
-        expect(got, WANTED, "The result", "because")
+        expect_values(got, WANTED, "The result", "because")
+        expect_form(got, WANTED, "The result", None)
     assert str(raised.value).startswith("The result") and words in str(raised.value)
 
 
 def test_each_of_several_right_results_is_accepted():
-    expect(WANTED, [WANTED + 1, WANTED], "The result")
-    expect(WANTED.double(), WANTED, "The result in double precision")
+    expect_values(WANTED, [WANTED + 1, WANTED], "The result")
+    expect_values(WANTED.double(), WANTED, "The result in double precision")
 
 
 def test_there_is_one_file_of_hidden_tests_for_every_exercise_and_no_other():

@@ -291,23 +291,40 @@ def observe_call(function: Answer, inputs: Mapping[str, Any], gradient_of: str |
 
     Args:
         function: The learner's function.
-        inputs: The arguments by name; they are passed by position, and tensors are cloned first.
+        inputs: The arguments by name; copies of them are passed by position.
         gradient_of: The name of the argument whose gradient is observed too, or None.
 
     Returns:
-        The observation of the result, the gradient, and for each tensor whether it was changed in place.
+        The observation of the result, the gradient, and for each tensor and list whether it was changed in place.
     """
-    arguments = {name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    arguments = {name: _copied(value) for name, value in inputs.items()}
     if gradient_of is not None:
         arguments[gradient_of].requires_grad_(True)
     result = function(*arguments.values())
     observation = observe_result(result)
+    if isinstance(result, Tensor) and any(getattr(value, "dtype", None) == torch.float64 for value in inputs.values()):
+        observation["dtype"] = str(result.dtype)
     if gradient_of is not None and isinstance(result, Tensor):
         observation[f"gradient of {gradient_of}"] = gradient(result, arguments[gradient_of])
     for name, value in inputs.items():
         if isinstance(value, Tensor):
-            observation[f"{name} changed in place"] = not torch.equal(value, arguments[name].detach())
+            is_flagged = arguments[name].requires_grad != (value.requires_grad or name == gradient_of)
+            is_equal = torch.equal(value, arguments[name].detach())
+            observation[f"{name} changed in place"] = is_flagged or not is_equal
+        elif isinstance(value, list):
+            observation[f"{name} changed in place"] = value != arguments[name]
     return observation
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of an argument; of a tensor also its strides, and whether it requires a gradient."""
+    if isinstance(value, list):
+        return list(value)
+    if not isinstance(value, Tensor):
+        return value
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
+    copy = torch.zeros(extent, dtype=value.dtype).as_strided(value.shape, value.stride()).copy_(value.detach())
+    return copy.requires_grad_(value.requires_grad)
 
 
 def observe_result(result: Any) -> Observation:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -36,6 +37,9 @@ from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folde
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.notebook_file import read_notebook
 from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForReview, JudgeAnswers, RestoreCells
+
+# The longest name of a file on the file systems of Linux.
+_MAX_NAME_BYTES = 255
 
 
 class TolerantExporter(NotebookExporter):
@@ -260,4 +264,7 @@ class JudgedAutograde(Autograde):
             marker.unlink()
 
     def _marker(self, folder: str) -> Path:
-        return Path(self.coursedir.root) / STATE_FOLDER / "unfinished" / "+".join(self._ids(folder))
+        name = "+".join(self._ids(folder))
+        if len(name.encode()) > _MAX_NAME_BYTES:
+            name = hashlib.sha256(name.encode()).hexdigest()
+        return Path(self.coursedir.root) / STATE_FOLDER / "unfinished" / name

@@ -41,7 +41,7 @@ class CanvasExporter(_Exporter):
 
     def table(self, marks: list[Mark], assignment: str) -> str:
         """See `canvas_csv`."""
-        return canvas_csv(marks, assignment)[0]
+        return canvas_csv(marks, assignment).text
 
 
 class MoodleExporter(_Exporter):
@@ -51,7 +51,7 @@ class MoodleExporter(_Exporter):
 
     def table(self, marks: list[Mark], assignment: str) -> str:
         """See `moodle_csv`."""
-        return moodle_csv(marks)[0]
+        return moodle_csv(marks).text
 
 
 def _mark(gradebook: Gradebook, assignment: str, student: str) -> Mark | None:

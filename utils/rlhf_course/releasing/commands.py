@@ -1,12 +1,15 @@
 """Define the commands `rlhf-course release` and `rlhf-course marks`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlhf_course.course import DEFAULT_PART, select_parts
 from rlhf_course.errors import CourseError
+
+if TYPE_CHECKING:
+    from rlhf_course.releasing.matching import Matching
 
 
 def register(app: typer.Typer) -> None:
@@ -48,27 +51,59 @@ def marks(
     roster: Annotated[
         Path | None, typer.Option(help="grades exported from Canvas, or Moodle's grading worksheet, to be filled in")
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="the roster's column that marks are matched by; the output names it"),
+    ] = None,
     title: Annotated[str, typer.Option(help="the assignment's name in Canvas")] = DEFAULT_PART.name,
+    grade_column: Annotated[str | None, typer.Option(metavar="COLUMN", help="Moodle's column for the points")] = None,
+    feedback_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Moodle's column for the feedback")
+    ] = None,
 ) -> None:
-    """Write marks in the format that Canvas or Moodle imports."""
+    """Write marks in the format that Canvas or Moodle imports.
+
+    With a roster, a mark is written only where one submission and one row have the same entry in one column. The others
+    are listed. The exit code is 1 if no mark has a row.
+    """
+    from rlhf_course.files import write_text
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
 
     if canvas is None and moodle is None:
         raise CourseError("nothing to write: add --canvas FILE.csv, --moodle FILE.csv or both")
+    if key is not None and roster is None:
+        raise CourseError("--key names a column of the roster: add --roster FILE.csv")
     try:
         report = GradeReport.model_validate_json(results.read_bytes())
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
     class_marks = [mark_of(result) for result in report.submissions]
     tables = (
-        (canvas, lambda: canvas_csv(class_marks, title, roster)),
-        (moodle, lambda: moodle_csv(class_marks, roster)),
+        (canvas, lambda: canvas_csv(class_marks, title, roster, key)),
+        (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column)),
     )
     for path, make_table in tables:
-        if path is not None:
-            text, unknown = make_table()
-            path.write_text(text, encoding="utf-8")
-            print(f"{path}: marks of {len(class_marks) - len(unknown)} learners")
-            if unknown:
-                print(f"  not in {roster}: {', '.join(unknown)}")
+        if path is None:
+            continue
+        table = make_table()
+        if table.matching is not None:
+            _print_matching(table.matching)
+            if not table.matching.submissions:
+                print(f"{path} was not written: no submission belongs to a row; choose the column with --key COLUMN")
+                raise typer.Exit(1)
+        write_text(path, table.text)
+        written = len(class_marks) if table.matching is None else len(table.matching.submissions)
+        print(f"{path}: marks of {written} learners")
+
+
+def _print_matching(matching: "Matching") -> None:
+    from rlhf_course.grading.submissions.parse_submission import printable
+
+    print(f"matched by the roster's column {printable(matching.key)}")
+    for heading, lines in (
+        ("not written:", matching.problems),
+        ("rows without a submission:", matching.without_submission),
+    ):
+        if lines:
+            print(f"  {heading}", *(f"    {printable(line)}" for line in lines), sep="\n")

@@ -1,21 +1,29 @@
 """Write marks in the formats that Canvas and Moodle import."""
 
-import csv
-import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf_course.errors import CourseError
+from rlhf_course.files import escape_formula
 from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.releasing.matching import Matching, match_rows
+from rlhf_course.releasing.roster import Roster, read_roster, table_text
 
 _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
-_CANVAS_KEYS = ("SIS Login ID", "SIS User ID", "ID", "Student")
+_CANVAS_ASSIGNMENT = re.compile(r".* \(\d+\)")
+_POINTS_POSSIBLE = "    Points Possible"
 _MOODLE = ("Username", "Grade", "Feedback comments")
-_MOODLE_KEYS = ("Username", "Email address", "ID number", "Identifier", "Full name")
-# The name that Moodle gives to the folder of a downloaded submission.
-_MOODLE_FOLDER = re.compile(r"(?P<name>.+)_(?P<participant>\d+)_assignsubmission_.*")
+_ENGLISH = ("identifier", "full name", "first name", "username", "email address", "id number")
+_GRADE = ("grade", "bewertung", "note", "calificación", "valutazione", "nota")
+_FEEDBACK = (
+    "feedback comments",
+    "feedback als kommentar",
+    "feedback par commentaires",
+    "comentarios de retroalimentación",
+    "commenti di feedback",
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Mark:
     """One learner's mark.
 
     Attributes:
-        learner: The name of the submission: a login, an e-mail address, or a folder that Moodle made.
+        learner: The name of the submission: a login, an e-mail address, or a name that a platform gave it.
         score: The points of the submission.
         max_score: The points of all exercises together.
         feedback: A line of feedback.
@@ -34,13 +42,18 @@ class Mark:
     max_score: float
     feedback: str = ""
 
-    @property
-    def keys(self) -> set[str]:
-        """The names under which a class list may have this learner, in lower case."""
-        keys = {self.learner}
-        if match := _MOODLE_FOLDER.fullmatch(self.learner):
-            keys |= {match["name"], match["participant"], f"Participant {match['participant']}"}
-        return {key.strip().lower() for key in keys}
+
+@dataclass(frozen=True)
+class MarkTable:
+    """A table of marks.
+
+    Attributes:
+        text: The table, as CSV.
+        matching: How marks and the rows of the class list belong together; None without a class list.
+    """
+
+    text: str
+    matching: Matching | None = None
 
 
 def mark_of(result: SubmissionResult) -> Mark:
@@ -53,103 +66,113 @@ def mark_of(result: SubmissionResult) -> Mark:
     return Mark(result.name, result.score, result.max_score, "; ".join(missed))
 
 
-def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None) -> tuple[str, list[str]]:
+def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None, key: str | None = None) -> MarkTable:
     """Return a table that Canvas imports as grades of an assignment.
 
     Args:
         marks: The marks.
         title: The assignment's title, which is the name of its column. Canvas creates the column if it is missing.
-        roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission stay
-            blank. Without a roster, the names of submissions are used as login ids.
-
-    Returns:
-        The table, and the learners that are not in the roster.
+        roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission keep
+            what they have. Without a roster, the names of submissions are used as login ids.
+        key: The column of the roster by which marks are matched; see `match_rows`.
 
     Raises:
-        CourseError: The file is no roster.
+        CourseError: The file is no roster, or several of its columns have the title.
     """
+    max_score = f"{max((mark.max_score for mark in marks), default=0):g}"
     if roster is None:
-        rows = [{"Student": mark.learner, "SIS Login ID": mark.learner, title: f"{mark.score:g}"} for mark in marks]
-        columns, unknown = [*_CANVAS, title], []
-    else:
-        columns, rows = _read_table(roster, _CANVAS_KEYS)
-        rows = [row for row in rows if row.get("Student", "").strip() != "Points Possible"]
-        column = next((name for name in columns if re.fullmatch(re.escape(title) + r"( \(\d+\))?", name)), title)
-        unknown = _fill(rows, marks, _CANVAS_KEYS, lambda row, mark: row.update({column: f"{mark.score:g}"}))
-        columns = [*(name for name in columns if name in _CANVAS), column]
-        title = column
-    max_score = max((mark.max_score for mark in marks), default=0)
-    return _table(columns, [{"Student": "    Points Possible", title: f"{max_score:g}"}, *rows]), unknown
+        names = [escape_formula(mark.learner) for mark in marks]
+        rows = [[name, "", "", name, "", f"{mark.score:g}"] for name, mark in zip(names, marks, strict=True)]
+        possible = [_POINTS_POSSIBLE, "", "", "", "", max_score]
+        return MarkTable(table_text([*_CANVAS, escape_formula(title)], [possible, *rows]))
+    table = read_roster(roster)
+    matching = match_rows([mark.learner for mark in marks], table, key)
+    column = _canvas_column(table, title)
+    _fill(table, matching, marks, lambda row, mark: table.write_cell(row, column, f"{mark.score:g}"))
+    possible = _points_possible(table, matching)
+    table.write_cell(possible, column, max_score)
+    rows = [possible, *(row for row in table.rows if row is not possible)]
+    kept = [*_canvas_identity(table), column]
+    cells = [[table.cell(row, index) for index in kept] for row in rows]
+    return MarkTable(table_text([table.columns[index] for index in kept], cells, table.delimiter), matching)
 
 
-def moodle_csv(marks: Sequence[Mark], roster: Path | None = None) -> tuple[str, list[str]]:
+def moodle_csv(
+    marks: Sequence[Mark],
+    roster: Path | None = None,
+    key: str | None = None,
+    grade_column: str | None = None,
+    feedback_column: str | None = None,
+) -> MarkTable:
     """Return a table that Moodle imports as grades.
 
     Args:
         marks: The marks.
         roster: The assignment's grading worksheet or a list of participants, which is filled in. Without a roster, the
             names of submissions are used as usernames.
-
-    Returns:
-        The table, and the learners that are not in the roster.
+        key: The column of the roster by which marks are matched; see `match_rows`.
+        grade_column: The column of the roster for the points; None for the one that Moodle calls so.
+        feedback_column: The column of the roster for the feedback; None for the one that Moodle calls so.
 
     Raises:
-        CourseError: The file is no roster.
+        CourseError: The file is no roster, or it does not have a named column.
     """
     if roster is None:
-        rows = [dict(zip(_MOODLE, (mark.learner, f"{mark.score:g}", mark.feedback), strict=True)) for mark in marks]
-        return _table(_MOODLE, rows), []
-    columns, rows = _read_table(roster, _MOODLE_KEYS)
-    columns = [*columns, *(name for name in _MOODLE[1:] if name not in columns)]
-    unknown = _fill(
-        rows,
-        marks,
-        _MOODLE_KEYS,
-        lambda row, mark: row.update({"Grade": f"{mark.score:g}", "Feedback comments": mark.feedback}),
-    )
-    return _table(columns, rows), unknown
+        rows = [[escape_formula(mark.learner), f"{mark.score:g}", escape_formula(mark.feedback)] for mark in marks]
+        return MarkTable(table_text(_MOODLE, rows))
+    table = read_roster(roster)
+    matching = match_rows([mark.learner for mark in marks], table, key)
+    grade = _moodle_column(table, grade_column, _GRADE, _MOODLE[1])
+    feedback = _moodle_column(table, feedback_column, _FEEDBACK, _MOODLE[2])
 
+    def write_mark(row: list[str], mark: Mark) -> None:
+        table.write_cell(row, grade, f"{mark.score:g}")
+        table.write_cell(row, feedback, escape_formula(mark.feedback))
 
-def _read_table(path: Path, keys: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
-            columns = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CourseError(f"{path} cannot be read as a table: {error}") from error
-    if not set(columns) & set(keys):
-        raise CourseError(f"{path} has none of the columns {', '.join(keys)}: export it from the platform as CSV")
-    return columns, rows
+    _fill(table, matching, marks, write_mark)
+    return MarkTable(table_text(table.columns, table.rows, table.delimiter), matching)
 
 
 def _fill(
-    rows: Iterable[dict[str, str]],
-    marks: Sequence[Mark],
-    keys: Sequence[str],
-    write_mark: Callable[[dict[str, str], Mark], None],
-) -> list[str]:
-    """Write each learner's mark to the learner's row, and return the learners without a row."""
-    by_key = {key: mark for mark in marks for key in mark.keys}
-    used = set()
-    for row in rows:
-        mark = next(
-            (by_key[row[key].strip().lower()] for key in keys if row.get(key, "").strip().lower() in by_key), None
-        )
-        if mark is not None:
-            write_mark(row, mark)
-            used.add(mark.learner)
-    return [mark.learner for mark in marks if mark.learner not in used]
+    table: Roster, matching: Matching, marks: Sequence[Mark], write_mark: Callable[[list[str], Mark], None]
+) -> None:
+    for row, mark in matching.submissions.items():
+        write_mark(table.rows[row], marks[mark])
 
 
-def _table(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _escape_formula(value) for key, value in row.items()} for row in rows)
-    return file.getvalue()
+def _canvas_column(table: Roster, title: str) -> int:
+    """Return the index of the assignment's column, which Canvas calls by the title and a number; it may be new."""
+    if title in table.columns:
+        return table.columns.index(title)
+    found = [name for name in table.columns if re.fullmatch(re.escape(title) + r" \(\d+\)", name)]
+    if len(found) > 1:
+        raise CourseError(f"{table.path} has several columns for {title!r}: name one with --title, {', '.join(found)}")
+    return table.columns.index(found[0]) if found else table.add_column(title)
 
 
-def _escape_formula(text: str) -> str:
-    """Return a text with a leading quote if a spreadsheet would take it for a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def _points_possible(table: Roster, matching: Matching) -> list[str]:
+    """Return the row for the maximum score; a learner may have its name, but then the row has an entry in the key."""
+    key = table.index(matching.key)
+    rows = (row for row in table.rows if row[0].strip() == _POINTS_POSSIBLE.strip() and not table.cell(row, key))
+    return next(rows, [_POINTS_POSSIBLE])
+
+
+def _canvas_identity(table: Roster) -> list[int]:
+    """Return the indices of the columns that tell Canvas who a row is of: those before the first assignment's."""
+    assignments = [index for index, name in enumerate(table.columns) if _CANVAS_ASSIGNMENT.fullmatch(name)]
+    if assignments:
+        return list(range(assignments[0]))
+    return [index for index, name in enumerate(table.columns) if name in _CANVAS] or list(range(len(table.columns) - 1))
+
+
+def _moodle_column(table: Roster, name: str | None, known: Sequence[str], default: str) -> int:
+    """Return the index of a column for marks; an English roster without one gets it."""
+    if name is not None:
+        return table.index(name)
+    found = table.find(known)
+    if found is not None:
+        return found
+    if table.find(_ENGLISH) is not None:
+        return table.add_column(default)
+    option = "--grade-column" if default == _MOODLE[1] else "--feedback-column"
+    raise CourseError(f"name the column for marks with {option}; {table.path} has {table.listed_columns()}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -40,6 +41,12 @@ CASES = {
         },
     ),
 }
+CASES |= {
+    "slices": sliced(CASES["batch"]),
+    "float64": in_float64(CASES["one text"]),
+    "other values": other_values(CASES["one text"]),
+    "equal rows": with_equal_rows(CASES["batch"]),
+}
 
 
 def _observe(calc_entropy_bonus: Answer, inputs: Mapping[str, Any]) -> Observation:
@@ -67,3 +74,19 @@ def test_one_text_is_a_batch_too(calc_entropy_bonus: Answer) -> None:
 
 def test_extreme_logits_give_finite_numbers(calc_entropy_bonus: Answer) -> None:
     CHECK.require(calc_entropy_bonus, "extreme logits")
+
+
+def test_slices_of_larger_tensors_give_the_same(calc_entropy_bonus: Answer) -> None:
+    CHECK.require(calc_entropy_bonus, "slices")
+
+
+def test_float64_gives_float64(calc_entropy_bonus: Answer) -> None:
+    CHECK.require(calc_entropy_bonus, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(calc_entropy_bonus: Answer) -> None:
+    CHECK.require(calc_entropy_bonus, "other values")
+
+
+def test_equal_rows_each_count(calc_entropy_bonus: Answer) -> None:
+    CHECK.require(calc_entropy_bonus, "equal rows")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -51,6 +52,12 @@ CASES = {
     "one text": Case("logits and ref_logits of shape [1, 5, 3], kl_coef = 0.7, gen_len = 5", _ONE_TEXT),
     "extreme logits": Case("logits and ref_logits near 10000 and -10000, of shape [2, 3, 5], kl_coef = 1", _EXTREME),
 }
+CASES |= {
+    "slices": sliced(CASES["batch"]),
+    "float64": in_float64(CASES["one text"]),
+    "other values": other_values(CASES["one text"]),
+    "equal rows": with_equal_rows(CASES["batch"]),
+}
 
 
 def _observe(calc_kl_penalty: Answer, inputs: Mapping[str, Any]) -> Observation:
@@ -82,3 +89,19 @@ def test_one_text_is_a_batch_too(calc_kl_penalty: Answer) -> None:
 
 def test_extreme_logits_give_finite_numbers(calc_kl_penalty: Answer) -> None:
     CHECK.require(calc_kl_penalty, "extreme logits")
+
+
+def test_slices_of_larger_tensors_give_the_same(calc_kl_penalty: Answer) -> None:
+    CHECK.require(calc_kl_penalty, "slices")
+
+
+def test_float64_gives_float64(calc_kl_penalty: Answer) -> None:
+    CHECK.require(calc_kl_penalty, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(calc_kl_penalty: Answer) -> None:
+    CHECK.require(calc_kl_penalty, "other values")
+
+
+def test_equal_rows_each_count(calc_kl_penalty: Answer) -> None:
+    CHECK.require(calc_kl_penalty, "equal rows")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
@@ -45,6 +46,13 @@ CASES = {
     "one text": _case(1, 6, 2, seed=31),
     "one generated token": _case(4, 6, 5, seed=41),
 }
+CASES |= {
+    "slices": sliced(CASES["batch"]),
+    "float64": in_float64(CASES["batch"]),
+    "other values": other_values(CASES["batch"]),
+    "equal rows": with_equal_rows(CASES["batch"]),
+    "requires gradients": requiring_gradients(CASES["batch"]),
+}
 CHECK = Check("compute_advantages", CASES, _observe)
 
 
@@ -66,3 +74,23 @@ def test_one_text_is_a_batch_too(compute_advantages: Answer) -> None:
 
 def test_the_only_generated_token_is_the_last(compute_advantages: Answer) -> None:
     CHECK.require(compute_advantages, "one generated token")
+
+
+def test_slices_of_larger_tensors_give_the_same(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "slices")
+
+
+def test_float64_gives_float64(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "other values")
+
+
+def test_equal_rows_each_count(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "equal rows")
+
+
+def test_inputs_that_require_gradients_stay_as_they_were(compute_advantages: Answer) -> None:
+    CHECK.require(compute_advantages, "requires gradients")

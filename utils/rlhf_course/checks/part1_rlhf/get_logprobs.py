@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -51,6 +52,12 @@ CASES = {
         {**_EXTREME.inputs, "logits": _EXTREME_LOGITS},
     ),
 }
+CASES |= {
+    "slices": sliced(CASES["batch"]),
+    "float64": in_float64(CASES["one text"]),
+    "other values": other_values(CASES["one text"]),
+    "equal rows": with_equal_rows(CASES["batch"]),
+}
 
 
 def _observe(get_logprobs: Answer, inputs: Mapping[str, Any]) -> Observation:
@@ -82,3 +89,19 @@ def test_one_text_is_a_batch_too(get_logprobs: Answer) -> None:
 
 def test_extreme_logits_give_finite_numbers(get_logprobs: Answer) -> None:
     CHECK.require(get_logprobs, "extreme logits")
+
+
+def test_slices_of_larger_tensors_give_the_same(get_logprobs: Answer) -> None:
+    CHECK.require(get_logprobs, "slices")
+
+
+def test_float64_gives_float64(get_logprobs: Answer) -> None:
+    CHECK.require(get_logprobs, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(get_logprobs: Answer) -> None:
+    CHECK.require(get_logprobs, "other values")
+
+
+def test_equal_rows_each_count(get_logprobs: Answer) -> None:
+    CHECK.require(get_logprobs, "equal rows")

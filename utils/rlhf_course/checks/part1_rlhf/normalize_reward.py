@@ -2,6 +2,7 @@
 
 import torch
 
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced
 from rlhf_course.checks.core import Answer, Case, Check, observe_call
 
 HINTS = (
@@ -26,6 +27,12 @@ CASES = {
     "below zero": _case(-31.0, -34.0, -32.5, -30.0, -37.0, -31.0),
     "two texts": _case(0.0, 8.0),
 }
+CASES |= {
+    "slices": sliced(CASES["counts"]),
+    "float64": in_float64(CASES["counts"]),
+    "other values": other_values(CASES["counts"]),
+    "large eps": Case("reward = [3.0, 1.0, 4.0], eps = 0.5", {"reward": torch.tensor([3.0, 1.0, 4.0]), "eps": 0.5}),
+}
 CHECK = Check("normalize_reward", CASES, observe_call)
 
 
@@ -47,3 +54,19 @@ def test_rewards_below_zero_are_normalised_alike(normalize_reward: Answer) -> No
 
 def test_two_texts_are_enough(normalize_reward: Answer) -> None:
     CHECK.require(normalize_reward, "two texts")
+
+
+def test_slices_of_larger_tensors_give_the_same(normalize_reward: Answer) -> None:
+    CHECK.require(normalize_reward, "slices")
+
+
+def test_float64_gives_float64(normalize_reward: Answer) -> None:
+    CHECK.require(normalize_reward, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(normalize_reward: Answer) -> None:
+    CHECK.require(normalize_reward, "other values")
+
+
+def test_eps_is_the_one_that_was_passed(normalize_reward: Answer) -> None:
+    CHECK.require(normalize_reward, "large eps")

@@ -11,6 +11,13 @@ HINTS = (
 )
 
 _TEXTS = ["This is a test.", "", "...", "No dots here", "U.S. costs 3.50"]
+_TEXTS_OF_ALL_KINDS = [
+    "“U.S.” …",
+    "“U.S.” …",
+    "one line.\nand another.\n",
+    " café. ",
+    "<|endoftext|>" + "word. " * 50,
+]
 CASES = {
     "example": Case("['U.S....'], the text of the notebook's example", {"generated_sample": ["U.S...."]}),
     "periods": Case(f"{_TEXTS}", {"generated_sample": _TEXTS}),
@@ -20,6 +27,16 @@ CASES = {
     ),
     "one text": Case("['Mr. A. N. Other']", {"generated_sample": ["Mr. A. N. Other"]}),
     "a run of 64": Case("['.' * 64, 'an end.']", {"generated_sample": ["." * 64, "an end."]}),
+}
+CASES |= {
+    "all kinds": Case(
+        "texts that are equal, long or of several lines, with special tokens and letters of any alphabet",
+        {"generated_sample": _TEXTS_OF_ALL_KINDS},
+    ),
+    "a sign": Case(
+        "['a|b||c', '<|endoftext|>', 'no'], char='|'",
+        {"generated_sample": ["a|b||c", "<|endoftext|>", "no"], "char": "|"},
+    ),
 }
 CHECK = Check("reward_fn_char_count", CASES, observe_call)
 
@@ -42,3 +59,11 @@ def test_one_text_is_a_batch_too(reward_fn_char_count: Answer) -> None:
 
 def test_each_occurrence_counts(reward_fn_char_count: Answer) -> None:
     CHECK.require(reward_fn_char_count, "a run of 64")
+
+
+def test_texts_of_all_kinds_are_counted_whole(reward_fn_char_count: Answer) -> None:
+    CHECK.require(reward_fn_char_count, "all kinds")
+
+
+def test_a_sign_is_no_pattern(reward_fn_char_count: Answer) -> None:
+    CHECK.require(reward_fn_char_count, "a sign")

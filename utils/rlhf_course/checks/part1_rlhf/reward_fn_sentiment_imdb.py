@@ -22,10 +22,19 @@ _TEXTS = ["this film was good", "bad", "a dull story and never the end", ""]
 def _observe(reward_fn_sentiment_imdb: Answer, inputs: Mapping[str, Any]) -> Observation:
     with on_the_cpu(), tiny_classifier():
         observation = observe_call(reward_fn_sentiment_imdb, inputs)
-        result = reward_fn_sentiment_imdb(*inputs.values())
+        result = reward_fn_sentiment_imdb(list(inputs["gen_sample"]), *list(inputs.values())[1:])
         return {**observation, "carries a gradient": bool(getattr(result, "requires_grad", False))}
 
 
+_TEXTS_OF_ALL_KINDS = [
+    "“good” film…",
+    "“good” film…",
+    "a dull story\nand never good\n",
+    "THIS film, was bad!",
+    "this film was good and the end was never dull " * 5,
+    "bad <|endoftext|> story <|endoftext|> the end",
+    "   ",
+]
 CASES = {
     "default": Case(f"{_TEXTS}", {"gen_sample": _TEXTS}),
     "positive": Case(
@@ -38,6 +47,14 @@ CASES = {
         {"gen_sample": ["<|endoftext|>this film was good", "bad story <|endoftext|>"]},
     ),
     "another direction": Case("['good'], direction='up'", {"gen_sample": ["good"], "direction": "up"}),
+}
+CASES |= {
+    "all kinds": Case(
+        "texts that are equal, long, blank or of several lines, with punctuation and special tokens",
+        {"gen_sample": _TEXTS_OF_ALL_KINDS},
+    ),
+    "direction in capitals": Case("['good'], direction='POS'", {"gen_sample": ["good"], "direction": "POS"}),
+    "no direction": Case("['good'], direction=''", {"gen_sample": ["good"], "direction": ""}),
 }
 CHECK = Check("reward_fn_sentiment_imdb", CASES, _observe)
 
@@ -66,3 +83,15 @@ def test_the_end_of_text_token_is_no_part_of_a_review(reward_fn_sentiment_imdb: 
 
 def test_another_direction_is_refused(reward_fn_sentiment_imdb: Answer) -> None:
     CHECK.require(reward_fn_sentiment_imdb, "another direction")
+
+
+def test_texts_of_all_kinds_are_read_whole_and_unchanged(reward_fn_sentiment_imdb: Answer) -> None:
+    CHECK.require(reward_fn_sentiment_imdb, "all kinds")
+
+
+def test_a_direction_in_capitals_is_refused(reward_fn_sentiment_imdb: Answer) -> None:
+    CHECK.require(reward_fn_sentiment_imdb, "direction in capitals")
+
+
+def test_an_empty_direction_is_refused(reward_fn_sentiment_imdb: Answer) -> None:
+    CHECK.require(reward_fn_sentiment_imdb, "no direction")

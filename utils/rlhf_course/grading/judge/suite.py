@@ -5,6 +5,7 @@ the exercise.
 """
 
 import os
+import re
 import sys
 import threading
 import warnings
@@ -35,6 +36,9 @@ ANSWERS = pytest.StashKey[Any]()
 # The fixture `draw` takes the course's secret from there, under this key.
 SECRET = pytest.StashKey[Secret]()
 UNUSABLE = "The result has another form than the exercise asks for, so the test could not check it"
+ANOTHER_EXCEPTION = "Another exception; only the first exception of an exercise is described"
+# The part of a message that says what came in place of the right type or size.
+_CAME, _SOMETHING_CAME = re.compile(r"; [^;:]+ came\b"), "; something else came"
 _EXCEPTION = pytest.StashKey[BaseException | None]()
 _DISABLED_PLUGINS = (
     "cacheprovider", "capture", "debugging", "doctest", "faulthandler", "junitxml", "logging", "pastebin", "setuponly",
@@ -76,7 +80,9 @@ def run_suite(
         suite.session.config.stash[SECRET] = secret
         try:
             return {
-                exercise: [_run(item, recorder) for item in _items_of(suite.session, exercise, hidden, tests)]
+                exercise: with_one_description(
+                    [_run(item, recorder) for item in _items_of(suite.session, exercise, hidden, tests)]
+                )
                 for exercise in exercises
             }
         finally:
@@ -156,6 +162,27 @@ def _status_and_message(exception: BaseException | None) -> tuple[Status, str]:
     if not isinstance(exception, Exception) or isinstance(exception, OSError | CourseError):
         raise exception
     return "error", f"{UNUSABLE} ({type(exception).__name__})"
+
+
+def with_one_description(results: Sequence[TestResult]) -> list[TestResult]:
+    """Return the results of an exercise without all but the first description of what an answer did.
+
+    An answer chooses the exceptions that it raises, and the types and sizes that it returns. With a different one in
+    each test it could spell out what it found in its sandbox. So the first exception and the first description of what
+    came are kept; a test that has another one says only that it is another one.
+    """
+    first_error = next((result.message for result in results if result.status == "error"), "")
+    came = [match.group() for result in results if (match := _CAME.search(result.message))]
+
+    def capped(result: TestResult) -> TestResult:
+        message = result.message
+        if result.status == "error" and message != first_error:
+            message = UNUSABLE if message.startswith(UNUSABLE) else ANOTHER_EXCEPTION
+        if came:
+            message = _CAME.sub(lambda match: match.group() if match.group() == came[0] else _SOMETHING_CAME, message)
+        return result.model_copy(update={"message": message})
+
+    return [capped(result) for result in results]
 
 
 def draw_of(item: pytest.Function) -> Draw:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_course.files import write_text
+from rlhf_course.files import escape_formula, write_text
 from rlhf_course.grading.reports.summary import percent
 from rlhf_course.grading.results import SubmissionResult
 
@@ -68,19 +68,14 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
 
 def _csv_row(result: SubmissionResult, exercises: Sequence[str]) -> list[str]:
     row = [
-        _escape_formula(result.name),
+        escape_formula(result.name),
         f"{result.score:g}",
         f"{result.max_score:g}",
         f"{percent(result):.1f}",
         f"{result.seconds:.2f}",
-        _escape_formula(" | ".join(result.warnings)),
+        escape_formula(" | ".join(result.warnings)),
     ]
     for name in exercises:
         exercise = result.exercises.get(name)
         row += ["", ""] if exercise is None else [f"{exercise.score:g}", exercise.status]
     return row
-
-
-def _escape_formula(text: str) -> str:
-    """Return a text with a leading quote if a spreadsheet would take it for a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,58 @@
+"""Cases that differ from another case in one circumstance, as the hidden tests' inputs do."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_course.checks.core import Case
+
+
+def sliced(case: Case) -> Case:
+    """Return a case whose tensors are slices of larger ones, as the trainer passes them."""
+    return _with_tensors(case, _slice, "slices of larger tensors, as the trainer passes them")
+
+
+def in_float64(case: Case) -> Case:
+    """Return a case whose float tensors are float64."""
+    return _with_tensors(
+        case, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, "float64 tensors"
+    )
+
+
+def with_equal_rows(case: Case) -> Case:
+    """Return a case in which all rows of each tensor are equal to its first row."""
+    return _with_tensors(case, lambda tensor: tensor[:1].expand_as(tensor).clone(), "tensors whose rows are all equal")
+
+
+def requiring_gradients(case: Case) -> Case:
+    """Return a case whose float tensors require gradients."""
+    return _with_tensors(
+        case, lambda tensor: tensor.clone().requires_grad_(tensor.is_floating_point()), "tensors that require gradients"
+    )
+
+
+def other_values(case: Case) -> Case:
+    """Return a case with other numbers in tensors of the same sizes."""
+    return _with_tensors(case, _reversed, "other values of the same sizes")
+
+
+def _reversed(tensor: Tensor) -> Tensor:
+    backwards = tensor.flip(list(range(tensor.dim())))
+    return -backwards if tensor.is_floating_point() else backwards
+
+
+def _slice(tensor: Tensor) -> Tensor:
+    larger = torch.zeros([size + 2 for size in tensor.shape], dtype=tensor.dtype)
+    inside = tuple(slice(1, size + 1) for size in tensor.shape)
+    larger[inside] = tensor
+    return larger[inside]
+
+
+def _with_tensors(case: Case, change: Any, phrase: str) -> Case:
+    inputs: Mapping[str, Any] = {
+        name: change(value) if isinstance(value, Tensor) else value for name, value in case.inputs.items()
+    }
+    return replace(case, description=f"{case.description}: {phrase}", inputs=inputs)
