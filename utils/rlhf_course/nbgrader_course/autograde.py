@@ -2,6 +2,7 @@
 
 import fnmatch
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -31,11 +32,14 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import file_lock
 from rlhf_course.grading.sandbox.isolation import Level
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
-from rlhf_course.nbgrader_course.cells import read_notebook
+from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
+from rlhf_course.nbgrader_course.notebook_file import read_notebook
 from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForReview, JudgeAnswers, RestoreCells
+
+# The longest name of a file on the file systems of Linux.
+_MAX_NAME_BYTES = 255
 
 
 class TolerantExporter(NotebookExporter):
@@ -43,7 +47,7 @@ class TolerantExporter(NotebookExporter):
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, dict[str, Any]]:
         """Convert a file; see the class."""
-        notebook, problem = read_notebook(filename)
+        notebook, problem = read_notebook(filename, cast("JudgedAutograde", self.parent).reading_process)
         resources = {} if resources is None else resources
         path = Path(filename)
         resources["metadata"] = {
@@ -95,6 +99,7 @@ class JudgedAutograde(Autograde):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.reading_process = LimitedProcess()
         self.judgements: dict[str, Judgement] = {}
         self.judgement = Judgement(None, "Grading did not reach this submission.")
         self.answers: Mapping[str, str] = {}
@@ -133,13 +138,14 @@ class JudgedAutograde(Autograde):
         except CourseError as error:
             self.log.error(str(error))
             raise NbGraderException(str(error)) from error
-        for folder, notebooks in submissions.items():
-            self.assignments = {folder: notebooks}
-            with self._writing(folder):
-                try:
-                    super().convert_notebooks()
-                except NbGraderException:
-                    failed.append("/".join(reversed(self._ids(folder))))
+        with self.reading_process:
+            for folder, notebooks in submissions.items():
+                self.assignments = {folder: notebooks}
+                with self._writing(folder):
+                    try:
+                        super().convert_notebooks()
+                    except NbGraderException:
+                        failed.append("/".join(reversed(self._ids(folder))))
         if failed:
             self.log.error("nbgrader failed on %s, see above; all other submissions are graded", ", ".join(failed))
             raise NbGraderException(f"nbgrader failed on {', '.join(failed)}")
@@ -178,8 +184,7 @@ class JudgedAutograde(Autograde):
         self.judgement = self.judgements.get(folder) or Judgement(
             None, "It was handed in after judging had started: autograde it again."
         )
-        parts = self._parts(assignment_id)
-        self.answers = read_submission(SubmissionPath(student_id, Path(folder)), parts).files
+        self.answers = self.judgement.answers
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
         unknown = sorted({Path(path).stem for path in self.notebooks} - set(known))
@@ -259,4 +264,7 @@ class JudgedAutograde(Autograde):
             marker.unlink()
 
     def _marker(self, folder: str) -> Path:
-        return Path(self.coursedir.root) / STATE_FOLDER / "unfinished" / "+".join(self._ids(folder))
+        name = "+".join(self._ids(folder))
+        if len(name.encode()) > _MAX_NAME_BYTES:
+            name = hashlib.sha256(name.encode()).hexdigest()
+        return Path(self.coursedir.root) / STATE_FOLDER / "unfinished" / name

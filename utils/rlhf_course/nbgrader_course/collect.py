@@ -1,33 +1,50 @@
 """Let `nbgrader zip_collect` read the downloads of learning platforms: a zip or a folder for each learner."""
 
-from pathlib import Path
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from nbgrader.plugins.zipcollect import ExtractorPlugin, FileNameCollectorPlugin
 
 from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
+from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.archives import UnreadableSubmission, read_source
-from rlhf_course.grading.submissions.parse_submission import list_submissions
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, printable
 
-_EXTRACTED = "extracted"
+# The file systems of Linux allow names of 255 bytes; nbgrader's names of files add to the learner's.
+_MAX_NAME_BYTES = 180
 
 
 class SafeExtractor(ExtractorPlugin):
-    """Unpack each learner's archive or folder; one that is damaged or too large is logged and skipped."""
+    """Unpack each learner's archive or folder; what is damaged or too large, or cannot be written, is logged."""
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
-        """Write the notebooks and Python files of each submission to a folder with the learner's name."""
-        for submission in list_submissions([Path(archive_path)], each=True):
+        """Write the notebooks and Python files of each submission to a folder of its own."""
+        try:
+            submissions = list_submissions([Path(archive_path)], each=True)
+        except CourseError as error:
+            self.log.error(str(error))
+            return
+        for submission, folder in zip(submissions, folder_names([item.name for item in submissions]), strict=True):
+            if folder != submission.name:
+                self.log.warning("%s: the learner is called %s here", submission.name, folder)
+            self._extract_one(submission, Path(extracted_path) / folder)
+
+    def _extract_one(self, submission: SubmissionPath, folder: Path) -> None:
+        try:
+            source = read_source(submission.path)
+        except UnreadableSubmission as error:
+            self.log.error("%s: the submission %s", submission.name, error)
+            return
+        for warning in source.warnings:
+            self.log.warning("%s: %s", submission.name, warning)
+        if not source.files:
+            self.log.warning("%s: holds no notebook and no file of an exercise", submission.name)
+        for path, content in source.files.items():
             try:
-                source = read_source(submission.path)
-            except UnreadableSubmission as error:
-                self.log.error("%s: the submission %s", submission.name, error)
-                continue
-            for warning in source.warnings:
-                self.log.warning("%s: %s", submission.name, warning)
-            for path, content in source.files.items():
-                target = Path(extracted_path) / _folder_name(submission.name) / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
+                _write_new(folder.joinpath(*map(printable, path.parts)), content)
+            except OSError as error:
+                self.log.warning("%s: %s is left out: %s", submission.name, path, error.strerror)
 
 
 class CourseCollector(FileNameCollectorPlugin):
@@ -38,22 +55,33 @@ class CourseCollector(FileNameCollectorPlugin):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self._seen: set[tuple[str, str]] = set()
+        self._targets: dict[str, set[PurePosixPath]] = {}
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
         """Return the learner and the target of an extracted file; None if the file is not collected."""
-        parts = Path(submitted_file).parts
-        below = parts[len(parts) - parts[::-1].index(_EXTRACTED) :]
-        learner, path = below[0], Path(*below[1:])
-        if self.named_regexp:
-            match = self._match(learner)
-            learner = match["student_id"] if match else learner
-        target = _target(path, self._part())
-        if target is None or (learner, target) in self._seen:
-            self.log.warning("%s: %s is left out", learner, path)
+        extracted = self.parent._format_collect_path(self.parent.extracted_directory)
+        folder, *below = Path(submitted_file).relative_to(extracted).parts
+        learner, target = self._learner(folder), _target(Path(*below), self._part())
+        if learner is None or target is None or not self._is_free(learner, target):
+            self.log.warning("%s: %s is left out", learner or folder, Path(*below))
             return None
-        self._seen.add((learner, target))
-        return {"student_id": learner, "file_id": target}
+        self._targets.setdefault(learner, set()).add(target)
+        # nbgrader replaces what follows the last dot by the suffix of the submitted file.
+        return {"student_id": learner, "file_id": str(target)}
+
+    def _learner(self, folder: str) -> str | None:
+        """Return the learner whose folder it is; None if `named_regexp` finds a name that is no name of a folder."""
+        match = self._match(folder) if self.named_regexp else None
+        learner = match.get("student_id") if match else folder
+        is_name = isinstance(learner, str) and learner.replace("+", "-") == _safe_name(learner)
+        return learner if is_name else None
+
+    def _is_free(self, learner: str, target: PurePosixPath) -> bool:
+        """Return whether a learner has no other file at a target, above it or below it."""
+        return not any(
+            target == other or target in other.parents or other in target.parents
+            for other in self._targets.get(learner, ())
+        )
 
     def _part(self) -> str:
         """Return the part that the assignment is named after, or the first part."""
@@ -61,21 +89,49 @@ class CourseCollector(FileNameCollectorPlugin):
         return PARTS_BY_NAME.get(assignment, DEFAULT_PART).name
 
 
-def _target(path: Path, part: str) -> str | None:
-    """Return the path of a submitted file below the assignment's folder, without its suffix; None if it has none.
+def folder_names(names: Sequence[str]) -> list[str]:
+    """Return a name of its own for the folder of each learner.
+
+    A learner whose name can be a folder's keeps it. Other names are made safe and end with a hash, so that nobody gets
+    the folder of somebody else.
+
+    Args:
+        names: The learners' names, which all differ.
+    """
+    folders = [_safe_name(name) for name in names]
+    return [
+        folder if folder == name else f"{folder}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for folder, name in zip(folders, names, strict=True)
+    ]
+
+
+def _safe_name(name: str) -> str:
+    """Return a name as that of one folder, of which `_marker` in `autograde.py` can make a file's name."""
+    safe = printable(name).translate(str.maketrans("/\\+", "---")).lstrip(".").strip() or "nameless"
+    return safe.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip()
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file, and the folders above it.
+
+    Raises:
+        OSError: There is a file at this path already, or this file system allows no such path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(content)
+
+
+def _target(path: Path, part: str) -> PurePosixPath | None:
+    """Return the path of a submitted file below the assignment's folder; None if it has none.
 
     Args:
         path: The path of the file in the submission.
         part: The part to which Python files outside of any part's folder belong.
     """
     if path.suffix == ".ipynb":
-        return path.stem
+        return PurePosixPath(path.name)
     folders = path.parts[:-1]
     if packages := [index for index, folder in enumerate(folders) if folder in PARTS_BY_NAME]:
-        return str(Path(*path.parts[packages[-1] :]).with_suffix(""))
-    return str(Path(part, path.stem)) if path.suffix == ".py" else None
-
-
-def _folder_name(learner: str) -> str:
-    """Return a learner's name as the name of one folder."""
-    return learner.replace("/", "-").replace("\\", "-").replace("+", "-").lstrip(".") or "nameless"
+        return PurePosixPath(*path.parts[packages[-1] :])
+    return PurePosixPath(part, path.name) if path.suffix == ".py" else None

@@ -1,5 +1,6 @@
 """Configure nbgrader for a course; the course's `nbgrader_config.py` calls `configure`."""
 
+import logging
 import os
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SAWarning
 
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.submissions.parse_submission import printable
 from rlhf_course.nbgrader_course.autograde import JudgedAutograde
 from rlhf_course.nbgrader_course.collect import CourseCollector, SafeExtractor
 from rlhf_course.nbgrader_course.generate import StubbedAssignment
@@ -72,8 +74,17 @@ def configure(config: Any, course: str) -> None:
     _extend_path()
     # nbgrader's queries make the pinned SQLAlchemy print three warnings in each process.
     warnings.filterwarnings("ignore", category=SAWarning)
+    logging.setLogRecordFactory(_PrintableRecord)
     if not event.contains(Engine, "connect", _set_busy_timeout):
         event.listen(Engine, "connect", _set_busy_timeout)
+
+
+class _PrintableRecord(logging.LogRecord):
+    """A message for the log without terminal escapes, which the names of learners' files may hold."""
+
+    def getMessage(self) -> str:
+        """Return the message; it keeps its lines."""
+        return "\n".join(map(printable, super().getMessage().expandtabs().split("\n")))
 
 
 def _extend_path() -> None:
