@@ -317,10 +317,8 @@ class Inputs:
         return Circumstance(phrase, sizes={first: _SOME}, agreeing=True)
 
     def gradient_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances in which gradients are compared: sizes, a slice, large vocabularies, a rollout."""
-        found = [ORDINARY, *self.size_circumstances(), SLICE, self.partly_repeated()]
-        found += [self.large_vocabulary(), *self.peaked_rows()] if self.vocabulary else []
-        return [*found, IN_A_ROLLOUT] if self.rollout is not None else found
+        """Return the circumstances in which gradients are compared: ordinary inputs and a large vocabulary."""
+        return [ORDINARY, ORDINARY, *([self.large_vocabulary()] if self.vocabulary else [])]
 
     def _floats(self) -> dict[str, Floats]:
         return {name: kind for name, kind in self.arguments.items() if isinstance(kind, Floats)}
