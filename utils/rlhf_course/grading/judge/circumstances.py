@@ -251,7 +251,8 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "as drawn":
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
     if layout == "transposed":
-        return tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
+        reverse = tuple(reversed(range(tensor.dim())))
+        return tensor.permute(reverse).clone(memory_format=torch.contiguous_format).permute(reverse)
     return tensor.clone()
 
 
