@@ -107,7 +107,7 @@ class CleanContent(NbGraderPreprocessor):
     """Clean a learner's notebook of what could act in a browser; see `clean_notebook`."""
 
     # The converters to HTML set it for all preprocessors.
-    display_data_priority = List().tag(config=True)
+    display_data_priority: Any = List().tag(config=True)
 
     def preprocess(self, notebook: Any, resources: Any) -> tuple[Any, Any]:
         """Clean one notebook; see the class."""
