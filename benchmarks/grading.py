@@ -30,7 +30,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.grading.commands import EXAMPLES
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, parse_submission
 from rlhf_course.learner_package import use_code
 from rlhf_course.paths import REPOSITORY
 
@@ -51,7 +51,7 @@ c.ExecutePreprocessor.timeout = 300
 
 def answer_sets() -> list[dict[str, str]]:
     """Return six sets of answers, each as texts by file path: the examples, and three drawn at random from the bank."""
-    sets = [dict(read_submission(SubmissionPath(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
+    sets = [dict(parse_submission(SubmissionPath(path.name, path)).files) for path in sorted(EXAMPLES.iterdir())]
     use_code()  # the bank imports answers from the reference's package
     rng = random.Random(0)
     for _ in range(3):

@@ -13,7 +13,7 @@ from rlhf_course.grading.judge.circumstances import (
     Inputs,
     Size,
 )
-from rlhf_course.grading.judge.compare import expect_form, expect_unchanged, expect_values
+from rlhf_course.grading.judge.compare import expect_form, expect_results_stay, expect_unchanged, expect_values
 from rlhf_course.grading.judge.rollouts import drawn_values
 
 WHY = "it is Q - V: the value of the next state, or the reward for the last token, minus the value of the state before"
@@ -96,6 +96,7 @@ def test_advantages_carry_no_gradient(compute_advantages, draw):
 def test_every_circumstance_that_training_meets_gives_the_same_advantages(compute_advantages, draw):
     for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
         expect_advantages(compute_advantages, call)
+    expect_results_stay(compute_advantages, list(INPUTS.calls(draw, [ORDINARY])), advantages, "The advantage")
 
 
 def training_calls(draw):

@@ -71,13 +71,14 @@ def expect_parts(report, start, gradients, rates, phrase, why, **tolerance):
 @pytest.mark.points(2.5)
 def test_each_part_goes_up_its_gradient_at_the_rate_of_its_own(get_optimizer, draw):
     low, high = (draw.number(1e-5, 5e-5), draw.number(2e-4, 1e-3)), (draw.number(0.02, 0.06), draw.number(2e-3, 0.01))
-    for number, (base_lr, head_lr) in enumerate([*draw.shuffled([low, high]), low]):
+    without = draw.shuffled([0.0, draw.number(1e-5, 2e-5)])  # A rate of zero is a rate, too.
+    for number, (base_lr, head_lr) in enumerate([*draw.shuffled([low, high, without]), low]):
         parts = drawn_parts(draw.numbered(number), torch.float32)
         gradients = [drawn_gradients(draw, sizes_of(parts), torch.float32)] * 3
         report = get_optimizer.steps(**parts, gradients=gradients, base_lr=base_lr, head_lr=head_lr)
         start = {part: flat(tensors) for part, tensors in parts.items()}
         why = "the objective is maximised, the transformer moves by base_lr and the head by head_lr a step"
-        phrase = "of a second model" if number == 2 else ""
+        phrase = "of another model" if number == 3 else "where one rate is zero" if 0 in (base_lr, head_lr) else ""
         expect_parts(report, start, gradients, [[base_lr] * 3, [head_lr] * 3], phrase, why, atol=0.05)
 
 

@@ -58,10 +58,16 @@ def nearly_equal(draw, shape):
     return draw.number(0.9, 0.98) + draw.number(0.002, 0.004) * draw.normal(*shape)
 
 
+def hardly_different(draw, shape):
+    """Draw probabilities that differ by less than a thousandth."""
+    return draw.number(0.9, 0.98) + draw.number(0.0003, 0.0006) * draw.normal(*shape)
+
+
 REALISTIC = (
     Circumstance("for many texts of which most earned nothing", sizes={"texts": 64}, entries=mostly_equal),
     Circumstance("for many texts of which one earned much more than the others", {"texts": 250}, entries=with_outlier),
     Circumstance("for rewards that differ by a few thousandths", sizes={"texts": 48}, entries=nearly_equal),
+    Circumstance("for rewards that differ by less than a thousandth", sizes={"texts": 32}, entries=hardly_different),
 )
 
 

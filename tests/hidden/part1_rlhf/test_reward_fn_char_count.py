@@ -38,7 +38,7 @@ INPUTS = Inputs(
     words={"texts": "one text"},
     rollout=from_rollout,
 )
-CROWDED = Circumstance("for counts over 255", texts=partial(crowded_texts, ".s"))
+CROWDED = Circumstance("for counts over 2,048", texts=partial(crowded_texts, ".s"))
 
 
 def counts(texts, char):

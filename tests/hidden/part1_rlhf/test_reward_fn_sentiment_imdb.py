@@ -118,6 +118,11 @@ def texts_of_a_rollout(draw, count):
     return of_one_length(drawn_texts(draw)[:count], draw)
 
 
+def very_long_texts(draw, count):
+    """Draw texts that are nearly as long as the classifier can read."""
+    return [" ".join(words(draw, 300, 330)) for _ in range(count)]
+
+
 INPUTS = Inputs(
     sizes={"texts": (2, 6)},
     arguments={"gen_sample": Texts("texts"), "direction": Choice(("pos",))},
@@ -127,7 +132,9 @@ BLANK, DIFFERENT = partly_blank_texts, texts_of_all_lengths
 OF_ONE_LENGTH = Circumstance(texts=one_length(ordinary_texts))
 ONE_TEXT = replace(OF_ONE_LENGTH, phrase="for one text", sizes={"texts": 1})
 MANY = replace(INPUTS.many(), texts=one_length(ordinary_texts))
+VERY_LONG = Circumstance("for texts of 300 words and more", sizes={"texts": 2}, texts=one_length(very_long_texts))
 OTHERS = [
+    VERY_LONG,
     *(
         replace(circumstance, texts=one_length(circumstance.texts))
         for circumstance in TEXT_CIRCUMSTANCES

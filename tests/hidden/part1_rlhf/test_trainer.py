@@ -359,7 +359,7 @@ def whole_settings(draw):
         **drawn_sizes(draw, texts=draw.integer(14, 24), minibatches=1),
         "temperature": 1.0,
         "top_k": 10,
-        "gen_len": draw.integer(5, 6),
+        "gen_len": draw.integer(4, 5),
         "normalize_reward": True,
         "base_lr": draw.number(0.2, 0.6),
         "head_lr": draw.number(0.2, 0.6),

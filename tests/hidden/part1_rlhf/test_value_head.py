@@ -380,17 +380,21 @@ def drawn_text(draw):
 
 
 def drawn_continuation(draw, ids, length):
-    """Draw a model, and the ids that it continues a text with greedily; no choice between two tokens is close."""
-    for number in range(100, 200):
+    """Draw a model, and the ids that it continues a text with greedily.
+
+    No choice between two tokens is close, and none is the end-of-text token, at which `generate` stops.
+    """
+    end = VOCABULARY.index("<|endoftext|>")
+    for number in range(100, 1000):
         model, continued = Model.drawn(draw.numbered(number)), torch.tensor([ids])
         gaps = []
         for _ in range(length):
             best = model.outputs(continued).logits[:, -1:].topk(2)
             gaps.append(float(best.values[..., 0] - best.values[..., 1]))
             continued = torch.cat([continued, best.indices[..., 0]], dim=1)
-        if min(gaps) > 0.01:
-            break
-    return model, continued
+        if min(gaps) > 0.01 and end not in continued[0, len(ids) :]:
+            return model, continued
+    raise AssertionError("no drawn model continues the text as the test needs it")
 
 
 @pytest.mark.points(0.5)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf_course.course import BY_NAME
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, parse_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.stubs import stub_of
 
@@ -21,7 +21,7 @@ PATH = f"part1_rlhf/{FILE}"
 
 def read_path(path: Path) -> Submission:
     """Return a submission as grading reads it."""
-    return read_submission(SubmissionPath("ada", path))
+    return parse_submission(SubmissionPath("ada", path))
 
 
 def warnings_of(submission: Submission) -> str:

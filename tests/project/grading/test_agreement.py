@@ -8,7 +8,7 @@ import pytest
 
 from rlhf_course import check, use_code
 from rlhf_course.course import BY_NAME
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, parse_submission
 from rlhf_course.paths import NOTEBOOKS, SOLUTIONS
 
 NORMALIZE = (SOLUTIONS / "part1_rlhf/normalize_reward.py").read_text()
@@ -37,7 +37,7 @@ def outcome(workspace, judge):
         for name, text in files.items():
             (workspace / name.replace("__", "/")).with_suffix(".py").write_text(text)
         result = check(exercise)
-        graded = judge.grade(read_submission(SubmissionPath("ada", workspace)))
+        graded = judge.grade(parse_submission(SubmissionPath("ada", workspace)))
         score = graded.exercises[exercise].score
         assert bool(result) == (score == BY_NAME[exercise].points) == passes, (result.lines, graded.exercises[exercise])
         assert passes or score == 0

@@ -22,7 +22,7 @@ from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
 from rlhf_course.grading.secret import default_secret_file, read_or_create_secret
-from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
+from rlhf_course.grading.submissions.parse_submission import list_submissions, parse_submission
 from rlhf_course.paths import REPOSITORY
 
 FUNCTIONS_EACH = 2
@@ -136,7 +136,7 @@ def test_a_cluster_gives_the_results_of_a_local_run_although_one_of_its_workers_
         with Cluster(make_judge, dask.scheduler_address) as cluster:
             found = [
                 result.model_dump(exclude={"seconds"})
-                for result in grade_all(map(read_submission, paths), cluster, None, kill_half_way)
+                for result in grade_all(map(parse_submission, paths), cluster, None, kill_half_way)
             ]
     assert not differing(found, results_of_200[:100])
 

@@ -162,7 +162,14 @@ def test_the_summary_says_where_learners_are_stuck_and_which_mistakes_are_freque
         "compute_advantages"
     ].pass_rate == pytest.approx(0.6)
     assert by_name["RLHFTrainer"].next == ["dee"] and by_name["RLHFTrainer"].minutes == "40-60"
-    assert by_name["get_optimizer"].counts == {"passed": 4, "failed": 0, "error": 1, "timeout": 0, "missing": 0}
+    assert by_name["get_optimizer"].counts == {
+        "passed": 4,
+        "failed": 0,
+        "error": 1,
+        "timeout": 0,
+        "missing": 0,
+        "unreadable": 0,
+    }
     assert summary.finished == ["ada"]
     (mistake,) = summary.mistakes
     assert (mistake.exercise, mistake.learners, mistake.example) == ("compute_advantages", ["bob", "cy"], MESSAGE)

@@ -9,6 +9,8 @@ from classroom import NOTEBOOKS, run_nbgrader
 
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath
+from rlhf_course.grading.submissions.reader import read_submission
 from rlhf_course.nbgrader_course.judging import Judgement
 from rlhf_course.nbgrader_course.new_course import new_course
 
@@ -56,7 +58,9 @@ def judge_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             find.parts = [part.name for part in parts]
             found = {key: findings.get(name, "no finding for this learner") for key, name in names.items()}
             return {
-                key: Judgement(None, finding) if isinstance(finding, str) else Judgement(finding)
+                key: Judgement(None, finding)
+                if isinstance(finding, str)
+                else Judgement(finding, answers=read_submission(SubmissionPath("", folders[key]), parts).files)
                 for key, finding in found.items()
             }
 

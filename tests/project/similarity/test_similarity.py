@@ -7,9 +7,11 @@ import pytest
 from rlhf_course.bank import bank_file
 from rlhf_course.course import ALL_PARTS, BY_NAME, DEFAULT_PART, EXERCISES, PARTS
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.similarity.commands import similarity
+from rlhf_course.similarity.limited_normalizer import LIMITS, LimitedNormalizer
 from rlhf_course.similarity.normalize import normalized_lines
 from rlhf_course.similarity.pages import write_report
 from rlhf_course.similarity.pairs import similar_pairs
@@ -191,3 +193,52 @@ def test_an_unknown_part_is_answered_with_the_list_of_parts(class_folder, tmp_pa
     with pytest.raises(CourseError) as error:
         similarity([class_folder], tmp_path / "report", ["part9_unknown"])
     assert all(name in str(error.value) for name in [*(part.name for part in PARTS), ALL_PARTS, "part9_unknown"])
+
+
+# Hostile texts.
+
+HOSTILE = {
+    "signs": "x = " + "-" * 90_000 + "1\n",
+    "sums": "x = 1" + "+1" * 400_000 + "\n",
+    "short sums": "x = 1" + "+1" * 45_000 + "\n",
+    "brackets": "x = " + "(" * 50_000 + ")" * 50_000 + "\n",
+    "attributes": "x" + ".x" * 49_000 + "\n",
+    "long import paths": f"from {'a' * 40_000} import b as c\n" + "c\n" * 25_000,
+    "lambdas": "x = " + "lambda: " * 12_000 + "0\n",
+    "indentation": "".join(" " * depth + "if 1:\n" for depth in range(90)) + " " * 90 + "pass\n",
+    "names": "".join(f"x{number} = {number}\n" for number in range(8_000)),
+    "strings": "x = " + "f'{" * 20_000,
+    "surrogate": "x = '\ud800'\n",
+    "null": "x = 1\0\n",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_text_is_parsed_within_limits_and_the_others_are_compared(kind):
+    copy = RENAMED_COPY
+    submissions = [submission("ada", LOOP_ANSWER), submission("eve", HOSTILE[kind]), submission("bob", copy)]
+    with LimitedProcess(LIMITS) as process:
+        normalizer = LimitedNormalizer(process)
+        pairs = similar_pairs(submissions, normalize=normalizer)
+    assert ("ada", "bob") in pair_names(pairs)
+    if kind not in ("indentation", "surrogate", "null"):
+        (warning,) = normalizer.warnings
+        assert warning.startswith("eve: part1_rlhf/compute_advantages.py ") and "it was not compared" in warning
+
+
+def test_the_limited_normalizer_gives_what_normalizing_here_gives():
+    learner = submission("ada", LOOP_ANSWER)
+    with LimitedProcess(LIMITS) as process:
+        normalizer = LimitedNormalizer(process)
+        for exercise in EXERCISES:
+            assert normalizer(learner, exercise) == (
+                normalized_lines(learner.files[exercise.path], exercise.name) if exercise.path in learner.files else []
+            )
+    assert not normalizer.warnings
+
+
+def test_the_command_names_submissions_that_cannot_be_read(tmp_path, capsys):
+    (tmp_path / "class" / "eve").mkdir(parents=True)
+    (tmp_path / "class" / "eve" / "work.zip").write_bytes(b"PK\x03\x04")
+    similarity([tmp_path / "class"], tmp_path / "report")
+    assert "warning: eve: the submission is damaged" in capsys.readouterr().out

@@ -92,7 +92,7 @@ def classifier_folder() -> str:
     )
     config = DistilBertConfig(
         vocab_size=len(vocabulary),
-        max_position_embeddings=64,
+        max_position_embeddings=512,
         dim=20,
         hidden_dim=36,
         n_layers=1,
@@ -107,7 +107,7 @@ def classifier_folder() -> str:
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
-        model_max_length=64,
+        model_max_length=512,
     ).save_pretrained(folder)
     return folder
 

@@ -24,7 +24,8 @@ from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, parse_level, require_isolation
 from rlhf_course.grading.secret import PUBLIC, Secret, default_secret_file, read_or_create_secret, read_secret
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions
+from rlhf_course.grading.submissions.reader import SubmissionReader, read_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
 
@@ -243,9 +244,9 @@ def grade_with_progress(
     """
     other_parts: Counter[str] = Counter()
 
-    def read() -> Iterator[Submission]:
+    def read(reader: SubmissionReader) -> Iterator[Submission]:
         for path in paths:
-            submission = read_submission(path, parts)
+            submission = reader.read(path, parts)
             other_parts.update(submission.other_parts)
             yield submission
 
@@ -253,8 +254,8 @@ def grade_with_progress(
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(paths))
         try:
-            with config.grader(len(paths)) as grader:
-                results = grade_all(read(), grader, cache, lambda result: progress.advance(bar))
+            with SubmissionReader() as reader, config.grader(len(paths)) as grader:
+                results = grade_all(read(reader), grader, cache, lambda result: progress.advance(bar))
         except KeyboardInterrupt:
             progress.stop()
             message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)

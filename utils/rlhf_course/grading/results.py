@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-Status = Literal["passed", "failed", "error", "timeout", "missing"]
+Status = Literal["passed", "failed", "error", "timeout", "missing", "unreadable"]
 
 
 class TestResult(BaseModel):
@@ -29,7 +29,8 @@ class ExerciseResult(BaseModel):
     Attributes:
         score: The points of the tests that passed.
         max_score: The points of all tests.
-        status: "passed" if every test passed, otherwise the most severe status of a test.
+        status: "passed" if every test passed, otherwise the most severe status of a test. "missing" means that nothing
+            was handed in, "unreadable" that what was handed in could not be read.
         tests: The results of the tests, in the order of their file.
         mistake: The description of the known mistake that the answer behaves like; None if there is none.
     """

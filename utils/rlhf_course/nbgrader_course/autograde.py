@@ -32,10 +32,10 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import file_lock
 from rlhf_course.grading.sandbox.isolation import Level
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
-from rlhf_course.nbgrader_course.cells import read_notebook
+from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
+from rlhf_course.nbgrader_course.notebook_file import read_notebook
 from rlhf_course.nbgrader_course.preprocessors import (
     CHECK_PREFIX,
     CleanContent,
@@ -53,7 +53,7 @@ class TolerantExporter(NotebookExporter):
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, dict[str, Any]]:
         """Convert a file; see the class."""
-        notebook, problem = read_notebook(filename)
+        notebook, problem = read_notebook(filename, cast("JudgedAutograde", self.parent).reading_process)
         resources = {} if resources is None else resources
         path = Path(filename)
         resources["metadata"] = {
@@ -106,6 +106,7 @@ class JudgedAutograde(Autograde):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.reading_process = LimitedProcess()
         self.judgements: dict[str, Judgement] = {}
         self.judgement = Judgement(None, "Grading did not reach this submission.")
         self.answers: Mapping[str, str] = {}
@@ -144,13 +145,14 @@ class JudgedAutograde(Autograde):
         except CourseError as error:
             self.log.error(str(error))
             raise NbGraderException(str(error)) from error
-        for folder, notebooks in submissions.items():
-            self.assignments = {folder: notebooks}
-            with self._writing(folder):
-                try:
-                    super().convert_notebooks()
-                except NbGraderException:
-                    failed.append("/".join(reversed(self._ids(folder))))
+        with self.reading_process:
+            for folder, notebooks in submissions.items():
+                self.assignments = {folder: notebooks}
+                with self._writing(folder):
+                    try:
+                        super().convert_notebooks()
+                    except NbGraderException:
+                        failed.append("/".join(reversed(self._ids(folder))))
         if failed:
             self.log.error("nbgrader failed on %s, see above; all other submissions are graded", ", ".join(failed))
             raise NbGraderException(f"nbgrader failed on {', '.join(failed)}")
@@ -189,8 +191,7 @@ class JudgedAutograde(Autograde):
         self.judgement = self.judgements.get(folder) or Judgement(
             None, "It was handed in after judging had started: autograde it again."
         )
-        parts = self._parts(assignment_id)
-        self.answers = read_submission(SubmissionPath(student_id, Path(folder)), parts).files
+        self.answers = self.judgement.answers
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
         unknown = sorted({Path(path).stem for path in self.notebooks} - set(known))

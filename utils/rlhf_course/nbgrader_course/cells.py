@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.utils import is_locked
 
-_MAKERS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+from rlhf_course.nbgrader_course.notebook_file import CELL_MAKERS
 
 
 @dataclass(frozen=True)
@@ -86,49 +85,6 @@ def known_cells(notebook: Any) -> list[KnownCell]:
         )
         for cell in notebook.source_cells
     ]
-
-
-def read_notebook(path: str) -> tuple[Any, str | None]:
-    """Read as much of a notebook file as possible.
-
-    Returns:
-        A valid notebook, which is empty if nothing could be read; and a message on the problem with the file, or None.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            read = nbformat.read(file, as_version=4)
-    except FileNotFoundError:
-        return nbformat.v4.new_notebook(), "This notebook was not handed in."
-    except (Exception, RecursionError) as error:  # a learner's file may make the parser raise anything
-        return (
-            nbformat.v4.new_notebook(),
-            f"This notebook could not be read ({type(error).__name__}); the file as handed in is in submitted/.",
-        )
-    return (read if _is_valid_notebook(read) else _repaired(read)), None
-
-
-def _is_valid_notebook(notebook: Any) -> bool:
-    """Return whether a notebook is valid, and nbgrader's metadata of each cell is a dictionary."""
-    if (notebook.get("nbformat"), notebook.get("nbformat_minor")) != (4, 5):
-        return False
-    try:
-        nbformat.validate(notebook)
-    except (nbformat.ValidationError, TypeError, KeyError, AttributeError):
-        return False
-    return all(isinstance(cell.metadata.get("nbgrader", {}), dict) for cell in notebook.cells)
-
-
-def _repaired(read: Any) -> Any:
-    """Return a valid notebook with as much as possible of a notebook that is damaged or has an older format."""
-    cells = read.get("cells") if isinstance(read, dict) else None
-    kept = [_repaired_cell(cell) for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
-    metadata = read.get("metadata") if isinstance(read, dict) else None
-    notebook = nbformat.v4.new_notebook(cells=kept, metadata=metadata if isinstance(metadata, dict) else {})
-    try:
-        nbformat.validate(notebook)
-    except nbformat.ValidationError:
-        notebook.metadata = nbformat.from_dict({})
-    return notebook
 
 
 def restore(notebook: Any, known: Sequence[KnownCell]) -> Restored:
@@ -211,7 +167,7 @@ def _insert_missing(cells: list[Any], chosen: dict[str, Any], known: Sequence[Kn
         if released.name in chosen:
             position = next(index for index, cell in enumerate(cells) if cell is chosen[released.name])
             continue
-        cell = _MAKERS[released.cell_type](released.source)
+        cell = CELL_MAKERS[released.cell_type](released.source)
         cell.metadata["nbgrader"] = nbformat.from_dict(released.metadata())
         position += 1
         cells.insert(position, cell)
@@ -226,50 +182,8 @@ def _grade_id(cell: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _repaired_cell(cell: Any) -> Any:
-    """Return a valid cell with as much as possible of a damaged cell."""
-    kind = cell.get("cell_type")
-    source = cell.get("source", "")
-    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    metadata = cell.get("metadata")
-    repaired = _MAKERS.get(kind, new_raw_cell)(source, metadata=metadata if isinstance(metadata, dict) else {})
-    if not _is_valid(repaired):
-        nbgrader = repaired.metadata.get("nbgrader")
-        repaired.metadata = nbformat.from_dict({"nbgrader": nbgrader} if isinstance(nbgrader, dict) else {})
-    if "nbgrader" in repaired.metadata and not isinstance(repaired.metadata["nbgrader"], dict):
-        del repaired.metadata["nbgrader"]
-    if kind == "code":
-        outputs = cell.get("outputs")
-        repaired.outputs = (
-            [output for output in outputs if _is_valid_output(output)] if isinstance(outputs, list) else []
-        )
-        count = cell.get("execution_count")
-        repaired.execution_count = count if isinstance(count, int) and count >= 0 else None
-    elif isinstance(attachments := cell.get("attachments"), dict):
-        repaired.attachments = attachments
-        if not _is_valid(repaired):
-            del repaired["attachments"]
-    return repaired
-
-
-def _is_valid(cell: Any) -> bool:
-    return _conforms(cell, f"{cell.cell_type}_cell")
-
-
-def _is_valid_output(output: Any) -> bool:
-    return isinstance(output, dict) and _conforms(output, "output")
-
-
-def _conforms(node: Any, ref: str) -> bool:
-    try:
-        nbformat.validate(node, ref=ref, version=4, version_minor=5)
-    except (nbformat.ValidationError, TypeError, KeyError, AttributeError):
-        return False
-    return True
-
-
 def _change_type(cell: Any, cell_type: str) -> None:
-    fresh = _MAKERS[cell_type](cell.source, metadata=cell.metadata)
+    fresh = CELL_MAKERS[cell_type](cell.source, metadata=cell.metadata)
     fresh["id"] = cell.get("id", fresh["id"])
     cell.clear()
     cell.update(fresh)

@@ -1,7 +1,7 @@
 """Judge the submitted folders of an nbgrader assignment."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from logging import Logger
 from pathlib import Path
@@ -12,6 +12,7 @@ from nbgrader.utils import setenv
 from rlhf_course.course import DEFAULT_PART, Part
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.grading.sandbox.isolation import Level
+from rlhf_course.grading.submissions.submission import Submission
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Judgement:
     Attributes:
         result: The result; None if the submission was not judged.
         reason: Why the submission was not judged, for the learner and the instructor; empty if it was.
+        answers: The texts that were judged, by path.
     """
 
     result: SubmissionResult | None
     reason: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
@@ -74,25 +77,35 @@ def judge_folders(
     from rlhf_course.grading.batch.grade_all import grade_all
     from rlhf_course.grading.judge.judge import Judge, ResourceLimits
     from rlhf_course.grading.secret import read_or_create_secret
-    from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+    from rlhf_course.grading.submissions.parse_submission import SubmissionPath
+    from rlhf_course.grading.submissions.reader import SubmissionReader
 
     if not folders:
         return {}
     secret = read_or_create_secret(settings.secret_file)
     limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
-    submissions = (read_submission(SubmissionPath(str(folder), folder), parts) for folder in folders.values())
+    answers: list[Mapping[str, str]] = []
     log.info("Judging %d submissions", len(folders))
     # Each judge has one thread, since the judges share the cores, and since sums depend on the number of threads.
     with (
         setenv(OMP_NUM_THREADS="1"),
+        SubmissionReader() as reader,
         _grader(
             partial(Judge, isolation=settings.isolation, limits=limits, secret=secret), settings, len(folders)
         ) as grader,
     ):
         recording = _RecordingGrader(grader)
-        results = grade_all(submissions, recording, ResultCache(settings.cache, settings.isolation, limits, secret))
+
+        def read() -> Iterator[Submission]:
+            for folder in folders.values():
+                answers.append((submission := reader.read(SubmissionPath(str(folder), folder), parts)).files)
+                yield submission
+
+        results = grade_all(read(), recording, ResultCache(settings.cache, settings.isolation, limits, secret))
     return {
-        key: Judgement(None, recording.failures[number]) if number in recording.failures else Judgement(result)
+        key: Judgement(None, recording.failures[number], answers[number])
+        if number in recording.failures
+        else Judgement(result, answers=answers[number])
         for number, (key, result) in enumerate(zip(folders, results, strict=True))
     }
 

@@ -9,13 +9,14 @@ from nbgrader.preprocessors import ClearOutput
 
 from rlhf_course.grading.results import ExerciseResult, TestResult
 
-_SIGNS = {"passed": "✓", "failed": "✗", "error": "✗", "timeout": "✗", "missing": "✗"}
+_SIGNS = {"passed": "✓", "failed": "✗", "error": "✗", "timeout": "✗", "missing": "✗", "unreadable": "✗"}
 _WORDS = {
     "passed": "passed",
     "failed": "not right yet",
     "error": "raised an error",
     "timeout": "took too long",
     "missing": "nothing was handed in",
+    "unreadable": "what was handed in could not be read",
 }
 _CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0"
 _HEAD = (
@@ -46,8 +47,8 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
         points: The points of the cell in this course, to which the score is scaled.
     """
     score = scaled(result, points)
-    # If nothing was handed in, each test would only repeat the heading.
-    rows = [] if result.status == "missing" else [_row(test) for test in result.tests]
+    # If there is no answer, each test would only repeat the heading.
+    rows = [] if result.status in ("missing", "unreadable") else [_row(test) for test in result.tests]
     head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
     table = ["<table>", _HEAD, *rows, "</table>"] if rows else []

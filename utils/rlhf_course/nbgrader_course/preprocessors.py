@@ -81,7 +81,10 @@ class JudgeAnswers(_AutogradePreprocessor):
             and grade_id.startswith(CHECK_PREFIX)
             and exercise in judgement.result.exercises
         ):
-            return judged_output(judgement.result.exercises[exercise], points)
+            result = judgement.result.exercises[exercise]
+            if result.status == "unreadable":
+                self.converter.to_review.add(grade_id)
+            return judged_output(result, points)
         self.converter.to_review.add(grade_id)
         return unjudged_output(
             judgement.reason or "This cell is not the check of an exercise, so the judge does not run it."

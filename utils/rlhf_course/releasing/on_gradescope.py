@@ -9,11 +9,15 @@ from typing import Any
 from rlhf_course.course import BY_NAME, select_parts
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
 from rlhf_course.grading.secret import read_secret
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, read_submission
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath
+from rlhf_course.grading.submissions.reader import read_submission
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.gradescope import SECRET
 
-_MISSING = "nothing was handed in for this exercise"
+_NO_ANSWER = {
+    "missing": "nothing was handed in for this exercise",
+    "unreadable": "what was handed in for this exercise could not be read; the output above says why",
+}
 
 
 def main(home: Path, part_names: Sequence[str] = ()) -> None:
@@ -51,8 +55,8 @@ def _test(number: int, name: str, result: ExerciseResult) -> dict[str, Any]:
         f"{'+' if test.status == 'passed' else '-'} {test.name} ({test.points:g})" + _message(test.message)
         for test in result.tests
     ]
-    if result.status == "missing":
-        lines = [_MISSING]
+    if result.status in _NO_ANSWER:
+        lines = [_NO_ANSWER[result.status]]
     if result.mistake:
         lines.append(f"It behaves like a known mistake: {result.mistake}")
     return {

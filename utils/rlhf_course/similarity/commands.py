@@ -24,15 +24,25 @@ def similarity(
     ] = None,
 ) -> None:
     """Write a report that shows near-copies among submissions side by side. It changes no mark."""
-    from rlhf_course.grading.submissions.parse_submission import list_submissions, read_submission
+    from rlhf_course.grading.submissions.limited_process import LimitedProcess
+    from rlhf_course.grading.submissions.parse_submission import list_submissions
+    from rlhf_course.grading.submissions.reader import SubmissionReader
+    from rlhf_course.similarity.limited_normalizer import LIMITS, LimitedNormalizer
     from rlhf_course.similarity.pages import write_report
     from rlhf_course.similarity.pairs import similar_pairs
 
     parts = select_parts(part)
-    submissions = [read_submission(submission, parts) for submission in list_submissions(folders, each=True)]
-    pairs = similar_pairs(submissions, [exercise for part in parts for exercise in part.exercises])
+    with SubmissionReader() as reader:
+        submissions = [reader.read(submission, parts) for submission in list_submissions(folders, each=True)]
+    with LimitedProcess(LIMITS) as process:
+        normalizer = LimitedNormalizer(process)
+        exercises = [exercise for part in parts for exercise in part.exercises]
+        pairs = similar_pairs(submissions, exercises, normalize=normalizer)
     index = write_report(html, pairs, len(submissions))
     console = Console(soft_wrap=True, highlight=False)
+    unread = [f"{submission.name}: {submission.warnings[0]}" for submission in submissions if not submission.files]
+    for warning in [*unread, *normalizer.warnings]:
+        console.print(f"warning: {warning}", markup=False)
     for pair in pairs[:10]:
         matches = ", ".join(f"{match.exercise} {match.similarity:.0%}" for match in pair.matches)
         console.print(f"{pair.left} and {pair.right}: {matches}", markup=False)

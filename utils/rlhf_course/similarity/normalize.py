@@ -22,12 +22,12 @@ def normalized_lines(text: str, keep: str = "") -> list[str]:
     """
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _lines_without_comments(text)
     try:
         tree = _NameNormalizer(tree, keep).visit(tree)
         return [line.strip() for line in ast.unparse(tree).splitlines() if line.strip()]
-    except RecursionError:
+    except (RecursionError, MemoryError):
         return _lines_without_comments(text)
 
 

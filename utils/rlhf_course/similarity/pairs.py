@@ -1,7 +1,7 @@
 """Find pairs of submissions whose answers are near-copies in the statements that are the learners' own."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,10 @@ _COMMON_SHARE, _COMMON_COUNT = 0.2, 3
 _BLOCK = 512
 # Tokens are encoded as characters from the planes of Unicode beyond the first.
 _FIRST_CHAR, _CHAR_COUNT = 0x10000, 0x100000
+
+
+Normalizer = Callable[[Submission, Exercise], list[str]]
+"""Returns the normalized lines of a submission's answer to an exercise."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ class Pair:
 
 
 def similar_pairs(
-    submissions: Sequence[Submission], exercises: Sequence[Exercise] = EXERCISES, root: Path = REPOSITORY
+    submissions: Sequence[Submission],
+    exercises: Sequence[Exercise] = EXERCISES,
+    root: Path = REPOSITORY,
+    normalize: Normalizer | None = None,
 ) -> list[Pair]:
     """Find all pairs of submissions with a near-copy.
 
@@ -84,13 +91,14 @@ def similar_pairs(
         submissions: The submissions of a class.
         exercises: The exercises whose answers are compared.
         root: The repository, which holds the reference and the bank.
+        normalize: The function that normalizes an answer; by default `normalized_answer`.
 
     Returns:
         The pairs, by falling weight.
     """
     matches: dict[tuple[int, int], list[Match]] = defaultdict(list)
     for exercise in exercises:
-        for left, right, match in _matches(exercise, submissions, root):
+        for left, right, match in _matches(exercise, submissions, root, normalize or normalized_answer):
             matches[left, right].append(match)
     pairs = [
         Pair(
@@ -103,10 +111,17 @@ def similar_pairs(
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.left, pair.right))
 
 
-def _matches(exercise: Exercise, submissions: Sequence[Submission], root: Path) -> Iterator[tuple[int, int, Match]]:
+def normalized_answer(submission: Submission, exercise: Exercise) -> list[str]:
+    """Return the normalized lines of a submission's answer, computed in this process."""
+    return normalized_lines(submission.files.get(exercise.path, ""), exercise.name)
+
+
+def _matches(
+    exercise: Exercise, submissions: Sequence[Submission], root: Path, normalize: Normalizer
+) -> Iterator[tuple[int, int, Match]]:
     """Yield the near-copies in one exercise, each with the indices of the two submissions."""
     texts = [submission.files.get(exercise.path, "") for submission in submissions]
-    answers = [normalized_lines(text, exercise.name) for text in texts]
+    answers = [normalize(submission, exercise) for submission in submissions]
     common = known_lines(exercise, root) | _common_lines(answers)
     own = [tokens([line for line in lines if anonymize_names(line) not in common]) for lines in answers]
     compared = [index for index, own_tokens in enumerate(own) if len(own_tokens) >= MIN_OWN_TOKENS]

@@ -111,6 +111,8 @@ class ResultCache:
             ) from error
 
     def _path(self, submission: Submission) -> Path:
-        content = json.dumps([self._conditions, submission.parts, sorted(submission.files.items())])
+        content = json.dumps(
+            [self._conditions, submission.parts, sorted(submission.files.items()), sorted(submission.unreadable)]
+        )
         digest = hashlib.sha256(content.encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.json"

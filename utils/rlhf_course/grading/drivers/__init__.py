@@ -6,14 +6,18 @@ value, and a test relies only on results that it can compute by itself.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from rlhf_course.checks import tiny
 from rlhf_course.course import BY_NAME, EXERCISES
+from rlhf_course.grading.drivers.plain import plain
 from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 
 # The exercises with a module of drivers below this package. Their answers are classes, or return objects that a sandbox
@@ -25,6 +29,8 @@ CLASSIFIER = "lvwerra/distilbert-imdb"
 def driver(exercise: str, name: str) -> Callable[..., Any]:
     """Return a driver of an exercise: `observe`, or a public function of the exercise's module of drivers.
 
+    An exercise that is a function has the driver `results_of_calls`.
+
     Args:
         exercise: The name of the exercise.
         name: The name of the driver.
@@ -34,6 +40,8 @@ def driver(exercise: str, name: str) -> Callable[..., Any]:
     """
     if name == "observe":
         return _observe_driver(exercise)
+    if name == "results_of_calls" and exercise not in DRIVEN:
+        return _with_offline_environment(exercise, _results_of_calls)
     if exercise in DRIVEN and not name.startswith("_"):
         module = importlib.import_module(f"{__name__}.{BY_NAME[exercise].part}.{BY_NAME[exercise].module}")
         function = vars(module).get(name)
@@ -70,6 +78,25 @@ def _with_offline_environment(exercise: str, function: Callable[..., Any]) -> Ca
             return function(answer, **inputs)
 
     return wrapper
+
+
+def _results_of_calls(answer: Any, calls: Sequence[Sequence[Any]], probe: Tensor) -> dict[str, Any]:
+    """Call a function several times.
+
+    Args:
+        answer: The learner's function.
+        calls: The arguments of each call.
+        probe: A vector.
+
+    Returns:
+        `results`, as they are after the last call; and `gradient`, that of half the squared length of `probe`, computed
+        after the calls, or None where gradients are switched off.
+    """
+    results = [answer(*arguments) for arguments in calls]
+    vector = probe.clone().requires_grad_(True)
+    length = (vector * vector).sum() / 2
+    gradient = torch.autograd.grad(length, vector)[0] if length.requires_grad else None
+    return {"results": [plain(result) for result in results], "gradient": gradient}
 
 
 def _observe_driver(exercise: str) -> Callable[..., Any]:

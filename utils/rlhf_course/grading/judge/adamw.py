@@ -94,13 +94,13 @@ def expect_steps(
         steps: The steps.
         subject: What changes in words, such as "The change of the value head".
         why: What the right steps are.
-        atol: The tolerance, in units of the largest learning rate.
+        atol: The tolerance, in units of the largest learning rate, which is the other group's where this one has none.
         is_any_decay_right: Whether any weight decay is right, or only AdamW's default and none.
 
     Raises:
         AssertionError: The steps differ; the message names the optimizer whose steps they are, if one is found.
     """
-    unit = max(steps.rates)
+    unit = max(steps.rates) or max(steps.other_rates)
     change = got.double() - steps.start.double()
     decays = (*RIGHT_DECAYS, _fitting_decay(steps, change)) if is_any_decay_right else RIGHT_DECAYS
     right, change = [steps.adamw(decay) / unit for decay in decays], change / unit

@@ -27,7 +27,7 @@ from rlhf_course.grading.judge.texts import (
 EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
-_MANY = 67
+_MANY, _SOME = 67, 4
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ class Circumstance:
         requires_grad: Whether the float tensors require a gradient.
         graph: Whether the float tensors are results of an operation, as those of a forward pass are.
         repeated: Whether all entries along the first axis of each tensor are equal.
+        partly_repeated: Whether the first two entries along the first axis of each tensor are equal.
+        agreeing: Whether tensors with the same axes agree in the first entry along them.
         extreme: Entries lie near this number and its negative; None for ordinary entries.
         entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
         texts: Draws a list of texts of a length; None for ordinary texts.
@@ -125,6 +127,8 @@ class Circumstance:
     requires_grad: bool = False
     graph: bool = False
     repeated: bool = False
+    partly_repeated: bool = False
+    agreeing: bool = False
     extreme: float | None = None
     entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
     texts: Callable[[Draw, int], list[str]] | None = None
@@ -247,7 +251,8 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "as drawn":
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
     if layout == "transposed":
-        return tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
+        reverse = tuple(reversed(range(tensor.dim())))
+        return tensor.permute(reverse).clone(memory_format=torch.contiguous_format).permute(reverse)
     return tensor.clone()
 
 
@@ -283,7 +288,10 @@ class Inputs:
         """Return the circumstances of layout, dtype, equal entries, gradients, vocabulary and texts, and a rollout."""
         kinds = self.arguments.values()
         tensors = any(isinstance(kind, Floats | Tokens) for kind in kinds)
-        found = [*((EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE) if tensors else ()), self.repeated()]
+        found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.partly_repeated()] if tensors else []
+        found.append(self.repeated())
+        if len(self._floats()) > len({kind.axes for kind in self._floats().values()}):
+            found.append(self.agreeing())
         if any(isinstance(kind, Texts) for kind in kinds):
             found += [*TEXT_CIRCUMSTANCES, self.many()]
         if any(isinstance(argument, Floats) and argument.differentiable for argument in self.arguments.values()):
@@ -297,6 +305,24 @@ class Inputs:
     def repeated(self) -> Circumstance:
         """Return the circumstance that all entries of the first axis are equal."""
         return Circumstance(f"for equal {next(iter(self.sizes))}", repeated=True)
+
+    def partly_repeated(self) -> Circumstance:
+        """Return the circumstance that two of several entries of the first axis are equal."""
+        first = next(iter(self.sizes))
+        return Circumstance(f"for {first} of which two are equal", sizes={first: _SOME}, partly_repeated=True)
+
+    def agreeing(self) -> Circumstance:
+        """Return the circumstance that tensors with the same axes agree in one entry of the first axis."""
+        first = next(iter(self.sizes))
+        phrase = f"for {first} of which one is the same in {' and '.join(self._floats())}"
+        return Circumstance(phrase, sizes={first: _SOME}, agreeing=True)
+
+    def gradient_circumstances(self) -> list[Circumstance]:
+        """Return the circumstances in which gradients are compared: ordinary inputs and a large vocabulary."""
+        return [ORDINARY, ORDINARY, *([self.large_vocabulary()] if self.vocabulary else [])]
+
+    def _floats(self) -> dict[str, Floats]:
+        return {name: kind for name, kind in self.arguments.items() if isinstance(kind, Floats)}
 
     def many(self) -> Circumstance:
         """Return the circumstance of many entries along the first axis."""
@@ -357,6 +383,10 @@ class Inputs:
         arguments = {name: _argument(draw, kind, sizes, circumstance) for name, kind in self.arguments.items()}
         if circumstance.rollout and self.rollout is not None:
             arguments |= self.rollout(draw)
+        if circumstance.agreeing:
+            first, *others = self._floats()
+            for other in others:
+                arguments[other][0] = arguments[first][0]
         exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
         return Call(circumstance, exact, arguments, sizes)
 
@@ -412,4 +442,8 @@ def _texts(draw: Draw, kind: Texts, count: int, circumstance: Circumstance) -> t
 
 
 def _with_equal_rows(tensor: Tensor, circumstance: Circumstance) -> Tensor:
-    return tensor[:1].expand_as(tensor).clone() if circumstance.repeated and tensor.dim() else tensor
+    if circumstance.repeated and tensor.dim():
+        return tensor[:1].expand_as(tensor).clone()
+    if circumstance.partly_repeated and tensor.dim():
+        return torch.cat([tensor[:1], tensor[:1], tensor[2:]])[: len(tensor)]
+    return tensor

@@ -26,7 +26,7 @@ __all__ = ["IsolationUnavailable", "Judge", "ResourceLimits"]
 _PRELOADED_MODELS = 8
 _MAX_MESSAGE_LENGTH = 500
 # The status of an exercise is the first of these that one of its tests has.
-_STATUS_PRECEDENCE: tuple[Status, ...] = ("timeout", "error", "failed", "missing", "passed")
+_STATUS_PRECEDENCE: tuple[Status, ...] = ("timeout", "error", "failed", "unreadable", "missing", "passed")
 
 
 class Judge:

@@ -90,10 +90,10 @@ def _ordinary_texts(draw: Draw, count: int) -> list[str]:
 
 
 def crowded_texts(characters: str, draw: Draw, count: int) -> list[str]:
-    """Draw texts in which each of some characters occurs more than 255 times, and an odd number of times."""
+    """Draw texts in which each of some characters occurs an odd number of times, which 11 bits do not hold."""
     return [_crowded_text(characters, draw) for _ in range(count)]
 
 
 def _crowded_text(characters: str, draw: Draw) -> str:
-    crowd = "".join(character * (2 * draw.integer(150, 350) + 1) for character in characters)
+    crowd = "".join(character * (2 * draw.integer(1030, 1500) + 1) for character in characters)
     return "".join(draw.shuffled(crowd + ordinary_text(draw)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # matplotlib draws with these placeholder colours, which are then replaced by the CSS variables of the page.
 _INK, _ACCENT = "#010203", "#010204"
-_STATUS_COLOURS = dict(zip(STATUSES, ("#010205", "#010206", "#010207", "#010208", "#010209"), strict=True))
+_STATUS_COLOURS = dict(zip(STATUSES, ("#010205", "#010206", "#010207", "#010208", "#010209", "#01020a"), strict=True))
 _PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)"} | {
     colour: f"var(--{status})" for status, colour in _STATUS_COLOURS.items()
 }

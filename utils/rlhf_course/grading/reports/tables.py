@@ -12,8 +12,15 @@ from rlhf_course.files import escape_formula, write_text
 from rlhf_course.grading.reports.summary import percent
 from rlhf_course.grading.results import SubmissionResult
 
-SYMBOLS = {"passed": "✓", "failed": "✗", "error": "!", "timeout": "…", "missing": "·"}
-_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "timeout": "yellow", "missing": "dim"}
+SYMBOLS = {"passed": "✓", "failed": "✗", "error": "!", "timeout": "…", "missing": "·", "unreadable": "?"}
+_COLOURS = {
+    "passed": "green",
+    "failed": "red",
+    "error": "magenta",
+    "timeout": "yellow",
+    "missing": "dim",
+    "unreadable": "cyan",
+}
 LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(
     f"{symbol} {status}" for status, symbol in SYMBOLS.items()
 )

@@ -13,7 +13,7 @@ from rlhf_course.checks.core import preserved_state
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import DRIVEN, driver, offline_environment
 
-Kind = Literal["error", "timeout", "missing"]
+Kind = Literal["error", "timeout", "missing", "unreadable"]
 NOT_WRITTEN_MESSAGE = "this exercise is not written yet"
 
 
@@ -22,7 +22,7 @@ class AnswerError(Exception):
 
     Attributes:
         kind: "error" if the answer raised an exception or ended its process, "timeout" if it took too long, "missing"
-            if it is not written.
+            if it is not written, "unreadable" if what was handed in for it could not be read.
         message: The message for the learner: the exception's class and the learner's line, without values and paths.
         exception: The names of the exception's class and its bases; empty if there was no exception.
     """

@@ -51,6 +51,8 @@ class SandboxedAnswers:
     def answer(self, exercise: str) -> Any:
         """Return the proxy of an answer, and terminate the sandbox of the previous one; see `Answers.answer`."""
         self._terminate()
+        if exercise in self._submission.unreadable:
+            raise AnswerError("unreadable", "what was handed in could not be read")
         if BY_NAME[exercise].path not in self._submission.files:
             raise AnswerError("missing", f"there is no {BY_NAME[exercise].file}, or nothing is written in it")
         self._session = Session(self._zygote, exercise, self._submission.files, self._limits)

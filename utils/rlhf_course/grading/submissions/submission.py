@@ -17,6 +17,8 @@ class Submission:
         warnings: Messages for the instructor about the reading of the submission.
         parts: The names of the parts that it is graded on.
         other_parts: The names of the parts that were handed in too, but are not graded now.
+        unreadable: The names of the exercises that have no text in `files` because a file that may hold their answer
+            could not be read.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Submission:
     warnings: tuple[str, ...] = ()
     parts: tuple[str, ...] = (DEFAULT_PART.name,)
     other_parts: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:

@@ -219,23 +219,26 @@ def _linear_objective(
 ) -> Callable[[Any], Tensor]:
     """Return the objective that `learning` describes; it appends the number of each minibatch to `minibatches`."""
     parameters = [parameter for part in parts.values() for parameter in part]
-    start = [parameter.detach().clone() for parameter in parameters]
+    directions = [[_direction(item, 3 * number + angle) for item in parameters] for number in range(len(slopes))]
+    starts = [float(_along(parameters, direction)) for direction in directions]
 
     def objective(minibatch: Any) -> Tensor:
         number = int(minibatch.sample_ids[0, 0])
         minibatches.append(number)
-        distance = torch.zeros(())
-        for parameter, origin in zip(parameters, start, strict=True):
-            distance = distance + ((parameter - origin) * _direction(parameter, 3 * number + angle)).sum()
-        return offsets[number] + slopes[number] * distance
+        return offsets[number] + slopes[number] * (_along(parameters, directions[number]) - starts[number])
 
     return objective
 
 
+def _along(parameters: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
+    """Return how far parameters lie along a direction."""
+    products = [torch.dot(item.flatten(), part) for item, part in zip(parameters, direction, strict=True)]
+    return torch.stack(products).sum()
+
+
 def _direction(parameter: Tensor, angle: float) -> Tensor:
-    """Return the direction of an angle, as a tensor of the parameter's shape."""
-    angles = torch.arange(parameter.numel(), dtype=parameter.dtype) + angle
-    return torch.cos(angles).reshape(parameter.shape) / parameter.numel()
+    """Return the part of an angle's direction that belongs to a parameter, as a vector."""
+    return torch.cos(torch.arange(parameter.numel(), dtype=parameter.dtype) + angle) / parameter.numel()
 
 
 def _trainer(answer: Any, settings: Settings, weights: Weights) -> tuple[Any, Parts]:

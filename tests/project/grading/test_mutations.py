@@ -1,0 +1,95 @@
+"""A right answer keeps its marks in other wrappings, and one that ruins its arguments loses the test that says so."""
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlhf_course.course import EXERCISES
+from rlhf_course.grading.drivers import DRIVEN, offline_environment
+from rlhf_course.grading.judge.local_answers import reference_answers
+from rlhf_course.grading.judge.suite import run_suite
+from rlhf_course.grading.sandbox.answers import LocalAnswers
+from rlhf_course.learner_package import imported_answer
+
+FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
+
+
+def printing(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        print("called with", args, kwargs)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def undocumented(function):
+    return lambda *args, **kwargs: function(*args, **kwargs)
+
+
+def counting(function):
+    calls = []
+
+    class Counter:
+        def __call__(self, *args, **kwargs):
+            calls.append(len(args))
+            return function(*args, **kwargs)
+
+    return Counter()
+
+
+def drawing_random_numbers(function):
+    def wrapper(*args, **kwargs):
+        torch.manual_seed(len(args))
+        torch.rand(3)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def ruining(function):
+    """Return a function that returns the right result and leaves zeros and empty lists in the caller's arguments.
+
+    It leaves them alone where a backward pass may still need them.
+    """
+
+    def wrapper(*args, **kwargs):
+        result = function(*args, **kwargs)
+        if isinstance(result, Tensor) and result.requires_grad:
+            return result
+        for argument in (*args, *kwargs.values()):
+            if isinstance(argument, Tensor) and not argument.requires_grad:
+                argument.zero_()
+            elif isinstance(argument, list):
+                argument.clear()
+        return result
+
+    return wrapper
+
+
+def refused(exercise: str, answer) -> list[tuple[str, str]]:
+    """Return the names and messages of the hidden tests that an answer does not pass."""
+    with offline_environment("reward_fn_sentiment_imdb"):
+        results = run_suite(LocalAnswers({exercise: answer}), [exercise])[exercise]
+    return [(result.name, result.message) for result in results if result.status != "passed"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _reference():
+    reference_answers()
+
+
+@pytest.mark.parametrize(
+    "wrapping", [printing, undocumented, counting, drawing_random_numbers], ids=lambda wrapping: wrapping.__name__
+)
+@pytest.mark.parametrize("exercise", FUNCTIONS)
+def test_a_right_answer_in_another_wrapping_keeps_full_marks(exercise, wrapping):
+    assert refused(exercise, wrapping(imported_answer(exercise))) == []
+
+
+@pytest.mark.parametrize("exercise", FUNCTIONS)
+def test_a_right_answer_that_ruins_its_arguments_loses_the_test_that_says_so_and_no_other(exercise):
+    ((_, message),) = refused(exercise, ruining(imported_answer(exercise)))
+    assert "was changed" in message
