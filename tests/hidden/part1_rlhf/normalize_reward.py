@@ -195,7 +195,7 @@ def eps_twice(reward, eps=1e-5):
     return (reward - reward.mean()) / ((reward.var() + eps).sqrt() + eps)
 
 
-@hidden_mistake(refused_with="for many texts of which most earned nothing")
+@hidden_mistake(refused_with="for many texts of which one earned much more than the others")
 def distinct_rewards_only(reward, eps=1e-5):
     """Rewards that several texts earned count once in the mean and the deviation."""
     distinct = reward.unique()

@@ -123,19 +123,19 @@ def mean_free(generated_sample, char="."):
     return counts - counts.mean()
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def small_integers(generated_sample, char="."):
     """Counts are kept in 8 bits."""
     return torch.tensor([text.count(char) % 256 for text in generated_sample], dtype=torch.uint8).float()
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def half_precision(generated_sample, char="."):
     """Counts are kept in half precision."""
     return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.bfloat16)
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def beginning_only(generated_sample, char="."):
     """Only the first 256 characters of a text are read."""
     return torch.tensor([float(text[:256].count(char)) for text in generated_sample])
@@ -178,7 +178,7 @@ def stripped(generated_sample, char="."):
     return torch.tensor([float(text.strip().count(char)) for text in generated_sample])
 
 
-@hidden_mistake(refused_with="for texts that hold special tokens, written out")
+@hidden_mistake(refused_with="for what a rollout of the course's model holds")
 def end_of_text_removed(generated_sample, char="."):
     """The end-of-text token is removed before its characters are counted."""
     texts = [text.replace("<|endoftext|>", "") for text in generated_sample]
