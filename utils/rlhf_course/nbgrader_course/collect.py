@@ -1,6 +1,7 @@
 """Let `nbgrader zip_collect` read the downloads of learning platforms: a zip or a folder for each learner."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -110,7 +111,7 @@ def folder_names(names: Sequence[str]) -> list[str]:
 
 def _safe_name(name: str) -> str:
     """Return a name as that of one folder, of which `_marker` in `autograde.py` can make a file's name."""
-    safe = printable(name).translate(str.maketrans("/\\+", "---")).lstrip(".").strip() or "nameless"
+    safe = re.sub(r'[/\\+<>&"`]', "-", printable(name)).lstrip(".").strip() or "nameless"
     return safe.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip()
 
 
