@@ -242,6 +242,13 @@ def two_texts_as_they_are(reward, eps=1e-5):
     return (reward - reward.mean()) / (reward.std() + eps)
 
 
+@hidden_mistake(refused_with="for rewards that differ by less than a thousandth is zero")
+def small_spread_is_zero(reward, eps=1e-5):
+    """Rewards whose deviation is below a thousandth become zeros."""
+    std = reward.std()
+    return torch.zeros_like(reward) if std < 1e-3 else (reward - reward.mean()) / (std + eps)
+
+
 @right_answer
 def batch_norm(reward, eps=1e-5):
     return torch.nn.functional.batch_norm(reward[:, None], None, None, training=True, eps=eps)[:, 0]

@@ -123,19 +123,19 @@ def mean_free(generated_sample, char="."):
     return counts - counts.mean()
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def small_integers(generated_sample, char="."):
     """Counts are kept in 8 bits."""
     return torch.tensor([text.count(char) % 256 for text in generated_sample], dtype=torch.uint8).float()
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def half_precision(generated_sample, char="."):
     """Counts are kept in half precision."""
     return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.bfloat16)
 
 
-@hidden_mistake(refused_with="The reward for counts over 255")
+@hidden_mistake(refused_with="The reward for counts over 2,048")
 def beginning_only(generated_sample, char="."):
     """Only the first 256 characters of a text are read."""
     return torch.tensor([float(text[:256].count(char)) for text in generated_sample])
@@ -209,6 +209,12 @@ def kept_by_size(generated_sample, char="."):
 def short_words_only(generated_sample, char="."):
     """Occurrences after the fortieth word do not count."""
     return torch.tensor([float(" ".join(text.split(" ")[:40]).count(char)) for text in generated_sample])
+
+
+@hidden_mistake(refused_with="The reward for counts over 2,048")
+def eleven_bits(generated_sample, char="."):
+    """Counts pass through half precision, which holds whole numbers up to 2,048."""
+    return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.float16).float()
 
 
 @right_answer

@@ -342,6 +342,12 @@ def normalised_over_the_batch(gen_sample, direction="pos"):
     return (scores - scores.mean()) / (scores.std(correction=0) + 1e-5)
 
 
+@hidden_mistake(refused_with="The reward for texts of 300 words and more")
+def first_128_tokens_only(gen_sample, direction="pos"):
+    """Texts are cut after 128 tokens: the classifier reads 512."""
+    return _chosen(gen_sample, direction, truncation=True, max_length=128)
+
+
 END = "<|endoftext|>"
 
 
