@@ -219,6 +219,12 @@ def plain_zero(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl(logits, ref_logits).mean() if kl_coef else torch.tensor(0.0)
 
 
+@hidden_mistake(refused_with="The penalty for many texts of many tokens")
+def first_positions_only(logits, ref_logits, kl_coef, gen_len):
+    """Only the first 32 positions count."""
+    return kl_coef * _kl(logits[:, :32], ref_logits[:, :32]).mean()
+
+
 @right_answer
 def library_kl_div(logits, ref_logits, kl_coef, gen_len):
     new, ref = functional.log_softmax(logits, -1), functional.log_softmax(ref_logits, -1)

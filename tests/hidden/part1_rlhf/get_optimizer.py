@@ -231,7 +231,7 @@ def clipped_in_the_step(model, base_lr, head_lr):
     return optimizer
 
 
-@hidden_mistake(refused_with="of the transformer is that of AdamW's default learning rate")
+@hidden_mistake(refused_with="is that of AdamW's default learning rate")
 def tiny_rates_ignored(model, base_lr, head_lr):
     """A rate below 0.0001 is taken for a mistake, and replaced by AdamW's default."""
     rates = [rate if rate > 1e-4 else 1e-3 for rate in (base_lr, head_lr)]

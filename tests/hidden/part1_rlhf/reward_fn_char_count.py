@@ -178,7 +178,7 @@ def stripped(generated_sample, char="."):
     return torch.tensor([float(text.strip().count(char)) for text in generated_sample])
 
 
-@hidden_mistake(refused_with="for texts that hold special tokens, written out")
+@hidden_mistake(refused_with="each occurrence counts, wherever it stands")
 def end_of_text_removed(generated_sample, char="."):
     """The end-of-text token is removed before its characters are counted."""
     texts = [text.replace("<|endoftext|>", "") for text in generated_sample]

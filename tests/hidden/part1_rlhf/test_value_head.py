@@ -260,7 +260,7 @@ def test_without_a_head_there_are_logits_and_no_values(HookedTransformerWithValu
         assert result.get("values") is None, "Without a value head the values should be None"
 
 
-MODES = (("train", "in training mode"), ("eval", "in evaluation mode"))
+MODES = (("train", ""), ("eval", "in evaluation mode"))
 GRADIENT_WORDS = {
     "logits": "that of the logits alone: values reach the transformer too, so detach neither them nor the stream",
     "values": "that of the values alone: logits reach the transformer too",
@@ -328,18 +328,18 @@ def test_gradients_of_logits_and_values_reach_the_head_and_the_transformer(Hooke
         is_listed = set(base) == set(model.transformer)
         assert is_listed, "get_base_model_trainable_params should list the parameters that logits depend on, each once"
         assert all(gradient is not None for gradient in base.values()), (
-            f"No gradient of logits and values reaches some parameters of the transformer {phrase}"
+            f"No gradient of logits and values reaches some parameters of the transformer {phrase}".strip()
         )
         head = report["value head"]
         assert len(head) == len(model.weights), "get_value_head_params should list the head's parameters"
         assert all(gradient is not None for gradient in head), (
-            f"No gradient of the values reaches the value head {phrase}, so it cannot learn"
+            f"{f'No gradient of the values reaches the value head {phrase}'.strip()}, so it cannot learn"
         )
         names = [f"head {index}" for index in range(len(head))]
-        expect_gradients(dict(zip(names, head, strict=True)), wanted, names, f"the value head {phrase}")
-        expect_gradients(base, wanted, list(model.transformer), f"the transformer {phrase}")
+        expect_gradients(dict(zip(names, head, strict=True)), wanted, names, f"the value head {phrase}".strip())
+        expect_gradients(base, wanted, list(model.transformer), f"the transformer {phrase}".strip())
 
-    for mode, phrase in draw.shuffled(MODES):
+    for mode, phrase in MODES:
         with_the_head_or_a_right_one(HookedTransformerWithValueHead, draw, partial(test, mode=mode, phrase=phrase))
 
 
