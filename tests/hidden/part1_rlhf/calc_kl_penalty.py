@@ -60,7 +60,7 @@ def softmax_then_log(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * (p * (p.log() - q.log())).sum(-1).mean()
 
 
-@visible_mistake(refused_with="it is neither rounded nor capped: use log_softmax, never softmax and then")
+@visible_mistake(refused_with="log_softmax gives it, where softmax and then log does not")
 def log_with_eps(logits, ref_logits, kl_coef, gen_len):
     """You take softmax and then log with a small number added: finite, but wrong for large logits. Use log_softmax."""
     p, q = logits.softmax(-1), ref_logits.softmax(-1)
@@ -147,7 +147,7 @@ def reference_normalised_in_place(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl_of_logprobs(logits.log_softmax(-1), ref).mean()
 
 
-@hidden_mistake(refused_with="it is neither rounded nor capped: use log_softmax, never softmax and then")
+@hidden_mistake(refused_with="log_softmax gives it, where softmax and then log does not")
 def capped(logits, ref_logits, kl_coef, gen_len):
     """The divergence of a position is capped."""
     return kl_coef * _kl_of_logprobs(logits.log_softmax(-1), ref_logits.log_softmax(-1)).clamp(max=5.0).mean()

@@ -66,7 +66,7 @@ def softmax_then_log(logits, tokens, prefix_len=None):
     return _pick(logits[:, first - 1 : -1].softmax(-1).log(), tokens[:, first:])
 
 
-@visible_mistake(refused_with="use log_softmax, never softmax and then log")
+@visible_mistake(refused_with="log_softmax gives it, where softmax and then log does not")
 def log_with_eps(logits, tokens, prefix_len=None):
     """You take softmax and then log with a small number added, which is wrong for unlikely tokens. Use log_softmax."""
     first = _first(prefix_len)

@@ -111,7 +111,7 @@ def not_a_number_replaced(reward, eps=1e-5):
     return ((reward - reward.mean()) / reward.std()).nan_to_num(0.0)
 
 
-@hidden_mistake(refused_with="subtract the mean before squaring, or the small differences are rounded")
+@hidden_mistake(refused_with="is too large throughout, by one factor")
 def difference_of_squares(reward, eps=1e-5):
     """The variance is a difference of two large numbers, which float32 rounds off."""
     variance = (reward.square().mean() - reward.mean().square()).clamp(min=0)

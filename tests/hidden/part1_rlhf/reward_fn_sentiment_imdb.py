@@ -190,13 +190,13 @@ def _chosen(texts, direction, **options):
     return logits.softmax(-1)[:, int(direction == "pos")]
 
 
-@visible_mistake(refused_with="The reward for texts of 45 words and more")
+@visible_mistake(refused_with="for texts of 300 words and more")
 def first_tokens_only(gen_sample, direction="pos"):
     """Reviews are cut after 32 tokens: the classifier reads longer ones."""
     return _chosen(gen_sample, direction, truncation=True, max_length=32)
 
 
-@hidden_mistake(refused_with="The reward for texts of 45 words and more")
+@hidden_mistake(refused_with="for texts of 300 words and more")
 def first_characters_only(gen_sample, direction="pos"):
     """Reviews are cut after 128 characters."""
     return _chosen([text[:128] for text in gen_sample], direction)

@@ -98,7 +98,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus, dr
     for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
         logits, *others = call.passed()
         got = calc_entropy_bonus(logits.requires_grad_(True), *others)
-        why = "use log_softmax, never softmax and then log"
+        why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         wanted, subject = bonus(**call.exact), call.subject("The bonus")
         mended = expect_values(got, wanted, subject, why, call, bonus, rtol=2e-3, atol=2e-2)
         if mended.requires_grad:

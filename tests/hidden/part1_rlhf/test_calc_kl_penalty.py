@@ -94,7 +94,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty, draw)
     for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
         logits, *others = call.passed()
         got = calc_kl_penalty(logits.requires_grad_(True), *others)
-        why = "it is neither rounded nor capped: use log_softmax, never softmax and then log"
+        why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         mended = expect_values(got, penalty(**call.exact), call.subject("The penalty"), why, call, penalty, rtol=2e-3)
         if mended.requires_grad:
             (gradient,) = torch.autograd.grad(mended, logits)

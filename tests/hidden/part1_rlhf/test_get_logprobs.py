@@ -108,7 +108,8 @@ def test_no_prefix_length_means_one(get_logprobs, draw):
 
 @pytest.mark.points(1.5)
 def test_gradients_flow_to_the_logits(get_logprobs, draw):
-    circumstances = [replace(circumstance, requires_grad=True) for circumstance in INPUTS.gradient_circumstances()]
+    compared = [*INPUTS.gradient_circumstances(), ONE_TEXT, ONE_TOKEN]
+    circumstances = [WITH_GRADIENT, *(replace(circumstance, requires_grad=True) for circumstance in compared)]
     for number, call in enumerate(INPUTS.calls(draw, circumstances, again=0), 1):
         logits, mended = expect_logprobs(get_logprobs, call, **OF_A_LARGE_VOCABULARY)
         assert mended.requires_grad, (
@@ -125,7 +126,7 @@ def test_gradients_flow_to_the_logits(get_logprobs, draw):
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs, draw):
     for call in INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
-        why = "use log_softmax, never softmax and then log"
+        why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         logits, mended = expect_logprobs(get_logprobs, call, why, rtol=2e-3, atol=5e-3)
         if mended.requires_grad:
             subject = call.subject("The gradient of the log-probabilities")

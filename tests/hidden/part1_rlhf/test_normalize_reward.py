@@ -60,7 +60,7 @@ def nearly_equal(draw, shape):
 
 def hardly_different(draw, shape):
     """Draw probabilities that differ by less than a thousandth."""
-    return draw.number(0.9, 0.98) + draw.number(0.0003, 0.0006) * draw.normal(*shape)
+    return draw.number(0.01, 0.03) + draw.number(0.0003, 0.0006) * draw.normal(*shape)
 
 
 REALISTIC = (
@@ -113,11 +113,18 @@ def test_eps_is_the_one_that_was_passed(normalize_reward, draw):
         )
 
 
-@pytest.mark.points(0.5)
+@pytest.mark.points(1)
 def test_every_circumstance_that_training_meets_is_normalised_alike(normalize_reward, draw):
     circumstances = [found for found in INPUTS.other_circumstances() if not found.repeated]
     for call in INPUTS.calls(draw, [*circumstances, *REALISTIC]):
         expect_normalized(normalize_reward, call, rtol=3e-4, atol=1e-3)
+    why = "subtract the mean before squaring, or the small differences are rounded off"
+    for _ in range(3):
+        reward = draw.integer(40_000, 60_000) + draw.integers(-9, 9, draw.integer(5, 9)).float()
+        reward[0] += 4  # They are never all equal.
+        got = normalize_reward(reward.clone())
+        wanted = normalized(reward.double())
+        expect_values(got, wanted, "The normalised reward of large rewards", why, rtol=1e-2, atol=2e-2)
 
 
 @pytest.mark.points(0.75)
@@ -130,14 +137,3 @@ def test_the_raw_reward_is_left_as_it_was_and_the_result_has_its_form(normalize_
         assert not call.changed(passed), (
             "The reward that was passed in was changed: it is still needed for the log; make a new tensor"
         )
-
-
-@pytest.mark.points(0.5)
-def test_small_differences_between_large_rewards_are_kept(normalize_reward, draw):
-    why = "subtract the mean before squaring, or the small differences are rounded off"
-    for _ in range(3):
-        reward = draw.integer(40_000, 60_000) + draw.integers(-9, 9, draw.integer(5, 9)).float()
-        reward[0] += 4  # They are never all equal.
-        got = normalize_reward(reward.clone())
-        wanted = normalized(reward.double())
-        expect_values(got, wanted, "The normalised reward of large rewards", why, rtol=1e-2, atol=2e-2)

@@ -9,6 +9,7 @@ from fake_judge import FakeJudge, cache_in
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.batch import cache as cache_module
+from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -112,3 +113,25 @@ def test_a_folder_that_cannot_be_created_is_an_error_that_says_what_to_do(tmp_pa
 def test_other_users_can_neither_read_nor_write_the_cache(tmp_path, cache):
     for path in (tmp_path / "cache", *(tmp_path / "cache").rglob("*")):
         assert os.stat(path).st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("timeout", "no result within 10 seconds"),
+        ("error", "MemoryError, at line 3"),
+        ("error", "was ended by signal 9"),
+    ],
+)
+def test_a_result_that_time_or_memory_decided_is_not_kept(tmp_path, status, message):
+    cache = cache_in(tmp_path)
+    limited = RESULT.model_copy(deep=True)
+    test = next(iter(limited.exercises.values())).tests[0]
+    test.status, test.message = status, message
+
+    class Grader:
+        def results(self, tasks):
+            return ((task, limited, True) for task in tasks)
+
+    assert grade_all([ADA], Grader(), cache) == [limited]
+    assert cache.get(ADA) is None

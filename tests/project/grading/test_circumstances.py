@@ -199,3 +199,17 @@ def test_values_rewards_and_texts_of_a_rollout_belong_together(draw):
     assert len(values) == len(rewards) > 5 and values.shape[1] > prefix_len > 1
     assert set(rewards.tolist()) <= {0.0, 1.0, 2.0, 3.0}
     assert all(text.startswith("<|endoftext|>This") for text in drawn_texts(draw))
+
+
+@pytest.mark.parametrize("circumstance", [*INPUTS.all_circumstances(), IN_A_ROLLOUT], ids=lambda one: one.phrase)
+def test_what_an_answer_does_to_its_arguments_reaches_neither_the_judge_nor_a_later_call(draw, circumstance):
+    call = INPUTS.call(draw, circumstance)
+    before = [value.clone() if isinstance(value, torch.Tensor) else value for value in call.exact.values()]
+    for value in call.passed():
+        if isinstance(value, torch.Tensor):
+            value.data.zero_()
+    assert call.changed(call.passed()) == []
+    assert all(
+        torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
+        for first, second in zip(before, call.exact.values(), strict=True)
+    )

@@ -1,6 +1,7 @@
 """`rlhf-course grade` and `rlhf-course report` print, write and return what they should."""
 
 import json
+import lzma
 import subprocess
 import sys
 from functools import partial
@@ -70,6 +71,47 @@ def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, class_folder, 
     assert [result["name"] for result in results["submissions"]] == ["ada", "bob", "cy"]
 
 
+HOSTILE_FILES = {
+    "undefined": {PATH: "# coding: undefined\n"},
+    "punycode": {PATH: "# coding: punycode\n" + "a-" * 200_000},
+    "surrogate": {PATH: b"x = '\xed\xa0\x80'\n"},
+    "dicts": {"a.ipynb": "[" + "{}," * 16_000_000 + "0]"},
+    "nested": {"a.ipynb": "[" * 1_000_000},
+    "archive": {"a.zip": b"PK\x03\x04 broken"},
+    "slashes": {"part1_rlhf/a\\b\x1b[31m.py": ANSWER},
+    "xz": {"a.tar.xz": lzma.compress(bytes(220_000_000), preset=0)},
+}
+
+
+def test_in_a_class_with_hostile_hand_ins_the_others_have_the_marks_that_they_have_alone(run, tmp_path):
+    honest = {f"honest{number:02}/{PATH}": f"{ANSWER}# {number}\n" for number in range(len(HOSTILE_FILES))}
+    write_folder(tmp_path / "alone", honest)
+    write_folder(tmp_path / "class", honest)
+    for number, (name, files) in enumerate(HOSTILE_FILES.items()):
+        write_folder(tmp_path / f"class/honest{number:02}-{name}", files)
+    for name in ("alone", "class"):
+        outputs = (
+            "--json",
+            tmp_path / f"{name}.json",
+            "--csv",
+            tmp_path / f"{name}.csv",
+            "--html",
+            tmp_path / name / ".h",
+        )
+        assert run("grade", "--no-cache", "--each", tmp_path / name, *outputs)[0] == 0
+    alone, together = (
+        {result["name"]: result for result in json.loads((tmp_path / f"{name}.json").read_text())["submissions"]}
+        for name in ("alone", "class")
+    )
+    assert {name: result for name, result in together.items() if "-" not in name} == alone
+    statuses = {name: result["exercises"]["compute_advantages"]["status"] for name, result in together.items()}
+    assert statuses["honest00-undefined"] == statuses["honest03-dicts"] == statuses["honest05-archive"] == "unreadable"
+    assert statuses["honest06-slashes"] == "missing"
+    assert "compute_advantages status" in (tmp_path / "class.csv").read_text()
+    assert "unreadable" in (tmp_path / "class.csv").read_text()
+    assert "could not be read" in (tmp_path / "class/.h/learners/honest03-dicts.html").read_text()
+
+
 def test_the_json_has_the_agreed_form(run, class_folder, tmp_path):
     run("grade", class_folder / "ada", "--json", tmp_path / "r.json")
     (submission,) = json.loads((tmp_path / "r.json").read_text())["submissions"]
@@ -77,7 +119,7 @@ def test_the_json_has_the_agreed_form(run, class_folder, tmp_path):
     assert set(submission["exercises"]) == {exercise.name for exercise in EXERCISES}
     exercise = submission["exercises"]["compute_advantages"]
     assert {"score", "max_score", "status", "tests"} <= set(exercise)
-    assert exercise["status"] in ("passed", "failed", "error", "timeout", "missing")
+    assert exercise["status"] in ("passed", "failed", "error", "timeout", "missing", "unreadable")
     assert {"name", "points", "status", "message"} <= set(exercise["tests"][0])
 
 
@@ -86,7 +128,7 @@ def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_no
     ada, bob, cy = json.loads((tmp_path / "r.json").read_text())["submissions"]
     assert ada["score"] > 0 and cy["score"] > 0
     assert bob["score"] == 0 and bob["max_score"] == DEFAULT_PART.points and "is damaged" in bob["warnings"][0]
-    assert {exercise["status"] for exercise in bob["exercises"].values()} == {"missing"}
+    assert {exercise["status"] for exercise in bob["exercises"].values()} == {"unreadable"}
 
 
 def test_a_second_call_takes_the_cached_results_unless_no_cache_is_given(run, class_folder, tmp_path):

@@ -188,3 +188,57 @@ def test_all_sandboxes_end_when_their_judge_is_killed():
     judge.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
+
+
+WRITE_OUTSIDE = """
+import os
+from pathlib import Path
+
+PATH = Path({path!r})
+ATTEMPTS = [
+    lambda: os.truncate(PATH, 0),
+    lambda: PATH.write_text("changed"),
+    lambda: os.utime(PATH, (1, 1)),
+    lambda: os.setxattr(PATH, "user.mark", b"1"),
+    lambda: os.link(PATH, "link"),
+    lambda: PATH.rename("moved"),
+]
+
+
+def normalize_reward(reward, eps=1e-5):
+    for attempt in ATTEMPTS:
+        try:
+            attempt()
+        except OSError:
+            continue
+    return (reward - reward.mean()) / (reward.std() + eps)
+"""
+
+
+GRADE_ONE = """
+import sys
+from rlhf_course.grading.judge.judge import Judge
+from rlhf_course.grading.submissions.submission import Submission
+
+level, text = sys.argv[1:]
+with Judge(level) as judge:
+    graded = judge.grade(Submission("one", {"part1_rlhf/normalize_reward.py": text}))
+print(graded.exercises["normalize_reward"].status)
+"""
+
+
+@is_root
+@pytest.mark.parametrize("level", ["namespaces", "uid"])
+def test_a_file_that_every_user_may_write_is_left_as_it_was(level):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder) / "shared"
+        path.write_text("as it was")
+        Path(folder).chmod(0o777)
+        path.chmod(0o666)
+        before = path.stat()
+        text = WRITE_OUTSIDE.replace("{path!r}", repr(str(path)))
+        done = run(*with_readable_python(sys.executable, "-c", GRADE_ONE, level, text))
+        after = path.stat()
+        assert done.stdout.strip() == "passed", done.stdout + done.stderr  # Each attempt was made, and refused.
+        assert path.read_text() == "as it was" and not os.listxattr(path)
+        assert (after.st_mtime, after.st_nlink, after.st_size) == (before.st_mtime, before.st_nlink, before.st_size)

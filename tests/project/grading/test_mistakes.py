@@ -8,11 +8,12 @@ from rlhf_course.bank import bank_file, description_of, read_bank
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers import DRIVEN
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.mistakes import recognised_mistake
+from rlhf_course.grading.judge.mistakes import RIGHT_ALONE, recognised_mistake
 from rlhf_course.grading.judge.recorder import CallRecorder
 from rlhf_course.grading.judge.suite import HIDDEN, run_suite
 from rlhf_course.grading.sandbox.answers import LocalAnswers
-from rlhf_course.paths import REPOSITORY
+from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
 KL = "calc_kl_penalty"
@@ -44,7 +45,7 @@ def test_a_known_mistake_is_recognised_on_the_inputs_of_the_hidden_tests_and_no_
     assert all(found[name] in (None, description_of(BY_NAME[exercise], name, wrong[name])) for name in names), (
         "another mistake is named"
     )
-    assert sum(sentence is not None for sentence in found.values()) >= 0.8 * len(names)
+    assert sum(sentence is not None for sentence in found.values()) >= 2 * len(names) / 3
 
 
 def test_a_mistake_that_nobody_has_written_down_gets_no_sentence():
@@ -79,3 +80,29 @@ def test_the_bank_of_other_hidden_tests_is_used(tmp_path):
     assert diagnosis(KL, lambda: lambda logits, ref_logits, kl_coef, gen_len: 0 * logits.sum(), tmp_path) == (
         "The penalty is always zero."
     )
+
+
+STATEFUL = """
+
+CALLS = []
+
+
+def normalize_reward(reward, eps=1e-5):
+    CALLS.append(reward)
+    return (reward - reward.mean()) / (reward.std() + eps) + 0.37 * (len(CALLS) - 1)
+"""
+WRONG_AT_ONCE = STATEFUL.replace("(len(CALLS) - 1)", "len(CALLS)")
+
+
+@pytest.mark.parametrize(("text", "is_named"), [(STATEFUL, True), (WRONG_AT_ONCE, False)], ids=["later", "at once"])
+def test_an_answer_whose_first_call_is_right_is_told_that_it_keeps_something(judge, text, is_named):
+    result = judge.grade(Submission("one", {BY_NAME["normalize_reward"].path: text})).exercises["normalize_reward"]
+    assert result.status == "failed" and (result.mistake == RIGHT_ALONE) == is_named
+
+
+def test_an_answer_that_switches_gradients_off_is_told_so(judge):
+    text = (SOLUTIONS / BY_NAME["compute_advantages"].path).read_text()
+    text = text.replace("### BEGIN SOLUTION", "torch.set_grad_enabled(False)", 1).replace("@torch.no_grad()", "")
+    result = judge.grade(Submission("one", {BY_NAME["compute_advantages"].path: text})).exercises["compute_advantages"]
+    messages = [test.message for test in result.tests if test.status != "passed"]
+    assert messages == ["A call switches gradients off for all later code: leave torch as it was"]

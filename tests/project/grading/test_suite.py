@@ -61,7 +61,6 @@ def test_results_come_in_the_order_of_the_tests_with_sentences_for_names():
         "eps is the one that was passed",
         "every circumstance that training meets is normalised alike",
         "the raw reward is left as it was and the result has its form",
-        "small differences between large rewards are kept",
     ]
 
 

@@ -350,3 +350,36 @@ def test_a_judge_that_cannot_work_here_grades_nobody(course, hand_in, monkeypatc
     with pytest.raises(SystemExit):
         autograde()
     assert not (course / "autograded").exists()
+
+
+HOSTILE_NOTEBOOKS = {
+    "dicts": '{"cells": [' + ",".join(["{}"] * 16_000_000) + "]}",
+    "nested": "[" * 1_000_000,
+    "values": '{"cells": [], "metadata": {"a": [' + "1," * 1_100_000 + '1]}, "nbformat": 4, "nbformat_minor": 5}',
+    "surrogate": '{"cells": [], "metadata": {"a": "\\ud800"}, "nbformat": 4, "nbformat_minor": 5}',
+    "number": '{"cells": [' + "1" * 5_000_000 + "]}",
+    "codec": "# coding: undefined\n",
+}
+
+
+def test_hostile_notebooks_cost_their_own_rows_alone(course, hand_in, judge_finds, autograde):
+    for learner, text in HOSTILE_NOTEBOOKS.items():
+        (hand_in(learner) / "07_optimizer.ipynb").write_text(text)
+    hand_in("ada")
+    judge_finds(ada=found(), **dict.fromkeys(HOSTILE_NOTEBOOKS, found(0.25)))
+    autograde()
+    assert scores(course) == {"ada": POINTS, **dict.fromkeys(HOSTILE_NOTEBOOKS, POINTS / 4)}
+    for learner in ("dicts", "nested", "values", "number", "codec"):
+        assert "the file as handed in is in submitted/" in notes(course, learner, "07_optimizer")
+    assert not notes(course, "ada", "07_optimizer")
+
+
+def test_a_person_is_asked_to_grade_what_could_not_be_read(course, hand_in, judge_finds, autograde):
+    hand_in("ada")
+    result = found()
+    result.exercises["get_optimizer"].status = "unreadable"
+    judge_finds(ada=result)
+    autograde()
+    assert grades(course, "ada", "07_optimizer")["check-get_optimizer"][1]
+    check = cell_of(autograded(course, "ada", "07_optimizer"), "check-get_optimizer")
+    assert "what was handed in could not be read" in check.outputs[0].data["text/html"]

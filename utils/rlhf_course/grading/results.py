@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+# A message with one of these texts says that an answer exceeded a limit of memory or processor time, or was killed.
+LIMIT_MESSAGES = ("MemoryError", "OutOfMemoryError", "used up its processor time", "was ended by signal 9")
+
 Status = Literal["passed", "failed", "error", "timeout", "missing", "unreadable"]
 
 
@@ -60,6 +63,12 @@ class SubmissionResult(BaseModel):
     seconds: float
     warnings: list[str]
     exercises: dict[str, ExerciseResult]
+
+    @property
+    def is_decided_by_limits(self) -> bool:
+        """Whether an answer ran out of time or memory, which may depend on what else the machine did."""
+        tests = [test for exercise in self.exercises.values() for test in exercise.tests]
+        return any(test.status == "timeout" or any(text in test.message for text in LIMIT_MESSAGES) for test in tests)
 
 
 class GradeReport(BaseModel):

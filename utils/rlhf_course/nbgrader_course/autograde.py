@@ -36,7 +36,13 @@ from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.notebook_file import read_notebook
-from rlhf_course.nbgrader_course.preprocessors import CHECK_PREFIX, FlagForReview, JudgeAnswers, RestoreCells
+from rlhf_course.nbgrader_course.preprocessors import (
+    CHECK_PREFIX,
+    CleanContent,
+    FlagForReview,
+    JudgeAnswers,
+    RestoreCells,
+)
 
 # The longest name of a file on the file systems of Linux.
 _MAX_NAME_BYTES = 255
@@ -93,6 +99,7 @@ class JudgedAutograde(Autograde):
             SaveAutoGrades,
             FlagForReview,
             AssignLatePenalties,
+            CleanContent,
             CheckCellMetadata,
         ]
     ).tag(config=True)

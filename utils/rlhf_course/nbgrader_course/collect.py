@@ -1,6 +1,7 @@
 """Let `nbgrader zip_collect` read the downloads of learning platforms: a zip or a folder for each learner."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -8,8 +9,9 @@ from nbgrader.plugins.zipcollect import ExtractorPlugin, FileNameCollectorPlugin
 
 from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.submissions.archives import UnreadableSubmission, read_source
+from rlhf_course.grading.submissions.archives import UnreadableSubmission
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, printable
+from rlhf_course.grading.submissions.reader import SubmissionReader
 
 # The file systems of Linux allow names of 255 bytes; nbgrader's names of files add to the learner's.
 _MAX_NAME_BYTES = 180
@@ -25,14 +27,16 @@ class SafeExtractor(ExtractorPlugin):
         except CourseError as error:
             self.log.error(str(error))
             return
-        for submission, folder in zip(submissions, folder_names([item.name for item in submissions]), strict=True):
-            if folder != submission.name:
-                self.log.warning("%s: the learner is called %s here", submission.name, folder)
-            self._extract_one(submission, Path(extracted_path) / folder)
+        folders = folder_names([item.name for item in submissions])
+        with SubmissionReader() as reader:
+            for submission, folder in zip(submissions, folders, strict=True):
+                if folder != submission.name:
+                    self.log.warning("%s: the learner is called %s here", submission.name, folder)
+                self._extract_one(submission, Path(extracted_path) / folder, reader)
 
-    def _extract_one(self, submission: SubmissionPath, folder: Path) -> None:
+    def _extract_one(self, submission: SubmissionPath, folder: Path, reader: SubmissionReader) -> None:
         try:
-            source = read_source(submission.path)
+            source = reader.read_source(submission.path)
         except UnreadableSubmission as error:
             self.log.error("%s: the submission %s", submission.name, error)
             return
@@ -107,7 +111,7 @@ def folder_names(names: Sequence[str]) -> list[str]:
 
 def _safe_name(name: str) -> str:
     """Return a name as that of one folder, of which `_marker` in `autograde.py` can make a file's name."""
-    safe = printable(name).translate(str.maketrans("/\\+", "---")).lstrip(".").strip() or "nameless"
+    safe = re.sub(r'[/\\+<>&"`]', "-", printable(name)).lstrip(".").strip() or "nameless"
     return safe.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip()
 
 

@@ -1,5 +1,6 @@
 """Read learners' notebook files, in a process with limits, and repair what does not fit the format."""
 
+import json
 from typing import Any
 
 import nbformat
@@ -44,7 +45,18 @@ def notebook_as_json(path: str) -> tuple[Any, str | None]:
         return nbformat.v4.new_notebook(), _problem(f"could not be read ({type(error).__name__})")
     if _has_too_many_values(read):
         return nbformat.v4.new_notebook(), _problem(f"holds more than {_MAX_VALUES} values")
+    read = _without_surrogates(read)
     return (read if _is_valid_notebook(read) else _repaired(read)), None
+
+
+def _without_surrogates(notebook: Any) -> Any:
+    """Replace lone surrogates, which JSON can contain but no UTF-8 file can."""
+    text = json.dumps(notebook, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return nbformat.from_dict(json.loads(text.encode("utf-8", "replace")))
+    return notebook
 
 
 def _problem(reason: str) -> str:

@@ -6,9 +6,11 @@ from nbformat.v4 import new_markdown_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
+from traitlets import List
 
 from rlhf_course.course import BY_NAME, Exercise
 from rlhf_course.nbgrader_course.cells import known_cells, restore
+from rlhf_course.nbgrader_course.clean import clean_notebook
 from rlhf_course.nbgrader_course.outputs import judged_output, notes_cell, unjudged_output
 
 CHECK_PREFIX, _EXERCISE_PREFIX = "check-", "exercise-"
@@ -79,7 +81,10 @@ class JudgeAnswers(_AutogradePreprocessor):
             and grade_id.startswith(CHECK_PREFIX)
             and exercise in judgement.result.exercises
         ):
-            return judged_output(judgement.result.exercises[exercise], points)
+            result = judgement.result.exercises[exercise]
+            if result.status == "unreadable":
+                self.converter.to_review.add(grade_id)
+            return judged_output(result, points)
         self.converter.to_review.add(grade_id)
         return unjudged_output(
             judgement.reason or "This cell is not the check of an exercise, so the judge does not run it."
@@ -98,4 +103,16 @@ class FlagForReview(_AutogradePreprocessor):
                     grade = gradebook.find_grade(name, ids["notebook"], ids["assignment"], ids["student"])
                     grade.needs_manual_grade = True
                 gradebook.db.commit()
+        return notebook, resources
+
+
+class CleanContent(NbGraderPreprocessor):
+    """Clean a learner's notebook of what could act in a browser; see `clean_notebook`."""
+
+    # The converters to HTML set it for all preprocessors.
+    display_data_priority: Any = List().tag(config=True)
+
+    def preprocess(self, notebook: Any, resources: Any) -> tuple[Any, Any]:
+        """Clean one notebook; see the class."""
+        clean_notebook(notebook)
         return notebook, resources

@@ -10,6 +10,7 @@ from typing import Any
 import nbgrader.apps.api
 import nbgrader.apps.autogradeapp
 import nbgrader.apps.generateassignmentapp
+import nbgrader.apps.generatefeedbackapp
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearOutput
 from sqlalchemy import event
@@ -21,6 +22,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.parse_submission import printable
 from rlhf_course.nbgrader_course.autograde import JudgedAutograde
 from rlhf_course.nbgrader_course.collect import CourseCollector, SafeExtractor
+from rlhf_course.nbgrader_course.feedback import CleanFeedback
 from rlhf_course.nbgrader_course.generate import StubbedAssignment
 from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 
@@ -28,6 +30,7 @@ from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 _REPLACEMENTS = {
     "Autograde": (JudgedAutograde, (nbgrader.apps.autogradeapp, nbgrader.apps.api)),
     "GenerateAssignment": (StubbedAssignment, (nbgrader.apps.generateassignmentapp, nbgrader.apps.api)),
+    "GenerateFeedback": (CleanFeedback, (nbgrader.apps.generatefeedbackapp, nbgrader.apps.api)),
 }
 # Seconds that a process waits for another one to finish writing to the gradebook.
 _BUSY_TIMEOUT = 120
@@ -60,6 +63,8 @@ def configure(config: Any, course: str) -> None:
     config.Execute.iopub_timeout = 120
     config.ClearSolutions.update(CLEAR_SOLUTIONS)
     _replace(config.GenerateAssignment, ClearOutput, ClearOutputButExpected)
+    # Feedback and the formgrader convert notebooks by this exporter.
+    config.HTMLExporter.preprocessors = ["rlhf_course.nbgrader_course.preprocessors.CleanContent"]
     config.ZipCollectApp.extractor_plugin = SafeExtractor
     config.ZipCollectApp.collector_plugin = CourseCollector
     config.CourseCollector.valid_ext = [".ipynb", ".py"]

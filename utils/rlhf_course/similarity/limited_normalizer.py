@@ -1,7 +1,12 @@
 """Normalize learners' answers in a process with limits, since their texts may be made to exhaust a parser."""
 
 from rlhf_course.course import Exercise
-from rlhf_course.grading.submissions.limited_process import LimitedProcess, ReadingFailed, ReadingLimits
+from rlhf_course.grading.submissions.limited_process import (
+    UNEXPECTED_FORM,
+    LimitedProcess,
+    ReadingFailed,
+    ReadingLimits,
+)
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.similarity import normalize
 from rlhf_course.similarity.normalize import tokens
@@ -41,7 +46,7 @@ class LimitedNormalizer:
             raise ReadingFailed(f"is longer than {_MAX_CHARACTERS} characters")
         lines = self._process.call(f"{normalize.__name__}:normalized_lines", text, exercise.name)
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise ReadingFailed("was read in an unexpected form")
+            raise ReadingFailed(UNEXPECTED_FORM)
         if len(tokens(lines)) > _MAX_TOKENS:
             raise ReadingFailed(f"has more than {_MAX_TOKENS} tokens")
         return lines

@@ -50,7 +50,8 @@ def grade_all(
                 yield number, submission
 
     for (number, submission), result, is_graded in grader.results(tasks_not_in_cache()):
-        if cache is not None and is_graded:
+        # What time or memory decided may come out otherwise in another run.
+        if cache is not None and is_graded and not result.is_decided_by_limits:
             cache.put(submission, result)
         add(number, result)
     return [results[number] for number in sorted(results)]

@@ -12,6 +12,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from rlhf_course.checks import tiny
 from rlhf_course.course import BY_NAME, EXERCISES
 from rlhf_course.grading.drivers.plain import plain
@@ -77,9 +80,23 @@ def _with_offline_environment(exercise: str, function: Callable[..., Any]) -> Ca
     return wrapper
 
 
-def _results_of_calls(answer: Any, calls: Sequence[Sequence[Any]]) -> list[Any]:
-    """Call a function several times, and return its results as they are after the last call."""
-    return [plain(result) for result in [answer(*arguments) for arguments in calls]]
+def _results_of_calls(answer: Any, calls: Sequence[Sequence[Any]], probe: Tensor) -> dict[str, Any]:
+    """Call a function several times.
+
+    Args:
+        answer: The learner's function.
+        calls: The arguments of each call.
+        probe: A vector.
+
+    Returns:
+        `results`, as they are after the last call; and `gradient`, that of half the squared length of `probe`, computed
+        after the calls, or None where gradients are switched off.
+    """
+    results = [answer(*arguments) for arguments in calls]
+    vector = probe.clone().requires_grad_(True)
+    length = (vector * vector).sum() / 2
+    gradient = torch.autograd.grad(length, vector)[0] if length.requires_grad else None
+    return {"results": [plain(result) for result in results], "gradient": gradient}
 
 
 def _observe_driver(exercise: str) -> Callable[..., Any]:

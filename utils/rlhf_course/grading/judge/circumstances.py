@@ -253,7 +253,8 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "as drawn":
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
     if layout == "transposed":
-        return tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
+        reverse = tuple(reversed(range(tensor.dim())))
+        return tensor.permute(reverse).clone(memory_format=torch.contiguous_format).permute(reverse)
     return tensor.clone()
 
 
@@ -319,10 +320,9 @@ class Inputs:
         return Circumstance(phrase, sizes={first: _SOME}, agreeing=True)
 
     def gradient_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances in which gradients are compared: sizes, a slice, large tensors, a rollout."""
-        found = [ORDINARY, *self.size_circumstances(), SLICE, self.partly_repeated()]
-        found += [self.large_vocabulary(), *self.peaked_rows(), self.large_minibatch()] if self.vocabulary else []
-        return [*found, IN_A_ROLLOUT] if self.rollout is not None else found
+        """Return the circumstances in which gradients are compared: ordinary inputs, a large vocabulary, a large minibatch."""
+        large = [self.large_vocabulary(), self.large_minibatch()] if self.vocabulary else []
+        return [ORDINARY, ORDINARY, *large]
 
     def _floats(self) -> dict[str, Floats]:
         return {name: kind for name, kind in self.arguments.items() if isinstance(kind, Floats)}

@@ -156,7 +156,7 @@ def expect_unchanged(call: Call, passed: Sequence[Any]) -> None:
 def expect_results_stay(
     answer: Any, calls: Sequence[Call], formula: Formula, subject: str, rtol: float = RTOL, atol: float = ATOL
 ) -> None:
-    """Assert that what a function returned is right after later calls, too.
+    """Assert that what a function returned is right after later calls, too, and that gradients are not switched off.
 
     Args:
         answer: The answer, which has the driver `results_of_calls`.
@@ -169,10 +169,13 @@ def expect_results_stay(
     Raises:
         AssertionError: A later call has changed an earlier result, or a result is wrong.
     """
-    results = answer.results_of_calls(calls=[call.passed() for call in calls])
-    for got, call in zip(results, calls, strict=True):
+    probe = torch.arange(1.0, 4.0)
+    report = answer.results_of_calls(calls=[call.passed() for call in calls], probe=probe)
+    for got, call in zip(report["results"], calls, strict=True):
         why = "a later call must not change a result: return a new tensor in each call"
         expect_values(got, formula(**call.exact), f"{subject} after a later call", why, rtol=rtol, atol=atol)
+    assert report["gradient"] is not None, "A call switches gradients off for all later code: leave torch as it was"
+    expect_values(report["gradient"], probe, "A gradient that is computed after the calls")
 
 
 def mend(got: Any, shape: torch.Size) -> Tensor | None:

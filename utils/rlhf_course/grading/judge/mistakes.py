@@ -1,6 +1,6 @@
 """Recognise a known mistake: the answer in the bank that does the same on the inputs that the hidden tests drew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,24 @@ from rlhf_course.bank import Bank, description_of, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.recorder import call_size, copied
+from rlhf_course.grading.judge.recorder import RecordedCalls, call_size, copied
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswers
 
 # The calls that are compared: some of each test that the answer failed, and some of those that it passed.
 _MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
 _RTOL, _ATOL = 1e-4, 1e-6
 
+RIGHT_ALONE = "The call that was refused is right if no other call is made before: keep nothing between calls."
 Observation = dict[str, Any]
 
 
 def recognised_mistake(
-    answers: Answers, exercise: str, calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str], hidden: Path
+    answers: Answers, exercise: str, calls: RecordedCalls, failed: Sequence[str], hidden: Path
 ) -> str | None:
     """Return the description of the known mistake that does the same as an answer in each of the recorded calls.
 
-    The mistake has to differ from the reference in one of these calls, and no other mistake may do the same.
+    The mistake has to differ from the reference in one of these calls, and no other mistake may do the same. If there
+    is none, the call that was refused is made alone. If it is right then, the answer keeps something between calls.
 
     Args:
         answers: The learner's answers.
@@ -36,12 +38,29 @@ def recognised_mistake(
         hidden: The folder of the hidden tests and of the bank.
 
     Returns:
-        The description; None if no mistake, or more than one, does the same.
+        The description; None if nothing is found, or more than one mistake does the same.
     """
     bank = read_bank(hidden / BY_NAME[exercise].path)  # A new module, since some mistakes keep values between calls.
     with offline_environment(exercise):
         matching = _matching(answers, exercise, bank, _chosen(calls, failed))
+        if not matching and _is_right_alone(answers, exercise, calls, failed):
+            return RIGHT_ALONE
     return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
+
+
+def _is_right_alone(answers: Answers, exercise: str, calls: RecordedCalls, failed: Sequence[str]) -> bool:
+    """Return whether the last call of the first failed test is right where no other call was made before."""
+    last = next((calls[test][-1] for test in failed if calls.get(test)), None)
+    if last is None:
+        return False
+    reference = reference_answers().answer(exercise)
+    try:  # Each observation is made of a new copy of the answer.
+        return all(
+            is_same(observation(answers.answer(exercise), last), observation(reference, last))
+            for observation in (observe_result, _gradients)
+        )
+    except AnswerError:
+        return False
 
 
 def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Sequence[Any]]) -> list[str]:
@@ -61,23 +80,31 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     return [name for name in functions if differs[name]]
 
 
-def _chosen(calls: Mapping[str, list[Sequence[Any]]], failed: Sequence[str]) -> list[Sequence[Any]]:
+def _chosen(calls: RecordedCalls, failed: Sequence[str]) -> list[Sequence[Any]]:
     """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
     refused = [arguments for test in failed for arguments in reversed(calls.get(test, []))]
     others = [arguments for test, recorded in calls.items() if test not in failed for arguments in recorded]
     chosen = refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)]
-    return sorted(chosen, key=call_size)
+    return sorted((arguments for arguments in chosen if arguments is not None), key=call_size)
 
 
 def observe(function: Any, arguments: Sequence[Any]) -> Observation:
     """Return what a function does in a call: its result, what it changes, and its gradients, as detached tensors."""
-    passed = [copied(value) for value in arguments]
     try:
-        observation = {"result": _described(function(*passed))}
-        observation |= {f"argument {number}": _described(value) for number, value in enumerate(passed)}
-        return observation | _gradients(function, arguments)
+        return observe_result(function, arguments) | _gradients(function, arguments)
     except AnswerError as error:
         return {"raised": error.exception or error.message}
+
+
+def observe_result(function: Any, arguments: Sequence[Any]) -> Observation:
+    """Return what a function returns and what it does to its arguments, as detached tensors.
+
+    Raises:
+        AnswerError: The function raised an exception.
+    """
+    passed = [copied(value) for value in arguments]
+    observation = {"result": _described(function(*passed))}
+    return observation | {f"argument {number}": _described(value) for number, value in enumerate(passed)}
 
 
 def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:

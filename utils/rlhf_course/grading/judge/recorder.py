@@ -11,15 +11,19 @@ from torch import Tensor
 _MAX_ENTRIES = 300_000
 
 
+# The arguments of the calls, by the name of the test; None for a call that is not recorded.
+RecordedCalls = dict[str, list[Sequence[Any] | None]]
+
+
 @dataclass
 class CallRecorder:
     """Records the arguments of the calls that each hidden test makes of a function.
 
     Attributes:
-        calls: The arguments of the calls, by the name of the test.
+        calls: The calls.
     """
 
-    calls: dict[str, list[Sequence[Any]]] = field(default_factory=dict)
+    calls: RecordedCalls = field(default_factory=dict)
     _test: str = ""
 
     def start(self, test: str) -> None:
@@ -30,10 +34,11 @@ class CallRecorder:
         """Return a function that does the same, and whose calls are recorded."""
         return RecordedFunction(function, self)
 
-    def add(self, arguments: Sequence[Any]) -> None:
-        """Record a call, unless its arguments are very large."""
-        if call_size(arguments) <= _MAX_ENTRIES:
-            self.calls.setdefault(self._test, []).append([copied(value) for value in arguments])
+    def add(self, arguments: Sequence[Any] | None) -> None:
+        """Record a call, unless it has keywords (None) or its arguments are very large."""
+        is_recorded = arguments is not None and call_size(arguments) <= _MAX_ENTRIES
+        recorded = [copied(value) for value in arguments] if is_recorded and arguments is not None else None
+        self.calls.setdefault(self._test, []).append(recorded)
 
 
 class RecordedFunction:
@@ -43,8 +48,7 @@ class RecordedFunction:
         self._function, self._recorder = function, recorder
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs:
-            self._recorder.add(args)
+        self._recorder.add(None if kwargs else args)
         return self._function(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -20,9 +20,12 @@ _SECCOMP_MODE_FILTER, _CAP_SYS_ADMIN = 2, 21
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _HUGE_PAGE, _MADV_COLLAPSE = 2**21, 25
 _LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_CREATE_RULESET_VERSION = 1, 1
-# _LANDLOCK_ALL holds every access right of Landlock's first version; _LANDLOCK_READ holds the rights to execute a
-# file, to read a file and to list a folder.
-_LANDLOCK_ALL, _LANDLOCK_READ = (1 << 13) - 1, 0b1101
+# The number of access rights to files that Landlock knows in its first versions: the second added links between
+# folders, the third truncating, the fifth ioctl on devices. Later versions know no others.
+_LANDLOCK_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+# The rights to execute a file, to read a file and to list a folder; and those that a rule on a file may hold: to
+# execute, write, read and truncate it, and ioctl.
+_LANDLOCK_READ, _LANDLOCK_OF_FILE = 0b1101, 0b111 | 1 << 14 | 1 << 15
 
 # System calls that were added since Linux 5.0 have the same number on every architecture; older ones do not.
 _NUMBERS = {
@@ -39,16 +42,18 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # pivot_root chroot, shmget semget msgget mq_open memfd_create, bpf perf_event_open userfaultfd, add_key request_key
 # keyctl, name_to_handle_at open_by_handle_at fanotify_init, init_module finit_module delete_module kexec_load
 # kexec_file_load reboot, swapon swapoff quotactl acct syslog personality, settimeofday clock_settime adjtimex
-# clock_adjtime; and on x86 iopl ioperm modify_ldt.
+# clock_adjtime, setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr, utimensat; and on x86 utime utimes
+# futimesat, iopl ioperm modify_ldt. Landlock does not know of the attributes and times of files.
 _REFUSED = {
     "x86_64": "57 58 59 322 41 101 310 311 312 272 308 165 166 155 161 29 64 68 240 319 321 298 323 248 249 250 303 "
-    "304 300 175 313 176 246 320 169 167 168 179 163 103 135 164 227 159 305 172 173 154",
+    "304 300 175 313 176 246 320 169 167 168 179 163 103 135 164 227 159 305 188 189 190 197 198 199 280 132 235 261 "
+    "172 173 154",
     "aarch64": "221 281 198 117 270 271 272 97 268 40 39 41 51 194 190 186 180 279 280 241 282 217 218 219 264 265 "
-    "262 105 273 106 104 294 142 224 225 60 89 116 92 170 112 171 266",
+    "262 105 273 106 104 294 142 224 225 60 89 116 92 170 112 171 266 5 6 7 14 15 16 88",
 }
 # io_uring_setup io_uring_enter io_uring_register, open_tree move_mount fsopen fsconfig fsmount fspick, pidfd_open
-# pidfd_getfd, mount_setattr, memfd_secret.
-_REFUSED_ON_EVERY_ARCHITECTURE = "425 426 427 428 429 430 431 432 433 434 438 442 447"
+# pidfd_getfd, mount_setattr, memfd_secret, setxattrat, removexattrat, open_tree_attr, file_setattr.
+_REFUSED_ON_EVERY_ARCHITECTURE = "425 426 427 428 429 430 431 432 433 434 438 442 447 463 466 467 469"
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
@@ -200,10 +205,15 @@ def collapse_into_huge_pages() -> None:
                 _libc.madvise(ctypes.c_void_p(page * _HUGE_PAGE), ctypes.c_size_t(_HUGE_PAGE), _MADV_COLLAPSE)
 
 
-def has_landlock() -> bool:
-    """Return whether this kernel has Landlock, which restricts the files of a process that is not root."""
+def landlock_version() -> int:
+    """Return the version of this kernel's Landlock, which restricts the files of a process; 0 if there is none."""
     flags = _LANDLOCK_CREATE_RULESET_VERSION
-    return bool(_libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), flags) >= 1)
+    return max(0, int(_libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), flags)))
+
+
+def has_landlock() -> bool:
+    """Return whether this kernel has Landlock."""
+    return landlock_version() > 0
 
 
 def restrict_files_with_landlock(readable: Sequence[Path], writable: Sequence[Path]) -> None:
@@ -216,11 +226,12 @@ def restrict_files_with_landlock(readable: Sequence[Path], writable: Sequence[Pa
     Raises:
         OSError: This kernel has no Landlock.
     """
-    ruleset = _syscall(_LANDLOCK_CREATE, struct.pack("=Q", _LANDLOCK_ALL), ctypes.c_size_t(8), 0, call="landlock")
-    for paths, access in ((readable, _LANDLOCK_READ), (writable, _LANDLOCK_ALL)):
+    handled = (1 << _LANDLOCK_RIGHTS[min(landlock_version(), max(_LANDLOCK_RIGHTS)) or 1]) - 1
+    ruleset = _syscall(_LANDLOCK_CREATE, struct.pack("=Q", handled), ctypes.c_size_t(8), 0, call="landlock")
+    for paths, access in ((readable, _LANDLOCK_READ), (writable, handled)):
         for path in paths:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            allowed = access if path.is_dir() else access & 0b111
+            allowed = access if path.is_dir() else access & _LANDLOCK_OF_FILE
             rule = struct.pack("=Qi", allowed, descriptor)
             _syscall(_LANDLOCK_ADD, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0, call="landlock")
             os.close(descriptor)

@@ -42,7 +42,8 @@ MAX_ARCHIVES = 10
 _IGNORED = {"__MACOSX", "__pycache__", "site-packages", "node_modules", "venv"}
 # Folders of a clone of the course whose files are not a learner's.
 _OF_THE_COURSE = {"solutions", "tests", "utils", "recipes", "benchmarks"}
-# A notebook that was exported as Python is looked for down to this depth.
+# A notebook that was exported as Python holds one of these marks, and is looked for down to this depth.
+EXPORT_MARKS = (b"%%exercise", b"run_cell_magic('exercise'", b'run_cell_magic("exercise"')
 _MAX_EXPORT_DEPTH = 3
 _ADVICE = f"hand in only {' and '.join(f'{part.name}/' for part in PARTS)} and the notebooks"
 
@@ -91,9 +92,12 @@ class Source:
         """
         max_bytes = MAX_FILE_BYTES[path.suffix.lower()]
         content = file.read(max_bytes + 1)
+        is_kept = not _is_export_at_most(path) or any(mark in content for mark in EXPORT_MARKS)
         self.size += len(content)
         if self.size > MAX_TOTAL_BYTES:
             raise UnreadableSubmission(f"holds more than {MAX_TOTAL_BYTES // MEGABYTE} MB of Python and notebooks")
+        if not is_kept:
+            return
         if len(content) > max_bytes:
             self.skip(path, f"is larger than {max_bytes // MEGABYTE} MB and was not read")
             return
@@ -133,9 +137,14 @@ def _may_hold_answer(path: PurePosixPath) -> bool:
     if path.suffix.lower() != PYTHON:
         return path.suffix.lower() == NOTEBOOK
     folders = path.parts[:-1]
-    if not PARTS_BY_NAME.keys().isdisjoint(folders) or answered_file(path.name) is not None:
-        return True
-    return len(folders) < _MAX_EXPORT_DEPTH and _OF_THE_COURSE.isdisjoint(folders)
+    is_near = len(folders) < _MAX_EXPORT_DEPTH and _OF_THE_COURSE.isdisjoint(folders)
+    return is_near or not _is_export_at_most(path)
+
+
+def _is_export_at_most(path: PurePosixPath) -> bool:
+    """Return whether a Python file can hold an answer only if it was exported from a notebook."""
+    is_python = path.suffix.lower() == PYTHON
+    return is_python and PARTS_BY_NAME.keys().isdisjoint(path.parts[:-1]) and answered_file(path.name) is None
 
 
 def _is_ignored(name: str) -> bool:

@@ -22,6 +22,7 @@ sys.path.insert(0, sys.argv[1])
 from rlhf_course.grading.submissions.limited_process_main import main
 main(int(sys.argv[2]), int(sys.argv[3]))
 """
+UNEXPECTED_FORM = "was read in an unexpected form"
 _SIZE_BYTES = 8
 # A process that a limit has just ended keeps its exit status; an idle one ends when its input ends.
 _GRACE_PERIOD, _EXIT_TIMEOUT = 1, 5
@@ -96,7 +97,7 @@ class LimitedProcess:
         timer.start()
         try:
             reply = self._exchange(process, json.dumps([function, arguments]).encode())
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             self._end()
             raise ReadingFailed(self._reason(process, is_late.is_set(), error)) from error
         finally:
@@ -132,9 +133,13 @@ class LimitedProcess:
         size = int.from_bytes(_read_exactly(process.stdout, _SIZE_BYTES), "big")
         if size > self.limits.reply * 10**6:
             raise ValueError(f"holds more than {self.limits.reply} MB")
-        reply = json.loads(_read_exactly(process.stdout, size))
+        content = _read_exactly(process.stdout, size)
+        try:
+            reply = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(UNEXPECTED_FORM) from error
         if not isinstance(reply, dict):
-            raise ValueError("gave no object")
+            raise ValueError(UNEXPECTED_FORM)
         return reply
 
     def _reason(self, process: subprocess.Popen[bytes], is_late: bool, error: Exception) -> str:

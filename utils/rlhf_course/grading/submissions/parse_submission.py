@@ -16,6 +16,7 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS, PARTS_BY_NAME, Exer
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.archives import (
     ARCHIVES,
+    EXPORT_MARKS,
     NOTEBOOK,
     PYTHON,
     Source,
@@ -122,7 +123,7 @@ def parse_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAUL
     return replace(
         parsed,
         name=submission.name,
-        warnings=_shortened([printable(warning) for warning in parsed.warnings]),
+        warnings=shortened_warnings(parsed.warnings),
         parts=tuple(part.name for part in parts),
     )
 
@@ -138,15 +139,15 @@ def unreadable_submission(submission: SubmissionPath, parts: Sequence[Part], rea
     return Submission(
         name=submission.name,
         files={},
-        warnings=_shortened([printable(f"the submission {reason}")]),
+        warnings=shortened_warnings([f"the submission {reason}"]),
         parts=tuple(part.name for part in parts),
         unreadable=tuple(exercise.name for part in parts for exercise in part.exercises),
     )
 
 
-def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
-    """Return the first warnings, each once and shortened, and the number of further ones."""
-    distinct = list(dict.fromkeys(warning[:_MAX_WARNING_LENGTH] for warning in warnings))
+def shortened_warnings(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Return the first warnings, each once, printable and shortened, and the number of further ones."""
+    distinct = list(dict.fromkeys(printable(warning[:_MAX_WARNING_LENGTH]) for warning in warnings))
     further = [f"there are {len(distinct) - _MAX_WARNINGS} further warnings"] if len(distinct) > _MAX_WARNINGS else []
     return (*distinct[:_MAX_WARNINGS], *further)
 
@@ -389,7 +390,7 @@ def _cells(source: Source) -> dict[str, list[_Cell]]:
 
 def _is_export(content: bytes) -> bool:
     """Return whether a Python file was exported from a notebook of the course."""
-    if b"exercise" not in content:
+    if not any(mark in content for mark in EXPORT_MARKS):
         return False
     text = _decoded_or_empty(content)
     return any(match[1] in BY_NAME for match in _EXPORTED_MAGIC.finditer(text)) or bool(_EXPORTED_CALL.search(text))

@@ -7,11 +7,21 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS_BY_NAME, Part
+from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Part
 from rlhf_course.grading.submissions import archives
 from rlhf_course.grading.submissions.archives import Source, UnreadableSubmission
-from rlhf_course.grading.submissions.limited_process import LimitedProcess, ReadingFailed, ReadingLimits
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, parse_submission, unreadable_submission
+from rlhf_course.grading.submissions.limited_process import (
+    UNEXPECTED_FORM,
+    LimitedProcess,
+    ReadingFailed,
+    ReadingLimits,
+)
+from rlhf_course.grading.submissions.parse_submission import (
+    SubmissionPath,
+    parse_submission,
+    shortened_warnings,
+    unreadable_submission,
+)
 from rlhf_course.grading.submissions.submission import Submission
 
 
@@ -88,10 +98,10 @@ def source_as_json(path: str) -> dict[str, Any]:
     try:
         source = archives.read_source(Path(path))
     except UnreadableSubmission as error:
-        return {"error": str(error)}
+        return {"error": shortened_warnings([str(error)])[0]}
     return {
         "files": {str(name): base64.b64encode(content).decode() for name, content in source.files.items()},
-        "warnings": source.warnings,
+        "warnings": shortened_warnings(source.warnings),
     }
 
 
@@ -105,21 +115,21 @@ def _submission(name: str, part_names: Sequence[str], fields: Any) -> Submission
         ReadingFailed: It has another form than `submission_as_json` gives it.
     """
     if not isinstance(fields, dict):
-        raise ReadingFailed("was read in an unexpected form")
-    exercises = {exercise for part in part_names for exercise in (e.name for e in PARTS_BY_NAME[part].exercises)}
+        raise ReadingFailed(UNEXPECTED_FORM)
+    exercises = {exercise.name for part in part_names for exercise in PARTS_BY_NAME[part].exercises}
     return Submission(
         name=name,
         files=_texts_by_path(fields.get("files")),
         warnings=_texts(fields.get("warnings")),
         parts=tuple(part_names),
         other_parts=tuple(part for part in _texts(fields.get("other_parts")) if part in PARTS_BY_NAME),
-        unreadable=tuple(text for text in _texts(fields.get("unreadable")) if text in exercises & BY_NAME.keys()),
+        unreadable=tuple(text for text in _texts(fields.get("unreadable")) if text in exercises),
     )
 
 
 def _source(fields: Any) -> Source:
     if not isinstance(fields, dict):
-        raise ReadingFailed("was read in an unexpected form")
+        raise ReadingFailed(UNEXPECTED_FORM)
     if "error" in fields:
         raise UnreadableSubmission(str(fields["error"]))
     try:
@@ -128,13 +138,13 @@ def _source(fields: Any) -> Source:
             for path, content in _texts_by_path(fields.get("files")).items()
         }
     except ValueError as error:
-        raise ReadingFailed("was read in an unexpected form") from error
+        raise ReadingFailed(UNEXPECTED_FORM) from error
     return Source(files=files, warnings=list(_texts(fields.get("warnings"))))
 
 
 def _texts_by_path(value: Any) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        raise ReadingFailed("was read in an unexpected form")
+        raise ReadingFailed(UNEXPECTED_FORM)
     paths = _texts(list(value))
     if any(PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts for path in paths):
         raise ReadingFailed("holds a file that would lie outside of it")
@@ -144,5 +154,5 @@ def _texts_by_path(value: Any) -> Mapping[str, str]:
 def _texts(value: Any) -> tuple[str, ...]:
     """Return a list of texts without lone surrogates, which no file and no report can hold."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ReadingFailed("was read in an unexpected form")
+        raise ReadingFailed(UNEXPECTED_FORM)
     return tuple(text.encode("utf-8", "replace").decode("utf-8") for text in value)
