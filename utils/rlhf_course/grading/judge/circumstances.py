@@ -320,7 +320,7 @@ class Inputs:
         return Circumstance(phrase, sizes={first: _SOME}, agreeing=True)
 
     def gradient_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances in which gradients are compared: ordinary inputs, a large vocabulary, a large minibatch."""
+        """Return the circumstances in which gradients are compared: ordinary inputs, and large tensors of logits."""
         large = [self.large_vocabulary(), self.large_minibatch()] if self.vocabulary else []
         return [ORDINARY, ORDINARY, *large]
 
