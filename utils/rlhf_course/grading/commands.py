@@ -22,7 +22,13 @@ from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
-from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, Level, parse_level, require_isolation
+from rlhf_course.grading.sandbox.isolation import (
+    IsolationUnavailable,
+    Level,
+    parse_level,
+    require_hidden,
+    require_isolation,
+)
 from rlhf_course.grading.secret import PUBLIC, Secret, default_secret_file, read_or_create_secret, read_secret
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions
 from rlhf_course.grading.submissions.reader import SubmissionReader, read_submission
@@ -90,8 +96,13 @@ def grade(
 ) -> None:
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     parts = select_parts(part)
+    console = Console(stderr=True)
     limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
     secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
+    try:
+        require_hidden(parse_level(isolation), [secret_file or default_secret_file()])
+    except IsolationUnavailable as error:
+        raise _no_isolation(error, console) from error
     if explain is not None:
         _explain(*explain, _make_judge(parse_level(isolation), limits, secret))
         return
@@ -100,7 +111,6 @@ def grade(
     paths = list_submissions(submissions, each)
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
-    console = Console(stderr=True)
     if json_file is not None and (earlier := _other_secret(json_file, secret)):
         console.print(
             f"{json_file} was graded with another secret ({earlier}): its inputs, and so its marks, may differ",
@@ -110,8 +120,7 @@ def grade(
     try:
         results = grade_with_progress(paths, config, result_cache, console, parts)
     except IsolationUnavailable as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(_EXIT_NO_ISOLATION) from error
+        raise _no_isolation(error, console) from error
     print_results(results, Console())
     grades = GradeReport(isolation=config.isolation, secret=secret.fingerprint, submissions=results)
     write_reports(grades, json_file, html, csv)
@@ -154,6 +163,12 @@ def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
     (submission,) = list_submissions([path], each=False)
     with judge, judge.answers(read_submission(submission, [part_of(BY_NAME[exercise])])) as answers:
         print(*explain(answers, exercise, test, judge.secret), sep="\n")
+
+
+def _no_isolation(error: IsolationUnavailable, console: Console) -> typer.Exit:
+    """Print why submissions cannot be isolated, and return the exception that ends the command."""
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(_EXIT_NO_ISOLATION)
 
 
 def _limits(**options: Any) -> ResourceLimits:

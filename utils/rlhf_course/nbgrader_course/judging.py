@@ -76,6 +76,7 @@ def judge_folders(
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
     from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+    from rlhf_course.grading.sandbox.isolation import require_hidden
     from rlhf_course.grading.secret import read_or_create_secret
     from rlhf_course.grading.submissions.parse_submission import SubmissionPath
     from rlhf_course.grading.submissions.reader import SubmissionReader
@@ -83,6 +84,7 @@ def judge_folders(
     if not folders:
         return {}
     secret = read_or_create_secret(settings.secret_file)
+    require_hidden(settings.isolation, [settings.secret_file])
     limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
     answers: list[Mapping[str, str]] = []
     log.info("Judging %d submissions", len(folders))

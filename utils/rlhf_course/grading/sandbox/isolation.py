@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.sandbox.readable_paths import first_exposed
 from rlhf_course.paths import PACKAGE
 
 Level = Literal["namespaces", "uid", "unsafe"]
@@ -23,6 +26,10 @@ _ADVICE: dict[Level, str] = {
     ),
     "unsafe": "it needs a system that can fork: Linux, macOS, or WSL 2 on Windows",
 }
+_ADVICE_EXPOSED = (
+    "make an environment that encloses neither the repository nor the secret, such as `python -m venv .venv` in the "
+    "repository, and install the course there; or move the repository out of that folder"
+)
 _PROBE = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -34,8 +41,8 @@ probe(sys.argv[2])
 class IsolationUnavailable(CourseError):
     """An error for an isolation level that this machine does not support; the message says why and what would help."""
 
-    def __init__(self, level: Level, reason: str) -> None:
-        super().__init__(f"isolation {level!r} is not available here ({reason}): {_ADVICE[level]}")
+    def __init__(self, level: Level, reason: str, advice: str = "") -> None:
+        super().__init__(f"isolation {level!r} is not available here ({reason}): {advice or _ADVICE[level]}")
 
 
 def parse_level(text: str) -> Level:
@@ -55,9 +62,10 @@ def require_isolation(level: str) -> None:
 
     Raises:
         CourseError: There is no such level.
-        IsolationUnavailable: This machine does not support it.
+        IsolationUnavailable: This machine does not support it, or answers could read the hidden tests.
     """
     known_level = parse_level(level)
+    require_hidden(known_level)
     probe = subprocess.run(
         [sys.executable, "-I", "-c", _PROBE, str(PACKAGE.parent), known_level],
         capture_output=True,
@@ -67,6 +75,24 @@ def require_isolation(level: str) -> None:
     )
     if probe.returncode != 0:
         raise IsolationUnavailable(known_level, last_line(probe.stderr))
+
+
+def require_hidden(level: Level, files: Sequence[Path] = ()) -> None:
+    """Check that no folder that an isolated answer may read encloses what it must not read.
+
+    At the level `unsafe`, an answer may read all files anyway.
+
+    Args:
+        level: The isolation level.
+        files: What is to be hidden beside the reference's answers and the hidden tests, such as the course's secret.
+
+    Raises:
+        IsolationUnavailable: Answers could read one of them.
+    """
+    exposed = None if level == "unsafe" else first_exposed(files)
+    if exposed is not None:
+        reason = f"answers may read {exposed[0]}, where Python or the course is installed, and {exposed[1]} is inside"
+        raise IsolationUnavailable(level, reason, _ADVICE_EXPOSED)
 
 
 def last_line(output: str) -> str:
