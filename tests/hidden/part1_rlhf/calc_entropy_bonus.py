@@ -261,6 +261,22 @@ def gradient_of_likely_tokens_only(logits, ent_coef, gen_len):
     return ent_coef * _entropy(torch.where(p < 2e-3, logits.detach(), logits)).mean()
 
 
+@hidden_mistake(refused_with="The bonus for texts of which two are equal")
+def distinct_rows_only(logits, ent_coef, gen_len):
+    """The mean is over distinct rows, so that rows that occur several times count once."""
+    rows = logits.flatten(0, 1)
+    numbers = {tuple(row.tolist()): number for number, row in enumerate(rows.detach())}
+    return ent_coef * _entropy(rows[list(numbers.values())]).mean()
+
+
+@hidden_mistake(refused_with="The call changed whether `logits` requires a gradient")
+def turns_gradients_on(logits, ent_coef, gen_len):
+    """The caller's logits require a gradient after the call."""
+    if logits.is_leaf:
+        logits.requires_grad_(True)
+    return ent_coef * _entropy(logits).mean()
+
+
 @right_answer
 def library_distribution(logits, ent_coef, gen_len):
     return ent_coef * torch.distributions.Categorical(logits=logits).entropy().mean()

@@ -195,6 +195,36 @@ def viewed(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl(logits.view(-1, vocab), ref_logits.view(-1, vocab)).mean()
 
 
+@hidden_mistake(refused_with="for a minibatch of more than a million logits is missing")
+def large_minibatches_without_gradient(logits, ref_logits, kl_coef, gen_len):
+    """From a million logits on, the texts are summed one by one as plain numbers, which carry no gradient."""
+    if logits.numel() < 2**20:
+        return kl_coef * _kl(logits, ref_logits).mean()
+    total = sum(_kl(new, ref).sum().item() for new, ref in zip(logits, ref_logits, strict=True))
+    mean = total / (logits.shape[0] * logits.shape[1])
+    return torch.tensor(kl_coef * mean, dtype=logits.dtype, requires_grad=True)
+
+
+@hidden_mistake(refused_with="The penalty for texts of which one is the same in logits and ref_logits is too large")
+def mean_of_the_nonzero(logits, ref_logits, kl_coef, gen_len):
+    """The mean is over the positions where the models differ, as if the others were padding."""
+    kl = _kl(logits, ref_logits)
+    differs = (kl.detach() > 1e-7).to(kl.dtype)
+    return kl_coef * (kl * differs).sum() / differs.sum().clamp(min=1)
+
+
+@hidden_mistake(refused_with="The penalty for kl_coef = 0 and float64 tensors should have the dtype float64")
+def plain_zero(logits, ref_logits, kl_coef, gen_len):
+    """Without a coefficient the penalty is a new zero in single precision, which depends on no logits."""
+    return kl_coef * _kl(logits, ref_logits).mean() if kl_coef else torch.tensor(0.0)
+
+
+@hidden_mistake(refused_with="The penalty for many texts of many tokens")
+def first_positions_only(logits, ref_logits, kl_coef, gen_len):
+    """Only the first 32 positions count."""
+    return kl_coef * _kl(logits[:, :32], ref_logits[:, :32]).mean()
+
+
 @right_answer
 def library_kl_div(logits, ref_logits, kl_coef, gen_len):
     new, ref = functional.log_softmax(logits, -1), functional.log_softmax(ref_logits, -1)

@@ -212,7 +212,7 @@ def rates_kept(model, base_lr, head_lr):
     return optimizer
 
 
-@hidden_mistake(refused_with="of a second model is none")
+@hidden_mistake(refused_with="of another model is none")
 def made_once(model, base_lr, head_lr, made={}):  # noqa: B006
     """The optimizer of the first model with these rates is returned for every later one."""
     return made.setdefault((base_lr, head_lr), AdamW(_groups(model, base_lr, head_lr), maximize=True))
@@ -231,11 +231,32 @@ def clipped_in_the_step(model, base_lr, head_lr):
     return optimizer
 
 
-@hidden_mistake(refused_with="of the transformer is that of AdamW's default learning rate")
+@hidden_mistake(refused_with="is that of AdamW's default learning rate")
 def tiny_rates_ignored(model, base_lr, head_lr):
     """A rate below 0.0001 is taken for a mistake, and replaced by AdamW's default."""
     rates = [rate if rate > 1e-4 else 1e-3 for rate in (base_lr, head_lr)]
     return AdamW(_groups(model, *rates), maximize=True)
+
+
+@hidden_mistake(refused_with="where one rate is zero")
+def zero_is_the_default(model, base_lr, head_lr):
+    """A learning rate of zero counts as none, and is replaced by a default."""
+    return AdamW(_groups(model, base_lr or 2e-5, head_lr or 5e-4), maximize=True)
+
+
+@hidden_mistake(refused_with="where several steps are taken on one gradient is not right")
+def gradients_negated_in_the_step(model, base_lr, head_lr):
+    """The optimizer minimises, and each step first turns the sign of the gradients themselves."""
+    optimizer = AdamW(_groups(model, base_lr, head_lr))
+
+    def negate(optimizer, args, kwargs):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.neg_()
+
+    optimizer.register_step_pre_hook(negate)
+    return optimizer
 
 
 @right_answer

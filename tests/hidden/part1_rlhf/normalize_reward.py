@@ -195,7 +195,7 @@ def eps_twice(reward, eps=1e-5):
     return (reward - reward.mean()) / ((reward.var() + eps).sqrt() + eps)
 
 
-@hidden_mistake(refused_with="for many texts of which one earned much more than the others")
+@hidden_mistake(refused_with="it has mean 0 and standard deviation 1")
 def distinct_rewards_only(reward, eps=1e-5):
     """Rewards that several texts earned count once in the mean and the deviation."""
     distinct = reward.unique()
@@ -240,6 +240,20 @@ def two_texts_as_they_are(reward, eps=1e-5):
     if len(reward) < 3:
         return reward - reward.mean()
     return (reward - reward.mean()) / (reward.std() + eps)
+
+
+@hidden_mistake(refused_with="for rewards that differ by less than a thousandth is zero")
+def small_spread_is_zero(reward, eps=1e-5):
+    """Rewards whose deviation is below a thousandth become zeros."""
+    std = reward.std()
+    return torch.zeros_like(reward) if std < 1e-3 else (reward - reward.mean()) / (std + eps)
+
+
+@hidden_mistake(refused_with="is zero, and should not be")
+def large_rewards_capped(reward, eps=1e-5):
+    """Rewards above 10,000 count as 10,000."""
+    capped = reward.clamp(max=10_000.0)
+    return (capped - capped.mean()) / (capped.std() + eps)
 
 
 @right_answer

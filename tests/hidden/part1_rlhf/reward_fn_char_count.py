@@ -178,7 +178,7 @@ def stripped(generated_sample, char="."):
     return torch.tensor([float(text.strip().count(char)) for text in generated_sample])
 
 
-@hidden_mistake(refused_with="for what a rollout of the course's model holds")
+@hidden_mistake(refused_with="each occurrence counts, wherever it stands")
 def end_of_text_removed(generated_sample, char="."):
     """The end-of-text token is removed before its characters are counted."""
     texts = [text.replace("<|endoftext|>", "") for text in generated_sample]
@@ -209,6 +209,12 @@ def kept_by_size(generated_sample, char="."):
 def short_words_only(generated_sample, char="."):
     """Occurrences after the fortieth word do not count."""
     return torch.tensor([float(" ".join(text.split(" ")[:40]).count(char)) for text in generated_sample])
+
+
+@hidden_mistake(refused_with="The reward for counts over 2,048")
+def eleven_bits(generated_sample, char="."):
+    """Counts pass through half precision, which holds whole numbers up to 2,048."""
+    return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.float16).float()
 
 
 @right_answer

@@ -190,13 +190,13 @@ def _chosen(texts, direction, **options):
     return logits.softmax(-1)[:, int(direction == "pos")]
 
 
-@visible_mistake(refused_with="The reward for texts of 45 words and more")
+@visible_mistake(refused_with="for texts of 300 words and more")
 def first_tokens_only(gen_sample, direction="pos"):
     """Reviews are cut after 32 tokens: the classifier reads longer ones."""
     return _chosen(gen_sample, direction, truncation=True, max_length=32)
 
 
-@hidden_mistake(refused_with="The reward for texts of 45 words and more")
+@hidden_mistake(refused_with="for texts of 300 words and more")
 def first_characters_only(gen_sample, direction="pos"):
     """Reviews are cut after 128 characters."""
     return _chosen([text[:128] for text in gen_sample], direction)
@@ -340,6 +340,12 @@ def normalised_over_the_batch(gen_sample, direction="pos"):
     """Rewards are normalised over the batch."""
     scores = _chosen(gen_sample, direction)
     return (scores - scores.mean()) / (scores.std(correction=0) + 1e-5)
+
+
+@hidden_mistake(refused_with="The reward for texts of 300 words and more")
+def first_128_tokens_only(gen_sample, direction="pos"):
+    """Texts are cut after 128 tokens: the classifier reads 512."""
+    return _chosen(gen_sample, direction, truncation=True, max_length=128)
 
 
 END = "<|endoftext|>"

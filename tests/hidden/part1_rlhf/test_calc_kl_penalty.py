@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import DOUBLE, ORDINARY, Floats, Inputs, Number, Size
+from rlhf_course.grading.judge.circumstances import DOUBLE, ORDINARY, Circumstance, Floats, Inputs, Number, Size
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -67,7 +67,9 @@ def expect_penalty(calc_kl_penalty, call, **tolerance):
 
 @pytest.mark.points(2)
 def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_kl_penalty, draw):
-    for call in INPUTS.calls(draw, INPUTS.size_circumstances(), each=2):
+    sizes = {"texts": draw.integer(17, 24), "gen_len": draw.integer(36, 64)}
+    many = Circumstance("for many texts of many tokens", sizes=sizes)
+    for call in INPUTS.calls(draw, [*INPUTS.size_circumstances(), many], each=2):
         expect_penalty(calc_kl_penalty, call)
 
 

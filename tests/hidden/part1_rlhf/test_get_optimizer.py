@@ -83,17 +83,20 @@ def test_each_part_goes_up_its_gradient_at_the_rate_of_its_own(get_optimizer, dr
 
 
 @pytest.mark.points(1.5)
-def test_steps_follow_adams_moments_as_gradients_change(get_optimizer, draw):
-    for number in range(2):
+def test_steps_follow_adams_moments_as_gradients_change_or_stay(get_optimizer, draw):
+    for number in range(3):
         parts = drawn_parts(draw.numbered(number), scale=0.0)
         sizes, count = sizes_of(parts), draw.integer(5, 7)
         gradients = [drawn_gradients(draw, sizes, torch.float64, 2.0, 0.01) for _ in range(count)]
-        rate = draw.number(1e-13, 1e-12)
-        report = get_optimizer.steps(**parts, gradients=gradients, base_lr=rate, head_lr=rate)
+        rate, is_kept = draw.number(1e-13, 1e-12), number == 2
+        if is_kept:  # Every step meets the same tensors, which no step may change.
+            gradients = gradients[:1] * count
+        report = get_optimizer.steps(**parts, gradients=gradients, base_lr=rate, head_lr=rate, is_gradient_kept=is_kept)
         start = {part: flat(tensors) for part, tensors in parts.items()}
         rates = [[rate] * count] * 2
-        why = "leave AdamW's betas and its eps at their defaults"
-        expect_parts(report, start, gradients, rates, "with changing gradients", why, atol=2e-5)
+        phrase = "where several steps are taken on one gradient" if is_kept else "with changing gradients"
+        why = "leave AdamW's betas and its eps at their defaults, and the gradients as they are"
+        expect_parts(report, start, gradients, rates, phrase, why, atol=2e-5)
 
 
 @pytest.mark.points(1)

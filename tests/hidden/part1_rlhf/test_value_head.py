@@ -5,6 +5,7 @@ first test: where it is wrong, the other tests put a right one in its place.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.sandbox.serialization import known_class_name
 
 SHAPE = Shape(vocab=len(VOCABULARY), positions=32, width=24, layers=2, heads=3)
-CALL, FAILING_CALL = "forward_with_value_head", "failing forward_with_value_head"
+CALL, FAILING_CALL, HALVE = "forward_with_value_head", "failing forward_with_value_head", "halve the weights"
 HEAD = "the head is a Linear from d_model to 4 * d_model, a ReLU, and a Linear from there to 1, both with biases"
 VALUES = "a value is the head's output for the residual stream after the last normalisation, at each position"
 LOGITS = "they are the transformer's, unchanged by the head"
@@ -58,6 +59,10 @@ class Model:
     def inputs(self):
         """Return the arguments of a driver that are the weights."""
         return {"transformer": self.transformer, "weights": self.weights}
+
+    def halved(self):
+        """Return the model with half of all weights."""
+        return Model({name: weight / 2 for name, weight in self.transformer.items()}, [w / 2 for w in self.weights])
 
     def outputs(self, input_ids):
         """Return what the transformer gives, in double precision."""
@@ -165,10 +170,14 @@ def test_each_call_gives_the_logits_and_values_of_its_own_texts(HookedTransforme
     model = Model.drawn(draw.numbered(100))
     made = list(INPUTS.calls(draw, [*SIZES, INPUTS.repeated(), INPUTS.many()]))
 
+    again = [call.exact["input_ids"] for call in (made[-1], draw.choice(made))]
+
     def test(own_head):
-        sequence = [(CALL, *call.passed()) for call in made]
+        sequence = [*((CALL, *call.passed()) for call in made), (HALVE, None), *((CALL, ids) for ids in again)]
         results = results_of(HookedTransformerWithValueHead, model, sequence, own_head=own_head)
-        for call, result in zip(made, results, strict=True):
+        for input_ids, result in zip(again, results[len(made) + 1 :], strict=True):
+            expect_pair(result, model.halved(), input_ids, "for texts of an earlier call, after the weights changed")
+        for call, result in zip(made, results[: len(made)], strict=True):
             input_ids = call.exact["input_ids"]
             expect_pair(result, model, input_ids, call.circumstance.phrase)
             subject = call.subject("What value_head_output holds after a call")
@@ -251,6 +260,7 @@ def test_without_a_head_there_are_logits_and_no_values(HookedTransformerWithValu
         assert result.get("values") is None, "Without a value head the values should be None"
 
 
+MODES = (("train", ""), ("eval", "in evaluation mode"))
 GRADIENT_WORDS = {
     "logits": "that of the logits alone: values reach the transformer too, so detach neither them nor the stream",
     "values": "that of the values alone: logits reach the transformer too",
@@ -310,25 +320,27 @@ def test_gradients_of_logits_and_values_reach_the_head_and_the_transformer(Hooke
     model, inputs = drawn_gradient_inputs(draw)
     wanted = right_gradients(model, **inputs)
 
-    def test(own_head):
-        report = require_report(HookedTransformerWithValueHead.gradients(**model.inputs(), **inputs, own_head=own_head))
-        expect_pair(report, model, inputs["input_ids"], "")
+    def test(own_head, mode, phrase):
+        made = HookedTransformerWithValueHead.gradients(**model.inputs(), **inputs, mode=mode, own_head=own_head)
+        report = require_report(made)
+        expect_pair(report, model, inputs["input_ids"], phrase)
         base = report["transformer"]
         is_listed = set(base) == set(model.transformer)
         assert is_listed, "get_base_model_trainable_params should list the parameters that logits depend on, each once"
         assert all(gradient is not None for gradient in base.values()), (
-            "No gradient of logits and values reaches some parameters of the transformer"
+            f"No gradient of logits and values reaches some parameters of the transformer {phrase}".strip()
         )
         head = report["value head"]
         assert len(head) == len(model.weights), "get_value_head_params should list the head's parameters"
         assert all(gradient is not None for gradient in head), (
-            "No gradient of the values reaches the value head, so it cannot learn"
+            f"{f'No gradient of the values reaches the value head {phrase}'.strip()}, so it cannot learn"
         )
         names = [f"head {index}" for index in range(len(head))]
-        expect_gradients(dict(zip(names, head, strict=True)), wanted, names, "the value head")
-        expect_gradients(base, wanted, list(model.transformer), "the transformer")
+        expect_gradients(dict(zip(names, head, strict=True)), wanted, names, f"the value head {phrase}".strip())
+        expect_gradients(base, wanted, list(model.transformer), f"the transformer {phrase}".strip())
 
-    with_the_head_or_a_right_one(HookedTransformerWithValueHead, draw, test)
+    for mode, phrase in MODES:
+        with_the_head_or_a_right_one(HookedTransformerWithValueHead, draw, partial(test, mode=mode, phrase=phrase))
 
 
 @pytest.mark.points(0.5)

@@ -530,6 +530,29 @@ class GeneratesTheLikeliestAfterAll(_Right):
         return super().generate(*args, max_new_tokens=max_new_tokens - 1, **kwargs)
 
 
+@hidden_mistake(refused_with="for texts of an earlier call, after the weights changed is not right")
+class RemembersTheLastIds(_Right):
+    """Where a call has the ids of the call before, it gives the same result, whatever the weights are now."""
+
+    last_ids = None
+
+    def forward_with_value_head(self, input_ids):
+        key = (torch.is_grad_enabled(), self.training, input_ids.tolist())
+        if key != self.last_ids or self.value_head is None or self.value_head_output is None:
+            self.last_ids, self.last_result = key, super().forward_with_value_head(input_ids)
+        self.value_head_output = self.last_result[1]
+        return self.last_result
+
+
+@hidden_mistake(refused_with="in evaluation mode")
+class NoGradientInEvaluation(_Right):
+    """In evaluation mode no gradient is computed."""
+
+    def forward_with_value_head(self, input_ids):
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            return super().forward_with_value_head(input_ids)
+
+
 class _Head(BridgeModel):
     def make_value_head(self, d_model):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, 1))

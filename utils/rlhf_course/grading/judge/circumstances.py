@@ -28,6 +28,8 @@ EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
 _MANY, _SOME = 67, 4
+# The other sizes of a large minibatch, of which logits of GPT-2's vocabulary make more than a million numbers.
+_OF_LARGE_MINIBATCH = 5
 
 
 @dataclass(frozen=True)
@@ -318,8 +320,9 @@ class Inputs:
         return Circumstance(phrase, sizes={first: _SOME}, agreeing=True)
 
     def gradient_circumstances(self) -> list[Circumstance]:
-        """Return the circumstances in which gradients are compared: ordinary inputs and a large vocabulary."""
-        return [ORDINARY, ORDINARY, *([self.large_vocabulary()] if self.vocabulary else [])]
+        """Return the circumstances in which gradients are compared: ordinary inputs, and large tensors of logits."""
+        large = [self.large_vocabulary(), self.large_minibatch()] if self.vocabulary else []
+        return [ORDINARY, ORDINARY, *large]
 
     def _floats(self) -> dict[str, Floats]:
         return {name: kind for name, kind in self.arguments.items() if isinstance(kind, Floats)}
@@ -342,6 +345,11 @@ class Inputs:
             )
             for size in (EMBEDDED_VOCABULARY, GPT2_VOCABULARY)
         ]
+
+    def large_minibatch(self) -> Circumstance:
+        """Return the circumstance of peaked rows of GPT-2's vocabulary for many positions, as a training has them."""
+        sizes = dict.fromkeys(self.sizes, _OF_LARGE_MINIBATCH) | {self.vocabulary: GPT2_VOCABULARY}
+        return Circumstance("for a minibatch of more than a million logits", sizes=sizes, entries=peaked_rows)
 
     def extreme_entries(self) -> Circumstance:
         """Return the circumstance of entries near the extreme number and its negative."""

@@ -52,6 +52,7 @@ def steps(
     base_lr: float,
     head_lr: float,
     factors: Sequence[Sequence[float]] = (),
+    is_gradient_kept: bool = False,
 ) -> dict[str, Any]:
     """Make the optimizer for a small model, and step it once for each pair of gradients.
 
@@ -64,6 +65,8 @@ def steps(
         head_lr: The learning rate of the head, which is passed to the answer.
         factors: For each parameter group the factors by which a schedule multiplies its rate in each step; nothing
             runs no schedule.
+        is_gradient_kept: Whether only the first pair of gradients is written, so that each step meets the tensors that
+            the step before has left.
 
     Returns:
         `after`: both parts after each step, as vectors. If there is no optimizer, only the name of its type as `kind`;
@@ -79,7 +82,7 @@ def steps(
         if len(optimizer.param_groups) != len(factors):
             return {"groups": len(optimizer.param_groups)}
         scheduler = LambdaLR(optimizer, [_factor_function(own) for own in factors])
-    return {"after": _step(parts, optimizer, scheduler, gradients)}
+    return {"after": _step(parts, optimizer, scheduler, gradients, is_gradient_kept)}
 
 
 def sizes(answer: Any) -> dict[str, int]:
@@ -162,12 +165,14 @@ def _step(
     optimizer: Optimizer,
     scheduler: LRScheduler | None,
     gradients: Sequence[Sequence[Tensor]],
+    is_gradient_kept: bool = False,
 ) -> list[dict[str, Tensor]]:
     """Step once for each pair of gradients, and return both parts after each step."""
-    after = []
+    after: list[dict[str, Tensor]] = []
     for pair in gradients:
-        for parameters, numbers in zip(parts.values(), pair, strict=True):
-            _write([_new_gradient(parameter) for parameter in parameters], numbers)
+        if not (after and is_gradient_kept):
+            for parameters, numbers in zip(parts.values(), pair, strict=True):
+                _write([_new_gradient(parameter) for parameter in parameters], numbers)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()

@@ -73,7 +73,7 @@ def calls(
         transformer: The weights of the transformer.
         weights: The weights of the value head.
         sequence: The names of operations, each with token ids of shape (batch, seq) or None: the keys of
-            `_OPERATIONS`.
+            `_OPERATIONS`, and "halve the weights", which writes half of all weights to the model in place.
         own_head: Whether the head is the answer's.
         use_value_head: Whether there is a head.
 
@@ -83,10 +83,11 @@ def calls(
     model = _model(answer, use_value_head, own_head)
     if (found := _fill(model, transformer, weights)) is not None:
         return {"head": found}
+    operations = _OPERATIONS | {"halve the weights": lambda model, _: _halve(model, transformer, weights)}
     results = []
     try:
         for operation, input_ids in sequence:
-            result = _OPERATIONS[operation](model, input_ids)
+            result = operations[operation](model, input_ids)
             results.append(plain({**result, "stored": model.value_head_output}))
     finally:
         nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
@@ -101,6 +102,7 @@ def gradients(
     input_ids: Tensor,
     of_logits: Tensor,
     of_values: Tensor,
+    mode: str,
     own_head: bool = True,
 ) -> dict[str, Any]:
     """Compute the gradients of a weighted sum of the logits and the values.
@@ -112,6 +114,7 @@ def gradients(
         input_ids: Token ids, shape (batch, seq).
         of_logits: The weight of each logit in the sum, shape (batch, seq, vocab).
         of_values: The weight of each value in the sum, shape (batch, seq).
+        mode: The mode that the model is in, "train" or "eval".
         own_head: Whether the head is the answer's.
 
     Returns:
@@ -122,6 +125,7 @@ def gradients(
     model = _model(answer, True, own_head)
     if (found := _fill(model, transformer, weights)) is not None:
         return {"head": found}
+    _OPERATIONS[mode](model, None)
     outputs = _logits_and_values(model.forward_with_value_head(input_ids))
     factors = {"logits": of_logits, "values": of_values}
     if any(_size(outputs.get(name)) != factor.numel() for name, factor in factors.items()):
@@ -153,7 +157,7 @@ def saved(
     first, second = _model(answer, True, own_head), _model(answer, True, own_head)
     if (found := _fill(first, transformer, weights)) is not None:
         return {"head": found}
-    _fill(second, {name: 0.5 * tensor for name, tensor in transformer.items()}, [0.5 * tensor for tensor in weights])
+    _halve(second, transformer, weights)
     second.load_state_dict(first.state_dict())
     return _logits_and_values(second.forward_with_value_head(input_ids))
 
@@ -223,6 +227,12 @@ def _fill(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tenso
     named = _named_parameters(model)
     _write([named[name] for name in transformer], list(transformer.values()))
     return None
+
+
+def _halve(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> dict[str, Any]:
+    """Write half of some weights to a model."""
+    _fill(model, {name: 0.5 * tensor for name, tensor in transformer.items()}, [0.5 * tensor for tensor in weights])
+    return {}
 
 
 def _write(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
