@@ -28,7 +28,7 @@ EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
 _MANY, _SOME = 67, 4
-# The other sizes of a large minibatch, of which logits of GPT-2's vocabulary make more than a million numbers.
+# The numbers of texts and tokens of a large minibatch, whose logits of GPT-2's vocabulary are over a million numbers.
 _OF_LARGE_MINIBATCH = 5
 
 
@@ -348,7 +348,8 @@ class Inputs:
 
     def large_minibatch(self) -> Circumstance:
         """Return the circumstance of peaked rows of GPT-2's vocabulary for many positions, as a training has them."""
-        sizes = dict.fromkeys(self.sizes, _OF_LARGE_MINIBATCH) | {self.vocabulary: GPT2_VOCABULARY}
+        first, *_, last = [name for name in self.sizes if name != self.vocabulary]
+        sizes = {first: _OF_LARGE_MINIBATCH, last: _OF_LARGE_MINIBATCH, self.vocabulary: GPT2_VOCABULARY}
         return Circumstance("for a minibatch of more than a million logits", sizes=sizes, entries=peaked_rows)
 
     def extreme_entries(self) -> Circumstance:
