@@ -1,5 +1,6 @@
 """A class of 200 gets the same results whatever the number of workers, and although grading is killed half-way."""
 
+import csv
 import json
 import os
 import random
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
+from submission_files import PATH, write_folder
+from test_reader import HOSTILE_NOTEBOOKS, UNREADABLE_ARCHIVES
 
 from rlhf_course import use_code
 from rlhf_course.bank import bank_file, read_bank
@@ -28,6 +31,11 @@ from rlhf_course.paths import REPOSITORY
 FUNCTIONS_EACH = 2
 # Every 20th submission also holds an answer to an exercise that is a class, which takes longer to grade.
 CLASS_INTERVAL = 20
+ATTACKS = (
+    "exit_at_import", "exit_in_a_call", "fork_bomb", "always_equal_object", "forge_replies", "segmentation_fault",
+    "send_noise", "markup_in_names", "nan_results", "daemon", "flood_the_disk", "loop_at_import",
+)  # fmt: skip
+NOTEBOOKS = ("many dicts", "deep", "a long number", "escapes", "many magics")
 
 
 def answers_of(exercise: Exercise) -> list[str]:
@@ -155,3 +163,34 @@ def test_after_a_run_is_killed_half_way_the_next_one_grades_only_what_is_missing
     resumed = results(grade(folder, tmp_path / "r.json", "--cache", str(cache), "--workers", "2"), tmp_path / "r.json")
     assert {path: path.stat().st_mtime_ns for path in modified} == modified, "a stored result is not graded again"
     assert resumed == results(grade(folder, tmp_path / "s.json", "--no-cache", "--workers", "2"), tmp_path / "s.json")
+
+
+def hostile_hand_ins() -> dict[str, dict[str, str | bytes]]:
+    """Return the files of thirty hostile hand-ins: archives, notebooks and answers."""
+    attacks = {name: (Path(__file__).parent / f"attacks/{name}.py").read_text() for name in ATTACKS}
+    archives = {kind.replace(" ", "_"): {name: make()} for kind, (name, make) in UNREADABLE_ARCHIVES.items()}
+    notebooks = {kind.replace(" ", "_"): {"a.ipynb": HOSTILE_NOTEBOOKS[kind]()} for kind in NOTEBOOKS}
+    return {**archives, **notebooks, **{name: {PATH: text} for name, text in attacks.items()}}
+
+
+@pytest.mark.slow
+def test_in_a_class_where_every_second_hand_in_is_hostile_the_others_have_the_marks_that_they_have_alone(tmp_path):
+    hostile = hostile_hand_ins()
+    assert len(hostile) == 30
+    write_class(tmp_path / "alone", 30)
+    folder = write_class(tmp_path / "class", 30)
+    for number, (name, files) in enumerate(hostile.items()):
+        write_folder(folder / f"learner{number:03}-{name}", files)
+    options = ("--no-cache", "--workers", "2", "--timeout", "3", "--submission-timeout", "60")
+    alone = results(grade(tmp_path / "alone", tmp_path / "a.json", *options), tmp_path / "a.json")
+    tables = ("--csv", str(tmp_path / "c.csv"), "--html", str(tmp_path / "html"))
+    together = results(grade(folder, tmp_path / "c.json", *options, *tables), tmp_path / "c.json")
+    assert len(together) == 60
+    assert not differing([result for result in together if "-" not in result["name"]], alone)
+    assert [result["score"] for result in together if "-" in result["name"]] == [0] * 30
+    assert sum(result["score"] for result in alone) > 0
+    with (tmp_path / "c.csv").open(newline="") as file:
+        rows = {row["name"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert rows == {result["name"]: result["score"] for result in together}
+    pages = {page.stem for page in (tmp_path / "html/learners").glob("*.html")}
+    assert len(pages) == 60 and (tmp_path / "html/index.html").is_file()

@@ -359,10 +359,15 @@ HOSTILE_NOTEBOOKS = {
     "surrogate": '{"cells": [], "metadata": {"a": "\\ud800"}, "nbformat": 4, "nbformat_minor": 5}',
     "number": '{"cells": [' + "1" * 5_000_000 + "]}",
     "codec": "# coding: undefined\n",
+    "widgets": '{"cells": [], "metadata": {"widgets": {"application/x": {}}}, "nbformat": 4, "nbformat_minor": 5}',
+    "no_cells": '{"metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "other_version": '{"worksheets": [{"cells": [{"cell_type": 7}]}], "nbformat": 3, "metadata": []}',
 }
 
 
-def test_hostile_notebooks_cost_their_own_rows_alone(course, hand_in, judge_finds, autograde):
+def test_hostile_notebooks_cost_their_own_rows_alone_and_everybody_gets_feedback(
+    course, hand_in, judge_finds, autograde
+):
     for learner, text in HOSTILE_NOTEBOOKS.items():
         (hand_in(learner) / "07_optimizer.ipynb").write_text(text)
     hand_in("ada")
@@ -372,6 +377,10 @@ def test_hostile_notebooks_cost_their_own_rows_alone(course, hand_in, judge_find
     for learner in ("dicts", "nested", "values", "number", "codec"):
         assert "the file as handed in is in submitted/" in notes(course, learner, "07_optimizer")
     assert not notes(course, "ada", "07_optimizer")
+    run_nbgrader(GenerateFeedbackApp, course, DEFAULT_PART.name)
+    for learner in ("ada", *HOSTILE_NOTEBOOKS):
+        page = course / "feedback" / learner / DEFAULT_PART.name / "07_optimizer.html"
+        assert ("8.0 / 8.0" if learner == "ada" else "2.0 / 8.0") in page.read_text(), learner
 
 
 def test_a_person_is_asked_to_grade_what_could_not_be_read(course, hand_in, judge_finds, autograde):

@@ -71,6 +71,9 @@ def grade(
     scheduler: Annotated[str | None, typer.Option(help="grade on the Dask cluster with this address")] = None,
     isolation: Annotated[str, typer.Option(help="namespaces, uid or unsafe")] = "namespaces",
     timeout: Annotated[float | None, typer.Option(min=0.1, help="seconds that one call of an answer may take")] = None,
+    submission_timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="seconds after which no further answer of a submission is called")
+    ] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="megabytes that an answer may use")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", "--processes", min=1, help="threads that an answer may start")
@@ -97,7 +100,9 @@ def grade(
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     parts = select_parts(part)
     console = Console(stderr=True)
-    limits = _limits(timeout=timeout, memory=memory, threads=threads, output=output)
+    limits = _limits(
+        timeout=timeout, submission_timeout=submission_timeout, memory=memory, threads=threads, output=output
+    )
     secret = read_secret(secret_file) if secret_file else read_or_create_secret(default_secret_file())
     try:
         require_hidden(parse_level(isolation), [secret_file or default_secret_file()])

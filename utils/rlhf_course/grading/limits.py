@@ -14,6 +14,7 @@ class ResourceLimits:
     Attributes:
         timeout: Seconds that one call may take, with the import of the answer's file.
         exercise_timeout: Seconds that all calls for one exercise may take together.
+        submission_timeout: Seconds after which no further call of a submission is made, whatever took so long.
         memory: Megabytes of address space beyond what Python and torch have mapped.
         threads: Threads at once; new processes are refused in any case.
         output: Kilobytes that one call may return. What an answer prints is discarded and not limited.
@@ -22,6 +23,7 @@ class ResourceLimits:
 
     timeout: float = 10.0
     exercise_timeout: float = 120.0
+    submission_timeout: float = 300.0
     memory: int = 2048
     threads: int = 64
     output: int = 65536

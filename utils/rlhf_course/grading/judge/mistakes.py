@@ -103,7 +103,9 @@ def observe_result(function: Any, arguments: Sequence[Any]) -> Observation:
         AnswerError: The function raised an exception.
     """
     passed = [copied(value) for value in arguments]
-    observation = {"result": _described(function(*passed))}
+    result = function(*passed)
+    tensors = [value for value in (result, *passed) if isinstance(value, Tensor)]
+    observation = {"result": _described(result), "require gradients": [value.requires_grad for value in tensors]}
     return observation | {f"argument {number}": _described(value) for number, value in enumerate(passed)}
 
 
@@ -114,8 +116,8 @@ def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:
     for source in sources:
         source.requires_grad_(True)
     result = function(*passed)
-    flags: Observation = {"require gradients": [source.requires_grad for source in sources]}
-    if not (all(flags["require gradients"]) and sources and isinstance(result, Tensor) and result.requires_grad):
+    flags: Observation = {"still require gradients": [source.requires_grad for source in sources]}
+    if not (all(flags["still require gradients"]) and sources and isinstance(result, Tensor) and result.requires_grad):
         return flags
     weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
     try:

@@ -52,8 +52,12 @@ _REFUSED = {
     "262 105 273 106 104 294 142 224 225 60 89 116 92 170 112 171 266 5 6 7 14 15 16 88",
 }
 # io_uring_setup io_uring_enter io_uring_register, open_tree move_mount fsopen fsconfig fsmount fspick, pidfd_open
-# pidfd_getfd, mount_setattr, memfd_secret, setxattrat, removexattrat, open_tree_attr, file_setattr.
-_REFUSED_ON_EVERY_ARCHITECTURE = "425 426 427 428 429 430 431 432 433 434 438 442 447 463 466 467 469"
+# pidfd_getfd, mount_setattr, quotactl_fd, memfd_secret, setxattrat, removexattrat, open_tree_attr, file_setattr.
+# On every architecture, the two lists were made from the calls up to this number, the last one of Linux 6.17
+# (file_setattr). The filter lets the kernel answer a later one as if it did not exist. Whoever raises the number adds
+# those to the lists that no answer needs.
+HIGHEST_REVIEWED = 469
+_REFUSED_ON_EVERY_ARCHITECTURE = "425 426 427 428 429 430 431 432 433 434 438 442 443 447 463 466 467 469"
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
@@ -157,12 +161,18 @@ def drop_capabilities() -> None:
     _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
 
 
+def refused_numbers(machine: str) -> list[int]:
+    """Return the numbers of the system calls that the filter refuses on an architecture; clone depends on its flags."""
+    return [int(number) for number in f"{_REFUSED[machine]} {_REFUSED_ON_EVERY_ARCHITECTURE}".split()]
+
+
 def install_seccomp_filter() -> None:
-    """Let the kernel refuse every later system call that no answer needs: processes, sockets, mounts and others."""
+    """Let the kernel refuse every later system call that no answer needs: processes, sockets, mounts and others.
+
+    System calls that are newer than this module are refused, too.
+    """
     machine = platform.machine()
-    clone = _number("clone")
-    refused = [int(number) for number in f"{_REFUSED[machine]} {_REFUSED_ON_EVERY_ARCHITECTURE}".split()]
-    program = _seccomp_program(_AUDIT_ARCH[machine], refused, clone)
+    program = _seccomp_program(_AUDIT_ARCH[machine], refused_numbers(machine), _number("clone"))
     code = ctypes.create_string_buffer(program)
     fprog = ctypes.create_string_buffer(struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(code)))
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, fprog, 0, 0), "seccomp")
@@ -179,6 +189,8 @@ def _seccomp_program(arch: int, refused: Sequence[int], clone: int) -> bytes:
         (load, 0, 0, 0),  # the number of the system call
         (at_least, 0, 1, 0x40000000),  # the x32 ABI of x86_64 has numbers of its own
         (ret, 0, 0, eperm),
+        (at_least, 0, 1, HIGHEST_REVIEWED + 1),
+        (ret, 0, 0, enosys),
         (equal, 0, 1, _CLONE3),  # its flags are in memory that a filter cannot read; libc then falls back to clone
         (ret, 0, 0, enosys),
         (equal, 0, 3, clone),

@@ -1,5 +1,6 @@
 """Define proxies of the answers in a sandbox, which behave like the learner's functions and drivers in this process."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.sandbox.protocol import ProtocolError
 from rlhf_course.grading.sandbox.serialization import Packer, is_index, string_lists, unpack
-from rlhf_course.grading.sandbox.session import Session
+from rlhf_course.grading.sandbox.session import Session, submission_timeout_message
 from rlhf_course.grading.sandbox.zygote_client import Sandbox, Zygote
 from rlhf_course.grading.submissions.submission import Submission
 
@@ -31,11 +32,12 @@ class SandboxedAnswers:
     Args:
         zygote: The zygote, from which sandboxes are forked.
         submission: The learner's files.
-        limits: The resource limits of each answer.
+        limits: The resource limits of each answer. The submission's time begins now.
     """
 
     def __init__(self, zygote: Zygote, submission: Submission, limits: ResourceLimits) -> None:
         self._zygote, self._submission, self._limits = zygote, submission, limits
+        self._deadline = time.monotonic() + limits.submission_timeout
         self._session: Session | None = None
 
     def __enter__(self) -> "SandboxedAnswers":
@@ -55,7 +57,9 @@ class SandboxedAnswers:
             raise AnswerError("unreadable", "what was handed in could not be read")
         if BY_NAME[exercise].path not in self._submission.files:
             raise AnswerError("missing", f"there is no {BY_NAME[exercise].file}, or nothing is written in it")
-        self._session = Session(self._zygote, exercise, self._submission.files, self._limits)
+        if time.monotonic() >= self._deadline:
+            raise AnswerError("timeout", submission_timeout_message(self._limits))
+        self._session = Session(self._zygote, exercise, self._submission.files, self._limits, self._deadline)
         self._session.open()
         return (_DriverProxy if exercise in DRIVEN else _FunctionProxy)(self._session)
 

@@ -43,16 +43,20 @@ class Session:
         exercise: The name of the exercise.
         files: The texts of the submission's files, by path.
         limits: The resource limits of the answer.
+        deadline: The time, as `time.monotonic()`, after which no answer of the submission is called.
     """
 
-    def __init__(self, zygote: Zygote, exercise: str, files: Mapping[str, str], limits: ResourceLimits) -> None:
+    def __init__(
+        self, zygote: Zygote, exercise: str, files: Mapping[str, str], limits: ResourceLimits, deadline: float
+    ) -> None:
         self.exercise, self.output_bytes = exercise, limits.output_bytes
         self.sandbox: Sandbox | None = None
-        self._zygote, self._limits = zygote, limits
+        self._zygote, self._limits, self._submission_deadline = zygote, limits, deadline
         self._own = own_files(exercise, files)
         self._files = {**reference_files(exercise), **self._own}
         self._seconds_left = limits.exercise_timeout
         self._deaths = 0
+        self._timeout_message = ""
         self._final_error: AnswerError | None = None
 
     def open(self) -> Sandbox:
@@ -101,12 +105,12 @@ class Session:
     def _exchange(
         self, sandbox: Sandbox, operation: str, arguments: Mapping[str, Any], tensors: Sequence[Tensor]
     ) -> tuple[Any, list[Tensor]]:
-        if self._seconds_left <= 0:
-            message = f"all calls together took over {self._limits.exercise_timeout:g} seconds"
-            self._final_error = AnswerError("timeout", message)
-            raise self._final_error
         start = time.monotonic()
-        deadline = start + min(self._limits.timeout, self._seconds_left)
+        seconds, self._timeout_message = self._next_limit(start)
+        if seconds <= 0:
+            self._final_error = AnswerError("timeout", self._timeout_message)
+            raise self._final_error
+        deadline = start + seconds
         try:
             send(sandbox.connection, [operation, arguments], tensors, deadline)
             reply, results = receive(sandbox.connection, Caps(array_bytes=self.output_bytes), deadline)
@@ -115,6 +119,14 @@ class Session:
             raise self.death(error) from error
         finally:
             self._seconds_left -= time.monotonic() - start
+
+    def _next_limit(self, now: float) -> tuple[float, str]:
+        """Return the seconds that the next exchange may take, and what to say if it takes longer."""
+        return min(
+            (self._limits.timeout, f"no result within {self._limits.timeout:g} seconds"),
+            (self._seconds_left, f"all calls together took over {self._limits.exercise_timeout:g} seconds"),
+            (self._submission_deadline - now, submission_timeout_message(self._limits)),
+        )
 
     def _reply_body(self, reply: Any) -> Any:
         """Return the body of a reply.
@@ -138,7 +150,7 @@ class Session:
         sandbox, self.sandbox = self.sandbox, None
         code = None if sandbox is None else sandbox.terminate(graceful=isinstance(cause, ConnectionClosed))
         if isinstance(cause, DeadlineExceeded):
-            error = AnswerError("timeout", f"no result within {self._limits.timeout:g} seconds")
+            error = AnswerError("timeout", self._timeout_message)
         elif isinstance(cause, ConnectionClosed):
             error = AnswerError("error", _exit_message(code))
         else:
@@ -147,6 +159,11 @@ class Session:
         if self._deaths >= _MAX_DEATHS:
             self._final_error = error
         return error
+
+
+def submission_timeout_message(limits: ResourceLimits) -> str:
+    """Return the sentence about an exercise that is not judged to its end because the submission's time is over."""
+    return f"all exercises of the submission together took over {limits.submission_timeout:g} seconds"
 
 
 def own_files(exercise: str, files: Mapping[str, str]) -> dict[str, str]:
