@@ -135,7 +135,7 @@ def half_precision(generated_sample, char="."):
     return torch.tensor([text.count(char) for text in generated_sample], dtype=torch.bfloat16)
 
 
-@hidden_mistake(refused_with="The reward for counts over 2,048")
+@hidden_mistake(refused_with="each occurrence counts, wherever it stands")
 def beginning_only(generated_sample, char="."):
     """Only the first 256 characters of a text are read."""
     return torch.tensor([float(text[:256].count(char)) for text in generated_sample])

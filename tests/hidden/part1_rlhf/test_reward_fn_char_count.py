@@ -8,7 +8,7 @@ import torch
 from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Inputs, Texts
 from rlhf_course.grading.judge.compare import expect_form, expect_values
 from rlhf_course.grading.judge.rollouts import drawn_texts
-from rlhf_course.grading.judge.texts import crowded_texts, ordinary_text
+from rlhf_course.grading.judge.texts import crowded_texts, ordinary_text, texts_between_blanks
 
 SIGNS = (*"*+?()[]{}^$|\\", "…", "’", "中", "👍")
 
@@ -39,6 +39,7 @@ INPUTS = Inputs(
     rollout=from_rollout,
 )
 CROWDED = Circumstance("for counts over 2,048", texts=partial(crowded_texts, ".s"))
+BETWEEN_BLANKS = Circumstance("for texts that begin and end with spaces or new lines", texts=texts_between_blanks)
 
 
 def counts(texts, char):
@@ -73,7 +74,7 @@ def test_the_character_that_is_asked_for_is_counted(reward_fn_char_count, draw):
 @pytest.mark.points(1)
 def test_characters_count_wherever_they_stand_in_any_text(reward_fn_char_count, draw):
     why = "each occurrence counts, wherever it stands, and a text is neither changed, cut nor left out before"
-    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), CROWDED]):
+    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), CROWDED, BETWEEN_BLANKS]):
         texts = call.exact["generated_sample"]
         for char in characters_of(texts, draw):
             got = reward_fn_char_count(*call.passed(), char)

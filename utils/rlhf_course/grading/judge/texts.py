@@ -53,6 +53,12 @@ def unicode_texts(draw: Draw, count: int) -> list[str]:
     return [with_insertions(draw, draw.sample(_UNICODE, 4), 3, 8) for _ in range(count)]
 
 
+def texts_between_blanks(draw: Draw, count: int) -> list[str]:
+    """Draw texts that begin and end with spaces or new lines."""
+    ends = (" ", "  ", "\n", " \n")
+    return [draw.choice(ends) + text + draw.choice(ends) for text in _ordinary_texts(draw, count)]
+
+
 def partly_blank_texts(draw: Draw, count: int) -> list[str]:
     """Draw texts of which the first half, and at least one, are empty or hold blanks alone; in random order."""
     blank = (count + 1) // 2
@@ -95,5 +101,7 @@ def crowded_texts(characters: str, draw: Draw, count: int) -> list[str]:
 
 
 def _crowded_text(characters: str, draw: Draw) -> str:
-    crowd = "".join(character * (2 * draw.integer(1030, 1500) + 1) for character in characters)
-    return "".join(draw.shuffled(crowd + ordinary_text(draw)))
+    text = ordinary_text(draw)
+    counts = {character: 2 * draw.integer(1060, 1500) + 1 for character in characters}
+    crowd = "".join(character * (count - text.count(character)) for character, count in counts.items())
+    return "".join(draw.shuffled(crowd + text))
