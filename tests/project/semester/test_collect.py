@@ -89,6 +89,20 @@ def test_names_in_one_hand_in_stop_nobody_and_reach_nobody_else(collect, files, 
     assert collected.keys() <= {"eve"}
 
 
+def test_in_a_class_of_60_where_every_second_hand_in_is_hostile_the_others_are_collected_as_they_are(collect):
+    count = 60
+    contents = [*HOSTILE.values(), *({FILE: "\0" * 9}, {"x" * 200: "1"}, {f"{PART}/{FILE}": "1"}, {})]
+    packed = [zip_of(files) for files in contents] + [b"", b"PK\x03\x04", b"no archive", zip_of({FILE: "1"})[:-30]]
+    hostile = {f"hostile{number}.zip": packed[number % len(packed)] for number in range(count // 2)}
+    honest = {f"learner{number}.zip": zip_of({FILE: f"answer {number}"}) for number in range(count // 2)}
+    mixed = {name: content for pair in zip(hostile.items(), honest.items(), strict=True) for name, content in pair}
+    collected = collect(mixed)
+    assert {name: files for name, files in collected.items() if name.startswith("learner")} == {
+        f"learner{number}": {FILE: f"answer {number}"} for number in range(count // 2)
+    }
+    assert not any("zoe" in name for name in collected)
+
+
 def test_names_that_end_alike_are_kept_apart(collect):
     collected = collect({"eve.zip": zip_of({"07_optimizer.a.ipynb": "1", "07_optimizer.b.ipynb": "2"})})
     assert collected["eve"] == {"07_optimizer.a.ipynb": "1", "07_optimizer.b.ipynb": "2"}
