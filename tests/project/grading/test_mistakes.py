@@ -32,7 +32,7 @@ def diagnosis(exercise: str, make_answer, hidden: Path = HIDDEN) -> str | None:
     """Grade an answer, and return the mistake that is recognised in a new copy of it."""
     recorder = CallRecorder()
     tests = run_suite(LocalAnswers({exercise: make_answer()}), [exercise], recorder=recorder)[exercise]
-    failed = [test.name for test in tests if test.status != "passed"]
+    failed = {test.name: test.message for test in tests if test.status != "passed"}
     assert failed, "the answer is wrong"
     return recognised_mistake(LocalAnswers({exercise: make_answer()}), exercise, recorder.calls, failed, hidden)
 
@@ -105,4 +105,6 @@ def test_an_answer_that_switches_gradients_off_is_told_so(judge):
     text = text.replace("### BEGIN SOLUTION", "torch.set_grad_enabled(False)", 1).replace("@torch.no_grad()", "")
     result = judge.grade(Submission("one", {BY_NAME["compute_advantages"].path: text})).exercises["compute_advantages"]
     messages = [test.message for test in result.tests if test.status != "passed"]
-    assert messages == ["A call switches gradients off for all later code: leave torch as it was"]
+    assert result.mistake != RIGHT_ALONE and messages == [
+        "A call switches gradients off for all later code: leave torch as it was"
+    ]

@@ -1,6 +1,6 @@
 """Recognise a known mistake: the answer in the bank that does the same on the inputs that the hidden tests drew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswe
 _MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
 _RTOL, _ATOL = 1e-4, 1e-6
 
+# Parts of messages about what a call did to its arguments and to torch's settings, whatever its result.
+_OF_ARGUMENTS_AND_SETTINGS = ("was changed", "The call changed", "A call switches")
 RIGHT_ALONE = "The call that was refused is right if no other call is made before: keep nothing between calls."
 Observation = dict[str, Any]
 
 
 def recognised_mistake(
-    answers: Answers, exercise: str, calls: RecordedCalls, failed: Sequence[str], hidden: Path
+    answers: Answers, exercise: str, calls: RecordedCalls, failed: Mapping[str, str], hidden: Path
 ) -> str | None:
     """Return the description of the known mistake that does the same as an answer in each of the recorded calls.
 
@@ -34,7 +36,7 @@ def recognised_mistake(
         answers: The learner's answers.
         exercise: The name of an exercise that is a function.
         calls: The arguments of the calls by test, as a `CallRecorder` holds them.
-        failed: The names of the tests that the answer failed.
+        failed: The messages of the tests that the answer failed, by the tests' names.
         hidden: The folder of the hidden tests and of the bank.
 
     Returns:
@@ -48,10 +50,14 @@ def recognised_mistake(
     return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
 
 
-def _is_right_alone(answers: Answers, exercise: str, calls: RecordedCalls, failed: Sequence[str]) -> bool:
-    """Return whether the last call of the first failed test is right where no other call was made before."""
-    last = next((calls[test][-1] for test in failed if calls.get(test)), None)
-    if last is None:
+def _is_right_alone(answers: Answers, exercise: str, calls: RecordedCalls, failed: Mapping[str, str]) -> bool:
+    """Return whether the last call of the first failed test is right where no other call was made before.
+
+    It is not made alone where the test found something else than a wrong result.
+    """
+    test, message = next(iter(failed.items()))
+    last = calls.get(test, [None])[-1]
+    if last is None or any(text in message for text in _OF_ARGUMENTS_AND_SETTINGS):
         return False
     reference = reference_answers().answer(exercise)
     try:  # Each observation is made of a new copy of the answer.
@@ -80,7 +86,7 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     return [name for name in functions if differs[name]]
 
 
-def _chosen(calls: RecordedCalls, failed: Sequence[str]) -> list[Sequence[Any]]:
+def _chosen(calls: RecordedCalls, failed: Mapping[str, str]) -> list[Sequence[Any]]:
     """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
     refused = [arguments for test in failed for arguments in reversed(calls.get(test, []))]
     others = [arguments for test, recorded in calls.items() if test not in failed for arguments in recorded]
