@@ -94,3 +94,8 @@ def test_a_result_of_another_size_is_not_computed_with():
     assert mend([large] * 100, wanted.shape) is None
     with pytest.raises(AssertionError, match="has another size than it should have along dimension 0"):
         expect_values(large, wanted, "The reward")
+
+
+def test_a_few_small_counts_that_happen_to_be_equal_are_not_called_moved():
+    wanted = torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
+    assert find_relation(wanted.roll(1) * 0 + torch.tensor([9.0, 1.0, 1.0, 2.0]), wanted) == ""

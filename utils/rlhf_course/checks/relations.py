@@ -57,6 +57,11 @@ def _is_rounded(got: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
     return torch.equal(got.to(dtype).to(got.dtype), got) and bool(((got - wanted).abs() <= step).all())
 
 
+def _is_moved(first: Tensor, second: Tensor) -> bool:
+    """Return whether tensors are equal, and hold so many different numbers that this is no coincidence."""
+    return second.unique().numel() >= _MIN_ENTRIES and _equal(first, second)
+
+
 def _moved_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
     """Yield relations in which the right numbers lie at other places."""
     for axis in range(wanted.dim()):
@@ -64,15 +69,15 @@ def _moved_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
         if size < _MIN_ENTRIES or wanted.numel() < _MIN_ENTRIES:
             continue
         first, last = wanted.narrow(axis, 0, size - 1), wanted.narrow(axis, 1, size - 1)
-        if _equal(got.narrow(axis, 0, size - 1), last):
+        if _is_moved(got.narrow(axis, 0, size - 1), last):
             yield f"is shifted by one place to the front along dimension {axis}"
-        if _equal(got.narrow(axis, 1, size - 1), first):
+        if _is_moved(got.narrow(axis, 1, size - 1), first):
             yield f"is shifted by one place to the back along dimension {axis}"
-        if _equal(got, wanted.flip(axis)):
+        if _is_moved(got, wanted.flip(axis)):
             yield f"is in reverse order along dimension {axis}"
-        if _equal(got.narrow(axis, 1, size - 1), last):
+        if _is_moved(got.narrow(axis, 1, size - 1), last):
             yield f"is wrong only in the first entry along dimension {axis}"
-        if _equal(got.narrow(axis, 0, size - 1), first):
+        if _is_moved(got.narrow(axis, 0, size - 1), first):
             yield f"is wrong only in the last entry along dimension {axis}"
     if wanted.dim() == 2 and wanted.shape[0] == wanted.shape[1] and _equal(got, wanted.T):
         yield "has its two dimensions swapped"
