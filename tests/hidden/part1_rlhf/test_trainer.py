@@ -99,8 +99,8 @@ def policy_with(weights):
 
 def outputs(model, input_ids):
     """Return logits and values in double precision."""
-    logits, values = model.forward_with_value_head(input_ids)
-    return logits.double(), values.double()
+    in_single_precision = model.forward_with_value_head(input_ids)
+    return tuple(tensor.double() for tensor in in_single_precision)
 
 
 @cache
