@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rlhf_course.checks.core import Case
+from rlhf_course.checks.layouts import slice_of_larger
 
 
 def sliced(case: Case) -> Case:
     """Return a case whose tensors are slices of larger ones, as the trainer passes them."""
-    return _with_tensors(case, _slice, "slices of larger tensors, as the trainer passes them")
+    return _with_tensors(case, slice_of_larger, "slices of larger tensors, as the trainer passes them")
 
 
 def in_float64(case: Case) -> Case:
@@ -42,13 +42,6 @@ def other_values(case: Case) -> Case:
 def _reversed(tensor: Tensor) -> Tensor:
     backwards = tensor.flip(list(range(tensor.dim())))
     return -backwards if tensor.is_floating_point() else backwards
-
-
-def _slice(tensor: Tensor) -> Tensor:
-    larger = torch.zeros([size + 2 for size in tensor.shape], dtype=tensor.dtype)
-    inside = tuple(slice(1, size + 1) for size in tensor.shape)
-    larger[inside] = tensor
-    return larger[inside]
 
 
 def _with_tensors(case: Case, change: Any, phrase: str) -> Case:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.layouts import copy_with_strides
 from rlhf_course.checks.relations import find_relation
 from rlhf_course.course import BY_NAME
 from rlhf_course.paths import CHECKS
@@ -322,9 +323,7 @@ def _copied(value: Any) -> Any:
         return list(value)
     if not isinstance(value, Tensor):
         return value
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
-    copy = torch.zeros(extent, dtype=value.dtype).as_strided(value.shape, value.stride()).copy_(value.detach())
-    return copy.requires_grad_(value.requires_grad)
+    return copy_with_strides(value).requires_grad_(value.requires_grad)
 
 
 def observe_result(result: Any) -> Observation:

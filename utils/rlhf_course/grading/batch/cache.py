@@ -46,7 +46,7 @@ def grading_version() -> str:
 def _fingerprinted_files() -> Iterator[Path]:
     for root in _FINGERPRINTED:
         paths = [root] if root.is_file() else sorted(root.rglob("*"))
-        yield from (path for path in paths if path.suffix in (".py", ".json") and path.is_file())
+        yield from (path for path in paths if path.suffix in (".py", ".json", ".npz") and path.is_file())
 
 
 def default_cache_folder() -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.layouts import copy_with_strides, slice_of_larger
 from rlhf_course.grading.judge.draw import Draw
 from rlhf_course.grading.judge.texts import (
     long_texts,
@@ -246,12 +247,9 @@ def peaked_rows(draw: Draw, shape: Sequence[int]) -> Tensor:
 def _laid_out(tensor: Tensor, layout: str) -> Tensor:
     """Return a copy of a tensor with a layout in memory."""
     if layout == "slice" and tensor.dim():
-        larger = torch.zeros([size + 2 for size in tensor.shape], dtype=tensor.dtype)
-        inside = tuple(slice(1, size + 1) for size in tensor.shape)
-        larger[inside] = tensor
-        return larger[inside]
+        return slice_of_larger(tensor)
     if layout == "as drawn":
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
+        return copy_with_strides(tensor)
     if layout == "transposed":
         reverse = tuple(reversed(range(tensor.dim())))
         return tensor.permute(reverse).clone(memory_format=torch.contiguous_format).permute(reverse)

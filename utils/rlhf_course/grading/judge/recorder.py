@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from rlhf_course.checks.layouts import copy_with_strides
 
 # A call with more entries than this is not recorded: it costs much time and tells no more than a smaller one.
 _MAX_ENTRIES = 300_000
@@ -64,7 +65,5 @@ def call_size(arguments: Sequence[Any]) -> int:
 def copied(value: Any) -> Any:
     """Return a copy of an argument, of a tensor without its graph and with its strides."""
     if isinstance(value, Tensor):
-        if all(stride > 0 for stride in value.stride()):
-            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value.detach())
-        return value.detach().clone()
+        return copy_with_strides(value)
     return list(value) if isinstance(value, list) else value
