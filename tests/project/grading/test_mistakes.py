@@ -32,7 +32,7 @@ def diagnosis(exercise: str, make_answer, hidden: Path = HIDDEN) -> str | None:
     """Grade an answer, and return the mistake that is recognised in a new copy of it."""
     recorder = CallRecorder()
     tests = run_suite(LocalAnswers({exercise: make_answer()}), [exercise], recorder=recorder)[exercise]
-    failed = {test.name: test.message for test in tests if test.status != "passed"}
+    failed = [test.name for test in tests if test.status != "passed"]
     assert failed, "the answer is wrong"
     return recognised_mistake(LocalAnswers({exercise: make_answer()}), exercise, recorder.calls, failed, hidden)
 

@@ -139,7 +139,7 @@ def _mistake(
     """
     try:
         if exercise.name not in DRIVEN:
-            failed = {test.name: test.message for test in tests if test.status != "passed"}
+            failed = [test.name for test in tests if test.status != "passed"]
             return recognised_mistake(answers, exercise.name, recorder.calls, failed, HIDDEN)
         return _mistake_on_visible_cases(answers, exercise)
     except Exception as error:

@@ -11,21 +11,20 @@ from rlhf_course.bank import Bank, description_of, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.recorder import RecordedCalls, call_size, copied
+from rlhf_course.grading.judge.recorder import RecordedCall, call_size, copied
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswers
 
 # The calls that are compared: some of each test that the answer failed, and some of those that it passed.
 _MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
 _RTOL, _ATOL = 1e-4, 1e-6
 
-# Parts of messages about what a call did to its arguments and to torch's settings, whatever its result.
-_OF_ARGUMENTS_AND_SETTINGS = ("was changed", "The call changed", "A call switches")
 RIGHT_ALONE = "The call that was refused is right if no other call is made before: keep nothing between calls."
 Observation = dict[str, Any]
+Calls = Mapping[str, list[RecordedCall]]
 
 
 def recognised_mistake(
-    answers: Answers, exercise: str, calls: RecordedCalls, failed: Mapping[str, str], hidden: Path
+    answers: Answers, exercise: str, calls: Calls, failed: Sequence[str], hidden: Path
 ) -> str | None:
     """Return the description of the known mistake that does the same as an answer in each of the recorded calls.
 
@@ -35,8 +34,8 @@ def recognised_mistake(
     Args:
         answers: The learner's answers.
         exercise: The name of an exercise that is a function.
-        calls: The arguments of the calls by test, as a `CallRecorder` holds them.
-        failed: The messages of the tests that the answer failed, by the tests' names.
+        calls: The calls by test, as a `CallRecorder` holds them.
+        failed: The names of the tests that the answer failed.
         hidden: The folder of the hidden tests and of the bank.
 
     Returns:
@@ -50,14 +49,11 @@ def recognised_mistake(
     return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
 
 
-def _is_right_alone(answers: Answers, exercise: str, calls: RecordedCalls, failed: Mapping[str, str]) -> bool:
-    """Return whether the last call of the first failed test is right where no other call was made before.
-
-    It is not made alone where the test found something else than a wrong result.
-    """
-    test, message = next(iter(failed.items()))
-    last = calls.get(test, [None])[-1]
-    if last is None or any(text in message for text in _OF_ARGUMENTS_AND_SETTINGS):
+def _is_right_alone(answers: Answers, exercise: str, calls: Calls, failed: Sequence[str]) -> bool:
+    """Return whether the last call of the first failed test is right where no other call was made before."""
+    recorded = calls.get(failed[0], [])
+    last = _arguments(recorded[-1]) if recorded else None
+    if last is None:
         return False
     reference = reference_answers().answer(exercise)
     try:  # Each observation is made of a new copy of the answer.
@@ -86,11 +82,16 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     return [name for name in functions if differs[name]]
 
 
-def _chosen(calls: RecordedCalls, failed: Mapping[str, str]) -> list[Sequence[Any]]:
+def _arguments(call: RecordedCall) -> Sequence[Any] | None:
+    """Return the arguments of a call of the function; None if they were not kept, or some have keywords."""
+    return None if call.driver or call.kwargs else call.args
+
+
+def _chosen(calls: Calls, failed: Sequence[str]) -> list[Sequence[Any]]:
     """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
-    refused = [arguments for test in failed for arguments in reversed(calls.get(test, []))]
-    others = [arguments for test, recorded in calls.items() if test not in failed for arguments in recorded]
-    chosen = refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)]
+    refused = [call for test in failed for call in reversed(calls.get(test, []))]
+    others = [call for test, recorded in calls.items() if test not in failed for call in recorded]
+    chosen = map(_arguments, refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)])
     return sorted((arguments for arguments in chosen if arguments is not None), key=call_size)
 
 

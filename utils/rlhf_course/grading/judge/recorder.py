@@ -1,59 +1,83 @@
-"""Record the calls that each hidden test makes of a function."""
+"""Record the calls that each hidden test makes of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from rlhf_course.checks.layouts import copy_with_strides
+from rlhf_course.grading.sandbox.answers import AnswerError
 
-# A call with more entries than this is not recorded: it costs much time and tells no more than a smaller one.
+# The arguments of a call with more entries are not kept: it costs much time and tells no more than a smaller one.
 _MAX_ENTRIES = 300_000
 
 
-# The arguments of the calls, by the name of the test; None for a call that is not recorded.
-RecordedCalls = dict[str, list[Sequence[Any] | None]]
+@dataclass
+class RecordedCall:
+    """A call of a function, or of a driver.
+
+    Attributes:
+        driver: The name of the driver; empty for a call of the function itself.
+        args: Copies of the arguments by position; None if they were not kept.
+        kwargs: Copies of the arguments by keyword.
+        result: A copy of the result, or the message of the exception; None unless the recorder is complete.
+    """
+
+    driver: str
+    args: Sequence[Any] | None
+    kwargs: Mapping[str, Any]
+    result: Any = None
 
 
 @dataclass
 class CallRecorder:
-    """Records the arguments of the calls that each hidden test makes of a function.
+    """Records calls by the test that makes them.
 
     Attributes:
-        calls: The calls.
+        is_complete: Whether to keep the arguments of large calls and of drivers, too, and the results.
+        calls: The calls, by the name of the test.
     """
 
-    calls: RecordedCalls = field(default_factory=dict)
+    is_complete: bool = False
+    calls: dict[str, list[RecordedCall]] = field(default_factory=dict)
     _test: str = ""
 
     def start(self, test: str) -> None:
         """Let the calls that follow belong to a test."""
         self._test = test
 
-    def wrap(self, function: Any) -> "RecordedFunction":
-        """Return a function that does the same, and whose calls are recorded."""
-        return RecordedFunction(function, self)
+    def wrap(self, answer: Any) -> "RecordedAnswer":
+        """Return an answer that does the same, and whose calls are recorded."""
+        return RecordedAnswer(answer, self)
 
-    def add(self, arguments: Sequence[Any] | None) -> None:
-        """Record a call, unless it has keywords (None) or its arguments are very large."""
-        is_recorded = arguments is not None and call_size(arguments) <= _MAX_ENTRIES
-        recorded = [copied(value) for value in arguments] if is_recorded and arguments is not None else None
-        self.calls.setdefault(self._test, []).append(recorded)
+    def record(self, driver: str, run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Make a call, and return its result."""
+        is_kept = self.is_complete or (not driver and call_size(args) <= _MAX_ENTRIES)
+        call = RecordedCall(driver, copied(list(args)) if is_kept else None, copied(dict(kwargs)) if is_kept else {})
+        self.calls.setdefault(self._test, []).append(call)
+        try:
+            result = run(*args, **kwargs)
+        except AnswerError as error:
+            call.result = error.message
+            raise
+        if self.is_complete:
+            call.result = copied(result)
+        return result
 
 
-class RecordedFunction:
-    """A function whose calls by position are recorded."""
+class RecordedAnswer:
+    """An answer whose calls are recorded; see `Answers.answer`."""
 
-    def __init__(self, function: Any, recorder: CallRecorder) -> None:
-        self._function, self._recorder = function, recorder
+    def __init__(self, answer: Any, recorder: CallRecorder) -> None:
+        self._answer, self._recorder = answer, recorder
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._recorder.add(None if kwargs else args)
-        return self._function(*args, **kwargs)
+        return self._recorder.record("", self._answer, args, kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._function, name)
+    def __getattr__(self, driver: str) -> Callable[..., Any]:
+        run = getattr(self._answer, driver)
+        return lambda **inputs: self._recorder.record(driver, run, (), inputs)
 
 
 def call_size(arguments: Sequence[Any]) -> int:
@@ -63,7 +87,12 @@ def call_size(arguments: Sequence[Any]) -> int:
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of an argument, of a tensor without its graph and with its strides."""
+    """Return a copy of a value; a tensor has its strides, and requires a gradient as a leaf or as a result."""
     if isinstance(value, Tensor):
-        return copy_with_strides(value)
-    return list(value) if isinstance(value, list) else value
+        copy = copy_with_strides(value).requires_grad_(value.requires_grad)
+        return copy if value.is_leaf else copy.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(map(copied, value))
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return value

@@ -22,7 +22,6 @@ from _pytest.runner import runtestprotocol
 
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.drivers import DRIVEN
 from rlhf_course.grading.judge.draw import Draw
 from rlhf_course.grading.judge.recorder import CallRecorder
 from rlhf_course.grading.results import Status, TestResult
@@ -65,7 +64,7 @@ def run_suite(
         hidden: The folder of the hidden tests.
         tests: The names of the test functions to run; None runs all.
         secret: The course's secret, from which tests draw their inputs.
-        recorder: Records the calls of functions by test; None records nothing.
+        recorder: Records the calls by test; None records nothing.
 
     Returns:
         For each exercise the results of its tests, in the order of the file.
@@ -131,8 +130,7 @@ class _CachedAnswers:
         if exercise not in self._cache:
             try:
                 answer = self._answers.answer(exercise)
-                is_function = exercise not in DRIVEN
-                self._cache[exercise] = self._recorder.wrap(answer) if self._recorder and is_function else answer
+                self._cache[exercise] = self._recorder.wrap(answer) if self._recorder else answer
             except AnswerError as error:
                 self._cache[exercise] = error
         answer = self._cache[exercise]
