@@ -144,6 +144,9 @@ class PooledModel:
             (parameter, parameter.detach().clone(), parameter.requires_grad)
             for parameter in nn.Module.parameters(bridge)
         ]
+        self._module_hooks = [
+            (hooks, set(hooks)) for module in self._modules for hooks in (module._forward_hooks, module._backward_hooks)
+        ]
         self._structure = self._current_structure()
 
     def _current_structure(self) -> list[Any]:
@@ -164,7 +167,13 @@ class PooledModel:
             parameter.detach().copy_(weights)
             parameter.requires_grad_(trainable)
             parameter.grad = None
+            for hooks in (parameter._backward_hooks, parameter._post_accumulate_grad_hooks):
+                if hooks:
+                    hooks.clear()
         self.bridge.reset_hooks(including_permanent=True)
+        for hooks, own in self._module_hooks:
+            for key in set(hooks) - own:
+                del hooks[key]
         for module in self._modules:
             if module.training:
                 module.training = False
