@@ -93,7 +93,7 @@ def test_a_module_beside_the_notebook_is_missing_even_if_the_notebook_has_import
     in_the_notebook = __import__("helpers")
     text = calling(import_line, f"{'helpers.' * (import_line == 'import helpers')}compute(reward, eps)")
     shown = outcome(part1_rlhf__normalize_reward=text)
-    assert "The module helpers is not handed in" in shown and "from part1_rlhf import helpers" in shown
+    assert "The grader does not have the module helpers" in shown and "from part1_rlhf import helpers" in shown
     assert sys.modules["helpers"] is in_the_notebook
     del sys.modules["helpers"]
 
@@ -101,7 +101,7 @@ def test_a_module_beside_the_notebook_is_missing_even_if_the_notebook_has_import
 def test_a_module_that_is_imported_in_a_call_is_missing_too(outcome, workspace):
     (workspace / "helpers.py").write_text("EPS = 1e-5\n")
     body = "    import importlib\n\n    helpers = importlib.import_module('helpers')\n" + SCALED.format("helpers.EPS")
-    assert "The module helpers is not handed in" in agreeing_on(outcome, body)
+    assert "The grader does not have the module helpers" in agreeing_on(outcome, body)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,10 @@ def test_a_data_file_is_missing(outcome, workspace, eps, in_a_call):
     imports = "import json\nfrom pathlib import Path\n\nimport numpy as np\n"
     head = imports if in_a_call else f"{imports}\nEPS = {eps}\n"
     shown = agreeing_on(outcome, SCALED.format(eps if in_a_call else "EPS"), head)
-    assert "table.json is not handed in" in shown and "Write what it holds into part1_rlhf/normalize_reward.py" in shown
+    assert (
+        "The grader does not have table.json" in shown
+        and "Write what it holds into part1_rlhf/normalize_reward.py" in shown
+    )
 
 
 def test_a_file_that_the_answer_writes_itself_is_there(outcome):

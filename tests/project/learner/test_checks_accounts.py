@@ -218,3 +218,31 @@ def test_an_answer_that_is_wrong_on_one_input_alone_is_told_so(workspace):
     body = "return _right(*arguments) * (2 if len(arguments[0]) == 2 else 1)"
     write(workspace, "compute_advantages", f"{text}\n\ndef compute_advantages(*arguments):\n    {body}\n")
     assert "On every other input of this check your answer is right." in check("compute_advantages").lines
+
+
+@pytest.mark.parametrize(
+    ("helper", "shown"),
+    [
+        ("x = 1\ndef scale(r:\n", "line 2 of part1_rlhf/helper.py: def scale(r:"),
+        ("def scale(reward):\n    return factor * reward\n", "line 2 of part1_rlhf/helper.py: return factor * reward"),
+        ("def scale(reward):\n    return factor * reward\n", "likely: part1_rlhf/helper.py does not define factor."),
+        ("def scale(reward):\n    raise NotImplementedError\n", "likely: part1_rlhf/helper.py is still to be written"),
+    ],
+)
+def test_an_error_in_a_helper_is_shown_where_it_is(workspace, helper, shown):
+    write(workspace, "helper", helper)
+    write(
+        workspace,
+        "normalize_reward",
+        "from part1_rlhf.helper import scale\n\n\ndef normalize_reward(reward, eps=1e-5):\n    return scale(reward)\n",
+    )
+    result = check("normalize_reward")
+    assert result.status == "error" and any(shown in line for line in result.lines), result.lines
+
+
+def test_a_helper_that_is_imported_by_its_bare_name_gets_the_right_import(workspace):
+    write(workspace, "helper", "def scale(reward):\n    return reward\n")
+    text = "from helper import scale\n\n\ndef normalize_reward(reward, eps=1e-5):\n    return scale(reward)\n"
+    write(workspace, "normalize_reward", text)
+    advice = "likely: part1_rlhf/ is a package: write `from part1_rlhf.helper import ...`."
+    assert advice in check("normalize_reward").lines

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -61,6 +62,24 @@ class Result:
         shell = sys.modules["IPython"].get_ipython()
         if type(shell).__name__ != "ZMQInteractiveShell":
             raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A line of the learner's code.
+
+    Attributes:
+        file: The file as a message names it.
+        line: The number of the line.
+        text: The line.
+    """
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line} of {self.file}: {self.text}"
 
 
 def check(answer: Any, exercise: str | None = None) -> Result:
@@ -168,7 +187,8 @@ def _checked(
                 del missing[own:]  # What other answers lack is said where they are checked.
             result = run_checks(exercise, answer, check_used, session)
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
-        result = Result(exercise.name, ERROR, lines=error_lines(exercise, error, None))
+        lines = [*error_lines(exercise, error, None), *_import_advice(exercise, error)]
+        result = Result(exercise.name, ERROR, lines=lines)
     if missing and not result:
         result.lines[:] = [line for line in result.lines if not line.startswith(_REASON_PREFIXES)]
         result.lines.extend(f"reason: {sentence}" for sentence in missing)
@@ -236,17 +256,19 @@ def uses_unfinished(exercise: Exercise, missing: list[Result]) -> Result:
 def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Result:
     """Return the result for an answer that raised an exception or whose observation differs from the wanted one."""
     error = mismatch.error
-    if isinstance(error, NotImplementedError):
+    place = None if error is None else _place_of(exercise, error, answer)
+    is_elsewhere = place is not None and place.file not in (exercise.path, "your code")
+    if isinstance(error, NotImplementedError) and not is_elsewhere:
         lines = _not_attempted(exercise)
-        if line := _line_of(exercise, error, answer):
-            lines = [f"{exercise.name}: not attempted. Something is still to be written ({line})."]
+        if place is not None:
+            lines = [f"{exercise.name}: not attempted. Something is still to be written ({place})."]
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
     diagnosis = module.CHECK.diagnose(answer)
     if error is not None:
         lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
         lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.lines())]
-    likely = diagnosis.description if diagnosis is not None else _common_reason(mismatch)
+    likely = diagnosis.description if diagnosis is not None else _common_reason(exercise, mismatch, place)
     if likely:
         lines.append(f"likely: {likely}")
     elif relation := module.CHECK.relation(answer, mismatch.key):
@@ -274,9 +296,13 @@ _REASON_BY_TYPE = {
 }
 
 
-def _common_reason(mismatch: Any) -> str | None:
+def _common_reason(exercise: Exercise, mismatch: Any, place: _Place | None) -> str | None:
     """Return the likely reason of a mistake that can be made in any exercise."""
+    if isinstance(mismatch.error, NotImplementedError) and place is not None:
+        return f"{place.file} is still to be written, and your code calls it."
     if isinstance(mismatch.error, NameError) and (name := mismatch.error.name):
+        if place is not None and place.file not in (exercise.path, "your code"):
+            return f"{place.file} does not define {name}."
         return (
             f"{name} is defined outside the exercise's cell, if at all: the cell is saved as a file, so put every "
             "import and helper that it needs into it."
@@ -313,8 +339,8 @@ def error_lines(
     if case_description:
         lines.append(f"input:  {shortened(case_description)}")
     lines.append(shortened(f"raised: {type(error).__name__}{_message(error)}"))
-    if line := _line_of(exercise, error, answer):
-        lines.append(shortened(f"at:     {line}"))
+    if place := _place_of(exercise, error, answer):
+        lines.append(shortened(f"at:     {place}"))
     return lines
 
 
@@ -328,23 +354,35 @@ def _message(error: BaseException) -> str:
     return f": {' '.join(message[:2])}" if message else ""
 
 
-def _line_of(exercise: Exercise, error: BaseException, answer: Any) -> str | None:
-    """Return the last line of the learner's code that an exception passed through."""
+def _import_advice(exercise: Exercise, error: BaseException) -> list[str]:
+    """Return a line that says how to import a file of the part, if an answer failed to import one by its bare name."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name and workspace.file_of(exercise).with_name(f"{name}.py").is_file():
+        return [f"likely: {exercise.part}/ is a package: write `from {exercise.part}.{name} import ...`."]
+    return []
+
+
+def _place_of(exercise: Exercise, error: BaseException, answer: Any) -> _Place | None:
+    """Return the last line of the learner's code that an exception passed through; helpers of the part are theirs."""
     if isinstance(error, SyntaxError) and error.lineno:
-        return f"line {error.lineno} of {exercise.path}: {(error.text or '').strip()}"
-    own = {_source_file(answer)}
-    with contextlib.suppress(CourseError):
-        own.add(str(workspace.file_of(exercise)))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
-    if not frames:
-        return None
-    frame = frames[-1]
-    line = (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
-    return f"line {frame.lineno} of {_display_name(exercise, frame.filename)}: {line}"
+        file = _display_name(exercise, error.filename or "") or exercise.path
+        return _Place(file, error.lineno, (error.text or "").strip())
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = _display_name(exercise, frame.filename) or (
+            "your code" if frame.filename == _source_file(answer) else ""
+        )
+        if file:
+            line = frame.lineno or 0
+            return _Place(file or "your code", line, (frame.line or linecache.getline(frame.filename, line)).strip())
+    return None
 
 
 def _display_name(exercise: Exercise, filename: str) -> str:
-    return exercise.path if filename.endswith(exercise.path) else "your code"
+    """Return the name of a file of the exercise's part as a message has it; empty for any other file."""
+    with contextlib.suppress(CourseError, ValueError):
+        path = Path(filename).relative_to(workspace.find_workspace())
+        return path.as_posix() if path.parts[0] == exercise.part else ""
+    return ""
 
 
 def _source_file(answer: Any) -> str | None:

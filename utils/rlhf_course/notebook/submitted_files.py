@@ -74,8 +74,8 @@ class SubmittedFiles:
         if not (self.is_missing(path) and os.path.isfile(path) and _is_learners(_without_libraries(sys._getframe(2)))):
             return
         self._add(
-            f"{os.path.basename(path)} is not handed in, so the grader does not have it: only the Python files in "
-            f"{self.exercise.part}/ are. Write what it holds into {self.exercise.path}."
+            f"The grader does not have {os.path.basename(path)}, only the Python files in {self.exercise.part}/. "
+            f"Write what it holds into {self.exercise.path}."
         )
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(file))
 
@@ -85,7 +85,7 @@ class SubmittedFiles:
         Raises:
             EOFError: Always.
         """
-        self._add("Nobody answers input() where the exercise is graded: write the value into the code.")
+        self._add("Nobody answers input() or a debugger where the exercise is graded: write the value into the code.")
         raise EOFError("no input where the exercise is graded")
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
@@ -104,8 +104,8 @@ class SubmittedFiles:
         ):
             return
         self._add(
-            f"The module {name} is not handed in, so the grader does not have it: only the Python files in "
-            f"{self.exercise.part}/ are. Put it there, and write `from {self.exercise.part} import {name}`."
+            f"The grader does not have the module {name}, only the Python files in {self.exercise.part}/. "
+            f"Put it there, and write `from {self.exercise.part} import {name}`."
         )
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
