@@ -26,12 +26,14 @@ from rlhf_course.widgets.numbers.strategies import generated
 
 HERE = Path(__file__).resolve().parent
 RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
+SEEDS = (1, 2, 3, 4, 5)
 SHOWN = 5  # samples of the first and of the last phase that are stored with the results
 
 # The name of each result: the named run, and the settings that override its own.
 PLAN: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
+    **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in SEEDS},
     "periods": ("periods", {}),
+    **{f"periods_seed{seed}": ("periods", {"seed": seed}) for seed in SEEDS[1:]},
     "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
     **{
         f"sentiment_{side}": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", side)})
