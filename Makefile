@@ -22,8 +22,9 @@ demo: setup
 test: setup
 	$(BIN)/pytest -m "not slow"
 
-test-all: setup
-	$(BIN)/pytest
+# The fast tests once, and then the slow ones.
+test-all: test
+	$(BIN)/pytest -m slow
 
 # No finding of style or types, and files in .github/ as GitHub wants them; the schemas are part of check-jsonschema.
 lint: setup

@@ -25,10 +25,26 @@ from rlhf_course.paths import REPOSITORY
 RESULTS = Path(__file__).parent / "results/bank_secrets.json"
 
 
-def has_full_marks(exercise: str, answer: object, secret: Secret) -> bool:
-    """Whether an answer passes all hidden tests of its exercise under a secret."""
-    results = run_suite(LocalAnswers({exercise: answer}), [exercise], secret=secret)[exercise]
-    return all(result.status == "passed" for result in results)
+def failed_tests(exercise: str, answer: object, secret: Secret, tests: list[str] | None = None) -> list[str]:
+    """Return the hidden tests, of those that are named or of all, that an answer fails under a secret."""
+    results = run_suite(LocalAnswers({exercise: answer}), [exercise], secret=secret, tests=tests)[exercise]
+    return ["test_" + result.name.replace(" ", "_") for result in results if result.status != "passed"]
+
+
+def secrets_with_full_marks(exercise: str, answer: object, secrets: int) -> list[int]:
+    """Return the secrets under which an answer passes all hidden tests of its exercise.
+
+    One failed test is enough to refuse an answer, so the tests that refused it last are run before all others.
+    """
+    passed, last = [], []
+    for number in range(secrets):
+        secret = public_secret(number)
+        if last and failed_tests(exercise, answer, secret, last):
+            continue
+        last = failed_tests(exercise, answer, secret)[:1]
+        if not last:
+            passed.append(number)
+    return passed
 
 
 def judge_bank(exercise: str, secrets: int) -> dict[str, object]:
@@ -36,7 +52,7 @@ def judge_bank(exercise: str, secrets: int) -> dict[str, object]:
     bank = read_bank(bank_file(REPOSITORY, BY_NAME[exercise]))
     accepted, refused = [], []
     for name, answer in track((bank.wrong | bank.right).items(), description=exercise, transient=True):
-        passed = [number for number in range(secrets) if has_full_marks(exercise, answer, public_secret(number))]
+        passed = secrets_with_full_marks(exercise, answer, secrets)
         if name in bank.wrong and passed:
             accepted.append({"answer": name, "secrets": passed})
         if name in bank.right and len(passed) < secrets:

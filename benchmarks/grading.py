@@ -9,7 +9,6 @@ it in the kernel, which nbgrader executes.
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from harness import machine
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.bank import bank_file, read_bank
@@ -224,7 +224,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="grading-benchmark-"))
     try:
         figures = {
-            "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
+            "machine": machine(),
             "ours": grade_with_judge(sets, folder, options.copies, options.workers),
         }
         print(json.dumps(figures["ours"]))

@@ -141,7 +141,13 @@ def test_the_workflow_runs_the_readmes_commands_on_linux_with_both_pythons_and_o
 
 def test_ci_runs_setup_extras_lint_and_all_tests_in_this_order():
     lines = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
-    assert lines == [f"make {target}" for target in ("setup", "smollm2", "lint", "test", "test-all")]
+    assert lines == ["make setup", "make smollm2", "make lint", "make test test-all"]
+
+
+def test_one_call_of_make_runs_every_test_once():
+    result = subprocess.run(["make", "--dry-run", "test", "test-all"], cwd=ROOT, capture_output=True, text=True)
+    runs = [line for line in result.stdout.splitlines() if "/pytest" in line]
+    assert runs == ['.venv/bin/pytest -m "not slow"', ".venv/bin/pytest -m slow"]
 
 
 def test_the_two_commands_stand_on_the_readmes_first_screen():

@@ -1,5 +1,6 @@
 """Tests of the sentiment rewards: the classifier of the exercise, and the one that ships with the course."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def tiny_distilbert(tmp_path: Path, monkeypatch):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *{word: 0 for text in REVIEWS for word in text.split()}]
     pieces = [*"<|>endoftx", *(f"##{letter}" for letter in "endoftx")]
     (tmp_path / "vocab.txt").write_text("\n".join(dict.fromkeys([*words, *pieces])))
-    BertTokenizerFast(vocab_file=str(tmp_path / "vocab.txt"), model_max_length=40).save_pretrained(tmp_path)
+    BertTokenizerFast(vocab=str(tmp_path / "vocab.txt"), model_max_length=40).save_pretrained(tmp_path)
     torch.manual_seed(3)
     config = DistilBertConfig(vocab_size=64, dim=20, n_layers=2, n_heads=4, hidden_dim=33, max_position_embeddings=40)
     config.initializer_range = 0.3
@@ -75,6 +76,21 @@ def test_a_classifier_without_a_network_is_refused_with_the_embedded_one_named(m
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CourseError, match="the reward 'sentiment-embedded' works without a network"):
         load_classifier()
+
+
+@pytest.mark.parametrize("missing", ["tokenizer", "head"])
+def test_a_classifier_that_lacks_its_tokenizer_or_its_head_is_refused(tmp_path, missing):
+    from transformers import AutoModel
+
+    folder = shutil.copytree(tmp_path, tmp_path / "copy")
+    if missing == "head":  # Transformers would make a random one
+        AutoModel.from_pretrained(folder).save_pretrained(folder)
+    else:
+        for file in [*folder.glob("tokenizer*"), folder / "vocab.txt"]:
+            file.unlink()
+    message = {"head": r"its weights lack 4 .* tensors, such as classifier\.bias", "tokenizer": "has no tokenizer"}
+    with pytest.raises(CourseError, match=rf"classifier '{folder}' does not load: .*{message[missing]}"):
+        load_classifier(str(folder))
 
 
 # The embedded stand-in

