@@ -14,7 +14,8 @@ from rich.console import Console
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.paths import PACKAGE, SOLUTIONS
+from rlhf_course.learner_package import course_answers
+from rlhf_course.paths import PACKAGE
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -107,10 +108,11 @@ def train(
     ] = None,
     direction: Annotated[str | None, typer.Option(help="the sentiment that is rewarded: pos (default) or neg")] = None,
     code: Annotated[
-        Path | None, typer.Option(help="folder that holds the part's package to train with; by default the solutions")
+        Path | None,
+        typer.Option(help="folder that holds the code to train with, such as notebooks; by default solutions"),
     ] = None,
     lean: Annotated[
-        bool | None, typer.Option(help="train with the solutions' trainer that saves time and memory")
+        bool | None, typer.Option(help="train with the trainer in solutions that saves time and memory")
     ] = None,
     **settings: Any,
 ) -> None:
@@ -121,7 +123,9 @@ def train(
     if resume is None:
         if lean and code is not None:
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
-        start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given, bool(lean))
+        start_run(
+            out, run or "periods", profile or "auto", reward, direction, code or course_answers(), given, bool(lean)
+        )
         return
     fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean}
     if refused := [name for name, value in {**fixed, **given}.items() if value is not None]:

@@ -109,7 +109,6 @@ _USED_BY_THE_TRAINER = (
     "get_logprobs",
     "get_optimizer",
 )
-# docs/adding_an_exercise.md describes how to add an exercise.
 PARTS = (
     Part(
         name="part1_rlhf",

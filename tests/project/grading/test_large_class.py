@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from distributed import Client, LocalCluster
 from submission_files import PATH, write_folder
@@ -19,13 +21,14 @@ from test_reader import HOSTILE_NOTEBOOKS, UNREADABLE_ARCHIVES
 
 from rlhf_course import use_code
 from rlhf_course.bank import bank_file, read_bank
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable, require_isolation
 from rlhf_course.grading.secret import default_secret_file, read_or_create_secret
 from rlhf_course.grading.submissions.parse_submission import list_submissions, parse_submission
+from rlhf_course.nbgrader_course.new_course import STATE_FOLDER, new_course
 from rlhf_course.paths import REPOSITORY
 
 FUNCTIONS_EACH = 2
@@ -194,3 +197,59 @@ def test_in_a_class_where_every_second_hand_in_is_hostile_the_others_have_the_ma
     assert rows == {result["name"]: result["score"] for result in together}
     pages = {page.stem for page in (tmp_path / "html/learners").glob("*.html")}
     assert len(pages) == 60 and (tmp_path / "html/index.html").is_file()
+
+
+ASSIGNMENT, NOTEBOOK, TAUGHT = DEFAULT_PART.name, "07_optimizer.ipynb", "get_optimizer"
+
+
+def write_nbgrader_class(course: Path) -> None:
+    """Make a course with one notebook, in which thirty hand in answers of the bank, and thirty hostile files."""
+    new_course(course)
+    for path in (course / "source" / ASSIGNMENT).glob("*.ipynb"):
+        if path.name != NOTEBOOK:
+            path.unlink()
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write("\nc.JudgedAutograde.timeout = 3\nc.JudgedAutograde.submission_timeout = 60\n")
+    nbgrader(course, "generate_assignment")
+    texts = answers_of(BY_NAME[TAUGHT])
+    for number, (name, files) in enumerate(hostile_hand_ins().items()):
+        honest, hostile = (
+            shutil.copytree(course / "release" / ASSIGNMENT, course / "submitted" / learner / ASSIGNMENT)
+            for learner in (f"learner{number:03}", f"hostile-{name}")
+        )
+        notebook = nbformat.read(honest / NOTEBOOK, as_version=4)
+        cell = next(cell for cell in notebook.cells if cell.source.startswith(f"%%exercise {TAUGHT}"))
+        cell.source = f"%%exercise {TAUGHT}\n{texts[number % len(texts)]}"
+        nbformat.write(notebook, honest / NOTEBOOK)
+        write_folder(hostile, {NOTEBOOK if path == "a.ipynb" else path: text for path, text in files.items()})
+
+
+def nbgrader(course: Path, *arguments: str) -> None:
+    """Run a command of nbgrader in a course, on its only assignment."""
+    command = [sys.executable, "-m", "nbgrader", *arguments, *([] if arguments[0] == "export" else [ASSIGNMENT])]
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(command, cwd=course, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_in_an_nbgrader_class_where_every_second_hand_in_is_hostile_the_others_have_the_marks_that_they_have_alone(
+    tmp_path,
+):
+    course = tmp_path / "course"
+    write_nbgrader_class(course)
+    nbgrader(course, "autograde", "--create")
+    nbgrader(course, "export")
+    with (course / "grades.csv").open(newline="") as file:
+        marks = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert len(marks) == 60
+    for learner in [name for name in marks if name.startswith("learner")]:
+        shutil.copytree(course / "submitted" / learner / ASSIGNMENT, tmp_path / "alone" / learner)
+    options = ("--no-cache", "--secret-file", str(course / STATE_FOLDER / "secret"))
+    alone = results(grade(tmp_path / "alone", tmp_path / "a.json", *options), tmp_path / "a.json")
+    assert {each["name"]: each["exercises"][TAUGHT]["score"] for each in alone} == {
+        name: mark for name, mark in marks.items() if name.startswith("learner")
+    }
+    assert {mark for name, mark in marks.items() if name.startswith("hostile")} == {0}
+    nbgrader(course, "generate_feedback")
+    assert len(list((course / "feedback").glob(f"*/{ASSIGNMENT}/*.html"))) == 60

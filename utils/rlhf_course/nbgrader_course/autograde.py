@@ -31,6 +31,7 @@ from traitlets import Enum, Float, Integer, List, Type, Unicode
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.files import file_lock
+from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
@@ -80,9 +81,12 @@ class JudgedAutograde(Autograde):
         ["namespaces", "uid", "unsafe"], default_value="namespaces", help="How the judge isolates learners' code."
     ).tag(config=True)
     workers = Integer(0, help="Submissions judged at the same time; 0: one for each core.").tag(config=True)
-    timeout = Float(0.0, help="Seconds that one call of a learner's function may take; 0: the judge's default.").tag(
+    timeout = Float(ResourceLimits.timeout, help="Seconds that one call of a learner's function may take.").tag(
         config=True
     )
+    submission_timeout = Float(
+        ResourceLimits.submission_timeout, help="Seconds after which no further call of a submission is made."
+    ).tag(config=True)
     scheduler = Unicode("", help="Address of a Dask scheduler whose workers judge; empty: this machine.").tag(
         config=True
     )
@@ -164,7 +168,7 @@ class JudgedAutograde(Autograde):
             state / "secret",
             cast(Level, self.isolation),
             self.workers or None,
-            self.timeout or None,
+            ResourceLimits(self.timeout, submission_timeout=self.submission_timeout),
             self.scheduler or None,
         )
 

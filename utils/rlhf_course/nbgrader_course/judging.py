@@ -10,6 +10,7 @@ from typing import Any
 from nbgrader.utils import setenv
 
 from rlhf_course.course import DEFAULT_PART, Part
+from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.results import SubmissionResult
 from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.submission import Submission
@@ -24,7 +25,7 @@ class Settings:
         secret_file: The course's secret, which is created if it does not exist.
         isolation: The isolation level of learners' code.
         workers: The number of submissions that are judged at the same time; None for one on each core.
-        timeout: Seconds that one call of a learner's function may take; None for the judge's default.
+        limits: What each answer may use.
         scheduler: The address of a Dask scheduler, to judge on its cluster; None for this machine.
     """
 
@@ -32,7 +33,7 @@ class Settings:
     secret_file: Path
     isolation: Level = "namespaces"
     workers: int | None = None
-    timeout: float | None = None
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     scheduler: str | None = None
 
 
@@ -75,7 +76,7 @@ def judge_folders(
     """
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
-    from rlhf_course.grading.judge.judge import Judge, ResourceLimits
+    from rlhf_course.grading.judge.judge import Judge
     from rlhf_course.grading.sandbox.isolation import require_hidden
     from rlhf_course.grading.secret import read_or_create_secret
     from rlhf_course.grading.submissions.parse_submission import SubmissionPath
@@ -85,7 +86,7 @@ def judge_folders(
         return {}
     secret = read_or_create_secret(settings.secret_file)
     require_hidden(settings.isolation, [settings.secret_file])
-    limits = ResourceLimits() if settings.timeout is None else ResourceLimits(timeout=settings.timeout)
+    limits = settings.limits
     answers: list[Mapping[str, str]] = []
     log.info("Judging %d submissions", len(folders))
     # Each judge has one thread, since the judges share the cores, and since sums depend on the number of threads.

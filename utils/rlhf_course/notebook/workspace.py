@@ -15,6 +15,7 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.learner_package import WORKSPACE_VARIABLES, package_root, part_package, parts_in, use_code
+from rlhf_course.notebook.time_limit import TimeLimitExceeded, time_limit
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
@@ -174,7 +175,8 @@ def load_text(exercise: Exercise, path: Path, text: str) -> ModuleType:
     vars(module)["__text__"] = (str(path), text)
     sys.modules[name] = module
     try:
-        exec(compile(text, str(path), "exec"), module.__dict__)
+        with time_limit():
+            exec(compile(text, str(path), "exec"), module.__dict__)
     except BaseException:
         sys.modules.pop(name, None)
         if loaded is not None:
@@ -197,7 +199,7 @@ def load_all(substituted: tuple[str, ...] = ()) -> None:
                 load_text(exercise, path, path.read_text(encoding="utf-8"))
             else:
                 load_answer(exercise)
-        except (Exception, SystemExit):
+        except (Exception, SystemExit, TimeLimitExceeded):
             sys.modules.pop(exercise.qualified_module, None)
 
 

@@ -25,6 +25,9 @@ def release(
     gradescope: Annotated[
         Path | None, typer.Option(metavar="FILE.zip", help="an autograder for Gradescope; it holds the hidden tests")
     ] = None,
+    self_study: Annotated[
+        bool, typer.Option("--self-study", help="put the answers into the bundle, for learners without an instructor")
+    ] = False,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to release, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
@@ -35,10 +38,13 @@ def release(
 
     if bundle is None and gradescope is None:
         raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
+    if self_study and bundle is None:
+        raise CourseError("--self-study is about the learner's bundle: add --bundle FILE.zip")
     parts = select_parts(part)
     if bundle is not None:
-        count = write_bundle(bundle, parts)
-        print(f"{bundle}: {count} files for learners; they hold no answer, known mistake or hidden test")
+        count = write_bundle(bundle, parts, self_study=self_study)
+        held = "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
+        print(f"{bundle}: {count} files for learners; {held}")
     if gradescope is not None:
         count = write_autograder(gradescope, parts)
         print(f"{gradescope}: {count} files for Gradescope; do not give them to learners")

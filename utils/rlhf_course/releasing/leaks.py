@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_course.bank import bank_file
-from rlhf_course.building.stubs import BEGIN, END, cut_solutions
+from rlhf_course.building.stubs import cut_solutions
 from rlhf_course.course import EXERCISES
+from rlhf_course.stubs import BEGIN, END
 
 # A shorter statement is not searched for, since other code may contain it by chance.
 _MIN_LENGTH = 30
