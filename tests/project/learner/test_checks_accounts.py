@@ -277,3 +277,15 @@ def test_a_result_of_numpy_is_refused_for_the_reason_that_holds_in_every_exercis
     write(workspace, "normalize_reward", text)
     (likely,) = [line for line in check("normalize_reward").lines if line.startswith("likely: ")]
     assert "gradient" not in likely and "return a PyTorch tensor" in likely
+
+
+@pytest.mark.parametrize(
+    ("reduction", "mistake"), [("batchmean", "kl_div_batchmean"), ("mean", "kl_div_mean"), ("sum", None)]
+)
+@pytest.mark.parametrize("target", ["ref_logits.log_softmax(-1), log_target=True", "ref_logits.softmax(-1)"])
+def test_torchs_kl_div_with_the_policy_first_is_named(workspace, reduction, mistake, target):
+    call = f"F.kl_div(logits.log_softmax(-1), {target}, reduction={reduction!r})"
+    head = "import torch.nn.functional as F\n\n\ndef calc_kl_penalty(logits, ref_logits, kl_coef, gen_len):\n"
+    write(workspace, "calc_kl_penalty", f"{head}    return kl_coef * {call}\n")
+    result = check("calc_kl_penalty")
+    assert (result.status, result.mistake) == ("wrong", mistake)
