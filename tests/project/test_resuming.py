@@ -186,9 +186,13 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_
 
 
 def test_a_full_disk_is_named_where_torch_writes(run):
-    with pytest.raises(CourseError, match=r"cannot be written: No space left on device$"), _write_errors(run):
-        with open("/dev/full", "wb", buffering=0) as file:
-            torch.save({"weights": torch.zeros(100_000)}, file)
+    message = r"cannot be written: No space left on device$"
+    with (
+        pytest.raises(CourseError, match=message),
+        _write_errors(run),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        torch.save({"weights": torch.zeros(100_000)}, file)
 
 
 def test_files_of_a_process_that_was_killed_while_writing_are_deleted_when_the_run_is_resumed(run):
