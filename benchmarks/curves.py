@@ -140,6 +140,25 @@ def periods_table() -> str:
     return "\n".join([*lines, *(f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows_of.items())])
 
 
+def periods_seeds_table() -> str:
+    """Return a table of the run `periods` for each seed: its reward, its KL, its openings, and what grew most."""
+    lines = [
+        "| seed | first phase | last phase | largest KL | different openings, of 128 texts | strategy that grew most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ["periods", *measured("periods_seed")]:
+        rows, summary = results(name)
+        first, last = (summary[phase] for phase in ("first", "last"))
+        openings = f"{first['openings']['different']} at first, {last['openings']['different']} at the end"
+        strategies = summary["strategies"]
+        grown = max(strategies, key=lambda strategy: strategies[strategy]["after"] - strategies[strategy]["before"])
+        lines.append(
+            f"| {summary['settings']['seed']} | {first['mean_reward']:.1f} | {last['mean_reward']:.1f} | "
+            f"{max(row['kl'] for row in rows):.2f} | {openings} | {grown} |"
+        )
+    return "\n".join(lines)
+
+
 def sentiment_table() -> str:
     """Return a table of the run `sentiment` in each measured direction, or an empty text when there is none."""
     lines = [
@@ -191,7 +210,7 @@ def fill(text: str, name: str, table: str) -> str:
 def filled_readme() -> str:
     """Return the README with its tables made from the current results."""
     text = README.read_text()
-    for table in (collapse_table, before_after_table, periods_table, sentiment_table):
+    for table in (collapse_table, before_after_table, periods_table, periods_seeds_table, sentiment_table):
         text = fill(text, table.__name__, table())
     return text
 

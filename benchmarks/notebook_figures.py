@@ -8,10 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rlhf_course.notebook.messages import join_names
 from rlhf_course.widgets.numbers.conclusions import PhaseVariety, collapsed, likelihood_change
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SEEDS = (1, 2, 3, 4, 5)
+LIKELIHOOD_CHANGES = {
+    "likelier than": "likelier",
+    "about as likely as": "about as likely",
+    "less likely than": "less likely",
+}
 NUMBERS = ("none", "one", "two", "three", "four", "five")
 Clauses = dict[str, list[str]]
 
@@ -77,8 +82,10 @@ def method_clauses() -> Clauses:
         "10_bonus": [
             *estimator_rows(estimators),
             f"a policy whose KL is {estimators('kl')} nats a token",
+            f"The norm of $k_3$'s gradient in the reward was {estimators('k3_reward_relative_norm')} of the exact "
+            "one's.",
             f"With one sampled token at each position, the cosines were {estimators('k1_loss_sampled')} for $k_1$ in "
-            f"the loss, which is noise, and {estimators('k3_loss_sampled')} for $k_3$.",
+            f"the loss, which is noise, and {estimators('k3_loss_sampled')} for $k_3$ in the loss.",
         ],
     }
 
@@ -95,51 +102,54 @@ def estimator_rows(estimators: OverSeeds) -> list[str]:
 
 def runs(name: str) -> list[dict[str, Any]]:
     """Return the summaries of a run's seeds that are stored."""
-    files = [RESULTS / f"{name}_seed{seed}.json" for seed in SEEDS]
-    if name == "periods":
-        files[0] = RESULTS / "periods.json"
-    return [json.loads(file.read_text()) for file in files]
+    first = [RESULTS / "periods.json"] if name == "periods" else []
+    return [json.loads(file.read_text()) for file in first + sorted(RESULTS.glob(f"{name}_seed*.json"))]
 
 
-def _rewards(summaries: list[dict[str, Any]], phase: str) -> list[float]:
-    return [summary[phase]["mean_reward"] for summary in summaries]
+def _reward_clause(summaries: list[dict[str, Any]], form: str) -> str:
+    """Return what the mean reward of some runs was at first and at the end."""
+    first, last = ([summary[phase]["mean_reward"] for summary in summaries] for phase in ("first", "last"))
+    return (
+        f"{NUMBERS[len(summaries)].capitalize()} runs with the embedded model started at {to(first, '.1f')} and ended "
+        f"at {to(last, form)} periods a text."
+    )
 
 
 def collapse_clauses() -> list[str]:
-    """Return what notebook 8 states about five runs of `collapse`."""
+    """Return what notebook 8 states about the measured runs of `collapse`."""
     summaries = runs("collapse")
     changes = Counter(
         likelihood_change(*(summary[phase]["ref_logprob_per_token"] for phase in ("first", "last")))
         for summary in summaries
     )
-    counts = {
-        change: NUMBERS[changes[change]] for change in ("likelier than", "about as likely as", "less likely than")
-    }
+    counts = [f"{words} in {NUMBERS[changes[change]]}" for change, words in LIKELIHOOD_CHANGES.items()]
     return [
-        f"Five runs with the embedded model started at {to(_rewards(summaries, 'first'), '.1f')} and ended at "
-        f"{to(_rewards(summaries, 'last'), '.0f')} periods a text.",
-        "Under the reference, the last texts were "
-        + ", ".join(f"{change} the first in {number}" for change, number in counts.items())
-        + " of these five runs.",
+        _reward_clause(summaries, ".0f"),
+        f"Under the reference, and compared with the first texts, the last ones were {join_names(counts)} of these "
+        f"{NUMBERS[len(summaries)]} runs.",
     ]
 
 
 def periods_clauses() -> list[str]:
-    """Return what notebook 8 states about five runs of `periods`."""
+    """Return what notebook 8 states about the measured runs of `periods`."""
     summaries = runs("periods")
-    first, last = ([PhaseVariety(**summary[phase]["openings"]) for summary in summaries] for phase in ("first", "last"))
+    number = NUMBERS[len(summaries)]
     grown = Counter(max(summary["strategies"].items(), key=_rise)[0] for summary in summaries)
-    named = ", ".join(f"{name} in {NUMBERS[number]}" for name, number in grown.most_common())
-    different = [to([variety.different for variety in phase], "d") for phase in (first, last)]
-    share = to([variety.share for variety in last], ".0%")
-    few = NUMBERS[sum(collapsed(variety) for variety in last)]
+    named = join_names([f"{name} in {NUMBERS[count]}" for name, count in grown.most_common()])
+    trigrams, openings = (
+        [[summary[phase][figure] for summary in summaries] for phase in ("first", "last")]
+        for figure in ("distinct_trigrams", "openings")
+    )
+    first, last = ([PhaseVariety(**opening) for opening in phase] for phase in openings)
     return [
-        f"Five runs with the embedded model started at {to(_rewards(summaries, 'first'), '.1f')} and ended at "
-        f"{to(_rewards(summaries, 'last'), '.1f')} periods a text.",
-        f"In these five runs, the strategy that grew most was {named}.",
-        f"In five runs, the 128 texts of the first phase had {different[0]} different openings, those of the last "
-        f"{different[1]}. The most frequent opening of the last phase started {share} of its texts. It started more "
-        f"than half of them in {few} of the five runs.",
+        _reward_clause(summaries, ".1f"),
+        f"In these {number} runs, the strategy that grew most was {named}.",
+        f"In the {number} runs, the share of distinct triples of words was {to(trigrams[0], '.2f')} in the first phase "
+        f"and {to(trigrams[1], '.2f')} in the last.",
+        f"The 128 texts of the first phase had {to([variety.different for variety in first], 'd')} different openings, "
+        f"those of the last {to([variety.different for variety in last], 'd')}.",
+        f"The most frequent opening of the last phase started {to([variety.share for variety in last], '.0%')} of its "
+        f"texts, and more than half of them in {NUMBERS[sum(map(collapsed, last))]} of the {number} runs.",
     ]
 
 
@@ -149,7 +159,7 @@ def _rise(strategy: tuple[str, dict[str, float]]) -> float:
 
 def clauses() -> Clauses:
     """Return for each notebook the clauses that it holds."""
-    return value_head_clauses() | method_clauses()
+    return value_head_clauses() | method_clauses() | {"08_training": collapse_clauses() + periods_clauses()}
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
 """Run the commands of the course: `rlhf-course COMMAND`."""
 
+import errno
 import importlib
 import inspect
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -127,12 +130,14 @@ def train(
             out, run or "periods", profile or "auto", reward, direction, code or course_answers(), given, bool(lean)
         )
         return
-    fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean}
+    fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "lean": lean}
     if refused := [name for name, value in {**fixed, **given}.items() if value is not None]:
         flags = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
-    resume_run(resume, out)
+    resume_run(resume, out, code)
 
+
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # These commands are for instructors and authors. The bundle for learners does not contain their packages.
 if (PACKAGE / "building").is_dir():
@@ -149,3 +154,22 @@ def main() -> None:
     except CourseError as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _exit_without_output(error)
+        raise
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        _exit_without_output(error)
+
+
+def _exit_without_output(error: OSError) -> None:
+    """End the process: silently where the reader has gone, as after `| head`, and else with a message."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
+    if isinstance(error, BrokenPipeError):
+        sys.exit(128 + signal.SIGPIPE)
+    print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+    sys.exit(1)

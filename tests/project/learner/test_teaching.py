@@ -45,17 +45,20 @@ def test_the_reward_of_a_run_rose_fell_or_hardly_changed(rewards, change):
 
 
 def test_a_run_whose_texts_all_start_alike_collapsed():
-    sentence = sentences(different_texts(20), ["This is not my"] * 20)["Variety"]
+    run = sentences(different_texts(20), ["This is not my day"] * 20)
+    sentence = run["Openings"]
     assert "collapsed to few openings: 1 different openings in 20 texts, at first 20" in sentence
     assert "'not my', starts 100% of them" in sentence
+    assert "triples of words fell, from 1.00 to 0.05" in run["Diversity"]
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "verdict"), [(20, 20, "kept its variety"), (20, 10, "lost variety"), (10, 20, "gained variety")]
+    ("first", "last", "verdict"),
+    [(20, 20, "kept its openings"), (20, 10, "lost openings"), (10, 20, "gained openings")],
 )
 def test_a_run_whose_texts_start_in_different_ways_did_not_collapse(first, last, verdict):
     texts = [different_texts(number) * (20 // number) for number in (first, last)]
-    assert f"this run {verdict}: {last} different openings" in sentences(*texts)["Variety"]
+    assert f"this run {verdict}: {last} different openings" in sentences(*texts)["Openings"]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ def marks(
     feedback_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Moodle's column for the feedback")
     ] = None,
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="platform|none|NUMBER",
+            help="what all points become: the roster's maximum, as many as there are points, or this many",
+        ),
+    ] = "platform",
 ) -> None:
     """Write marks in the format that Canvas or Moodle imports.
 
@@ -75,6 +82,7 @@ def marks(
     from rlhf_course.files import write_text
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
+    from rlhf_course.releasing.scale import parse_scale
 
     if canvas is None and moodle is None:
         raise CourseError("nothing to write: add --canvas FILE.csv, --moodle FILE.csv or both")
@@ -84,10 +92,11 @@ def marks(
         report = GradeReport.model_validate_json(results.read_bytes())
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
+    on_scale = parse_scale(scale)
     class_marks = [mark_of(result) for result in report.submissions]
     tables = (
-        (canvas, lambda: canvas_csv(class_marks, title, roster, key)),
-        (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column)),
+        (canvas, lambda: canvas_csv(class_marks, title, roster, key, on_scale)),
+        (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column, on_scale)),
     )
     for path, make_table in tables:
         if path is None:
@@ -100,7 +109,7 @@ def marks(
                 raise typer.Exit(1)
         write_text(path, table.text)
         written = len(class_marks) if table.matching is None else len(table.matching.submissions)
-        print(f"{path}: marks of {written} learners")
+        print(f"{path}: marks of {written} learners" + (f", {table.note}" if table.note else ""))
 
 
 def _print_matching(matching: "Matching") -> None:

@@ -262,12 +262,38 @@ class BridgeModel(nn.Module):
         """Move the transformer and the head to Apple's GPU."""
         return self.to("mps")
 
+    @property
+    def cfg(self) -> Any:
+        """The transformer's configuration."""
+        return self.base_model.cfg
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformer's tokenizer."""
+        return self.base_model.tokenizer
+
+    def to_tokens(self, *args: Any, **kwargs: Any) -> Int[Tensor, "batch seq"]:
+        """Convert text to token ids, as the bridge does."""
+        return self.base_model.to_tokens(*args, **kwargs)
+
+    def to_str_tokens(self, *args: Any, **kwargs: Any) -> Any:
+        """Convert text or token ids to the texts of the tokens, as the bridge does."""
+        return self.base_model.to_str_tokens(*args, **kwargs)
+
+    def to_string(self, *args: Any, **kwargs: Any) -> str | list[str]:
+        """Convert token ids to text, as the bridge does."""
+        return self.base_model.to_string(*args, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """Generate text that continues a prompt, as the bridge does."""
+        return self.base_model.generate(*args, **kwargs)
+
     def __getattr__(self, name: str) -> Any:
         """Return the bridge's attribute, where this class has none of that name.
 
-        So `cfg`, `tokenizer`, `to_tokens`, `generate`, `run_with_cache`, `hooks`, `blocks`, `W_U` and the rest of what
-        TransformerLens offers are the bridge's. Names that begin with an underscore are not looked up there: Python and
-        torch ask for them while an object is copied, pickled or traced.
+        So `run_with_cache`, `hooks`, `blocks`, `W_U` and the rest of what TransformerLens offers are the bridge's. (The
+        methods above are written out, so that a subclass may extend them.) Names that begin with an underscore are not
+        looked up there: Python and torch ask for them while an object is copied, pickled or traced.
         """
         try:
             return super().__getattr__(name)

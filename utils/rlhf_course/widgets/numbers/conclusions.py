@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rlhf_course.widgets.numbers.curves import by_phase
-from rlhf_course.widgets.numbers.diversity import openings
+from rlhf_course.widgets.numbers.diversity import distinct, openings
 from rlhf_course.widgets.numbers.strategies import generated, rates, rises
 
 # A change below this share of the larger number is called small: the samples of one phase vary by about as much.
@@ -57,7 +57,10 @@ def conclusions(rows: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str
         _reward_sentence(rows[0]["mean_reward"], rows[-1]["mean_reward"]),
         f"KL: it ended at {rows[-1]['kl']:.2f} nats a token; its largest was {max(row['kl'] for row in rows):.2f}.",
         _likelihood_sentence(*(statistics.fmean(sample["ref_logprob"] for sample in phase) for phase in (first, last))),
-        _variety_sentence(phase_variety(first, prefix), phase_variety(last, prefix)),
+        _openings_sentence(phase_variety(first, prefix), phase_variety(last, prefix)),
+        _diversity_sentence(
+            *(distinct([generated(sample["text"], prefix) for sample in phase], 3) for phase in (first, last))
+        ),
         _strategies_sentence(samples, prefix),
     ]
 
@@ -86,17 +89,22 @@ def _likelihood_sentence(before: float, after: float) -> str:
     )
 
 
-def _variety_sentence(before: PhaseVariety, after: PhaseVariety) -> str:
+def _openings_sentence(before: PhaseVariety, after: PhaseVariety) -> str:
     if collapsed(after):
         verdict = "this run collapsed to few openings"
     elif _is_small(before.different, after.different):
-        verdict = "this run kept its variety"
+        verdict = "this run kept its openings"
     else:
-        verdict = "this run lost variety" if after.different < before.different else "this run gained variety"
+        verdict = "this run lost openings" if after.different < before.different else "this run gained openings"
     return (
-        f"Variety: {verdict}: {after.different} different openings in {after.texts} texts, at first "
+        f"Openings: {verdict}: {after.different} different openings in {after.texts} texts, at first "
         f"{before.different}. The most frequent, {after.most_frequent!r}, starts {after.share:.0%} of them."
     )
+
+
+def _diversity_sentence(before: float, after: float) -> str:
+    change = "hardly changed" if _is_small(before, after) else "rose" if after > before else "fell"
+    return f"Diversity: the share of distinct triples of words {change}, from {before:.2f} to {after:.2f}."
 
 
 def _strategies_sentence(samples: Sequence[Mapping[str, Any]], prefix: str) -> str:
