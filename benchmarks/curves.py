@@ -21,17 +21,23 @@ from rlhf_course.learner_package import imported_answer, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.rewards import DIRECTIONS, named_reward
 from rlhf_course.rl.run_folder import read_run
+from rlhf_course.widgets.numbers.conclusions import phase_variety
 from rlhf_course.widgets.numbers.diversity import distinct
-from rlhf_course.widgets.numbers.strategies import generated
+from rlhf_course.widgets.numbers.strategies import generated, rates, rises
 
 HERE = Path(__file__).resolve().parent
 RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
+SEEDS = (1, 2, 3, 4, 5)
 SHOWN = 5  # samples of the first and of the last phase that are stored with the results
+
+PENALTIES = ("periods", "periods_kl_coef_0")  # the two results that one table compares
+LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", ":"), ("#cc79a7", "-."), ("#555555", (0, (6, 1))))
 
 # The name of each result: the named run, and the settings that override its own.
 PLAN: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in (1, 2, 3)},
+    **{f"collapse_seed{seed}": ("collapse", {"seed": seed}) for seed in SEEDS},
     "periods": ("periods", {}),
+    **{f"periods_seed{seed}": ("periods", {"seed": seed}) for seed in SEEDS[1:]},
     "periods_kl_coef_0": ("periods", {"kl_coef": 0.0}),
     **{
         f"sentiment_{side}": ("sentiment", {"reward_fn": named_reward("sentiment-embedded", side)})
@@ -54,6 +60,9 @@ def run(name: str) -> None:
         "settings": {**vars(args), "reward_fn": repr(args.reward_fn)},
         "first": _phase_summary(samples, 0, args),
         "last": _phase_summary(samples, args.total_phases - 1, args),
+        "strategies": {
+            rise.name: {"before": rise.before, "after": rise.after} for rise in rises(rates(samples, args.prefix))
+        },
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
@@ -66,6 +75,7 @@ def _phase_summary(samples: list[dict[str, Any]], phase: int, args: RLHFArgs) ->
         "mean_reward": statistics.fmean(sample["reward"] for sample in samples),
         "ref_logprob_per_token": statistics.fmean(sample["ref_logprob"] for sample in samples) / args.gen_len,
         "distinct_trigrams": distinct(texts, 3),
+        "openings": phase_variety(samples, args.prefix)._asdict(),
         "samples": [args.prefix + text for text in texts[:SHOWN]],
     }
 
@@ -109,7 +119,7 @@ def before_after_table() -> str:
 
 def periods_table() -> str:
     """Return a table of the run `periods` with and without the KL penalty."""
-    runs = [results(name) for name in measured("periods")]
+    runs = [results(name) for name in PENALTIES]
     phases = len(runs[0][0])
     titles = ["", *(f"kl_coef {summary['settings']['kl_coef']:g}" for _, summary in runs)]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
@@ -128,6 +138,25 @@ def periods_table() -> str:
     }
     rows_of |= {f"sample {n + 1}": [one_line(phase["samples"][n]) for phase in last] for n in range(3)}
     return "\n".join([*lines, *(f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows_of.items())])
+
+
+def periods_seeds_table() -> str:
+    """Return a table of the run `periods` for each seed: its reward, its KL, its openings, and what grew most."""
+    lines = [
+        "| seed | first phase | last phase | largest KL | different openings, of 128 texts | strategy that grew most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ["periods", *measured("periods_seed")]:
+        rows, summary = results(name)
+        first, last = (summary[phase] for phase in ("first", "last"))
+        openings = f"{first['openings']['different']} at first, {last['openings']['different']} at the end"
+        strategies = summary["strategies"]
+        grown = max(strategies, key=lambda strategy: strategies[strategy]["after"] - strategies[strategy]["before"])
+        lines.append(
+            f"| {summary['settings']['seed']} | {first['mean_reward']:.1f} | {last['mean_reward']:.1f} | "
+            f"{max(row['kl'] for row in rows):.2f} | {openings} | {grown} |"
+        )
+    return "\n".join(lines)
 
 
 def sentiment_table() -> str:
@@ -152,7 +181,7 @@ def draw() -> None:
     """Draw the reward curves that the README shows."""
     pictures = {
         "collapse": [(name, f"seed {name[-1]}") for name in measured("collapse")],
-        "periods": [(name, f"kl_coef {results(name)[1]['settings']['kl_coef']:g}") for name in measured("periods")],
+        "periods": [(name, f"kl_coef {results(name)[1]['settings']['kl_coef']:g}") for name in PENALTIES],
         "sentiment": [(name, name.removeprefix("sentiment_")) for name in measured("sentiment")],
     }
     for picture, curves in pictures.items():
@@ -160,9 +189,7 @@ def draw() -> None:
             continue
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
-        for (name, label), colour, style in zip(
-            curves, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":"), strict=False
-        ):
+        for (name, label), (colour, style) in zip(curves, LINES, strict=False):
             rows, _ = results(name)
             axes.plot([row["mean_reward"] for row in rows], label=label, color=colour, linestyle=style)
         counted = "probability of the class (mean)" if picture == "sentiment" else "periods in a text (mean)"
@@ -183,7 +210,7 @@ def fill(text: str, name: str, table: str) -> str:
 def filled_readme() -> str:
     """Return the README with its tables made from the current results."""
     text = README.read_text()
-    for table in (collapse_table, before_after_table, periods_table, sentiment_table):
+    for table in (collapse_table, before_after_table, periods_table, periods_seeds_table, sentiment_table):
         text = fill(text, table.__name__, table())
     return text
 

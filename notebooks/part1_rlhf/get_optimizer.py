@@ -9,6 +9,9 @@ from torch.optim import Optimizer
 def get_optimizer(model: Any, base_lr: float, head_lr: float) -> Optimizer:
     """AdamW that ascends, with the transformer's parameters in one group and the value head's in another.
 
+    AdamW's default weight decay and none are both right. Without decay, Adam takes the same steps as AdamW, so that it
+    is right, too. With decay it is not: Adam adds the decay to the gradient.
+
     Args:
         model: a model with a value head; `get_base_model_trainable_params()` and `get_value_head_params()` list
             its parameters.

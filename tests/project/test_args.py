@@ -92,7 +92,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field, value):
     ("fields", "message"),
     [
         ({"batch_size": 10, "num_minibatches": 4}, "batch_size takes a multiple of num_minibatches, got 10 and 4"),
-        ({"total_phases": 20, "warmup_steps": 20}, "total_phases takes more phases than warmup_steps, got 20 and 20"),
+        ({"total_phases": 20, "warmup_steps": 20}, r"total_phases takes a number above warmup_steps \(20\), got 20"),
         ({"prefix": "", "prepend_bos": False}, "prefix takes some text when prepend_bos is False"),
     ],
 )

@@ -125,6 +125,14 @@ def test_a_lean_run_is_resumed_as_one(small_args, lean_trainer, tiny_folder, tmp
 
 def test_without_the_solutions_there_is_no_lean_trainer(monkeypatch, tmp_path):
     monkeypatch.setattr("rlhf_course.learner_package.SOLUTIONS", tmp_path)
-    with pytest.raises(CourseError, match="the lean trainer is part of the solutions"):
+    with pytest.raises(CourseError, match=r"--lean needs the course's answers.*--code notebooks"):
         trainer_class(lean=True)
     assert (SOLUTIONS / "lean.py").is_file()
+
+
+def test_where_no_answers_are_train_says_what_it_needs(monkeypatch, tmp_path):
+    from rlhf_course.learner_package import course_answers
+
+    monkeypatch.setattr("rlhf_course.learner_package.SOLUTIONS", tmp_path)
+    with pytest.raises(CourseError, match="add --code notebooks to train your own"):
+        course_answers()

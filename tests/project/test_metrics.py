@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import sys
+import types
 from pathlib import Path
 
 import part1_rlhf
@@ -302,3 +303,31 @@ def test_wandb_without_a_key_is_one_message_and_leaves_nothing(small_args, tmp_p
     finally:
         wandb.teardown()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("broken", ["init", "log", "finish"])
+def test_a_run_goes_on_and_is_recorded_when_wandb_does_not_work(small_args, tmp_path, monkeypatch, capsys, broken):
+    from rlhf_course.rl import trainer
+
+    class Run:
+        def log(self, *args, **kwargs):
+            fail("log")
+
+        def finish(self):
+            fail("finish")
+
+    def fail(where):
+        if where == broken:
+            raise PermissionError(13, "Permission denied")
+
+    def init(**kwargs):
+        fail("init")
+        return Run()
+
+    fake = types.SimpleNamespace(init=init, Table=lambda **kwargs: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr(trainer, "check_wandb", lambda args: None)
+    rows = RLHFTrainer(small_args(use_wandb=True)).train(tmp_path / "run", show=False).rows
+    assert len(rows) == len(read_run(tmp_path / "run").rows) == 3
+    error = capsys.readouterr().err
+    assert error.count("warning: use_wandb: Weights & Biases does not record this run any more") == 1

@@ -1,7 +1,9 @@
 """Tests of loading models by name, and of the model with a value head."""
 
 import contextlib
+import copy
 import json
+import pickle
 import shutil
 import socket
 from importlib.util import find_spec
@@ -14,7 +16,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from rlhf_course import load_model
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.models import EMBEDDED, bridge_parameters
+from rlhf_course.rl.models import EMBEDDED, BridgeModel, bridge_parameters
 
 IDS = torch.tensor([[0, 5, 40, 7, 300], [0, 9, 9, 200, 1]])
 
@@ -287,3 +289,67 @@ def test_a_state_that_was_saved_after_a_cast_loads_as_it_was(tiny_folder):
                 parameter.add_(0.1)
     fresh.load_state_dict(changed.state_dict())
     assert torch.equal(fresh(IDS), changed(IDS))
+
+
+# What is the bridge's
+
+
+def test_what_transformer_lens_offers_on_a_model_is_the_bridges(model):
+    bridge = model.base_model
+    logits, cache = model.run_with_cache(IDS)
+    assert torch.allclose(logits, bridge(IDS), atol=1e-6)
+    assert cache["blocks.1.hook_resid_post"].shape == (2, 5, 24)
+    assert model.hook_dict == bridge.hook_dict and model.blocks is bridge.blocks
+    assert torch.equal(model.W_U, bridge.W_U) and torch.equal(model.W_E, bridge.W_E)
+    assert model.unembed is bridge.unembed
+    assert {"run_with_hooks", "add_hook", "W_U", "forward_with_value_head"} <= set(dir(model))
+
+
+def test_hooks_that_are_added_through_the_model_run_and_are_reset(model):
+    seen = []
+    hook = ("ln_final.hook_normalized", lambda resid, hook: seen.append(resid.shape))
+    model.run_with_hooks(IDS, fwd_hooks=[hook])
+    with model.hooks(fwd_hooks=[hook]):
+        model(IDS)
+    assert seen == [(2, 5, 24)] * 2
+    model.add_hook(*hook)
+    model.reset_hooks()
+    model(IDS)
+    assert len(seen) == 2
+
+
+def test_an_attribute_that_neither_has_is_an_error_that_names_the_class(model):
+    with pytest.raises(AttributeError, match=r"'HookedTransformerWithValueHead' object has no attribute 'valu_head'"):
+        _ = model.valu_head
+    assert not hasattr(model, "valu_head")
+
+
+def test_state_and_parameters_are_those_of_transformer_and_head_alone(model):
+    heads = {f"value_head.{name}" for name in model.value_head.state_dict()}
+    assert {name for name in model.state_dict() if name.startswith("value_head.")} == heads
+    assert {id(parameter) for parameter in model.parameters()} == {
+        id(parameter) for parameter in [*bridge_parameters(model.base_model), *model.get_value_head_params()]
+    }
+
+
+def test_a_model_can_be_copied_and_pickled(model):
+    twin = copy.deepcopy(model)
+    for came, wanted in zip(twin.forward_with_value_head(IDS), model.forward_with_value_head(IDS), strict=True):
+        assert torch.equal(came, wanted)
+    assert copy.copy(model).base_model is model.base_model
+    # A bridge that has run holds hooks of Transformers that cannot be pickled, whatever holds the bridge.
+    plain = pickle.loads(pickle.dumps(BridgeModel(nn.Linear(2, 3), use_value_head=False)))
+    assert plain.out_features == 3
+
+
+def test_an_object_that_is_not_initialised_yet_has_no_bridge_to_ask():
+    empty = HookedTransformerWithValueHead.__new__(HookedTransformerWithValueHead)
+    with pytest.raises(AttributeError, match="run_with_cache"):
+        _ = empty.run_with_cache
+
+
+def test_moving_by_any_name_moves_transformer_and_head(model, monkeypatch):
+    moves = []
+    monkeypatch.setattr(type(model), "to", lambda self, *args: moves.append(args) or self)
+    assert model.cpu() is model.cuda() is model.cuda(1) is model.mps() is model
+    assert moves == [("cpu",), ("cuda",), (torch.device("cuda", 1),), ("mps",)]

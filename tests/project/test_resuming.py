@@ -11,7 +11,7 @@ import torch
 from part1_rlhf import RLHFTrainer
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.run_folder import checkpoints, read_run
+from rlhf_course.rl.run_folder import _write_errors, checkpoints, read_run
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -183,3 +183,68 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_
     with pytest.raises(CourseError, match="cannot be written: "):
         RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run", show=False, watch=fills_the_disk)
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["phase_00000.pt"]
+
+
+def test_a_full_disk_is_named_where_torch_writes(run):
+    message = r"cannot be written: No space left on device$"
+    with (
+        pytest.raises(CourseError, match=message),
+        _write_errors(run),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        torch.save({"weights": torch.zeros(100_000)}, file)
+
+
+def test_files_of_a_process_that_was_killed_while_writing_are_deleted_when_the_run_is_resumed(run):
+    from rlhf_course.rl.launch import resume_run
+
+    (run / "checkpoints" / "phase_00002.pt.123.abcd.part").write_text("half")
+    resume_run(run)
+    assert not list(run.rglob("*.part"))
+
+
+# Folders that have moved
+
+
+@pytest.fixture
+def course(tiny_folder, tmp_path) -> Path:
+    """A course folder with a learner's code, a reward, and a run that was stopped after a phase."""
+    import shutil
+
+    from rlhf_course import RLHFArgs, named_reward, use_code
+    from rlhf_course.learner_package import imported_answer
+    from rlhf_course.paths import SOLUTIONS
+
+    course = tmp_path / "course"
+    shutil.copytree(SOLUTIONS / "part1_rlhf", course / "notebooks" / "part1_rlhf")
+    use_code(course / "notebooks")
+    settings = {"base_model": str(tiny_folder), "batch_size": 6, "num_minibatches": 3, "gen_len": 5}
+    args = RLHFArgs(total_phases=2, warmup_steps=0, reward_fn=named_reward("periods"), **settings)
+    trainer = imported_answer("RLHFTrainer")(args)
+    trainer.train(course / "runs" / "run", show=False, watch=lambda row, samples: trainer.stop())
+    use_code()
+    return course
+
+
+def test_a_run_is_resumed_after_its_course_folder_was_renamed(course, tmp_path):
+    from rlhf_course.rl.launch import resume_run
+
+    moved = course.rename(tmp_path / "kurs")
+    resume_run(moved / "runs" / "run")
+    config = read_run(moved / "runs" / "run").config
+    assert config["code"] == str(moved / "notebooks") and len(read_run(moved / "runs" / "run").rows) == 2
+
+
+def test_the_code_of_a_run_that_has_moved_alone_can_be_named(course, tmp_path, monkeypatch, capsys):
+    from rlhf_course.cli import main
+
+    run = (course / "runs" / "run").rename(tmp_path / "run")
+    moved = course.rename(tmp_path / "elsewhere")
+    for options, code in (([], 2), (["--code", str(moved / "notebooks")], 0)):
+        monkeypatch.setattr("sys.argv", ["rlhf-course", "train", "--resume", str(run), *options])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        error = capsys.readouterr().err
+        assert (exit_.value.code or 0) == code
+        assert bool(options) or ("is no longer in" in error and "--code" in error)
+    assert read_run(run).config["code"] == str(moved / "notebooks")

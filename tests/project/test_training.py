@@ -1,11 +1,15 @@
 """Tests of training: the phases, the files of a run, and the errors."""
 
 import csv
+import errno
+import io
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from typer.testing import CliRunner
 from rlhf_course import Trainer, calc_clipped_surrogate_objective
 from rlhf_course.cli import app, main
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.run_folder import METRICS, checkpoints
+from rlhf_course.rl.run_folder import METRICS, RunFolder, checkpoints, claim_folder, new_folder, read_run
 
 COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
 
@@ -567,3 +571,98 @@ def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tin
     code, error = command_line("train", *flags)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert message in error
+
+
+# Output that cannot be written
+
+
+@pytest.mark.parametrize("command", [["exercises"], ["exercises", "--json"], ["--help"]])
+def test_output_that_does_not_fit_on_the_disk_is_one_line_and_a_closed_pipe_is_silent(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == "error: the output cannot be written: No space left on device\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, *command], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode != 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "gone"), OSError(errno.ENOSPC, "full")])
+def test_a_run_goes_on_when_its_output_cannot_be_written(small_args, tmp_path, monkeypatch, error):
+    class Unwritable(io.StringIO):
+        def write(self, text):
+            raise error
+
+    monkeypatch.setattr(sys, "stdout", Unwritable())
+    assert len(RLHFTrainer(small_args()).train(tmp_path / "run").rows) == 3
+
+
+def test_a_run_goes_on_without_its_plot(small_args, tmp_path, monkeypatch, capsys):
+    def fails(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(RunFolder, "draw", fails)
+    assert len(RLHFTrainer(small_args()).train(tmp_path / "run", show=False).rows) == 3
+    assert "warning: no reward.png: PermissionError" in capsys.readouterr().err
+
+
+# What is handed out is a copy
+
+
+@pytest.mark.parametrize("change", [list.sort, list.clear])
+def test_a_reward_function_that_changes_its_list_gives_each_text_its_own_reward(small_args, tmp_path, change):
+    def reward_fn(texts):
+        reward = torch.tensor([float(len(text)) for text in texts])
+        change(texts)
+        return reward
+
+    trainer = RLHFTrainer(small_args(reward_fn=reward_fn))
+    trainer.train(tmp_path / "run", show=False)
+    assert len(trainer.samples) == 12
+    samples = read_run(tmp_path / "run").samples
+    assert len(samples) == 36 and all(sample["reward"] == len(sample["text"]) for sample in samples)
+
+
+def test_a_watcher_that_changes_what_it_gets_changes_no_record(small_args, tmp_path):
+    def spoil(row, samples):
+        row.clear()
+        samples.clear()
+
+    RLHFTrainer(small_args()).train(tmp_path / "run", show=False, watch=spoil)
+    assert [row["phase"] for row in read_run(tmp_path / "run").rows] == [0, 1, 2]
+
+
+# The run's folder
+
+
+def test_two_runs_of_one_second_get_two_folders(small_args, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainers = [RLHFTrainer(small_args(total_phases=1, kl_coef=coefficient)) for coefficient in (0.5, 0.7)]
+    for trainer in trainers:
+        trainer.run_name = "same"
+    folders = [trainer.train(show=False).path for trainer in trainers]
+    assert [folder.name for folder in folders] == ["same", "same-2"] == [trainer.run_name for trainer in trainers]
+    configs = [read_run(folder).config for folder in folders]
+    assert [(config["run_name"], config["args"]["kl_coef"]) for config in configs] == [("same", 0.5), ("same-2", 0.7)]
+
+
+def test_of_many_that_want_a_folder_at_once_one_gets_it(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def claim(number: int) -> int | None:
+        start.wait()
+        try:
+            with new_folder(tmp_path / "run"):
+                RunFolder.create(tmp_path / "run", {"number": number})
+                return number
+        except CourseError:
+            return None
+
+    start = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        winners = [number for number in pool.map(claim, range(8)) if number is not None]
+    assert [json.loads((tmp_path / "run" / "config.json").read_text())["number"]] == winners
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda _: claim_folder(tmp_path, "name").name, range(8)))
+    assert len(set(names)) == 8

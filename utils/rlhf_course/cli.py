@@ -1,8 +1,11 @@
 """Run the commands of the course: `rlhf-course COMMAND`."""
 
+import errno
 import importlib
 import inspect
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -14,7 +17,8 @@ from rich.console import Console
 
 from rlhf_course.course import EXERCISES
 from rlhf_course.errors import CourseError
-from rlhf_course.paths import PACKAGE, SOLUTIONS
+from rlhf_course.learner_package import course_answers
+from rlhf_course.paths import PACKAGE
 from rlhf_course.rl.args import RLHFArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -107,10 +111,11 @@ def train(
     ] = None,
     direction: Annotated[str | None, typer.Option(help="the sentiment that is rewarded: pos (default) or neg")] = None,
     code: Annotated[
-        Path | None, typer.Option(help="folder that holds the part's package to train with; by default the solutions")
+        Path | None,
+        typer.Option(help="folder that holds the code to train with, such as notebooks; by default solutions"),
     ] = None,
     lean: Annotated[
-        bool | None, typer.Option(help="train with the solutions' trainer that saves time and memory")
+        bool | None, typer.Option(help="train with the trainer in solutions that saves time and memory")
     ] = None,
     **settings: Any,
 ) -> None:
@@ -121,14 +126,18 @@ def train(
     if resume is None:
         if lean and code is not None:
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
-        start_run(out, run or "periods", profile or "auto", reward, direction, code or SOLUTIONS, given, bool(lean))
+        start_run(
+            out, run or "periods", profile or "auto", reward, direction, code or course_answers(), given, bool(lean)
+        )
         return
-    fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "code": code, "lean": lean}
+    fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "lean": lean}
     if refused := [name for name, value in {**fixed, **given}.items() if value is not None]:
         flags = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
-    resume_run(resume, out)
+    resume_run(resume, out, code)
 
+
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # These commands are for instructors and authors. The bundle for learners does not contain their packages.
 if (PACKAGE / "building").is_dir():
@@ -145,3 +154,22 @@ def main() -> None:
     except CourseError as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _exit_without_output(error)
+        raise
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        _exit_without_output(error)
+
+
+def _exit_without_output(error: OSError) -> None:
+    """End the process: silently where the reader has gone, as after `| head`, and else with a message."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
+    if isinstance(error, BrokenPipeError):
+        sys.exit(128 + signal.SIGPIPE)
+    print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+    sys.exit(1)

@@ -77,6 +77,8 @@ class Part:
         notebooks: The numbers of its notebooks.
         exercises: The exercises, in the order in which they are taught.
         trainer: The exercise that trains, which a learner's own run needs; None where the part has none.
+        optional: Tasks that are written in cells and files like exercises, but neither checked nor graded: their tests
+            are in the notebook.
     """
 
     name: str
@@ -84,10 +86,12 @@ class Part:
     notebooks: range
     exercises: tuple[Exercise, ...]
     trainer: str | None = None
+    optional: tuple[Exercise, ...] = ()
 
     def __post_init__(self) -> None:
         named = tuple(replace(exercise, part=self.name) for exercise in self.exercises)
         object.__setattr__(self, "exercises", named)
+        object.__setattr__(self, "optional", tuple(replace(task, part=self.name) for task in self.optional))
 
     @property
     def points(self) -> int:
@@ -109,13 +113,17 @@ _USED_BY_THE_TRAINER = (
     "get_logprobs",
     "get_optimizer",
 )
-# docs/adding_an_exercise.md describes how to add an exercise.
 PARTS = (
     Part(
         name="part1_rlhf",
         title="RLHF with a value head",
         notebooks=range(1, 11),
         trainer="RLHFTrainer",
+        optional=(
+            Exercise("gae", "10_bonus", 0, 3, 2, (15, 20)),
+            Exercise("group_advantages", "10_bonus", 0, 2, 2, (10, 10)),
+            Exercise("k3_estimate", "10_bonus", 0, 2, 2, (5, 5)),
+        ),
         exercises=(
             Exercise("HookedTransformerWithValueHead", "03_value_head", 10, 3, 4, (15, 25), stem="value_head"),
             Exercise("reward_fn_char_count", "04_sampling_and_rewards", 4, 1, 2, (5, 10)),
@@ -134,6 +142,7 @@ PARTS_BY_NAME = {part.name: part for part in PARTS}
 DEFAULT_PART = PARTS[0]
 EXERCISES = tuple(exercise for part in PARTS for exercise in part.exercises)
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
+OPTIONAL = {task.name: task for part in PARTS for task in part.optional}
 
 
 def part_of(exercise: Exercise) -> Part:

@@ -54,6 +54,20 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
     return root
 
 
+def course_answers() -> Path:
+    """Return the folder of the course's answers.
+
+    Raises:
+        CourseError: The answers are not here; a class's bundle does not hold them.
+    """
+    if not parts_in(SOLUTIONS):
+        raise CourseError(
+            f"train needs the code to train with, and the course's answers are not here ({SOLUTIONS}): add --code "
+            "notebooks to train your own"
+        )
+    return SOLUTIONS
+
+
 def code_in_use(part: Part = DEFAULT_PART) -> Path:
     """Return the folder from which a part's package is imported.
 
@@ -94,7 +108,10 @@ def trainer_class(lean: bool = False, part: Part = DEFAULT_PART) -> Any:
         return imported_answer(part.trainer)
     file = SOLUTIONS / "lean.py"
     if not file.is_file():
-        raise CourseError(f"the lean trainer is part of the solutions, and {file} is missing: train without it")
+        raise CourseError(
+            f"--lean needs the course's answers, and {file} is not here: leave --lean out, and train your own code "
+            "with --code notebooks"
+        )
     use_code(SOLUTIONS)
     return load_module(file, "lean").LeanTrainer
 

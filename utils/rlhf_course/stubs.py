@@ -8,6 +8,8 @@ from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import STUBS
 
+# The marks around each solution in an answer's file.
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 NOT_WRITTEN = "write this part"
 CODE_STUB = f'raise NotImplementedError("{NOT_WRITTEN}")'
 # A longer text is not compared with the stub's syntax tree: no stub has this many characters.

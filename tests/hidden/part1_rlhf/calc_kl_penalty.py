@@ -17,8 +17,29 @@ def _kl(logits, ref_logits):
 
 
 @visible_mistake
+def kl_div_batchmean(logits, ref_logits, kl_coef, gen_len):
+    """That is F.kl_div with the policy first, which gives D_KL(reference || policy): it weights by its second argument.
+
+    And "batchmean" divides by the number of texts, not of positions.
+    """
+    return kl_coef * _kl(ref_logits, logits).sum(-1).mean()
+
+
+@visible_mistake
+def kl_div_mean(logits, ref_logits, kl_coef, gen_len):
+    """That is F.kl_div with the policy first, which gives D_KL(reference || policy): it weights by its second argument.
+
+    And "mean" divides by the size of the vocabulary too; a divergence is a sum over it.
+    """
+    return kl_coef * _kl(ref_logits, logits).mean() / logits.shape[-1]
+
+
+@visible_mistake
 def other_direction(logits, ref_logits, kl_coef, gen_len):
-    """That is D_KL(reference || policy); the penalty is D_KL(policy || reference): weight by the policy."""
+    """That is D_KL(reference || policy); the penalty is D_KL(policy || reference): weight by the policy.
+
+    F.kl_div(a, b) is D_KL(b || a), with the second distribution as the weights.
+    """
     return kl_coef * _kl(ref_logits, logits).mean()
 
 

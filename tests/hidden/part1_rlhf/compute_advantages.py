@@ -78,6 +78,35 @@ def value_of_the_next_state(values, rewards, prefix_len):
     return _q(values, rewards, prefix_len) - values[:, prefix_len:]
 
 
+@visible_mistake
+@torch.no_grad()
+def both_one_late(values, rewards, prefix_len):
+    """V and Q are both one position late: the first V is at prefix_len - 1, the first Q at prefix_len."""
+    return torch.cat([values[:, prefix_len + 1 :], rewards[:, None]], dim=1) - values[:, prefix_len:]
+
+
+@visible_mistake
+@torch.no_grad()
+def q_one_late(values, rewards, prefix_len):
+    """Q is one position late: the token at position i leads to the state that ends at i, not at i + 1."""
+    return torch.cat([values[:, prefix_len + 1 :], rewards[:, None]], dim=1) - values[:, prefix_len - 1 : -1]
+
+
+@visible_mistake
+@torch.no_grad()
+def both_one_early(values, rewards, prefix_len):
+    """V and Q are both one position early: the first V is at prefix_len - 1, the first Q at prefix_len."""
+    q = torch.cat([values[:, prefix_len - 1 : -2], rewards[:, None]], dim=1)
+    return q - values[:, prefix_len - 2 : -2]
+
+
+@visible_mistake
+@torch.no_grad()
+def q_one_early(values, rewards, prefix_len):
+    """Q is one position early: it begins with the state that the first token leads to, at position prefix_len."""
+    return torch.cat([values[:, prefix_len - 1 : -2], rewards[:, None]], dim=1) - values[:, prefix_len - 1 : -1]
+
+
 @visible_mistake(refused_with="The advantage has another size than it should have along")
 @torch.no_grad()
 def one_token_short(values, rewards, prefix_len):

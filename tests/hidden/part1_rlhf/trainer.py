@@ -144,6 +144,38 @@ class NoValueLoss(_Right):
 
 
 @visible_mistake
+class SwapsSurrogate(_Right):
+    """The surrogate gets the old log-probabilities first: its first argument is those of the policy as it is now."""
+
+    def terms(self, minibatch):
+        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logprobs = part1_rlhf.get_logprobs(logits, minibatch.sample_ids, self.prefix_len)
+        surrogate = calc_clipped_surrogate_objective(
+            minibatch.logprobs, logprobs, minibatch.advantages, self.args.clip_coef, self.args.gen_len
+        )
+        return [surrogate, *super().terms(minibatch)[1:]]
+
+
+@visible_mistake
+class SwapsPenalty(_Right):
+    """The KL penalty gets the reference's logits first: the divergence is that of the policy from the reference."""
+
+    def terms(self, minibatch):
+        whole_logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logits, ref_logits = self.chosen(whole_logits), self.chosen(minibatch.ref_logits)
+        penalty = part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, self.args.gen_len)
+        return [*super().terms(minibatch)[:3], penalty]
+
+
+@visible_mistake
+class LearnsAdvantages(_Right):
+    """The value loss gets the advantages; values are compared with the returns, minibatch.returns."""
+
+    def terms(self, minibatch):
+        return super().terms(replace(minibatch, returns=minibatch.advantages))
+
+
+@visible_mistake
 class LateSlice(_Right):
     """Logits and values are sliced one position late ([:, -gen_len:]).
 
@@ -235,6 +267,14 @@ class DefaultTemperature(_Right):
 
     def sampling(self):
         return {name: value for name, value in super().sampling().items() if name != "temperature"}
+
+
+@visible_mistake(refused_with="CourseError")
+class DefaultBeginning(_Right):
+    """`prepend_bos` is not passed to get_samples, whose default differs from the settings."""
+
+    def sampling(self):
+        return {name: value for name, value in super().sampling().items() if name != "prepend_bos"}
 
 
 @visible_mistake(refused_with="CourseError")
@@ -489,20 +529,6 @@ class PenaltyWithoutGradient(_Parts):
     def compute_rlhf_objective(self, minibatch):
         terms = self.terms(minibatch)
         return terms["surrogate"] - terms["value_loss"] + terms["bonus"] - terms["penalty"].detach()
-
-
-@hidden_mistake
-class PenaltyWithSwappedArguments(_Parts):
-    """The penalty is called with the reference first."""
-
-    def terms(self, minibatch):
-        gen = self.args.gen_len
-        logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
-        logits, ref_logits = (tensor[:, -gen - 1 : -1] for tensor in (logits, minibatch.ref_logits))
-        return {
-            **super().terms(minibatch),
-            "penalty": part1_rlhf.calc_kl_penalty(ref_logits, logits, self.args.kl_coef, gen),
-        }
 
 
 @hidden_mistake

@@ -9,9 +9,8 @@ import pytest
 from lab import Notebook, Server, browser_path
 
 from rlhf_course.course import DEFAULT_PART
-from rlhf_course.paths import REPOSITORY
+from rlhf_course.paths import RECORDED_RUNS, REPOSITORY
 
-_FOLDER = Path(__file__).resolve().parent
 ARTEFACTS = REPOSITORY / "artefacts" / "browser"
 _NO_BROWSER = (
     "no Chromium found to open the notebooks in: on Debian or Ubuntu run `apt-get install chromium`, or set "
@@ -30,7 +29,7 @@ _FLAGS = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _FOLDER in item.path.parents:
+        if Path(__file__).resolve().parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
 
 
@@ -41,7 +40,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REPOSITORY / "notebooks", home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs"))
     for answer in (REPOSITORY / "solutions" / DEFAULT_PART.name).glob("*.py"):
         shutil.copy(answer, home / DEFAULT_PART.name)
-    shutil.copytree(_FOLDER / "runs", home / "runs")
+    for run in ("collapse", "periods"):
+        shutil.copytree(RECORDED_RUNS / run, home / "runs" / run)
     return home
 
 

@@ -1,6 +1,7 @@
-"""Reduce a run's folder to what the browser tests and the docs show of it: python record.py RUN NAME.
+"""Reduce a run's folder to what `recorded_run`, the browser tests and the docs show of it: python record.py RUN NAME.
 
-The recorded runs were trained by `rlhf-course train --run collapse` and `--run periods` with the embedded model.
+The recorded runs were trained by `rlhf-course train --profile laptop` with `--run collapse`, `--run periods`,
+`--run sentiment` and `--run sentiment --direction neg` (named sentiment-neg).
 """
 
 import json
@@ -8,12 +9,14 @@ import shutil
 import sys
 from pathlib import Path
 
+from rlhf_course.paths import RECORDED_RUNS
+
 TEXTS_PER_PHASE = 32
 
 
 def record(run: Path, name: str) -> Path:
-    """Copy settings, metrics and the first texts of each phase to `runs/<name>` beside this file."""
-    home = Path(__file__).resolve().parent / "runs" / name
+    """Copy settings, metrics and the first texts of each phase to the folder of recorded runs."""
+    home = RECORDED_RUNS / name
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     shutil.copy(run / "metrics.csv", home)

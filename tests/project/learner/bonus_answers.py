@@ -1,6 +1,9 @@
-"""Answers to the tasks of the bonus notebook, right and wrong, as the text of their cells."""
+"""Answers to the tasks of the bonus notebook, in words of their own and with mistakes."""
 
 GAE = """
+import torch
+
+
 @torch.no_grad()
 def gae(values, rewards, prefix_len, lam=0.95):
     q = torch.cat([values[:, prefix_len:-1], rewards[:, None]], 1)

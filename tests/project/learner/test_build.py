@@ -17,10 +17,10 @@ from rlhf_course.building.new_exercise import todo_lines
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import show_finished_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, OPTIONAL
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.stubs import CODE_STUB
+from rlhf_course.stubs import CODE_STUB, stub_of
 
 STUBS = {exercise.name: f"def {exercise.name}():\n    raise NotImplementedError\n" for exercise in EXERCISES}
 SOURCES = sorted((REPOSITORY / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
@@ -214,7 +214,7 @@ def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
     answers = {
         exercise.name: (REPOSITORY / "solutions" / DEFAULT_PART.name / exercise.file).read_text()
         for exercise in EXERCISES
-    }
+    } | {name: stub_of(task) for name, task in OPTIONAL.items()}
     solved = nbformat.reads(source_notebook(source, answers), as_version=4)
     graded = [cell for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
     assert all("### BEGIN SOLUTION" in cell.source for cell in graded)

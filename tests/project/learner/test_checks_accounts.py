@@ -1,6 +1,7 @@
 """What `check` says, and that nothing else disturbs it."""
 
 import random
+import sys
 import warnings
 
 import pytest
@@ -84,16 +85,19 @@ def test_of_large_results_the_first_wrong_entry_is_shown():
     assert any(line.startswith("got:    result [0, 2] = ") for line in result.lines)
 
 
-ENTROPY = "def calc_entropy_bonus(logits, ent_coef, gen_len):\n    "
+ENTROPY = "import torch\n\n\ndef calc_entropy_bonus(logits, ent_coef, gen_len):\n    "
 
 
 @pytest.mark.parametrize(
     ("body", "likely"),
     [
         ("logits.softmax(-1)", "returns nothing"),
-        ("return torch.zeros(1)", "import and helper"),
+        ("return numpy.zeros(1)", "import and helper"),
         ("import numpy as np; return np.zeros(3)", "NumPy"),
         ("yield 1", "`yield`"),
+        ("return torch.tensor(logits.numpy().sum())", "NumPy cannot pass a gradient on"),
+        ("return calc_entropy_bonus(logits, ent_coef, gen_len)", "calls itself"),
+        ("import sys; sys.exit()", "end the whole program"),
     ],
 )
 def test_a_mistake_that_any_exercise_allows_is_named(workspace, body, likely):
@@ -104,7 +108,7 @@ def test_a_mistake_that_any_exercise_allows_is_named(workspace, body, likely):
 def test_an_endless_recursion_is_an_error_at_its_own_line(workspace):
     write(workspace, "calc_entropy_bonus", ENTROPY + "return calc_entropy_bonus(logits, ent_coef, gen_len)\n")
     result = check("calc_entropy_bonus")
-    assert result.status == "error" and "line 2 of part1_rlhf/calc_entropy_bonus.py" in "\n".join(result.lines)
+    assert result.status == "error" and "line 5 of part1_rlhf/calc_entropy_bonus.py" in "\n".join(result.lines)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
@@ -246,3 +250,42 @@ def test_a_helper_that_is_imported_by_its_bare_name_gets_the_right_import(worksp
     write(workspace, "normalize_reward", text)
     advice = "likely: part1_rlhf/ is a package: write `from part1_rlhf.helper import ...`."
     assert advice in check("normalize_reward").lines
+
+
+def test_files_that_import_each_other_are_named(workspace):
+    write(workspace, "helper", "from part1_rlhf.normalize_reward import normalize_reward\n\nscale = 1\n")
+    text = (
+        "from part1_rlhf.helper import scale\n\n\ndef normalize_reward(reward, eps=1e-5):\n    return scale * reward\n"
+    )
+    write(workspace, "normalize_reward", text)
+    (likely,) = [line for line in check("normalize_reward").lines if line.startswith("likely: ")]
+    assert "part1_rlhf/normalize_reward.py and part1_rlhf/helper.py import each other" in likely
+
+
+@pytest.mark.parametrize("import_at", ["", ENTROPY], ids=["at the top", "in the function"])
+def test_a_file_that_hides_a_module_is_to_be_renamed(workspace, import_at, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    (workspace / "colorsys.py").write_text("x = 1\n")
+    write(workspace, "calc_entropy_bonus", import_at + "from colorsys import x\n")
+    lines = check("calc_entropy_bonus").lines
+    assert any("colorsys.py, beside the notebooks, hides the module colorsys" in line for line in lines), lines
+    assert not any("Put it there" in line for line in lines)
+
+
+def test_a_result_of_numpy_is_refused_for_the_reason_that_holds_in_every_exercise(workspace):
+    text = "import numpy as np\n\n\ndef normalize_reward(reward, eps=1e-5):\n    return np.zeros(3)\n"
+    write(workspace, "normalize_reward", text)
+    (likely,) = [line for line in check("normalize_reward").lines if line.startswith("likely: ")]
+    assert "gradient" not in likely and "return a PyTorch tensor" in likely
+
+
+@pytest.mark.parametrize(
+    ("reduction", "mistake"), [("batchmean", "kl_div_batchmean"), ("mean", "kl_div_mean"), ("sum", None)]
+)
+@pytest.mark.parametrize("target", ["ref_logits.log_softmax(-1), log_target=True", "ref_logits.softmax(-1)"])
+def test_torchs_kl_div_with_the_policy_first_is_named(workspace, reduction, mistake, target):
+    call = f"F.kl_div(logits.log_softmax(-1), {target}, reduction={reduction!r})"
+    head = "import torch.nn.functional as F\n\n\ndef calc_kl_penalty(logits, ref_logits, kl_coef, gen_len):\n"
+    write(workspace, "calc_kl_penalty", f"{head}    return kl_coef * {call}\n")
+    result = check("calc_kl_penalty")
+    assert (result.status, result.mistake) == ("wrong", mistake)

@@ -10,7 +10,8 @@ from rlhf_course import use_code
 from rlhf_course.bank import Bank, bank_file, read_bank
 from rlhf_course.checks.core import known_mistakes
 from rlhf_course.course import BY_NAME, EXERCISES, Exercise
-from rlhf_course.notebook.checking import PASSED, Result, checks_of, run_checks
+from rlhf_course.notebook.checking import Result, run_checks
+from rlhf_course.notebook.exercise_progress import PASSED, checks_of
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 

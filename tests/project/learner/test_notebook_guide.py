@@ -33,7 +33,7 @@ def test_progress_shows_every_exercise_and_the_next_step(workspace, capsys):
     assert [line for line in lines if "get_logprobs" in line and "not checked" in line]
     assert [line for line in lines if "calc_kl_penalty" in line and "not attempted" in line]
     passed = f"1 of {len(DEFAULT_PART.exercises)} passed"
-    assert f"{passed}. Next: HookedTransformerWithValueHead, in 03_value_head.ipynb" in lines[-1]
+    assert f"{passed}. Next: compute_advantages, in 05_advantages_and_memory.ipynb" in lines[-1]
 
 
 def test_a_file_that_changed_after_its_check_is_not_checked(workspace, capsys):

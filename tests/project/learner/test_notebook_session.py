@@ -160,7 +160,10 @@ def test_a_cell_that_fails_when_it_loads_is_saved_and_says_where(workspace, star
     kernel = start_kernel()
     shown = kernel.exercise(NAME, work(1) + "\n\nmissing_name")
     assert shown.error is None
-    assert "NameError" in shown.output and f"line 4 of part1_rlhf/{NAME}.py: missing_name" in shown.output
+    assert (
+        "NameError" in shown.output
+        and f"line 4 of part1_rlhf/{NAME}.py (line 5 of the cell): missing_name" in shown.output
+    )
     assert kernel.run(f"check({NAME})").error is None
 
 

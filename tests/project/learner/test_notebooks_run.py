@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import nbformat
 import pytest
-from bonus_answers import GAE, GRPO
 from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
 from nbclient import NotebookClient
 
@@ -137,12 +136,8 @@ def execute(path: Path, solved: bool, workspace: Path) -> Executed:
 
 
 def answer_the_bonus(notebook: nbformat.NotebookNode) -> None:
-    """Fill in the bonus notebook's tasks, and let it train for a moment with both."""
+    """Let the bonus notebook train for a moment with GAE and with GRPO."""
     for cell in notebook.cells:
-        if cell.source.startswith("@torch.no_grad()\ndef gae"):
-            cell.source = GAE
-        elif cell.source.startswith("def group_advantages"):
-            cell.source = GRPO
         assert "# run = GAETrainer" not in cell.source or cell.source.count("GAETrainer") == 2
         cell.source = cell.source.replace("train_grpo()", "train_grpo(phases=2, batch_size=8, gen_len=6)").replace(
             '# run = GAETrainer(RLHFArgs.for_profile(run="periods", total_phases=40)).train()',

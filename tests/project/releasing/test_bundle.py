@@ -16,7 +16,7 @@ from pygments.lexers import PythonLexer
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import write_zip
-from rlhf_course.releasing.bundle import TOP, bundle_files
+from rlhf_course.releasing.bundle import TOP, bundle_files, readme
 from rlhf_course.releasing.leaks import leaks
 
 NOTEBOOK_3 = """
@@ -55,6 +55,21 @@ def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     assert not [
         path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path
     ]
+
+
+def test_a_self_study_bundle_holds_the_answers_beside_what_a_class_gets(files):
+    more = {path: content for path, content in bundle_files(self_study=True).items() if files.get(path) != content}
+    below = {path.relative_to(TOP).as_posix() for path in more}
+    answers = {f"solutions/{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES}
+    assert below == answers | {"README.md", "solutions/lean.py", f"solutions/{DEFAULT_PART.name}/__init__.py"}
+
+
+def test_the_readme_of_a_class_names_no_answers_and_that_of_self_study_no_hand_in():
+    text = (REPOSITORY / "utils/rlhf_course/releasing/for_learners/README.md").read_text()
+    of_class, own = readme(text, self_study=False), readme(text, self_study=True)
+    assert "solution(" not in of_class and "use_reference" not in of_class and "hand_in()" in of_class
+    assert "solution(" in own and "use_reference" in own and "hand_in()" not in own
+    assert "<!--" not in of_class + own
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from rlhf_course.cli import app
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 from rlhf_course.files import escape_formula
-from rlhf_course.grading.results import GradeReport, SubmissionResult
-from rlhf_course.releasing.marks import Mark, canvas_csv, moodle_csv
+from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult, TestResult
+from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
+from rlhf_course.releasing.scale import Mark, parse_scale
 
 POINTS = DEFAULT_PART.points
 MARKS = [Mark("ada", POINTS, POINTS), Mark("ben", 40.5, POINTS, "RLHFTrainer 0/20")]
@@ -77,7 +78,7 @@ def test_a_roster_from_canvas_is_filled_in_and_who_handed_in_nothing_stays_blank
 
 def test_moodles_worksheet_is_filled_in_by_the_number_that_moodle_gave_the_submission(roster):
     marks = [Mark(moodle_names(("Ben Yu", 4711))[0], 40.5, POINTS, "RLHFTrainer 0/20")]
-    (ben,) = rows(moodle_csv(marks, roster(WORKSHEET + "Participant 4711,Ben Yu,b@x.org,,,93,\n")).text)
+    (ben,) = rows(moodle_csv(marks, roster(WORKSHEET + "Participant 4711,Ben Yu,b@x.org,,,86,\n")).text)
     assert (ben["Grade"], ben["Feedback comments"]) == ("40.5", "RLHFTrainer 0/20")
 
 
@@ -94,7 +95,7 @@ def test_without_a_worksheet_moodle_gets_usernames():
     "name", ["Participant 777", "Jane Doe", "777", "j@x.org", "Participant_777", "777_888", "Jane Doe_777_x"]
 )
 def test_a_full_name_on_moodle_reaches_no_other_row(roster, name):
-    path = roster(WORKSHEET + f"Participant 777,Jane Doe,j@x.org,,,93,\nParticipant 12,{name},m@x.org,,,93,\n")
+    path = roster(WORKSHEET + f"Participant 777,Jane Doe,j@x.org,,,86,\nParticipant 12,{name},m@x.org,,,86,\n")
     assert moodle_grades(marks_of(*moodle_names((name, 12))), path) == {"Participant 777": "", "Participant 12": "1"}
 
 
@@ -111,7 +112,7 @@ def test_a_full_name_on_moodle_reaches_no_other_row(roster, name):
     ],
 )
 def test_a_hand_in_that_is_named_after_a_number_on_moodle_takes_no_mark_and_gives_none(roster, name):
-    path = roster(WORKSHEET + "Participant 777,Jane Doe,,,,93,\nParticipant 5,Bo,,,,93,\nParticipant 6,Cy,,,,93,\n")
+    path = roster(WORKSHEET + "Participant 777,Jane Doe,,,,86,\nParticipant 5,Bo,,,,86,\nParticipant 6,Cy,,,,86,\n")
     honest = moodle_names(("Jane Doe", 777), ("Bo", 5), ("Cy", 6))
     table = moodle_csv(marks_of(*honest, name), path)
     grades = {row["Identifier"]: row["Grade"] for row in rows(table.text)}
@@ -147,7 +148,7 @@ def test_a_login_that_two_rows_have_gets_no_mark(roster):
 
 
 def test_honest_namesakes_have_their_own_marks(roster):
-    moodle = roster(WORKSHEET + "Participant 3,Kim Lee,k@x.org,,,93,\nParticipant 4,Kim Lee,l@x.org,,,93,\n")
+    moodle = roster(WORKSHEET + "Participant 3,Kim Lee,k@x.org,,,86,\nParticipant 4,Kim Lee,l@x.org,,,86,\n")
     marks = marks_of(*moodle_names(("Kim Lee", 3), ("Kim Lee", 4)))
     assert moodle_grades(marks, moodle) == {"Participant 3": "1", "Participant 4": "2"}
     assert moodle_grades(marks, moodle, key="Full name") == {"Participant 3": "", "Participant 4": ""}
@@ -294,3 +295,69 @@ def test_the_command_ends_with_1_and_writes_nothing_if_nobody_matches(tmp_path, 
     path = roster(GRADEBOOK + "Ada,7,u7,ada,S1,\n")
     result = run_command(tmp_path, "--canvas", str(tmp_path / "out.csv"), "--roster", str(path), "--key", "ID")
     assert result.exit_code == 1 and "--key" in result.output and not (tmp_path / "out.csv").exists()
+
+
+def test_full_marks_are_the_maximum_that_moodles_worksheet_states_for_the_row(roster):
+    path = roster(WORKSHEET + "Participant 1,A,,,,100.00,\nParticipant 2,B,,,,50,\nParticipant 3,C,,,,-,\n")
+    marks = [
+        Mark(name, points, 86)
+        for name, points in zip(moodle_names(("A", 1), ("B", 2), ("C", 3)), (86, 43, 43), strict=True)
+    ]
+    table = moodle_csv(marks, path)
+    assert [row["Grade"] for row in rows(table.text)] == ["100", "25", "43"]
+    assert table.note == "scaled: 86 points are 50, 86 points are 100; --scale none writes points"
+
+
+def test_a_worksheet_with_decimal_commas_gets_decimal_commas(roster):
+    path = roster("ID;Vollständiger Name;Bewertung;Bestwertung;Feedback als Kommentar\nTeilnehmer/in 7;A;;10,00;\n")
+    (row,) = rows(moodle_csv([Mark(moodle_names(("A", 7))[0], 21.5, 86)], path).text, ";")
+    assert row["Bewertung"] == "2,5"
+
+
+def test_full_marks_are_canvas_points_possible_which_stay_as_they_are(roster):
+    path = roster(
+        "Student,ID,SIS User ID,SIS Login ID,Section,RLHF (93)\n    Points Possible,,,,,100\nA,7,,ada,S,\nB,8,,ben,S,\n"
+    )
+    table = canvas_csv([Mark("ada", 86, 86), Mark("ben", 21.5, 86)], "RLHF", path)
+    assert [row["RLHF (93)"] for row in rows(table.text)] == ["100", "100", "25"]
+    assert table.note == "scaled: 86 points are 100; --scale none writes points"
+
+
+@pytest.mark.parametrize(("scale", "written"), [("none", "43"), ("20", "10"), ("platform", "50")])
+def test_the_option_scale_comes_before_what_the_platform_states(roster, scale, written):
+    path = roster(WORKSHEET + "Participant 1,A,,,,100.00,\n")
+    marks = [Mark(moodle_names(("A", 1))[0], 43, 86)]
+    assert moodle_grades(marks, path, scale=parse_scale(scale)) == {"Participant 1": written}
+
+
+def test_a_column_without_a_maximum_gets_the_points_or_what_the_option_names():
+    for scale, possible, ada in (("platform", "86", "43"), ("20", "20", "10")):
+        first, second = rows(canvas_csv([Mark("ada", 43, 86)], "RLHF", scale=parse_scale(scale)).text)
+        assert (first["RLHF"], second["RLHF"]) == (possible, ada)
+
+
+@pytest.mark.parametrize("text", ["", "half", "0", "-1", "nan", "1e3"])
+def test_an_unknown_scale_is_refused_with_what_the_option_takes(text):
+    with pytest.raises(CourseError, match="platform, none or a number above 0"):
+        parse_scale(text)
+
+
+def test_a_submission_that_a_person_has_to_grade_first_has_no_mark_and_its_row_stays_as_it_was(roster):
+    (ada,) = rows(moodle_csv([Mark("ada", None, 86)]).text)
+    assert ada["Grade"] == ""
+    path = roster(WORKSHEET + "Participant 1,A,,,12,100,good\n")
+    (row,) = rows(moodle_csv([Mark(moodle_names(("A", 1))[0], None, 86)], path).text)
+    assert (row["Grade"], row["Feedback comments"]) == ("12", "good")
+
+
+def test_moodles_feedback_says_what_the_learners_page_says_first_of_each_exercise():
+    wrong = [TestResult(name="a", points=1, status="failed", message="it is twice what it should be")]
+    exercises = {
+        "calc_kl_penalty": ExerciseResult(score=0, max_score=1, status="failed", tests=wrong, mistake="a sum"),
+        "get_logprobs": ExerciseResult(score=0, max_score=1, status="failed", tests=wrong),
+        "get_optimizer": ExerciseResult(score=0, max_score=1, status="missing", tests=[]),
+    }
+    result = SubmissionResult(name="ada", score=0, max_score=3, seconds=0, warnings=[], exercises=exercises)
+    assert mark_of(result).feedback == (
+        "calc_kl_penalty 0/1: a sum; get_logprobs 0/1: it is twice what it should be; get_optimizer 0/1: missing"
+    )

@@ -11,6 +11,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, GenerateFeedbackApp
 
 from rlhf_course.course import DEFAULT_PART
+from rlhf_course.errors import CourseError
 
 POINTS = 16
 # Raised inside nbgrader, by the SQLAlchemy that the lock pins.
@@ -339,8 +340,6 @@ def test_the_formgraders_button_grades_with_the_judge_too(course, hand_in, judge
 
 
 def test_a_judge_that_cannot_work_here_grades_nobody(course, hand_in, monkeypatch, autograde, caplog):
-    from rlhf_course.errors import CourseError
-
     hand_in("ada")
 
     def refuse(*_):
@@ -392,3 +391,56 @@ def test_a_person_is_asked_to_grade_what_could_not_be_read(course, hand_in, judg
     assert grades(course, "ada", "07_optimizer")["check-get_optimizer"][1]
     check = cell_of(autograded(course, "ada", "07_optimizer"), "check-get_optimizer")
     assert "what was handed in could not be read" in check.outputs[0].data["text/html"]
+
+
+MOODLE = "rlhf_course.nbgrader_course.export.MoodleExporter"
+CANVAS = "rlhf_course.nbgrader_course.export.CanvasExporter"
+
+
+def write_answer(notebook) -> None:
+    cell_of(notebook, "brainstorm_periods").source = "It could end sentences early."
+
+
+def exported(course, name, exporter, *options) -> list[dict[str, str]]:
+    run_nbgrader(ExportApp, course, f"--exporter={exporter}", f"--assignment={DEFAULT_PART.name}", *options)
+    with (course / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_learner_of_whom_something_waits_for_a_person_has_no_mark_yet_and_the_log_says_so(
+    course, hand_in, judge_finds, autograde, capsys
+):
+    hand_in("ada")
+    change(hand_in("ben") / "04_sampling_and_rewards.ipynb", write_answer)
+    judge_finds(ada=found(), ben=found())
+    autograde()
+    rows = exported(course, "moodle.csv", MOODLE)
+    assert [(row["Username"], row["Grade"]) for row in rows] == [("ada", str(POINTS)), ("ben", "")]
+    assert "No mark yet, since a person has to grade a part of it: ben" in capsys.readouterr().err
+
+
+def test_marks_of_the_gradebook_fill_in_the_platforms_file_on_its_scale(course, hand_in, judge_finds, autograde):
+    hand_in("ada"), hand_in("ben")
+    judge_finds(ada=found(), ben=found(0.5))
+    autograde()
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        maximum = gradebook.find_submission(DEFAULT_PART.name, "ada").max_score
+    (course / "worksheet.csv").write_text(
+        f"Identifier,Username,Grade,Maximum grade,Feedback comments\nParticipant 1,ben,,{10 * maximum},\n"
+    )
+    (ben,) = exported(course, "moodle.csv", MOODLE, "--MoodleExporter.roster=worksheet.csv")
+    assert ben["Grade"] == str(10 * POINTS // 2)
+    assert "get_optimizer 4/8" in ben["Feedback comments"]
+    possible, ada, _ = exported(course, "canvas.csv", CANVAS, "--CanvasExporter.scale=100")
+    assert (possible[DEFAULT_PART.name], float(ada[DEFAULT_PART.name])) == ("100", round(100 * POINTS / maximum, 2))
+
+
+def test_with_two_assignments_an_export_without_a_name_lists_them(course, hand_in, judge_finds, autograde):
+    hand_in("ada")
+    judge_finds(ada=found())
+    autograde()
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        gradebook.add_assignment("week2")
+    assert len(exported(course, "moodle.csv", MOODLE)) == 1
+    with pytest.raises(CourseError, match=r"name one assignment with --assignment; there are .*week2"):
+        run_nbgrader(ExportApp, course, f"--exporter={MOODLE}")

@@ -12,9 +12,8 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from rlhf_course.course import DEFAULT_PART
-from rlhf_course.paths import REPOSITORY, SOLUTIONS
+from rlhf_course.paths import RECORDED_RUNS, SOLUTIONS
 
-RUNS = REPOSITORY / "tests" / "project" / "browser" / "runs"
 # A run that is stopped before its first phase has no row.
 WAIT_FOR_FIRST_PHASE = "import time\nwhile run_dashboard.training.trainer.phase == 0:\n    time.sleep(0.1)"
 SETTINGS = "total_phases=500, batch_size=8, num_minibatches=2, gen_len=4"
@@ -27,7 +26,8 @@ def solved(tmp_path: Path) -> Path:
     shutil.copytree(
         SOLUTIONS / DEFAULT_PART.name, tmp_path / DEFAULT_PART.name, ignore=shutil.ignore_patterns("__pycache__")
     )
-    shutil.copytree(RUNS, tmp_path / "runs")
+    for run in ("collapse", "periods"):
+        shutil.copytree(RECORDED_RUNS / run, tmp_path / "runs" / run)
     return tmp_path
 
 

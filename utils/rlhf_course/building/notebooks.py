@@ -10,7 +10,7 @@ import nbformat
 from nbformat.v4 import new_output
 
 from rlhf_course.building.stubs import TEXT_STUB, cut_solutions
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, OPTIONAL
 from rlhf_course.errors import CourseError
 from rlhf_course.stubs import CODE_STUB
 
@@ -28,7 +28,7 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
 
     The build interprets these metadata of a cell:
 
-    - `exercise`: the cell is filled with the stub of that exercise.
+    - `exercise`: the cell is filled with the stub of that exercise or optional task.
     - `check`: nbgrader gives the cell the points of that exercise.
     - `manual` and `points`: a person grades the cell; its model answer is cut.
     - `expected` and `alt`: the cell shows an output from the folder `outputs/` beside the source, with this alternative
@@ -92,7 +92,8 @@ def _cell(cell: Any, source: Path, texts: dict[str, str], id_counts: dict[str, i
         if text.strip():
             raise CourseError(f"{source.name}: the build fills the cell of {name}: leave it empty in the source")
         text = f"%%exercise {name}\n{texts[name].rstrip()}"
-        metadata["nbgrader"] = _nbgrader(f"exercise-{name}", solution=True)
+        if name in BY_NAME:
+            metadata["nbgrader"] = _nbgrader(f"exercise-{name}", solution=True)
     elif "check" in options:
         name = _exercise(options["check"], source)
         metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, locked=True, points=BY_NAME[name].points)
@@ -114,7 +115,7 @@ def _cell(cell: Any, source: Path, texts: dict[str, str], id_counts: dict[str, i
 
 
 def _exercise(name: str, source: Path) -> str:
-    if name not in BY_NAME:
+    if name not in BY_NAME and name not in OPTIONAL:
         raise CourseError(
             f"{source.name}: a cell names the exercise {name!r}, which the list of exercises does not hold"
         )

@@ -1,9 +1,8 @@
 """Make the stub of an answer, in code or prose, by cutting the text between the solution marks."""
 
 from rlhf_course.errors import CourseError
-from rlhf_course.stubs import CODE_STUB
+from rlhf_course.stubs import BEGIN, CODE_STUB, END
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 TEXT_STUB = "*Your answer here.*"
 
 

@@ -5,17 +5,24 @@ The marks include those given by hand and late penalties.
 
 from pathlib import Path
 
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.plugins import ExportPlugin
+from traitlets import Unicode
 
 from rlhf_course.errors import CourseError
-from rlhf_course.releasing.marks import Mark, canvas_csv, moodle_csv
+from rlhf_course.files import write_text
+from rlhf_course.releasing.marks import MarkTable, canvas_csv, moodle_csv
+from rlhf_course.releasing.scale import Mark, parse_scale
 
 
 class _Exporter(ExportPlugin):
     """Write the marks of one assignment. Learners who handed in nothing have no mark and are left out."""
 
     default = ""
+
+    roster = Unicode("", help="Grades exported from Canvas, or Moodle's worksheet, to be filled in.").tag(config=True)
+    key = Unicode("", help="The roster's column that marks are matched by; empty: the usual one.").tag(config=True)
+    scale = Unicode("platform", help="What all points become: platform, none, or a number.").tag(config=True)
 
     def export(self, gradebook: Gradebook) -> None:
         """Write the table to the file that `--to` names."""
@@ -25,11 +32,18 @@ class _Exporter(ExportPlugin):
         marks = [mark for student in gradebook.students if (mark := _mark(gradebook, names[0], student.id)) is not None]
         if self.student:
             marks = [mark for mark in marks if mark.learner in map(str, self.student)]
+        if waiting := [mark.learner for mark in marks if mark.score is None]:
+            self.log.warning("No mark yet, since a person has to grade a part of it: %s", ", ".join(waiting))
+        table = self.table(marks, names[0], Path(self.roster) if self.roster else None)
+        problems = table.matching.problems if table.matching is not None else []
+        for problem in problems:
+            self.log.warning("Not written: %s", problem)
         to = Path(self.to or self.default)
-        to.write_text(self.table(marks, names[0]), encoding="utf-8")
-        self.log.info("Exported the marks of %d learners to %s", len(marks), to)
+        write_text(to, table.text)
+        written = len(marks) if table.matching is None else len(table.matching.submissions)
+        self.log.info("Exported the marks of %d learners to %s %s", written - len(waiting), to, table.note)
 
-    def table(self, marks: list[Mark], assignment: str) -> str:
+    def table(self, marks: list[Mark], assignment: str, roster: Path | None) -> MarkTable:
         """Return the marks in the platform's format."""
         raise NotImplementedError
 
@@ -39,9 +53,9 @@ class CanvasExporter(_Exporter):
 
     default = "canvas.csv"
 
-    def table(self, marks: list[Mark], assignment: str) -> str:
+    def table(self, marks: list[Mark], assignment: str, roster: Path | None) -> MarkTable:
         """See `canvas_csv`."""
-        return canvas_csv(marks, assignment).text
+        return canvas_csv(marks, assignment, roster, self.key or None, parse_scale(self.scale))
 
 
 class MoodleExporter(_Exporter):
@@ -49,9 +63,9 @@ class MoodleExporter(_Exporter):
 
     default = "moodle.csv"
 
-    def table(self, marks: list[Mark], assignment: str) -> str:
+    def table(self, marks: list[Mark], assignment: str, roster: Path | None) -> MarkTable:
         """See `moodle_csv`."""
-        return moodle_csv(marks).text
+        return moodle_csv(marks, roster, self.key or None, scale=parse_scale(self.scale))
 
 
 def _mark(gradebook: Gradebook, assignment: str, student: str) -> Mark | None:
@@ -59,4 +73,26 @@ def _mark(gradebook: Gradebook, assignment: str, student: str) -> Mark | None:
         submission = gradebook.find_submission(assignment, student)
     except MissingEntry:
         return None
-    return Mark(student, max(0.0, submission.score - submission.late_submission_penalty), submission.max_score)
+    points = max(0.0, submission.score - submission.late_submission_penalty)
+    score = None if _waits_for_a_person(submission) else points
+    return Mark(student, score, submission.max_score, _feedback(submission))
+
+
+def _waits_for_a_person(submission: SubmittedAssignment) -> bool:
+    """Whether a cell with points still has to be graded by hand."""
+    return any(
+        grade.needs_manual_grade and grade.max_score for notebook in submission.notebooks for grade in notebook.grades
+    )
+
+
+def _feedback(submission: SubmittedAssignment) -> str:
+    """Return the cells that lost points, and the comments that a person wrote."""
+    lines = []
+    for notebook in submission.notebooks:
+        lines += [
+            f"{grade.name.removeprefix('check-')} {grade.score:g}/{grade.max_score:g}"
+            for grade in notebook.grades
+            if grade.score < grade.max_score
+        ]
+        lines += [comment.manual_comment for comment in notebook.comments if comment.manual_comment]
+    return "; ".join(lines)

@@ -1,31 +1,42 @@
 """Define `check`, which runs an answer on the visible cases and reports the first difference in a few lines."""
 
 import contextlib
-import importlib
-import inspect
 import io
-import linecache
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, Exercise, part_of
+from rlhf_course.course import BY_NAME, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook import workspace
+from rlhf_course.notebook.error_report import (
+    error_lines,
+    load_error_lines,
+    place_of,
+    reason_of_error,
+    reason_of_type,
+    shortened,
+)
+from rlhf_course.notebook.exercise_progress import (
+    ERROR,
+    NOT_ATTEMPTED,
+    PASSED,
+    WRONG,
+    checks_of,
+    next_step,
+    read_progress,
+)
+from rlhf_course.notebook.hiding import hiding_files
 from rlhf_course.notebook.messages import join_names, show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.notebook.submitted_files import as_submitted
+from rlhf_course.notebook.time_limit import time_limit
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
-NOT_ATTEMPTED, ERROR, WRONG, PASSED = "not attempted", "error", "wrong", "passed"
-_MAX_LINE_LENGTH = 300
 # The lines of a message that give way to the reason that the grader lacks something.
 _REASON_PREFIXES = ("likely: ", "A hint: ")
 
@@ -64,24 +75,6 @@ class Result:
             raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A line of the learner's code.
-
-    Attributes:
-        file: The file as a message names it.
-        line: The number of the line.
-        text: The line.
-    """
-
-    file: str
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"line {self.line} of {self.file}: {self.text}"
-
-
 def check(answer: Any, exercise: str | None = None) -> Result:
     """Run an answer on the visible cases, and print the result.
 
@@ -94,7 +87,7 @@ def check(answer: Any, exercise: str | None = None) -> Result:
             raises nothing.
     """
     try:
-        checked = workspace.exercise_of(exercise or answer)
+        checked = workspace.checked_exercise_of(exercise or answer)
     except CourseError as error:
         show_message(f"check: {error}")
         return Result(str(answer), ERROR, lines=[str(error)])
@@ -116,7 +109,7 @@ def passed(*names: str) -> bool:
     missing = []
     for name in names:
         try:
-            exercise = workspace.exercise_of(name)
+            exercise = workspace.checked_exercise_of(name)
             record = section(read_state(workspace.find_workspace() / exercise.part), "exercises", exercise.name)
             is_unchanged = record.get("text") == workspace.digest(workspace.read_answer(exercise))
             if not (record.get("status") == PASSED and is_unchanged) and not check_file(exercise):
@@ -187,8 +180,9 @@ def _checked(
                 del missing[own:]  # What other answers lack is said where they are checked.
             result = run_checks(exercise, answer, check_used, session)
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
-        lines = [*error_lines(exercise, error, None), *_import_advice(exercise, error)]
-        result = Result(exercise.name, ERROR, lines=lines)
+        hiding = [f"reason: {sentence}" for sentence in hiding_files()]
+        missing = [] if hiding else missing
+        result = Result(exercise.name, ERROR, lines=[*load_error_lines(exercise, error), *hiding])
     if missing and not result:
         result.lines[:] = [line for line in result.lines if not line.startswith(_REASON_PREFIXES)]
         result.lines.extend(f"reason: {sentence}" for sentence in missing)
@@ -225,17 +219,14 @@ def run_checks(
     with module.CHECK.cached_observations():
         for test in tests_of(module):
             try:
-                test(answer)
+                with time_limit():
+                    test(answer)
             except AssertionError as mismatch:
                 if not hasattr(mismatch, "case"):
                     raise
-                return _refused(exercise, module, answer, mismatch)
+                with time_limit():
+                    return _refused(exercise, module, answer, mismatch)
     return Result(exercise.name, PASSED, lines=_passed(exercise, len(tests_of(module))))
-
-
-def checks_of(exercise: Exercise) -> ModuleType:
-    """Return the module that holds an exercise's cases, tests and hints."""
-    return importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}")
 
 
 def tests_of(module: Any) -> list[Callable[[Any], None]]:
@@ -256,7 +247,7 @@ def uses_unfinished(exercise: Exercise, missing: list[Result]) -> Result:
 def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Result:
     """Return the result for an answer that raised an exception or whose observation differs from the wanted one."""
     error = mismatch.error
-    place = None if error is None else _place_of(exercise, error, answer)
+    place = None if error is None else place_of(exercise, error, answer)
     is_elsewhere = place is not None and place.file not in (exercise.path, "your code")
     if isinstance(error, NotImplementedError) and not is_elsewhere:
         lines = _not_attempted(exercise)
@@ -268,7 +259,12 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
         lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
         lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.lines())]
-    likely = diagnosis.description if diagnosis is not None else _common_reason(exercise, mismatch, place)
+    if diagnosis is not None:
+        likely = diagnosis.description
+    elif error is not None:
+        likely = reason_of_error(exercise, error, place)
+    else:
+        likely = reason_of_type(mismatch.got) if mismatch.key.startswith("type") else None
     if likely:
         lines.append(f"likely: {likely}")
     elif relation := module.CHECK.relation(answer, mismatch.key):
@@ -282,34 +278,17 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
         )
     if not likely:
         lines.append(f"A hint: hint({exercise.name!r})")
+    lines.extend(_call_again(exercise, module, mismatch.case))
     name = diagnosis.name if diagnosis else None
     return Result(exercise.name, ERROR if error is not None else WRONG, name, lines)
 
 
-_REASON_BY_TYPE = {
-    "NoneType": "The function returns nothing; is there a `return` at the end?",
-    "coroutine": "`async def` defines a coroutine, which has to be awaited; write `def`.",
-    "generator": "`yield` makes the function a generator; write `return`.",
-    "ndarray": "The result is a NumPy array; return a PyTorch tensor, or no gradient can flow.",
-    "float64": "The result is a NumPy number; return a PyTorch tensor, or no gradient can flow.",
-    "float32": "The result is a NumPy number; return a PyTorch tensor, or no gradient can flow.",
-}
-
-
-def _common_reason(exercise: Exercise, mismatch: Any, place: _Place | None) -> str | None:
-    """Return the likely reason of a mistake that can be made in any exercise."""
-    if isinstance(mismatch.error, NotImplementedError) and place is not None:
-        return f"{place.file} is still to be written, and your code calls it."
-    if isinstance(mismatch.error, NameError) and (name := mismatch.error.name):
-        if place is not None and place.file not in (exercise.path, "your code"):
-            return f"{place.file} does not define {name}."
-        return (
-            f"{name} is defined outside the exercise's cell, if at all: the cell is saved as a file, so put every "
-            "import and helper that it needs into it."
-        )
-    if mismatch.key.startswith("type") and isinstance(mismatch.got, str):
-        return _REASON_BY_TYPE.get(mismatch.got)
-    return None
+def _call_again(exercise: Exercise, module: Any, case: Any) -> list[str]:
+    """Return a line with a call on the same input, if the input's description does not hold all of its numbers."""
+    name = next((name for name, other in module.CHECK.cases.items() if other is case), None)
+    if name in (None, "example") or not any(hasattr(value, "dtype") for value in case.inputs.values()):
+        return []
+    return [f"again:  {exercise.name}(*inputs_of({exercise.name!r}, {name!r}))"]
 
 
 def _not_attempted(exercise: Exercise) -> list[str]:
@@ -324,84 +303,11 @@ def _not_attempted(exercise: Exercise) -> list[str]:
     return [*lines, f"Write it in the cell above, or in {exercise.path}. A hint: hint({exercise.name!r})"]
 
 
-def error_lines(
-    exercise: Exercise, error: BaseException, answer: Any, case_description: str | None = None
-) -> list[str]:
-    """Describe an exception in a few lines, with the last line of the learner's code that it passed through.
-
-    Args:
-        exercise: The exercise.
-        error: The exception.
-        answer: The learner's function or class; None if it could not be loaded.
-        case_description: The description of the case on which the exception was raised, if any.
-    """
-    lines = [f"{exercise.name}: error."]
-    if case_description:
-        lines.append(f"input:  {shortened(case_description)}")
-    lines.append(shortened(f"raised: {type(error).__name__}{_message(error)}"))
-    if place := _place_of(exercise, error, answer):
-        lines.append(shortened(f"at:     {place}"))
-    return lines
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return " (the check was interrupted)"
-    try:
-        message = str(error).strip().splitlines()
-    except Exception as broken:
-        return f", whose message raises {type(broken).__name__}"
-    return f": {' '.join(message[:2])}" if message else ""
-
-
-def _import_advice(exercise: Exercise, error: BaseException) -> list[str]:
-    """Return a line that says how to import a file of the part, if an answer failed to import one by its bare name."""
-    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if name and workspace.file_of(exercise).with_name(f"{name}.py").is_file():
-        return [f"likely: {exercise.part}/ is a package: write `from {exercise.part}.{name} import ...`."]
-    return []
-
-
-def _place_of(exercise: Exercise, error: BaseException, answer: Any) -> _Place | None:
-    """Return the last line of the learner's code that an exception passed through; helpers of the part are theirs."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        file = _display_name(exercise, error.filename or "") or exercise.path
-        return _Place(file, error.lineno, (error.text or "").strip())
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = _display_name(exercise, frame.filename) or (
-            "your code" if frame.filename == _source_file(answer) else ""
-        )
-        if file:
-            line = frame.lineno or 0
-            return _Place(file or "your code", line, (frame.line or linecache.getline(frame.filename, line)).strip())
-    return None
-
-
-def _display_name(exercise: Exercise, filename: str) -> str:
-    """Return the name of a file of the exercise's part as a message has it; empty for any other file."""
-    with contextlib.suppress(CourseError, ValueError):
-        path = Path(filename).relative_to(workspace.find_workspace())
-        return path.as_posix() if path.parts[0] == exercise.part else ""
-    return ""
-
-
-def _source_file(answer: Any) -> str | None:
-    try:
-        return inspect.getsourcefile(inspect.unwrap(answer))
-    except (TypeError, ValueError):
-        return None
-
-
 def _passed(exercise: Exercise, count: int) -> list[str]:
     lines = [f"{exercise.name}: passed ({count} test{'s' if count > 1 else ''})."]
     if (SOLUTIONS / exercise.path).is_file():
-        lines.append(f"The reference answer, to compare: solutions/{exercise.path}")
+        lines.append(f"The course's answer, to compare: solution({exercise.name!r})")
     return lines
-
-
-def shortened(line: str) -> str:
-    """Return a line, cut if it is very long."""
-    return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"
 
 
 # Recording of results.
@@ -426,13 +332,7 @@ def _next_steps(exercise: Exercise, state: dict[str, Any]) -> list[str]:
     hints = len(checks_of(exercise).HINTS)
     unread = hints - section(state, "hints").get(exercise.name, 0)
     lines = [f"{unread} hint{'s' if unread > 1 else ''} not opened: hint({exercise.name!r})"] if unread > 0 else []
-    exercises = part_of(exercise).exercises
-    later = exercises[exercises.index(exercise) + 1 :]
-    to_do = [other for other in later if section(state, "exercises", other.name).get("status") != PASSED]
-    if to_do:
-        notebook = "" if to_do[0].notebook == exercise.notebook else f", in {to_do[0].notebook}.ipynb"
-        return [*lines, f"Next: {to_do[0].name}{notebook}"]
-    return [*lines, "All exercises after this one pass. See progress()."]
+    return [*lines, next_step(read_progress())]
 
 
 def _is_from_workspace(exercise: Exercise, answer: Any) -> bool:

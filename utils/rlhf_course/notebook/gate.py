@@ -11,13 +11,17 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS_BY_NAME, Exercise, P
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import imported_answer
 from rlhf_course.notebook import workspace
-from rlhf_course.notebook.checking import PASSED, check_all
+from rlhf_course.notebook.checking import check_all
+from rlhf_course.notebook.exercise_progress import PASSED
+from rlhf_course.notebook.guide import has_solution
 from rlhf_course.notebook.messages import join_names, show_message
+from rlhf_course.notebook.recorded import recorded_runs
 from rlhf_course.notebook.run_cost import cost_sentence
 from rlhf_course.notebook.session import current_session
 from rlhf_course.paths import SOLUTIONS
 
 if TYPE_CHECKING:  # torch is loaded when a run starts
+    from rlhf_course.rl.args import RLHFArgs
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
@@ -39,6 +43,12 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = (), p
     if busy := session.busy():
         show_message(f"The gate is closed: {busy}", status="error")
         return None
+    return _opened(use_reference, also, part)
+
+
+def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: str | None = None) -> Any:
+    """Open the gate; if it stays closed, the message says what can be done meanwhile in place of a run."""
+    session = current_session()
     try:
         needed = [*_exercises_to_train(part), *(BY_NAME[name] for name in also)]
         session.substituted = _checked_reference(use_reference)
@@ -54,11 +64,22 @@ def open_training(use_reference: Iterable[str] = (), also: Iterable[str] = (), p
         show_message(
             f"The gate is closed: {join_names(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
             *lines,
+            *_ways_on(run, missing),
             status="error",
         )
         return None
     show_message("The gate is open.", *lines, *_hidden_suite(), status="passed")
     return imported_answer(str(PARTS_BY_NAME[part].trainer))
+
+
+def _ways_on(run: str | None, missing: list[str]) -> list[str]:
+    """Return lines on how to go on in the notebook while exercises do not pass."""
+    if run not in recorded_runs():
+        return []
+    lines = [f"To go on meanwhile, put a run of the course in place of yours: recorded_run({run!r})"]
+    if all(has_solution(BY_NAME[name]) for name in missing):
+        lines.append(f"The course's answers can fill the gap as well; add this to the call: use_reference={missing!r}")
+    return lines
 
 
 def _exercises_to_train(name: str) -> tuple[Exercise, ...]:
@@ -147,7 +168,7 @@ def prepare_run(
         args = RLHFArgs.for_profile(profile, run, **{**overrides, **short})
         uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
         also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
-        trainer_class = open_training(use_reference, also, part)
+        trainer_class = _opened(use_reference, also, part, _recorded_name(run, args))
         if trainer_class is not None:
             show_message(cost_sentence(args))
             trainer = trainer_class(args)
@@ -183,9 +204,14 @@ def _checked_reference(names: Iterable[str]) -> tuple[str, ...]:
             raise CourseError(f"use_reference takes names of exercises, got {name!r}; they are {', '.join(BY_NAME)}")
         if not (SOLUTIONS / BY_NAME[name].part).is_dir():
             raise CourseError(
-                "use_reference needs the course's folder solutions/, which is not installed: leave use_reference out"
+                "use_reference needs the course's answers, and the folder solutions/ is not here: leave use_reference "
+                "out"
             )
     return names
+
+
+def _recorded_name(run: str, args: "RLHFArgs") -> str:
+    return f"{run}-neg" if getattr(args.reward_fn, "direction", None) == "neg" else run
 
 
 def _free_folder(run: str) -> Path:

@@ -1,21 +1,26 @@
-"""Open the hints of an exercise, and report the learner's progress."""
+"""Open the hints of an exercise, show the course's answer, and report the learner's progress."""
 
+import copy
 from typing import TYPE_CHECKING, Any
 
-from rlhf_course.course import Exercise
+from rlhf_course.course import OPTIONAL, Exercise
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import parts_in
 from rlhf_course.notebook import workspace
-from rlhf_course.notebook.checking import NOT_ATTEMPTED, checks_of
-from rlhf_course.notebook.exercise_progress import ExerciseProgress, next_step
+from rlhf_course.notebook.exercise_progress import (
+    PASSED,
+    ExerciseProgress,
+    checks_of,
+    next_step,
+    read_progress,
+    status_of,
+)
 from rlhf_course.notebook.messages import console, show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
-from rlhf_course.stubs import is_stub
+from rlhf_course.paths import SOLUTIONS
+from rlhf_course.stubs import BEGIN, END
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_NOT_CHECKED = "not checked"
 
 
 def hint(name_or_object: Any) -> None:
@@ -27,7 +32,7 @@ def hint(name_or_object: Any) -> None:
         name_or_object: The exercise's name, or the function or class that answers it.
     """
     try:
-        exercise = workspace.exercise_of(name_or_object)
+        exercise = workspace.checked_exercise_of(name_or_object)
         hints = checks_of(exercise).HINTS
         with changed_state(workspace.find_workspace() / exercise.part) as state:
             opened = section(state, "hints").get(exercise.name, 0)
@@ -43,20 +48,64 @@ def hint(name_or_object: Any) -> None:
     show_message(f"{exercise.name}, hint {opened + 1} of {len(hints)}: {hints[opened]}")
     if more:
         show_message(f"({more} more: call hint again)")
+    elif has_solution(exercise):
+        show_message(f"(That was the last one. The answer: solution({exercise.name!r}))")
 
 
-def status_of(exercise: Exercise, state: dict[str, Any]) -> str:
-    """Return the status of an exercise: that of its last check, unless the file has changed since.
+def has_solution(exercise: Exercise) -> bool:
+    """Return whether the course's answer is here: a clone and the self-study bundle hold the answers."""
+    return (SOLUTIONS / exercise.path).is_file()
+
+
+def solution(name_or_object: Any) -> None:
+    """Show the course's answer to an exercise, once all hints are open or the exercise passes, and record that.
 
     Args:
-        exercise: The exercise.
-        state: The record of the exercise's part, as `read_state` returns it.
+        name_or_object: The exercise's name, or the function or class that answers it.
     """
-    record = section(state, "exercises", exercise.name)
-    text = workspace.read_answer(exercise)
-    if is_stub(exercise, text):
-        return NOT_ATTEMPTED
-    return str(record.get("status", _NOT_CHECKED)) if record.get("text") == workspace.digest(text) else _NOT_CHECKED
+    try:
+        exercise = workspace.exercise_of(name_or_object)
+        hints = 0 if exercise.name in OPTIONAL else len(checks_of(exercise).HINTS)
+        if not has_solution(exercise):
+            advice = f"; hint({exercise.name!r}) opens the next hint of {hints}" if hints else ""
+            raise CourseError(f"the course's answers are not in this folder{advice}")
+        folder = workspace.find_workspace() / exercise.part
+        state = read_state(folder)
+        closed = hints - section(state, "hints").get(exercise.name, 0)
+        if closed > 0 and status_of(exercise, state) != PASSED:
+            raise CourseError(
+                f"the answer to {exercise.name} is shown when all hints are open; "
+                f"hint({exercise.name!r}) opens the next of {closed}"
+            )
+        with changed_state(folder) as state:
+            section(state, "solutions")[exercise.name] = True
+    except CourseError as error:
+        show_message(f"solution: {error}", status="error")
+        return
+    text = (SOLUTIONS / exercise.path).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.strip() not in (BEGIN, END)]
+    show_message(f"{exercise.name}: the course's answer.", *lines)
+
+
+def inputs_of(name_or_object: Any, case: str = "") -> list[Any]:
+    """Return the input of a case of a check, to call an answer with: `calc_kl_penalty(*inputs_of(..., "batch"))`.
+
+    Args:
+        name_or_object: The exercise's name, or the function that answers it.
+        case: The name of the case, as the message of `check` has it; the first case if it is left out.
+
+    Returns:
+        The arguments in their order; a new copy in each call.
+
+    Raises:
+        CourseError: There is no such exercise or case.
+    """
+    exercise = workspace.checked_exercise_of(name_or_object)
+    cases = checks_of(exercise).CHECK.cases
+    name = case or next(iter(cases))
+    if name not in cases:
+        raise CourseError(f"the check of {exercise.name} has no case {case!r}; it has {', '.join(cases)}")
+    return copy.deepcopy(list(cases[name].inputs.values()))
 
 
 def print_progress() -> None:
@@ -70,27 +119,6 @@ def print_progress() -> None:
         show_message(next_step(progress_rows))
 
 
-def read_progress() -> list[ExerciseProgress]:
-    """Return the progress in each exercise of the workspace's parts.
-
-    Raises:
-        CourseError: There is no workspace.
-    """
-    home = workspace.find_workspace()
-    states = {part.name: read_state(home / part.name) for part in parts_in(home)}
-    return [
-        ExerciseProgress(
-            notebook=exercise.notebook,
-            exercise=exercise.name,
-            status=status_of(exercise, states[exercise.part]),
-            hints_open=section(states[exercise.part], "hints").get(exercise.name, 0),
-            hints=len(checks_of(exercise).HINTS),
-            minutes=exercise.minutes_text,
-        )
-        for exercise in workspace.exercises_in(home)
-    ]
-
-
 def _as_table(progress_rows: list[ExerciseProgress]) -> "Table":
     from rich.table import Table
 
@@ -99,16 +127,11 @@ def _as_table(progress_rows: list[ExerciseProgress]) -> "Table":
         table.add_column(heading, no_wrap=True)
     for row in progress_rows:
         colour = {"passed": "green", "wrong": "red", "error": "red"}.get(row.status, "yellow")
-        table.add_row(
-            row.notebook, row.exercise, f"[{colour}]{row.status}[/]", f"{row.hints_open} of {row.hints}", row.minutes
-        )
+        table.add_row(row.notebook, row.exercise, f"[{colour}]{row.status}[/]", row.hints_text, row.minutes)
     return table
 
 
 def as_text(progress_rows: list[ExerciseProgress]) -> str:
     """Return the progress as plain text, a line for each exercise."""
-    lines = [
-        f"{row.notebook:<28}{row.exercise:<32}{row.status:<15}hints {row.hints_open} of {row.hints}"
-        for row in progress_rows
-    ]
+    lines = [f"{row.notebook:<28}{row.exercise:<32}{row.status:<15}hints {row.hints_text}" for row in progress_rows]
     return "\n".join([*lines, next_step(progress_rows)])

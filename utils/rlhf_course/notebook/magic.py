@@ -9,19 +9,42 @@ from typing import Any
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook import workspace
-from rlhf_course.notebook.checking import error_lines, shortened
+from rlhf_course.notebook.error_report import load_error_lines, shortened
+from rlhf_course.notebook.hiding import hiding_files
 from rlhf_course.notebook.messages import show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.recording import recorded
 from rlhf_course.stubs import is_stub, stub_of
 
+# The calls that the notebooks' texts and the messages name. In a notebook they are defined from its first cell on.
+# IPython has magics of its own that are called `reset` and `load`; a name that is defined takes precedence over them.
+CALLS = (
+    "check",
+    "compare",
+    "hand_in",
+    "hint",
+    "inputs_of",
+    "load",
+    "passed",
+    "predict",
+    "progress",
+    "recorded_run",
+    "reset",
+    "solution",
+)
+
 
 def register() -> None:
-    """Register the magic with the IPython that runs this; do nothing outside IPython."""
+    """Register the magic with the IPython that runs this, and define the course's calls; do nothing outside IPython."""
     shell = _shell()
-    if shell is not None:
-        shell.register_magic_function(exercise_magic, "cell", "exercise")
+    if shell is None:
+        return
+    shell.register_magic_function(exercise_magic, "cell", "exercise")
+    for name in CALLS:
+        shell.user_ns.setdefault(name, getattr(sys.modules["rlhf_course"], name))
+    if hiding := hiding_files():
+        show_message(*hiding, status="error")
 
 
 def exercise_magic(line: str, cell: str) -> None:
@@ -154,7 +177,7 @@ def _bind(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
         namespace[exercise.name] = recorded(exercise.name, workspace.load_answer(exercise))
     except BaseException as error:  # a learner's code may raise SystemExit, and the stop button KeyboardInterrupt
-        show_message(*error_lines(exercise, error, None), status="error")
+        show_message(*load_error_lines(exercise, error), status="error")
         namespace[exercise.name] = Unloaded(exercise)
 
 

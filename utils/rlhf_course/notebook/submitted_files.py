@@ -22,6 +22,7 @@ from unittest import mock
 
 from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
+from rlhf_course.notebook.hiding import hides_a_module, hiding_sentence
 from rlhf_course.notebook.workspace import find_workspace
 from rlhf_course.paths import PACKAGE, SOLUTIONS
 
@@ -104,7 +105,9 @@ class SubmittedFiles:
         ):
             return
         self._add(
-            f"The grader does not have the module {name}, only the Python files in {self.exercise.part}/. "
+            hiding_sentence(name)
+            if hides_a_module(name)
+            else f"The grader does not have the module {name}, only the Python files in {self.exercise.part}/. "
             f"Put it there, and write `from {self.exercise.part} import {name}`."
         )
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, OPTIONAL, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.learner_package import WORKSPACE_VARIABLES, package_root, part_package, parts_in, use_code
+from rlhf_course.notebook.time_limit import TimeLimitExceeded, time_limit
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
@@ -54,17 +55,31 @@ def exercises_in(workspace: Path) -> list[Exercise]:
 
 
 def exercise_of(name_or_object: Any) -> Exercise:
-    """Return the exercise of a name, a function or a class.
+    """Return the exercise or the optional task of a name, a function or a class.
 
     Raises:
         CourseError: There is no exercise of that name.
     """
     name = name_or_object if isinstance(name_or_object, str) else getattr(name_or_object, "__name__", None)
+    if name in OPTIONAL:
+        return OPTIONAL[name]
     if name not in BY_NAME:
         near = difflib.get_close_matches(str(name), BY_NAME, 1)
         others = f"did you mean {near[0]}?" if near else f"the exercises are {', '.join(BY_NAME)}"
         raise CourseError(f"{name or name_or_object!r} is no exercise; {others}")
     return BY_NAME[name]
+
+
+def checked_exercise_of(name_or_object: Any) -> Exercise:
+    """Return the exercise of a name, a function or a class, if it has a check and hints.
+
+    Raises:
+        CourseError: There is no exercise of that name, or it is an optional task.
+    """
+    exercise = exercise_of(name_or_object)
+    if exercise.name in OPTIONAL:
+        raise CourseError(f"{exercise.name} is an optional task: the test in {exercise.notebook}.ipynb checks it")
+    return exercise
 
 
 def file_of(exercise: Exercise) -> Path:
@@ -174,7 +189,8 @@ def load_text(exercise: Exercise, path: Path, text: str) -> ModuleType:
     vars(module)["__text__"] = (str(path), text)
     sys.modules[name] = module
     try:
-        exec(compile(text, str(path), "exec"), module.__dict__)
+        with time_limit():
+            exec(compile(text, str(path), "exec"), module.__dict__)
     except BaseException:
         sys.modules.pop(name, None)
         if loaded is not None:
@@ -197,7 +213,7 @@ def load_all(substituted: tuple[str, ...] = ()) -> None:
                 load_text(exercise, path, path.read_text(encoding="utf-8"))
             else:
                 load_answer(exercise)
-        except (Exception, SystemExit):
+        except (Exception, SystemExit, TimeLimitExceeded):
             sys.modules.pop(exercise.qualified_module, None)
 
 

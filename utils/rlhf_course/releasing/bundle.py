@@ -1,5 +1,6 @@
 """Write everything that a learner without nbgrader needs to one zip, for `rlhf-course release --bundle`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,17 +16,22 @@ TOP = Path("rlhf-course")
 INSTRUCTOR_PACKAGES = ("building", "grading", "nbgrader_course", "releasing", "similarity")
 _ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
+# The README's text between such marks is for one kind of bundle: `<!-- self-study -->` or `<!-- class -->`.
+_MARKED = re.compile(r"<!-- (self-study|class) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 
 
-def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
+def bundle_files(
+    root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,), self_study: bool = False
+) -> dict[Path, bytes]:
     """Return the bundle's files by path: the built notebooks and stubs, the package, and the files to install it.
 
     Args:
         root: The repository.
         parts: The parts whose notebooks, stubs and checks the bundle holds.
+        self_study: Whether the bundle also holds the answers, in `solutions/`.
 
     Raises:
-        CourseError: A file holds an answer, a known mistake or a hidden test.
+        CourseError: A file for learners holds an answer, a known mistake or a hidden test.
     """
     package = Path("utils/rlhf_course")
     others = [part for part in PARTS if part not in parts]
@@ -39,32 +45,44 @@ def bundle_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,
         if not any(map(path.is_relative_to, excluded)) and not _is_notebook_of(path, others)
     }
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
+    files[Path("README.md")] = readme(files[Path("README.md")].decode(), self_study).encode()
     if leaked := leaks(files, root):
         raise CourseError(
             "the bundle would hold answers, known mistakes or hidden tests; remove them from these files:\n  "
             + "\n  ".join(leaked[:10])
         )
+    if self_study:
+        files |= files_below(root, *(f"solutions/{part.name}" for part in parts), "solutions/lean.py")
     return {TOP / path: content for path, content in files.items()}
+
+
+def readme(text: str, self_study: bool) -> str:
+    """Return the README of one kind of bundle: without the text that is marked for the other kind."""
+    kind = "self-study" if self_study else "class"
+    return _MARKED.sub(lambda marked: marked[2] if marked[1] == kind else "", text)
 
 
 def _is_notebook_of(path: Path, parts: Sequence[Part]) -> bool:
     return path.suffix == ".ipynb" and any(part.has_notebook(path.stem) for part in parts)
 
 
-def write_bundle(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY) -> int:
+def write_bundle(
+    target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY, self_study: bool = False
+) -> int:
     """Write the bundle of some parts, and return the number of its files.
 
     Args:
         target: The zip to write.
         parts: The parts whose notebooks, stubs and checks the bundle holds.
         root: The repository.
+        self_study: Whether the bundle also holds the answers, in `solutions/`.
 
     Raises:
-        CourseError: The repository holds no solutions, a file of the bundle holds an answer, a known mistake or a
+        CourseError: The repository holds no solutions, a file for learners holds an answer, a known mistake or a
             hidden test, or the zip cannot be written.
     """
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: run release in a clone of the repository")
-    files = bundle_files(root, parts)
+    files = bundle_files(root, parts, self_study)
     write_zip(target, files)
     return len(files)

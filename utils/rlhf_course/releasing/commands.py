@@ -25,6 +25,9 @@ def release(
     gradescope: Annotated[
         Path | None, typer.Option(metavar="FILE.zip", help="an autograder for Gradescope; it holds the hidden tests")
     ] = None,
+    self_study: Annotated[
+        bool, typer.Option("--self-study", help="put the answers into the bundle, for learners without an instructor")
+    ] = False,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to release, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
@@ -35,10 +38,13 @@ def release(
 
     if bundle is None and gradescope is None:
         raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
+    if self_study and bundle is None:
+        raise CourseError("--self-study is about the learner's bundle: add --bundle FILE.zip")
     parts = select_parts(part)
     if bundle is not None:
-        count = write_bundle(bundle, parts)
-        print(f"{bundle}: {count} files for learners; they hold no answer, known mistake or hidden test")
+        count = write_bundle(bundle, parts, self_study=self_study)
+        held = "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
+        print(f"{bundle}: {count} files for learners; {held}")
     if gradescope is not None:
         count = write_autograder(gradescope, parts)
         print(f"{gradescope}: {count} files for Gradescope; do not give them to learners")
@@ -60,6 +66,13 @@ def marks(
     feedback_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Moodle's column for the feedback")
     ] = None,
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="platform|none|NUMBER",
+            help="what all points become: the roster's maximum, as many as there are points, or this many",
+        ),
+    ] = "platform",
 ) -> None:
     """Write marks in the format that Canvas or Moodle imports.
 
@@ -69,6 +82,7 @@ def marks(
     from rlhf_course.files import write_text
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
+    from rlhf_course.releasing.scale import parse_scale
 
     if canvas is None and moodle is None:
         raise CourseError("nothing to write: add --canvas FILE.csv, --moodle FILE.csv or both")
@@ -78,10 +92,11 @@ def marks(
         report = GradeReport.model_validate_json(results.read_bytes())
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
+    on_scale = parse_scale(scale)
     class_marks = [mark_of(result) for result in report.submissions]
     tables = (
-        (canvas, lambda: canvas_csv(class_marks, title, roster, key)),
-        (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column)),
+        (canvas, lambda: canvas_csv(class_marks, title, roster, key, on_scale)),
+        (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column, on_scale)),
     )
     for path, make_table in tables:
         if path is None:
@@ -94,7 +109,7 @@ def marks(
                 raise typer.Exit(1)
         write_text(path, table.text)
         written = len(class_marks) if table.matching is None else len(table.matching.submissions)
-        print(f"{path}: marks of {written} learners")
+        print(f"{path}: marks of {written} learners" + (f", {table.note}" if table.note else ""))
 
 
 def _print_matching(matching: "Matching") -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_course.bank import bank_file
-from rlhf_course.building.stubs import BEGIN, END, cut_solutions
-from rlhf_course.course import EXERCISES
+from rlhf_course.building.stubs import cut_solutions
+from rlhf_course.course import EXERCISES, OPTIONAL
+from rlhf_course.stubs import BEGIN, END
 
 # A shorter statement is not searched for, since other code may contain it by chance.
 _MIN_LENGTH = 30
@@ -37,7 +38,7 @@ def secrets(root: Path) -> dict[str, str]:
     sources: dict[str, Path] = {}
     for path in banks:
         sources |= dict.fromkeys(_statements(_text(path)) - given, path)
-    for path in [*(root / "solutions" / exercise.path for exercise in EXERCISES), *tests]:
+    for path in [*(root / "solutions" / exercise.path for exercise in (*EXERCISES, *OPTIONAL.values())), *tests]:
         sources |= dict.fromkeys(_statements(_text(path)), path)
     visible = "\n".join(_text(path) for path in (package / "checks").rglob("*.py"))
     for path in tests:
@@ -47,7 +48,7 @@ def secrets(root: Path) -> dict[str, str]:
         sources |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
     stubs = {
         statement
-        for exercise in EXERCISES
+        for exercise in (*EXERCISES, *OPTIONAL.values())
         for statement in _statements(cut_solutions(_text(root / "solutions" / exercise.path), exercise.file))
     }
     return {

@@ -7,16 +7,26 @@ from pathlib import Path
 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import escape_formula
-from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.results import ExerciseResult, SubmissionResult
 from rlhf_course.releasing.matching import Matching, match_rows
 from rlhf_course.releasing.roster import Roster, read_roster, table_text
+from rlhf_course.releasing.scale import Mark, Scale, scale_note
 
+PLATFORM = Scale()
 _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 _CANVAS_ASSIGNMENT = re.compile(r".* \(\d+\)")
 _POINTS_POSSIBLE = "    Points Possible"
 _MOODLE = ("Username", "Grade", "Feedback comments")
 _ENGLISH = ("identifier", "full name", "first name", "username", "email address", "id number")
 _GRADE = ("grade", "bewertung", "note", "calificación", "valutazione", "nota")
+_MAXIMUM = (
+    "maximum grade",
+    "bestwertung",
+    "note maximale",
+    "calificación máxima",
+    "valutazione massima",
+    "nota máxima",
+)
 _FEEDBACK = (
     "feedback comments",
     "feedback als kommentar",
@@ -27,46 +37,39 @@ _FEEDBACK = (
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One learner's mark.
-
-    Attributes:
-        learner: The name of the submission: a login, an e-mail address, or a name that a platform gave it.
-        score: The points of the submission.
-        max_score: The points of all exercises together.
-        feedback: A line of feedback.
-    """
-
-    learner: str
-    score: float
-    max_score: float
-    feedback: str = ""
-
-
-@dataclass(frozen=True)
 class MarkTable:
     """A table of marks.
 
     Attributes:
         text: The table, as CSV.
         matching: How marks and the rows of the class list belong together; None without a class list.
+        note: A sentence on the scale of the marks; empty if they are points.
     """
 
     text: str
     matching: Matching | None = None
+    note: str = ""
 
 
 def mark_of(result: SubmissionResult) -> Mark:
-    """Return the mark of a judge's result; the feedback lists the exercises that did not pass."""
+    """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass."""
     missed = [
-        f"{name} {exercise.score:g}/{exercise.max_score:g}"
+        f"{name} {exercise.score:g}/{exercise.max_score:g}: {_reason(exercise)}"
         for name, exercise in result.exercises.items()
         if exercise.status != "passed"
     ]
     return Mark(result.name, result.score, result.max_score, "; ".join(missed))
 
 
-def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None, key: str | None = None) -> MarkTable:
+def _reason(exercise: ExerciseResult) -> str:
+    """Return what a learner's page says first about an exercise that did not pass."""
+    messages = (test.message for test in exercise.tests if test.status != "passed" and test.message)
+    return exercise.mistake or next(messages, exercise.status)
+
+
+def canvas_csv(
+    marks: Sequence[Mark], title: str, roster: Path | None = None, key: str | None = None, scale: Scale = PLATFORM
+) -> MarkTable:
     """Return a table that Canvas imports as grades of an assignment.
 
     Args:
@@ -75,26 +78,31 @@ def canvas_csv(marks: Sequence[Mark], title: str, roster: Path | None = None, ke
         roster: Grades exported from Canvas, whose learners and column are used. Learners without a submission keep
             what they have. Without a roster, the names of submissions are used as login ids.
         key: The column of the roster by which marks are matched; see `match_rows`.
+        scale: The scale of the marks. The roster's Points Possible are the platform's maximum.
 
     Raises:
         CourseError: The file is no roster, or several of its columns have the title.
     """
-    max_score = f"{max((mark.max_score for mark in marks), default=0):g}"
+    full_marks = max((Mark("", mark.max_score, mark.max_score) for mark in marks), key=_points, default=Mark("", 0, 0))
     if roster is None:
         names = [escape_formula(mark.learner) for mark in marks]
-        rows = [[name, "", "", name, "", f"{mark.score:g}"] for name, mark in zip(names, marks, strict=True)]
-        possible = [_POINTS_POSSIBLE, "", "", "", "", max_score]
-        return MarkTable(table_text([*_CANVAS, escape_formula(title)], [possible, *rows]))
+        rows = [[name, "", "", name, "", scale.mark(mark)] for name, mark in zip(names, marks, strict=True)]
+        possible = [_POINTS_POSSIBLE, "", "", "", "", scale.mark(full_marks)]
+        text = table_text([*_CANVAS, escape_formula(title)], [possible, *rows])
+        return MarkTable(text, note=scale_note(scale, [full_marks], [""]))
     table = read_roster(roster)
     matching = match_rows([mark.learner for mark in marks], table, key)
     column = _canvas_column(table, title)
-    _fill(table, matching, marks, lambda row, mark: table.write_cell(row, column, f"{mark.score:g}"))
     possible = _points_possible(table, matching)
-    table.write_cell(possible, column, max_score)
+    maximum = table.cell(possible, column)
+    _fill(table, matching, marks, lambda row, mark: table.write_cell(row, column, scale.mark(mark, maximum)))
+    if not maximum.strip():
+        table.write_cell(possible, column, scale.mark(full_marks))
     rows = [possible, *(row for row in table.rows if row is not possible)]
     kept = [*_canvas_identity(table), column]
     cells = [[table.cell(row, index) for index in kept] for row in rows]
-    return MarkTable(table_text([table.columns[index] for index in kept], cells, table.delimiter), matching)
+    text = table_text([table.columns[index] for index in kept], cells, table.delimiter)
+    return MarkTable(text, matching, scale_note(scale, [full_marks], [maximum]))
 
 
 def moodle_csv(
@@ -103,6 +111,7 @@ def moodle_csv(
     key: str | None = None,
     grade_column: str | None = None,
     feedback_column: str | None = None,
+    scale: Scale = PLATFORM,
 ) -> MarkTable:
     """Return a table that Moodle imports as grades.
 
@@ -113,31 +122,44 @@ def moodle_csv(
         key: The column of the roster by which marks are matched; see `match_rows`.
         grade_column: The column of the roster for the points; None for the one that Moodle calls so.
         feedback_column: The column of the roster for the feedback; None for the one that Moodle calls so.
+        scale: The scale of the marks. The roster's column Maximum grade has the platform's maximum.
 
     Raises:
         CourseError: The file is no roster, or it does not have a named column.
     """
     if roster is None:
-        rows = [[escape_formula(mark.learner), f"{mark.score:g}", escape_formula(mark.feedback)] for mark in marks]
-        return MarkTable(table_text(_MOODLE, rows))
+        rows = [[escape_formula(mark.learner), scale.mark(mark), escape_formula(mark.feedback)] for mark in marks]
+        return MarkTable(table_text(_MOODLE, rows), note=scale_note(scale, marks, [""] * len(marks)))
     table = read_roster(roster)
     matching = match_rows([mark.learner for mark in marks], table, key)
     grade = _moodle_column(table, grade_column, _GRADE, _MOODLE[1])
     feedback = _moodle_column(table, feedback_column, _FEEDBACK, _MOODLE[2])
 
+    maximum = table.find(_MAXIMUM)
+
+    def maximum_of(row: list[str]) -> str:
+        return "" if maximum is None else table.cell(row, maximum)
+
     def write_mark(row: list[str], mark: Mark) -> None:
-        table.write_cell(row, grade, f"{mark.score:g}")
+        table.write_cell(row, grade, scale.mark(mark, maximum_of(row)))
         table.write_cell(row, feedback, escape_formula(mark.feedback))
 
     _fill(table, matching, marks, write_mark)
-    return MarkTable(table_text(table.columns, table.rows, table.delimiter), matching)
+    matched = [(marks[mark], maximum_of(table.rows[row])) for row, mark in matching.submissions.items()]
+    note = scale_note(scale, *map(list, zip(*matched, strict=True))) if matched else ""
+    return MarkTable(table_text(table.columns, table.rows, table.delimiter), matching, note)
+
+
+def _points(mark: Mark) -> float:
+    return mark.max_score
 
 
 def _fill(
     table: Roster, matching: Matching, marks: Sequence[Mark], write_mark: Callable[[list[str], Mark], None]
 ) -> None:
     for row, mark in matching.submissions.items():
-        write_mark(table.rows[row], marks[mark])
+        if marks[mark].score is not None:
+            write_mark(table.rows[row], marks[mark])
 
 
 def _canvas_column(table: Roster, title: str) -> int:

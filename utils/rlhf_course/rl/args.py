@@ -127,7 +127,7 @@ class RLHFArgs:
             )
         if self.total_phases <= self.warmup_steps:
             raise CourseError(
-                f"total_phases takes more phases than warmup_steps, got {self.total_phases} and {self.warmup_steps}"
+                f"total_phases takes a number above warmup_steps ({self.warmup_steps}), got {self.total_phases}"
             )
         if not self.prefix and not self.prepend_bos:
             raise CourseError("prefix takes some text when prepend_bos is False, got '': the first token needs a state")

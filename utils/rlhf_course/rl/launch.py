@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import trainer_class, use_code
+from rlhf_course.learner_package import package_root, parts_in, trainer_class, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.rewards import DIRECTED, describe_reward, named_reward
-from rlhf_course.rl.run_folder import RunFolder, check_free, copy_run, load_checkpoint, load_config
+from rlhf_course.rl.run_folder import (
+    RunFolder,
+    check_free,
+    copy_run,
+    load_checkpoint,
+    load_config,
+    located,
+)
 from rlhf_course.rl.types import RewardFn
 
 
@@ -76,22 +83,46 @@ def _train(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -
         ) from error
 
 
-def resume_run(path: Path, out: Path | None = None) -> RunFolder:
+def resume_run(path: Path, out: Path | None = None, code: Path | None = None) -> RunFolder:
     """Resume a run, in its own folder or in a copy of it.
 
+    Args:
+        path: The run's folder.
+        out: The folder of the copy, or None.
+        code: The folder that holds the part's package, or None for the one that the run was trained with.
+
     Raises:
-        CourseError: The folder does not hold a complete run, or the copy's folder is in use.
+        CourseError: The folder does not hold a complete run, the copy's folder is in use, or the code is gone.
     """
     config = load_config(path)
     load_checkpoint(path)  # refuses a damaged run before anything is copied or imported
     try:
         settings = dict(config["args"])
-        use_code(config["code"])  # before the reward is imported, which may be in the learner's folder
-        _add_to_search_path(Path(config["folder"]))
+        _use_code_of(path, config, code)  # before the reward is imported, which may be in the learner's folder
+        _add_to_search_path(located(path, config, "folder"))
         settings["reward_fn"] = named_reward(**settings["reward_fn"])
         args = RLHFArgs(**settings)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CourseError(f"{path / 'config.json'} was not written by this version of the course: {error}") from error
     if out is not None and out.resolve() != path.resolve():
         path = copy_run(path, out)
     return _train(args, path, bool(config.get("lean")), resume=True)
+
+
+def _use_code_of(path: Path, config: dict[str, Any], code: Path | None) -> None:
+    """Import the parts' packages from the folder that the caller names, or from the run's own.
+
+    Raises:
+        CourseError: The folder holds no part, or the caller names one for a run with the solutions' lean trainer.
+    """
+    if code is None:
+        found = located(path, config, "code")
+        if not parts_in(package_root(found)):
+            raise CourseError(
+                f"the code of this run is no longer in {found}: name the folder that holds it now with --code"
+            )
+        use_code(found)
+    elif config.get("lean"):
+        raise CourseError("this run was trained with --lean, the solutions' own trainer: leave out --code")
+    else:
+        use_code(code)

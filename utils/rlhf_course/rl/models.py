@@ -245,10 +245,22 @@ class BridgeModel(nn.Module):
         """Return the value head's parameters; an empty list where there is no head."""
         return [] if self.value_head is None else list(self.value_head.parameters())
 
-    def to(self, *args: Any, **kwargs: Any) -> "BridgeModel":
+    def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or cast the transformer and the head, as `nn.Module.to` does."""
         self.base_model.to(*args, print_details=False, **kwargs)
         return super().to(*args, **kwargs)
+
+    def cpu(self) -> Self:
+        """Move the transformer and the head to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """Move the transformer and the head to a CUDA GPU."""
+        return self.to(torch.device("cuda", device) if isinstance(device, int) else device or "cuda")
+
+    def mps(self) -> Self:
+        """Move the transformer and the head to Apple's GPU."""
+        return self.to("mps")
 
     @property
     def cfg(self) -> Any:
@@ -275,3 +287,30 @@ class BridgeModel(nn.Module):
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """Generate text that continues a prompt, as the bridge does."""
         return self.base_model.generate(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the bridge's attribute, where this class has none of that name.
+
+        So `run_with_cache`, `hooks`, `blocks`, `W_U` and the rest of what TransformerLens offers are the bridge's. (The
+        methods above are written out, so that a subclass may extend them.) Names that begin with an underscore are not
+        looked up there: Python and torch ask for them while an object is copied, pickled or traced.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            bridge = self.__dict__.get("_modules", {}).get("base_model")
+            if bridge is None or name.startswith("_"):
+                raise
+        try:
+            return getattr(bridge, name)
+        except AttributeError as error:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}, and neither has its base_model: {error}",
+                name=name,
+                obj=self,
+            ) from error
+
+    def __dir__(self) -> list[str]:
+        """Return the names of the attributes, with those of the bridge, which completion in a notebook shows."""
+        bridge = self.__dict__.get("_modules", {}).get("base_model")
+        return sorted({*super().__dir__(), *(name for name in dir(bridge) if not name.startswith("_"))})

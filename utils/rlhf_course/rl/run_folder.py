@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,15 +111,8 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
-        """Make the folder of a new run and write its `config.json`.
-
-        Raises:
-            CourseError: The folder is not empty, or cannot be written to.
-        """
-        check_free(path)
-        with _write_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
+        """Write `config.json` of a new run into a folder that `new_folder` has locked for it."""
+        write_config(path, config)
         return cls(path, [])
 
     @classmethod
@@ -146,6 +141,8 @@ class RunFolder:
         self.rows = self.rows[:phase]
         samples = [sample for sample in _read_samples(self.path) if sample["phase"] < phase]
         with _write_errors(self.path):
+            for interrupted in self.path.rglob("*.part"):  # of a process that was killed
+                interrupted.unlink(missing_ok=True)
             write_text(self.path / "samples.jsonl", _json_lines(samples))
             self._write_metrics()
 
@@ -198,8 +195,9 @@ class RunFolder:
         folder = self.path / "checkpoints"
         with _write_errors(folder):
             folder.mkdir(exist_ok=True)
-            with atomic_write(folder / f"phase_{phase:05d}.pt") as temporary:
-                torch.save(state, temporary)
+            # Torch reports a full disk by its own name only when it writes to a file object.
+            with atomic_write(folder / f"phase_{phase:05d}.pt") as temporary, open(temporary, "wb") as file:
+                torch.save(state, file)
         for old in checkpoints(self.path)[:-_MAX_CHECKPOINTS]:
             old.unlink()
 
@@ -213,7 +211,51 @@ def check_free(path: Path) -> None:
     with _write_errors(path):
         free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not free:
-        raise CourseError(f"{path} is not empty: name a new folder, or continue the run in it with --resume {path}")
+        raise _not_free(path)
+
+
+def _not_free(path: Path) -> CourseError:
+    return CourseError(f"{path} is not empty: name a new folder, or continue the run in it with --resume {path}")
+
+
+def claim_folder(parent: Path, name: str) -> Path:
+    """Make a new folder of that name, or with a number behind it where another run has the name already.
+
+    Raises:
+        CourseError: It cannot be made.
+    """
+    for number in count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        with _write_errors(path), suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("there are infinitely many numbers")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Make and lock the folder of a new run until the block ends. Of several processes, one gets the folder.
+
+    Raises:
+        CourseError: The folder is not empty, or it cannot be written to.
+    """
+    check_free(path)
+    with _write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if (path / "config.json").exists():  # another process was faster
+            raise _not_free(path)
+        yield
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write `config.json` of a run.
+
+    Raises:
+        CourseError: It cannot be written.
+    """
+    with _write_errors(path):
+        write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 @contextmanager
@@ -223,13 +265,15 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         CourseError: It is locked already.
     """
-    try:
-        with file_lock(path / "run.lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise CourseError(
-            f"{path} is being trained already: wait until it has finished, or name the folder of a copy with --out"
-        ) from error
+    with _write_errors(path):
+        try:
+            lock = file_lock(path / "run.lock", timeout=0).acquire()
+        except Timeout as error:  # an OSError, too
+            raise CourseError(
+                f"{path} is being trained already: wait until it has finished, or name the folder of a copy with --out"
+            ) from error
+    with lock:
+        yield
 
 
 def checkpoints(path: Path) -> list[Path]:
@@ -314,6 +358,30 @@ def copy_run(source: Path, target: Path) -> Path:
     return target
 
 
+def locations(path: Path, code: Path, folder: Path) -> dict[str, Any]:
+    """Return what `config.json` records of the folders that a run needs; `located` finds them again.
+
+    Args:
+        path: The run's folder.
+        code: The folder of the parts' packages.
+        folder: The folder in which the run was started, from which reward functions are imported.
+    """
+    absolute = {"code": str(code), "folder": str(folder)}
+    relative = {name: os.path.relpath(place, path.resolve()) for name, place in absolute.items()}
+    return {**absolute, "relative_to_this_file": relative}
+
+
+def located(path: Path, config: dict[str, Any], name: str) -> Path:
+    """Return the folder that a run recorded as "code" or "folder".
+
+    A folder that was renamed or copied together with the run is found by its path from the run's folder.
+    """
+    recorded = Path(config[name])
+    relative = config.get("relative_to_this_file", {}).get(name)
+    beside = (path.resolve() / relative).resolve() if relative is not None else recorded
+    return beside if beside.is_dir() else recorded
+
+
 @contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
     """Turn an error while writing in the block into a CourseError with the file's name."""
@@ -321,8 +389,10 @@ def _write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CourseError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
-    except RuntimeError as error:  # torch.save raises it
-        raise CourseError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:  # torch.save raises it after the error of the file system
+        cause = error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else "torch did not finish it; the disk may be full"
+        raise CourseError(f"{path} cannot be written: {reason}") from error
 
 
 def _json_lines(samples: list[Row]) -> str:

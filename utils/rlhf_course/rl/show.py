@@ -1,5 +1,8 @@
 """Print the progress of a run: a progress bar and tables of samples."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +15,14 @@ _SAMPLES_SHOWN = 3
 _NOTEBOOK_TABLE_INTERVAL = 10
 
 
+class _TrainingConsole(Console):
+    """A console whose process goes on when the reader of its output has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more, where Rich would end the process."""
+        self.quiet = True
+
+
 class Display:
     """Print a run's messages and samples. As a context manager, it shows the progress bar during the block.
 
@@ -22,7 +33,7 @@ class Display:
     """
 
     def __init__(self, show: bool, total: int, done: int) -> None:
-        self.console = Console(quiet=not show)
+        self.console: Console = _TrainingConsole(quiet=not show)
         columns = (
             TextColumn("phase"),
             MofNCompleteColumn(),
@@ -36,22 +47,41 @@ class Display:
         self._total = total
 
     def __enter__(self) -> "Display":
-        self._progress.start()
+        with self._goes_on():
+            self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        with self._goes_on():
+            self._progress.stop()
+
+    @contextmanager
+    def _goes_on(self) -> Iterator[None]:
+        """Print nothing more where the output cannot be written, as after `| head`: training goes on without it."""
+        try:
+            yield
+        except OSError:
+            self.console.quiet = True
+            self._progress.disable = True
 
     def show_message(self, text: str) -> None:
         """Print a line above the progress bar."""
-        self.console.print(text, markup=False, highlight=False)
+        with self._goes_on():
+            self.console.print(text, markup=False, highlight=False)
+
+    def show_warning(self, text: str) -> None:
+        """Print a warning about an optional part of the run that does not work, even where nothing else is shown."""
+        with self._goes_on():
+            print(f"warning: {text}", file=sys.stderr)
 
     def phase(self, row: dict[str, Any], samples: list[dict[str, Any]]) -> None:
         """Advance the progress bar after a phase, and print its samples if they are due."""
         done = row["phase"] + 1
-        if is_table_due(done, self._total, self.console.is_jupyter):
-            self.console.print(sample_table(row, samples))
-        self._progress.update(self._task, completed=done, note=f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}")
+        with self._goes_on():
+            if is_table_due(done, self._total, self.console.is_jupyter):
+                self.console.print(sample_table(row, samples))
+            note = f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}"
+            self._progress.update(self._task, completed=done, note=note)
 
 
 def is_table_due(done: int, total: int, in_notebook: bool) -> bool:

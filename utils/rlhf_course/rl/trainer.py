@@ -26,7 +26,18 @@ from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 from rlhf_course.rl.memory_need import advice_when_full, free_bytes, memory_note, needed_bytes
 from rlhf_course.rl.reference import ReferenceModel
 from rlhf_course.rl.rewards import check_reward, describe_reward
-from rlhf_course.rl.run_folder import METRICS, RunFolder, load_checkpoint, load_config, locked
+from rlhf_course.rl.run_folder import (
+    METRICS,
+    RunFolder,
+    claim_folder,
+    load_checkpoint,
+    load_config,
+    located,
+    locations,
+    locked,
+    new_folder,
+    write_config,
+)
 from rlhf_course.rl.samples import check_length, prompt_tokens
 from rlhf_course.rl.schedule import get_optimizer_and_scheduler
 from rlhf_course.rl.show import Display
@@ -111,8 +122,9 @@ class Trainer:
             CourseError: The reward function did not return a finite float for each text.
         """
         with torch.no_grad():
-            reward = check_reward(self.args.reward_fn(samples), len(samples)).detach().float()
-        self.samples = samples
+            # A reward function gets a list of its own, which it may sort or empty.
+            reward = check_reward(self.args.reward_fn(list(samples)), len(samples)).detach().float()
+        self.samples = list(samples)
         self._raw_reward = reward.cpu()
         return reward.to(self.model.cfg.device)
 
@@ -149,11 +161,11 @@ class Trainer:
         self._stop_requested = False
         self.reward([self.args.prefix] * 2)  # refuses a wrong reward function before a folder is made
         check_wandb(self.args)
-        path = Path(out) if out is not None else Path("runs") / self.run_name
+        path = self._folder_path(out, resume)
         with ExitStack() as stack:
             folder = stack.enter_context(self._resume_folder(path) if resume else self._new_folder(path))
-            log = stack.enter_context(wandb_log(self.args, path, self._config()))
             display = stack.enter_context(Display(show, self.args.total_phases, self.phase))
+            log = stack.enter_context(wandb_log(self.args, path, self._config(path), display.show_warning))
             stack.enter_context(self._interruptible(display))
             display.show_message(self._memory_note())
             while self.phase < self.args.total_phases and not self._stop_requested:
@@ -162,9 +174,9 @@ class Trainer:
                 if log is not None:
                     log.add(row, samples)
                 if watch is not None:
-                    watch(row, samples)
+                    watch(dict(row), [dict(sample) for sample in samples])
                 self._wait_while_paused()
-            self._save(folder)
+            self._save(folder, display)
         display.show_message(f"{self.phase} of {self.args.total_phases} phases done; the run is in {path}")
         return folder
 
@@ -219,7 +231,7 @@ class Trainer:
         folder.add_phase(row, samples)
         self.phase += 1
         if self.phase % _CHECKPOINT_INTERVAL == 0:
-            self._save(folder)
+            self._save(folder, display)
         return row, samples
 
     def _checked_rollout(self) -> ReplayMemory:
@@ -279,11 +291,15 @@ class Trainer:
         needed = needed_bytes(self.args, self.model.cfg, parameters, self.prefix_len + self.args.gen_len)
         return memory_note(needed, free_bytes(torch.device(self.model.cfg.device)))
 
-    def _save(self, folder: RunFolder) -> None:
+    def _save(self, folder: RunFolder, display: Display) -> None:
         """Write a checkpoint and the plot, unless there is a checkpoint of this phase."""
-        if not folder.has_checkpoint(self.phase):
-            folder.save_checkpoint(self.phase, self._state())
+        if folder.has_checkpoint(self.phase):
+            return
+        folder.save_checkpoint(self.phase, self._state())
+        try:
             folder.draw()
+        except Exception as error:  # training goes on without its plot
+            display.show_warning(f"no reward.png: {type(error).__name__}: {error}")
 
     @torch.no_grad()
     def _ref_logprobs(self, memory: ReplayMemory) -> list[float]:
@@ -301,14 +317,23 @@ class Trainer:
         """Return the settings as plain values."""
         return {**vars(self.args), "reward_fn": describe_reward(self.args.reward_fn)}
 
-    def _config(self) -> dict[str, Any]:
-        """Return the content of `config.json`, from which the run can be repeated."""
+    def _folder_path(self, out: str | Path | None, resume: bool) -> Path:
+        """Return the run's folder: `out`, or one in `runs/` that no other run has, by whose name the run is called."""
+        if out is not None:
+            return Path(out)
+        if resume:
+            return Path("runs") / self.run_name
+        path = claim_folder(Path("runs"), self.run_name)
+        self.run_name = path.name
+        return path
+
+    def _config(self, path: Path) -> dict[str, Any]:
+        """Return the content of `config.json` in a folder, from which the run can be repeated."""
         return {
             "args": self._settings(),
             "run_name": self.run_name,
             "wandb_id": self._wandb_id,
-            "code": str(code_in_use()),
-            "folder": str(Path.cwd()),
+            **locations(path, code_in_use(), Path.cwd()),
             "lean": self.lean,
             "reference": self.reference,
             "device": str(self.model.cfg.device),
@@ -330,8 +355,8 @@ class Trainer:
     @contextmanager
     def _new_folder(self, path: Path) -> Iterator[RunFolder]:
         """Make and lock a new run's folder, with a first checkpoint, so that the run can be resumed at any time."""
-        folder = RunFolder.create(path, self._config())
-        with locked(path):
+        with new_folder(path):
+            folder = RunFolder.create(path, self._config(path))
             folder.save_checkpoint(self.phase, self._state())
             yield folder
 
@@ -354,6 +379,7 @@ class Trainer:
             self.run_name, self._wandb_id = config["run_name"], config["wandb_id"]
             self.phase, self.step = state["phase"], state["step"]
             folder.truncate(self.phase)
+            write_config(path, {**config, **locations(path, code_in_use(), located(path, config, "folder"))})
             yield folder
 
     @contextmanager

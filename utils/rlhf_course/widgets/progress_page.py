@@ -5,8 +5,8 @@ from typing import Any
 
 from rlhf_course.display import in_notebook
 from rlhf_course.errors import CourseError
-from rlhf_course.notebook.exercise_progress import ExerciseProgress, next_step, passed
-from rlhf_course.notebook.guide import as_text, print_progress, read_progress
+from rlhf_course.notebook.exercise_progress import ExerciseProgress, next_step, passed, read_progress
+from rlhf_course.notebook.guide import as_text, print_progress
 from rlhf_course.notebook.messages import show_message
 from rlhf_course.widgets.output import StaticOutput, escape_html, show, status_html
 
@@ -64,5 +64,5 @@ def _row(row: ExerciseProgress, cell: str, links: bool) -> str:
     )
     return (
         f'<tr><td {cell}>{notebook}</td><th scope="row" {cell}>{row.exercise}</th>{status}'
-        f"<td {cell}>{row.hints_open} of {row.hints}</td><td {cell}>{row.minutes}</td></tr>"
+        f"<td {cell}>{row.hints_text}</td><td {cell}>{row.minutes}</td></tr>"
     )

@@ -227,6 +227,7 @@ _COEFFICIENTS = {"kl_coef": 0.9, "ent_coef": 0.31, "vf_coef": 0.6, "clip_coef": 
 CASES = {
     "rollout": _case("rollout", "rollout_phase of 6 texts, normalize_reward=True", normalize_reward=True),
     "raw rewards": _case("rollout", "rollout_phase of 6 texts, normalize_reward=False", normalize_reward=False),
+    "no token before the prefix": _case("rollout", "rollout_phase of 6 texts, prepend_bos=False", prepend_bos=False),
     "top_k": _case("rollout", "rollout_phase of 48 texts, top_k=2", batch_size=48, top_k=2),
     "temperature": _case(
         "rollout", "rollout_phase of 48 texts, top_k=9, temperature=0.0001", batch_size=48, top_k=9, temperature=1e-4
@@ -247,6 +248,10 @@ def test_a_rollout_holds_what_learning_needs(RLHFTrainer: Answer) -> None:
 
 def test_rewards_are_normalised_only_when_asked(RLHFTrainer: Answer) -> None:
     CHECK.require(RLHFTrainer, "raw rewards")
+
+
+def test_a_rollout_without_a_token_before_the_prefix_works(RLHFTrainer: Answer) -> None:
+    CHECK.require(RLHFTrainer, "no token before the prefix")
 
 
 def test_sampling_uses_top_k(RLHFTrainer: Answer) -> None:

@@ -14,8 +14,8 @@ HINTS = (
     "transformer runs, and `run_value_head` stores the values on the model, where `forward_with_value_head` reads "
     "them.",
     "The residual stream has shape [batch, seq, d_model]. The head maps its last dimension to 1, which gives [batch, "
-    "seq, 1]; the values have shape [batch, seq]. Squeeze the last dimension and no other, or a batch of one loses its "
-    "first.",
+    "seq, 1]; the values have shape [batch, seq]. Squeeze the last dimension only: for a batch of one, `squeeze()` "
+    "without a dimension removes the first one, too.",
     "The head is an nn.Sequential of a Linear, a ReLU and a Linear. `forward_with_value_head` first sets the stored "
     "values to None. Without a head it returns the transformer's logits and None. Otherwise it runs the transformer "
     "with its `run_with_hooks` and `fwd_hooks=self.fwd_hooks`, and returns the logits and the values that the hook "

@@ -1,6 +1,7 @@
 """Compute the diversity of a run's texts in each phase, which falls when the policy collapses to one mode."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,11 @@ def distinct(texts: Sequence[str], size: int) -> float:
     text_words = [_WORD.findall(text) for text in texts]
     ngrams = [tuple(words[start : start + size]) for words in text_words for start in range(len(words) - size + 1)]
     return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
+
+
+def openings(texts: Sequence[str], words: int = 2) -> Counter[str]:
+    """Count the openings of texts: their first words."""
+    return Counter(" ".join(text.split()[:words]) for text in texts)
 
 
 def diversity(samples: Sequence[Mapping[str, Any]], prefix: str) -> dict[int, list[float]]:

@@ -1,0 +1,77 @@
+"""What the notebooks state about the method and about runs is what was measured, and what this run did."""
+
+import pytest
+
+from rlhf_course.files import load_module
+from rlhf_course.paths import REPOSITORY
+from rlhf_course.widgets.numbers.conclusions import conclusions
+
+FIGURES = load_module(REPOSITORY / "benchmarks/notebook_figures.py", "notebook_figures")
+PLAIN = "This is a good day. I like it"
+DOTS = "This is" + "." * 20
+
+
+@pytest.mark.parametrize(("stem", "clauses"), FIGURES.clauses().items())
+def test_the_figures_in_a_notebook_are_those_that_were_measured(stem, clauses):
+    text = " ".join((REPOSITORY / f"solutions/notebooks/{stem}.md").read_text().split())
+    missing = [clause for clause in clauses if clause not in text]
+    assert not missing, f"{stem} lacks what was measured: {missing}; see benchmarks/notebook_figures.py"
+
+
+def different_texts(number: int) -> list[str]:
+    return [f"This is number{index} of{index} many days" for index in range(number)]
+
+
+def sentences(
+    first: list[str], last: list[str], rewards=(1.0, 3.0), kls=(0.0, 0.1), logprobs=(-50.0, -50.0)
+) -> dict[str, str]:
+    """The sentences about a made-up run of two phases, by their first word."""
+    samples = [
+        {"phase": phase, "text": text, "reward": rewards[phase], "ref_logprob": logprobs[phase]}
+        for phase, texts in enumerate((first, last))
+        for text in texts
+    ]
+    rows = [{"mean_reward": reward, "kl": kl} for reward, kl in zip(rewards, kls, strict=True)]
+    return {sentence.split()[0].rstrip(":"): sentence for sentence in conclusions(rows, samples, "This is")}
+
+
+@pytest.mark.parametrize(
+    ("rewards", "change"), [((1.0, 3.0), "rose"), ((3.0, 1.0), "fell"), ((3.0, 3.1), "hardly changed")]
+)
+def test_the_reward_of_a_run_rose_fell_or_hardly_changed(rewards, change):
+    sentence = sentences([PLAIN], [PLAIN], rewards=rewards)["Reward"]
+    assert f"the mean {change}, from {rewards[0]:.2f} in the first phase to {rewards[1]:.2f} in the last" in sentence
+    assert ("3.0 times its first value" in sentence) == (change == "rose")
+
+
+def test_a_run_whose_texts_all_start_alike_collapsed():
+    run = sentences(different_texts(20), ["This is not my day"] * 20)
+    sentence = run["Openings"]
+    assert "collapsed to few openings: 1 different openings in 20 texts, at first 20" in sentence
+    assert "'not my', starts 100% of them" in sentence
+    assert "triples of words fell, from 1.00 to 0.05" in run["Diversity"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "verdict"),
+    [(20, 20, "kept its openings"), (20, 10, "lost openings"), (10, 20, "gained openings")],
+)
+def test_a_run_whose_texts_start_in_different_ways_did_not_collapse(first, last, verdict):
+    texts = [different_texts(number) * (20 // number) for number in (first, last)]
+    assert f"this run {verdict}: {last} different openings" in sentences(*texts)["Openings"]
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "change"),
+    [((-50.0, -80.0), "less likely than"), ((-50.0, -30.0), "likelier than"), ((-50.0, -52.0), "about as likely as")],
+)
+def test_rows_of_dots_may_be_less_likely_likelier_or_as_likely(logprobs, change):
+    sentence = sentences([PLAIN], [DOTS], logprobs=logprobs)["Likelihood"]
+    assert f"the last texts are {change} the first" in sentence and f"{logprobs[1]:.0f}" in sentence
+
+
+def test_the_strategies_that_grew_are_named_and_the_largest_kl_is_shown():
+    grown = sentences([PLAIN], [DOTS], kls=(0.4, 0.1))
+    assert "rows of dots (0.00 to 1.00 uses a text)" in grown["Strategies"]
+    assert "ended at 0.10 nats a token; its largest was 0.40" in grown["KL"]
+    assert "none that is counted grew" in sentences([DOTS], [DOTS])["Strategies"]

@@ -1,0 +1,96 @@
+"""An answer that does not end, and other errors that end in a sentence."""
+
+import signal
+import threading
+import time
+
+import pytest
+from learners import stub_text
+
+from rlhf_course import check
+from rlhf_course.course import DEFAULT_PART
+from rlhf_course.notebook.time_limit import TimeLimitExceeded, time_limit
+from rlhf_course.stubs import CODE_STUB
+
+NAME = "compute_advantages"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setenv("RLHF_COURSE_CHECK_SECONDS", "0.3")
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "while True: pass",
+        "import time; time.sleep(1000)",
+        "while True:\n        try: 1 / 0\n        except Exception: pass",
+    ],
+    ids=["loop", "sleep", "caught"],
+)
+def test_a_check_of_an_endless_answer_ends_with_its_line(workspace, endless):
+    text = stub_text(NAME).replace(CODE_STUB, endless)
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text(text)
+    handler = signal.getsignal(signal.SIGINT)
+    result = check(NAME)
+    assert result.status == "error" and "no result after 0.3 seconds" in result.lines[0]
+    assert any(line.startswith("at: ") and f"{NAME}.py" in line for line in result.lines)
+    assert any(line.startswith("likely: a loop that does not end") for line in result.lines)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_file_that_does_not_end_when_it_is_imported_is_stopped_too(workspace):
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text("while True:\n    pass\n")
+    assert "no result after" in check(NAME).lines[0]
+
+
+def test_an_endless_cell_is_saved_and_stopped(workspace, start_kernel, monkeypatch):
+    kernel = start_kernel()
+    shown = kernel.exercise(NAME, f"while True:\n    pass\n{stub_text(NAME)}")
+    assert shown.error is None and "saved" in shown.output and "no result after" in shown.output
+    assert f"line 2 of part1_rlhf/{NAME}.py (line 3 of the cell)" in shown.output or "line 1 of" in shown.output
+
+
+def test_the_stop_button_still_interrupts(workspace):
+    timer = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt), time_limit(100):
+        time.sleep(50)
+
+
+def test_after_the_block_nothing_is_interrupted():
+    for _ in range(20):
+        try:
+            with time_limit(0.001):
+                time.sleep(0.001)
+        except TimeLimitExceeded:
+            pass
+    time.sleep(0.01)
+
+
+def test_in_another_thread_there_is_no_limit():
+    seen = []
+
+    def run():
+        with time_limit(0.01):
+            time.sleep(0.05)
+            seen.append("end")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == ["end"]
+
+
+def test_code_that_catches_every_exception_gets_advice_to_restart(capsys, monkeypatch):
+    monkeypatch.setattr("rlhf_course.notebook.time_limit._REPEAT_SECONDS", 0.01)
+    with pytest.raises(TimeLimitExceeded), time_limit(0.01):
+        caught = 0
+        while caught < 8:
+            try:
+                time.sleep(10)
+            except BaseException:
+                caught += 1
+        time.sleep(10)
+    assert "Restart the kernel" in capsys.readouterr().out

@@ -1,0 +1,125 @@
+"""Interrupt a learner's code that does not end."""
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from types import FrameType
+
+from rlhf_course.notebook.messages import show_message
+
+# The environment variable that sets another limit, in seconds.
+VARIABLE = "RLHF_COURSE_CHECK_SECONDS"
+_DEFAULT_SECONDS = 60.0
+# The code is interrupted again and again, since it may catch the exception; after some times a message gives advice.
+_REPEAT_SECONDS, _INTERRUPTS_BEFORE_ADVICE = 1.0, 5
+
+
+class TimeLimitExceeded(BaseException):
+    """A learner's code ran longer than its time limit; no `except Exception` of that code catches it.
+
+    Attributes:
+        seconds: The limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"no result after {seconds:g} seconds")
+
+
+class _Limit:
+    """Interrupts the main thread from another thread when the time is up."""
+
+    def __init__(self, seconds: float, previous: Callable[[int, FrameType | None], object] | int) -> None:
+        self.seconds, self.previous = seconds, previous
+        self._expired = False
+        self._ended = threading.Event()
+        self._sending = threading.Lock()
+        threading.Thread(target=self._watch, name="time limit of a check", daemon=True).start()
+
+    def _watch(self) -> None:
+        wait, count = self.seconds, 0
+        while not self._ended.wait(wait):
+            wait, count = _REPEAT_SECONDS, count + 1
+            with self._sending:
+                if self._ended.is_set():
+                    return
+                self._expired = True
+                _interrupt_main_thread()
+            if count == _INTERRUPTS_BEFORE_ADVICE:
+                show_message(
+                    "The code cannot be interrupted: it catches every exception, or waits for a library.",
+                    "Restart the kernel (in the menu: Kernel, Restart Kernel). Your text is in its file.",
+                    status="error",
+                )
+
+    def on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGINT: raise an exception if the time is up; else do what would be done without a limit.
+
+        Raises:
+            TimeLimitExceeded: The time is up.
+        """
+        if self._ended.is_set():
+            return
+        if self._expired:
+            raise TimeLimitExceeded(self.seconds)
+        if callable(self.previous):
+            self.previous(number, frame)
+
+    def end(self) -> None:
+        """Interrupt no more; an interrupt that is on its way has no effect."""
+        self._ended.set()
+        with self._sending:
+            pass
+
+
+_IN_LIMIT: ContextVar[bool] = ContextVar("in_limit", default=False)
+
+
+@contextmanager
+def time_limit(seconds: float | None = None) -> Iterator[None]:
+    """Raise an exception in the code inside the block if the block takes too long.
+
+    Python interrupts the main thread alone, between two of its instructions: in another thread there is no limit, and
+    a call of a library ends before it. A block inside such a block has no limit of its own.
+
+    Args:
+        seconds: The limit; None for that of the environment variable `RLHF_COURSE_CHECK_SECONDS`, or 60.
+
+    Raises:
+        TimeLimitExceeded: The block took longer.
+    """
+    previous = signal.getsignal(signal.SIGINT)
+    if _IN_LIMIT.get() or previous is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    limit = _Limit(_seconds() if seconds is None else seconds, previous)
+    token = _IN_LIMIT.set(True)
+    signal.signal(signal.SIGINT, limit.on_interrupt)
+    try:
+        yield
+    finally:
+        limit.end()
+        signal.signal(signal.SIGINT, previous)
+        _IN_LIMIT.reset(token)
+
+
+def _seconds() -> float:
+    with suppress(KeyError, ValueError):
+        seconds = float(os.environ[VARIABLE])
+        if seconds > 0:
+            return seconds
+    return _DEFAULT_SECONDS
+
+
+def _interrupt_main_thread() -> None:
+    """Send SIGINT to the main thread, which on Unix also ends a call that waits, such as `time.sleep`."""
+    main = threading.main_thread().ident
+    if sys.platform != "win32" and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
