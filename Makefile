@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo lint test test-all learn smollm2 bench speed trl otter pictures clean
+.PHONY: setup demo lint test test-all learn site smollm2 bench speed trl otter pictures clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,10 @@ lint: setup
 
 learn: setup
 	cd notebooks && ../$(BIN)/jupyter lab
+
+# The course as pages to read, in site/: open site/index.html. The variable silences an advertisement.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The weights of SmolLM2-135M, 98 MB; all else that they need is in the lock.
 smollm2: setup
@@ -75,5 +79,5 @@ otter: setup
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf .venv .venv-trl .venv-otter artefacts .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache utils/rlhf_course.egg-info
+	rm -rf .venv .venv-trl .venv-otter artefacts site .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache utils/rlhf_course.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -108,7 +108,7 @@ def test_the_extra_is_pinned_alike_in_the_makefile_and_the_project():
         assert f'"{pin}"' in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "lint", "test", "test-all", "learn", "clean"])
+@pytest.mark.parametrize("target", ["setup", "demo", "lint", "test", "test-all", "learn", "site", "clean"])
 def test_make_knows_its_targets(target):
     result = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -171,11 +171,67 @@ def test_the_summary_says_where_learners_are_stuck_and_which_mistakes_are_freque
         "unreadable": 0,
     }
     assert summary.finished == ["ada"]
-    (mistake,) = summary.mistakes
-    assert (mistake.exercise, mistake.learners, mistake.example) == ("compute_advantages", ["bob", "cy"], MESSAGE)
-    assert [len(fault.learners) for fault in summary.failed_tests] == [2, 1, 1]
-    assert summary.failed_tests[0].exercise == "compute_advantages"
+    first, *others = summary.causes
+    assert (first.exercise, first.description) == ("compute_advantages", "The sign is turned: <Q> - V.")
+    assert (first.learners, first.example) == (["bob", "cy"], MESSAGE)
+    assert [(cause.exercise, cause.description, cause.example) for cause in others] == [
+        ("get_logprobs", MESSAGE, ""),
+        ("get_optimizer", MESSAGE, ""),
+    ]
     assert [result.name for result in summary.slowest[:1]] == ["bob"]
+
+
+def graded(name: str, *points: float, status: str = "passed") -> SubmissionResult:
+    """A submission with one exercise; a test of two points passes where the points are 2, and is unwritten where -1."""
+    statuses = {2: status, 0: "failed", -1: "missing"}
+    tests = [
+        Outcome(name=f"test {number}", points=2, status=statuses[value], message="m")
+        for number, value in enumerate(points)
+    ]
+    score = sum(test.points for test in tests if test.status == "passed")
+    kinds = [kind for kind in ("failed", "unreadable", "missing", "passed") if kind in {test.status for test in tests}]
+    result = ExerciseResult(score=score, max_score=2 * len(tests), status=kinds[0], tests=tests)
+    return SubmissionResult(
+        name=name, score=score, max_score=2 * len(tests), seconds=1, warnings=[], exercises={"get_logprobs": result}
+    )
+
+
+def test_what_could_not_be_read_enters_neither_mean_nor_pass_rate_and_is_named():
+    report = GradeReport(
+        isolation="unsafe", submissions=[graded("ada", 2, 2), graded("ben", 2, 2, status="unreadable")]
+    )
+    summary = summarise(report)
+    assert (summary.mean, summary.median, summary.percents, summary.unread) == (4, 4, [100], ["ben"])
+    (exercise,) = summary.exercises
+    assert (exercise.pass_rate, exercise.mean, exercise.counts["unreadable"]) == (1, 4, 1)
+    assert not summary.causes and summary.finished == ["ada"] and exercise.stuck == []
+    page = " ".join(Page(class_page(report, ["a.html", "b.html"])).text.split())
+    assert "1 with something that could not be read: ben" in page
+
+
+def test_unwritten_unfinished_and_wrong_answers_are_told_apart():
+    results = [graded("ada", -1, -1), graded("ben", 2, -1), graded("cy", 0, 2), graded("dee", 0, -1)]
+    summary = summarise(GradeReport(isolation="unsafe", submissions=results))
+    (exercise,) = summary.exercises
+    assert (exercise.counts["missing"], exercise.unfinished, exercise.counts["failed"]) == (2, 2, 2)
+    assert [(cause.description, cause.learners) for cause in summary.causes] == [("m", ["cy", "dee"])]
+
+
+def test_item_analysis_gives_each_hidden_test_its_share_its_correlation_with_the_rest_and_a_remark():
+    results = [
+        graded("a", 2, 2, 2, 0, -1),
+        graded("b", 2, 2, 0, 0, 2),
+        graded("c", 2, 0, 0, 0, 2),
+        graded("d", 2, 0, 2, 0, 2),
+    ]
+    easy, separates, other, hard, late = summarise(GradeReport(isolation="unsafe", submissions=results)).items
+    assert [(item.learners, item.passed) for item in (easy, separates, other, hard, late)] == [
+        (4, 4), (4, 2), (4, 2), (4, 0), (3, 3),
+    ]  # fmt: skip
+    assert (easy.remark, hard.remark, easy.discrimination) == ("everybody passes it", "nobody passes it", None)
+    # Without test 1 the scores are 4, 4, 4, 6; those who pass it are a and b: the correlation is -1/sqrt(3).
+    assert separates.discrimination == pytest.approx(-(3**-0.5))
+    assert separates.remark == "who passes it does worse elsewhere"
 
 
 def test_an_empty_class_still_makes_a_page():

@@ -48,6 +48,12 @@ def test_a_known_mistake_is_rejected_and_named(exercise, mistake):
     assert len(result.lines) < 12
 
 
+@pytest.mark.parametrize("answer", ["NoBeginning", "FixedNorm", "EntriesClipped"])
+def test_no_mistake_is_named_for_another_one_that_looks_like_it_from_afar(answer):
+    """Each was taken for a visible mistake once: by the type of its exception, or by gradients too small to tell."""
+    assert checked("hidden", "RLHFTrainer", answer).mistake is None
+
+
 @pytest.mark.parametrize(("exercise", "variant"), every("right"))
 def test_a_right_answer_in_other_words_is_accepted(exercise, variant):
     result = checked("right", exercise, variant)

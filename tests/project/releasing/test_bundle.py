@@ -1,5 +1,6 @@
 """The learner's bundle: what is in it, what is not, and that it works where nothing else of the course is."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.paths import REPOSITORY
@@ -84,13 +88,13 @@ def test_the_search_finds_an_answer_a_known_mistake_and_a_hidden_test_wherever_t
         (Path("a.py"), text),
         (Path("b.ipynb"), nbformat_of(text)),
         (Path("c.md"), "```\n" + text.replace("\n", "\n    ")),
+        (Path("d.html"), highlight(text, PythonLexer(), HtmlFormatter())),
+        (Path("e.json"), json.dumps({"text": highlight(text, PythonLexer(), HtmlFormatter())})),
     ):
         assert leaks({path: content.encode()}, REPOSITORY), path
 
 
 def nbformat_of(text: str) -> str:
-    import json
-
     return json.dumps({"cells": [{"cell_type": "code", "source": text.splitlines(keepends=True)}]})
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from rlhf_course.checks.layouts import copy_with_strides
 from rlhf_course.checks.relations import find_relation
 from rlhf_course.course import BY_NAME
+from rlhf_course.errors import CourseError
 from rlhf_course.paths import CHECKS
 
 RAISED = "raised"
@@ -128,6 +129,8 @@ class Check:
                 observation = encode(self._observe(answer, self.cases[case].inputs))
             except (Exception, SystemExit) as raised:
                 observation, error = {RAISED: type(raised).__name__}, raised
+                if isinstance(raised, CourseError):  # Its text, which is the course's, tells one cause from another.
+                    observation["message"] = str(raised)
         self.output += printed.getvalue()
         if self._cache is not None:
             self._cache[case] = observation, error

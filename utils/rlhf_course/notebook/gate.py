@@ -226,4 +226,4 @@ def _free_folder(run: str) -> Path:
 def _hidden_suite() -> list[str]:
     if not (SOLUTIONS.parent / "tests" / "hidden").is_dir():
         return []
-    return ["In this clone the hidden tests can grade you as well: rlhf-course grade notebooks/"]
+    return ["The hidden tests can grade you too, in a terminal in the course's folder: rlhf-course grade notebooks/"]

@@ -1,9 +1,11 @@
 """Search the files for learners for answers, known mistakes and hidden tests."""
 
 import ast
+import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,16 @@ def _statements(text: str) -> set[str]:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None
     }
     nodes = (node for node in ast.walk(tree) if isinstance(node, simple) and id(node) not in docstrings)
-    return {_without_space(ast.get_source_segment(text, node) or "") for node in nodes}
+    lines = text.encode().split(b"\n")
+    return {_without_space(_segment(lines, node)) for node in nodes}
+
+
+def _segment(lines: Sequence[bytes], node: ast.stmt) -> str:
+    """Return the text of a statement, as `ast.get_source_segment` does, which splits the whole file for each call."""
+    segment = list(lines[node.lineno - 1 : node.end_lineno])
+    segment[-1] = segment[-1][: node.end_col_offset]
+    segment[0] = segment[0][node.col_offset :]
+    return b"\n".join(segment).decode()
 
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -105,14 +116,15 @@ def _solution_lines(text: str) -> list[str]:
 
 
 def _readable(path: Path, content: bytes) -> str:
-    """Return a file's text; of a JSON file, its strings without escapes."""
+    """Return a file's text; of a JSON file, its strings without escapes; of HTML, also the text without its tags."""
     text = content.decode("utf-8", errors="replace")
-    if path.suffix not in (".json", ".ipynb"):
-        return text
-    try:
-        return "\n".join(_strings(json.loads(text)))
-    except ValueError:
-        return text
+    if path.suffix in (".json", ".ipynb"):
+        with suppress(ValueError):
+            text = "\n".join(_strings(json.loads(text)))
+    if path.suffix in (".json", ".ipynb", ".html"):
+        # Colours of code are tags inside a statement.
+        text += "\n" + html.unescape(re.sub(r"<[^<>]*>", "", text))
+    return text
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -165,7 +165,8 @@ def _learning(trainer_class: Any, settings: dict[str, Any]) -> Observation:
     weight, *others = trainer.model.get_value_head_params() + trainer.model.get_base_model_trainable_params()
     direction = torch.sign(normal(*weight.shape, seed=97))
     log = _LearningLog()
-    slopes = (30.0, 0.001, 4.0, 20.0)
+    # Steep enough that clipping the gradient's entries, or its norm to 1, differs from clipping its norm as asked.
+    slopes = (3000.0, 0.001, 4.0, 2000.0)
 
     def objective(minibatch: int) -> Tensor:
         log.minibatches.append(minibatch)

@@ -1,0 +1,73 @@
+"""Analyse hidden tests as the items of an exam: how hard each is, and whom it separates.
+
+Source: Lord and Novick, Statistical Theories of Mental Test Scores (1968), chapter 15.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlhf_course.grading.results import ExerciseResult, SubmissionResult
+
+
+@dataclass(frozen=True)
+class Item:
+    """A hidden test in a class.
+
+    Attributes:
+        exercise: The name of the exercise.
+        test: The sentence that the test proves.
+        learners: How many learners handed in an answer that the test was run on.
+        passed: How many of them passed it.
+        discrimination: The correlation of passing it with the score in everything else, from -1 to 1; None where all
+            learners are alike in one of both.
+    """
+
+    exercise: str
+    test: str
+    learners: int
+    passed: int
+    discrimination: float | None
+
+    @property
+    def difficulty(self) -> float:
+        """The share of the learners who passed it. Testing theory calls this the item's difficulty: 1 is easy."""
+        return self.passed / self.learners
+
+    @property
+    def remark(self) -> str:
+        """What an instructor should look at; empty if nothing stands out."""
+        if self.passed in (0, self.learners):
+            return "everybody passes it" if self.passed else "nobody passes it"
+        if self.discrimination is not None and self.discrimination < 0:
+            return "who passes it does worse elsewhere"
+        return ""
+
+
+def analyse_items(results: Sequence[SubmissionResult]) -> list[Item]:
+    """Return the analysis of each hidden test, in the order of the course; an unwritten answer is not counted."""
+    taken: dict[tuple[str, str], list[tuple[bool, float]]] = {}
+    for result in results:
+        for name, exercise in result.exercises.items():
+            for test in exercise.tests:
+                if test.status not in ("missing", "unreadable"):
+                    passed = test.status == "passed"
+                    rest = result.score - (test.points if passed else 0)
+                    taken.setdefault((name, test.name), []).append((passed, rest))
+    return [
+        Item(exercise, test, len(pairs), sum(passed for passed, _ in pairs), _correlation(pairs))
+        for (exercise, test), pairs in taken.items()
+    ]
+
+
+def is_unfinished(exercise: ExerciseResult) -> bool:
+    """Whether a part of an answer is written and a part is not."""
+    written = {test.status != "missing" for test in exercise.tests}
+    return written == {True, False}
+
+
+def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
+    passed, rest = zip(*pairs, strict=True)
+    if len(set(passed)) < 2 or len(set(rest)) < 2:
+        return None
+    return statistics.correlation([float(value) for value in passed], rest)
