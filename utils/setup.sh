@@ -28,7 +28,7 @@ free_megabytes=$(df -Pm . | awk 'NR == 2 { print $4 }')
 [ "$free_megabytes" -ge "$needed_megabytes" ] || [ -d "$venv" ] ||
     fail "too little disk: $free_megabytes MB are free here, and the environment takes $needed_megabytes MB"
 
-echo "setup: installing into $venv with $("$python" --version): about 0.8 GB to download (several GB where pip takes the build of PyTorch for CUDA), 2.3 GB on disk, 3 to 15 minutes"
+echo "setup: installing into $venv with $("$python" --version): about 0.8 GB to download (several GB where pip takes the build of PyTorch for CUDA), 2.3 GB on disk, 2 to 15 minutes"
 # Where the locale is not UTF-8, setuptools cannot write the path of a folder with another letter.
 [ "$(locale charmap 2>/dev/null)" = UTF-8 ] || { LC_ALL=C.UTF-8 && export LC_ALL; }
 "$python" -m venv "$venv"

@@ -251,7 +251,9 @@ def test_setting_up_takes_the_python_that_it_finds_and_says_what_it_does(tmp_pat
     stub(tmp_path / "bin" / "locale", "echo ANSI_X3.4-1968\n")
     done = set_up(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"installing into .venv with Python 3.12.1: .* download, .* GB on disk, .* minutes", done.stdout)
+    assert re.search(
+        r"installing into .venv with Python 3.12.1: .* GB to download.*, .* GB on disk, .* minutes", done.stdout
+    )
     assert (tmp_path / "locale.txt").read_text() == "C.UTF-8\n"
     (link,) = tmp_path.glob(".venv/lib/*/site-packages/*.pth")
     assert (link.parent / link.read_text().strip()).resolve() == (tmp_path / "utils").resolve()

@@ -14,7 +14,7 @@ from rlhf_course.releasing.leaks import leaks
 TOP = Path("rlhf-course")
 # Packages that only instructors need.
 INSTRUCTOR_PACKAGES = ("building", "grading", "nbgrader_course", "releasing", "similarity")
-_ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
+_ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml", "utils/setup.sh")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 # The README's text between such marks is for one kind of bundle: `<!-- self-study -->` or `<!-- class -->`.
 _MARKED = re.compile(r"<!-- (self-study|class) -->\n(.*?)<!-- end -->\n", re.DOTALL)
