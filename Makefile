@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all that a fresh machine needs; each sets it up first.
-# `make setup PYTHON=python3.12` takes another Python.
-PYTHON ?= python3.11
+# `make setup PYTHON=/path/to/python` takes another Python than the first 3.11 or 3.12 that is found.
+PYTHON ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
@@ -11,10 +11,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
-	touch $@
+	@sh utils/setup.sh .venv $(PYTHON)
+	@touch $@
 
 demo: setup
 	$(BIN)/rlhf-course demo
@@ -69,14 +67,14 @@ speed: setup
 
 # TRL in an environment of its own, with the pinned versions of what both need; benchmarks/trl_phase.py measures it.
 trl: setup
-	$(PYTHON) -m venv .venv-trl
+	$(BIN)/python -m venv .venv-trl
 	.venv-trl/bin/pip install --quiet --disable-pip-version-check -c requirements.lock trl==1.16.0 torch==2.13.0
 	$(BIN)/python benchmarks/trl_phase.py
 	$(BIN)/python benchmarks/tables.py
 
 # otter-grader likewise, with the course beside it, whose hidden tests it runs.
 otter: setup
-	$(PYTHON) -m venv .venv-otter
+	$(BIN)/python -m venv .venv-otter
 	.venv-otter/bin/pip install --quiet --disable-pip-version-check -c requirements.lock otter-grader==7.0.0 -e ".[test]"
 	$(BIN)/python benchmarks/otter_grading.py
 	$(BIN)/python benchmarks/tables.py

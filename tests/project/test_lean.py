@@ -134,5 +134,5 @@ def test_where_no_answers_are_train_says_what_it_needs(monkeypatch, tmp_path):
     from rlhf_course.learner_package import course_answers
 
     monkeypatch.setattr("rlhf_course.learner_package.SOLUTIONS", tmp_path)
-    with pytest.raises(CourseError, match="add --code notebooks to train your own"):
+    with pytest.raises(CourseError, match="train without --code needs the course's answers"):
         course_answers()

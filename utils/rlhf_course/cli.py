@@ -124,6 +124,8 @@ def train(
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume is None:
+        if lean:
+            course_answers("--lean")
         if lean and code is not None:
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
         start_run(

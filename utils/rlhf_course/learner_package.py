@@ -54,16 +54,19 @@ def use_code(folder: str | Path = SOLUTIONS) -> Path:
     return root
 
 
-def course_answers() -> Path:
+def course_answers(needed_by: str = "train without --code") -> Path:
     """Return the folder of the course's answers.
+
+    Args:
+        needed_by: What needs them, for the message.
 
     Raises:
         CourseError: The answers are not here; a class's bundle does not hold them.
     """
     if not parts_in(SOLUTIONS):
         raise CourseError(
-            f"train needs the code to train with, and the course's answers are not here ({SOLUTIONS}): add --code "
-            "notebooks to train your own"
+            f"{needed_by} needs the course's answers, which are not here ({SOLUTIONS}): train your own code instead, "
+            "with --code notebooks and without --lean"
         )
     return SOLUTIONS
 
@@ -108,10 +111,8 @@ def trainer_class(lean: bool = False, part: Part = DEFAULT_PART) -> Any:
         return imported_answer(part.trainer)
     file = SOLUTIONS / "lean.py"
     if not file.is_file():
-        raise CourseError(
-            f"--lean needs the course's answers, and {file} is not here: leave --lean out, and train your own code "
-            "with --code notebooks"
-        )
+        course_answers("--lean")
+        raise CourseError(f"{file} is missing: train without --lean")
     use_code(SOLUTIONS)
     return load_module(file, "lean").LeanTrainer
 

@@ -1,5 +1,6 @@
 """`rlhf-course grade` and `rlhf-course report` print, write and return what they should."""
 
+import errno
 import json
 import lzma
 import subprocess
@@ -59,7 +60,8 @@ def test_a_class_is_graded_to_a_table_a_json_pages_and_a_csv(run, class_folder, 
         tmp_path / "r.csv",
     )
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
+    table = shown[shown.index("submission") :]
+    assert [line.split()[0] for line in table.splitlines()[1:4]] == [
         "ada",
         "bob",
         "cy",
@@ -271,3 +273,13 @@ def test_an_unknown_part_is_refused_with_the_parts_that_there_are(run, class_fol
     code, _, error = run("grade", "--each", class_folder, "--part", "part9", "--json", tmp_path / "r.json")
     assert code == 2 and f"{DEFAULT_PART.name}, all" in error and "got part9" in error
     assert not (tmp_path / "r.json").exists()
+
+
+def test_the_results_are_written_although_nobody_reads_what_is_printed(run, class_folder, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(commands, "print_results", refuse)
+    code, _, errors = run("grade", "--each", class_folder, "--json", tmp_path / "r.json")
+    assert code and not errors
+    assert len(json.loads((tmp_path / "r.json").read_text())["submissions"]) == 3

@@ -8,6 +8,7 @@ from learners import answer_text, stub_text
 from rlhf_course import RLHFArgs, open_training, passed, train_run
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.course import DEFAULT_PART
+from rlhf_course.notebook import run_cost
 from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import profiles
@@ -60,7 +61,9 @@ MEASURED = json.loads((REPOSITORY / "benchmarks/results/profiles.json").read_tex
 
 
 @pytest.mark.parametrize("name", [name for name in MEASURED if name != "threads"])
-def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name):
+def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name, monkeypatch):
+    # The speed of one idle core of the machine on which the phases were measured.
+    monkeypatch.setattr(run_cost, "matmul_speed", lambda width: 2e11)
     measured = MEASURED[name]
     profile = "laptop" if "embedded" in name else "gpu"
     args = RLHFArgs.for_profile(
@@ -70,6 +73,17 @@ def test_what_a_run_is_said_to_cost_is_near_what_was_measured(name):
     assert cost.gigabytes == pytest.approx(measured["peak_gigabytes"], rel=0.4)
     if "embedded" in name:  # of GPT-2 there are too few texts for its time to say anything
         assert cost.seconds / args.total_phases == pytest.approx(measured["cpu_seconds_a_phase"], rel=0.5)
+
+
+def test_the_minutes_that_a_run_is_said_to_take_follow_the_speed_of_this_machine(monkeypatch):
+    args = RLHFArgs.for_profile("laptop")
+    seconds = []
+    for speed in (1e11, 2e11):
+        monkeypatch.setattr(run_cost, "matmul_speed", lambda width, speed=speed: speed)
+        seconds.append(estimate(args, threads=1).seconds)
+    assert seconds[0] == pytest.approx(2 * seconds[1])
+    monkeypatch.undo()
+    assert run_cost.matmul_speed(64) > 1e6
 
 
 def test_sentiment_gates_its_own_run(solved_workspace, small_runs, capsys):

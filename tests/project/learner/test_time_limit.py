@@ -52,6 +52,16 @@ def test_an_endless_cell_is_saved_and_stopped(workspace, start_kernel, monkeypat
     assert f"line 2 of part1_rlhf/{NAME}.py (line 3 of the cell)" in shown.output or "line 1 of" in shown.output
 
 
+def test_the_import_of_a_library_is_left_to_finish(workspace, tmp_path, monkeypatch):
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "slow_library.py").write_text("import time\n\ntime.sleep(0.2)\ntime.sleep(0.4)\n")
+    monkeypatch.syspath_prepend(str(library))
+    text = f"import slow_library\n{stub_text(NAME)}".replace(CODE_STUB, "return values")
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text(text)
+    assert "no result after" not in check(NAME).lines[0]
+
+
 def test_the_stop_button_still_interrupts(workspace):
     timer = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()

@@ -225,8 +225,20 @@ def test_the_gallery_of_a_run_without_phases_names_what_it_needs(finished_run, t
     (tmp_path / "config.json").write_text((finished_run / "config.json").read_text())
     with pytest.raises(CourseError, match="at least one finished phase"):
         gallery(tmp_path)
-    with pytest.raises(CourseError, match=r"no config\.json"):
+    with pytest.raises(CourseError, match=r"there is no folder .*nowhere: gallery takes a run"):
         gallery(tmp_path / "nowhere")
+    with pytest.raises(CourseError, match="takes a run or the path of its folder, got a NoneType"):
+        gallery(None)
+
+
+def test_the_gallery_shows_a_run_that_was_read_as_it_shows_its_folder(finished_run, capsys):
+    from rlhf_course.rl.run_folder import read_run
+
+    gallery(finished_run)
+    shown = capsys.readouterr().out
+    run = read_run(finished_run)
+    gallery(run._replace(config={**run.config, "run_name": finished_run.name}))
+    assert capsys.readouterr().out == shown
 
 
 def test_the_advantage_picture_names_the_argument_that_is_missing():

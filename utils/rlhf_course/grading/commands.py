@@ -126,9 +126,9 @@ def grade(
         results = grade_with_progress(paths, config, result_cache, console, parts)
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
-    print_results(results, Console())
     grades = GradeReport(isolation=config.isolation, secret=secret.fingerprint, submissions=results)
-    write_reports(grades, json_file, html, csv)
+    write_reports(grades, json_file, html, csv)  # first, since printing ends the process where a pipe's reader has gone
+    print_results(results, Console())
 
 
 def report(

@@ -1,5 +1,7 @@
 """Estimate the memory and the time that a run takes, before it starts."""
 
+import time
+from statistics import median
 from typing import Any, NamedTuple
 
 
@@ -18,10 +20,11 @@ _SIZES = {
     "gpt2-medium": _ModelSize(355_000_000, 50257, 24, 1024),
 }
 _PROCESS_GIGABYTES = 0.6  # memory of a process that has only imported torch
-# Multiplications and additions per second. `benchmarks/profiles.py` measured the speed of a CPU core with the embedded
-# model. That of a GPU is a small part of the float32 speed in the data sheets of recent GPUs.
-_CORE_SPEED, _GPU_SPEED = 7e10, 5e12
-_CORES_EXPONENT = 0.7  # below 1, since each further core helps less than the core before it
+# The part of the speed of large matrix products that training reaches on a CPU: 0.33 in phases of `periods` and 0.38 in
+# those of `sentiment` with the embedded model, where both speeds were measured in turn.
+_CPU_EFFICIENCY = 0.35
+# Multiplications and additions per second: a small part of the float32 speed in the data sheets of recent GPUs.
+_GPU_SPEED = 5e12
 _PREFIX_LEN = 3
 
 
@@ -60,7 +63,7 @@ def estimate(args: Any, threads: int | None) -> RunCost:
 
     Args:
         args: The run's settings, an `RLHFArgs`.
-        threads: Number of CPU threads; None for a GPU.
+        threads: Number of CPU threads that torch uses; None for a GPU.
     """
     from rlhf_course.rl.gpu import split_name
     from rlhf_course.rl.memory_need import needed_bytes, peak_bytes
@@ -69,9 +72,24 @@ def estimate(args: Any, threads: int | None) -> RunCost:
     peak = peak_bytes(needed_bytes(args, size, size.parameters, seq_len))
     # Sampling, policy and reference model read every token once; learning reads it forward and backward in each epoch.
     passes = 3 + 3 * args.batches_per_learning_phase
-    speed = _GPU_SPEED if threads is None else _CORE_SPEED * threads**_CORES_EXPONENT
+    speed = _GPU_SPEED if threads is None else _CPU_EFFICIENCY * matmul_speed(size.d_model)
     seconds = args.total_phases * 2 * size.parameters * args.batch_size * seq_len * passes / speed
     return RunCost(_PROCESS_GIGABYTES + peak / 2**30, seconds)
+
+
+def matmul_speed(width: int) -> float:
+    """Measure the operations per second of this machine's CPU in a matrix product as large as a layer's, in 0.1 s."""
+    import torch
+
+    states, weights = torch.randn(1024, width), torch.randn(width, 4 * width)
+    speeds = []
+    for _ in range(5):
+        products, began = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < 0.02 or products == 0:
+            states @ weights
+            products += 1
+        speeds.append(products * 2 * states.numel() * 4 * width / elapsed)
+    return median(speeds)
 
 
 def _in_minutes(seconds: float) -> str:

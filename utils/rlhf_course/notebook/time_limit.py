@@ -4,6 +4,7 @@ import _thread
 import os
 import signal
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,12 +12,14 @@ from contextvars import ContextVar
 from types import FrameType
 
 from rlhf_course.notebook.messages import show_message
+from rlhf_course.paths import PACKAGE
 
 # The environment variable that sets another limit, in seconds.
 VARIABLE = "RLHF_COURSE_CHECK_SECONDS"
 _DEFAULT_SECONDS = 60.0
 # The code is interrupted again and again, since it may catch the exception; after some times a message gives advice.
 _REPEAT_SECONDS, _INTERRUPTS_BEFORE_ADVICE = 1.0, 5
+_LIBRARIES = (str(PACKAGE), *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
 
 
 class TimeLimitExceeded(BaseException):
@@ -34,9 +37,11 @@ class TimeLimitExceeded(BaseException):
 class _Limit:
     """Interrupts the main thread from another thread when the time is up."""
 
-    def __init__(self, seconds: float, previous: Callable[[int, FrameType | None], object] | int) -> None:
-        self.seconds, self.previous = seconds, previous
-        self._expired = False
+    def __init__(
+        self, seconds: float, previous: Callable[[int, FrameType | None], object] | int, caller: FrameType | None
+    ) -> None:
+        self.seconds, self.previous, self._caller = seconds, previous, caller
+        self._expired = self._postponed = False
         self._ended = threading.Event()
         self._sending = threading.Lock()
         threading.Thread(target=self._watch, name="time limit of a check", daemon=True).start()
@@ -44,7 +49,8 @@ class _Limit:
     def _watch(self) -> None:
         wait, count = self.seconds, 0
         while not self._ended.wait(wait):
-            wait, count = _REPEAT_SECONDS, count + 1
+            wait, count = _REPEAT_SECONDS, 1 if self._postponed else count + 1
+            self._postponed = False
             with self._sending:
                 if self._ended.is_set():
                     return
@@ -65,14 +71,17 @@ class _Limit:
         """
         if self._ended.is_set():
             return
-        if self._expired:
+        if self._expired and _is_importing_a_library(frame, self._caller):
+            self._postponed = True
+        elif self._expired:
             raise TimeLimitExceeded(self.seconds)
-        if callable(self.previous):
+        elif callable(self.previous):
             self.previous(number, frame)
 
     def end(self) -> None:
         """Interrupt no more; an interrupt that is on its way has no effect."""
         self._ended.set()
+        self._caller = None
         with self._sending:
             pass
 
@@ -97,7 +106,7 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
     if _IN_LIMIT.get() or previous is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    limit = _Limit(_seconds() if seconds is None else seconds, previous)
+    limit = _Limit(_seconds() if seconds is None else seconds, previous, sys._getframe(2))
     token = _IN_LIMIT.set(True)
     signal.signal(signal.SIGINT, limit.on_interrupt)
     try:
@@ -106,6 +115,24 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
         limit.end()
         signal.signal(signal.SIGINT, previous)
         _IN_LIMIT.reset(token)
+
+
+def _is_importing_a_library(frame: FrameType | None, caller: FrameType | None) -> bool:
+    """Return whether a module that is not the learner's is being imported inside the block.
+
+    Such an import is left to finish: torch, for one, cannot be imported again in the same process.
+
+    Args:
+        frame: The frame that is interrupted.
+        caller: The frame that holds the block.
+    """
+    while frame is not None and frame is not caller:
+        file = frame.f_code.co_filename
+        is_library = file.startswith(_LIBRARIES) or "site-packages" in file
+        if frame.f_code.co_name == "<module>" and is_library:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _seconds() -> float:

@@ -47,17 +47,33 @@ def gallery(run: Any) -> None:
     """Show the strategies that a run found to earn its reward, phase by phase.
 
     Args:
-        run: The result of `train_run` or `await dashboard(…).finished()`, or the path of a run's folder.
+        run: The result of `train_run`, `await dashboard(…).finished()` or `read_run`, or the path of a run's folder.
 
     Raises:
         CourseError: The folder holds no run, or a run without a finished phase.
     """
-    strategies = find_strategies(Path(getattr(run, "path", run)))
+    from rlhf_course.rl.run_folder import Run
+
+    strategies = strategies_of(run) if isinstance(run, Run) else find_strategies(_folder_of(run))
     picture = _draw(strategies)
     first = next((rise.name for rise in strategies.rises), DETECTORS[0].name)
     last = strategies.phases - 1
     page = picture.png_html() + _table(strategies) + _examples(strategies, first, last)
     show(lambda: _widget(strategies, picture, first), StaticOutput(page, _text(strategies, picture)))
+
+
+def _folder_of(run: Any) -> Path:
+    """Return the folder of a run that was given by its path or by an object that has one.
+
+    Raises:
+        CourseError: It is neither, or there is no such folder.
+    """
+    place = getattr(run, "path", run)
+    if not isinstance(place, str | Path):
+        raise CourseError(f"gallery takes a run or the path of its folder, got a {type(run).__name__}")
+    if not Path(place).is_dir():
+        raise CourseError(f"there is no folder {place}: gallery takes a run or the path of its folder, as runs/periods")
+    return Path(place)
 
 
 def find_strategies(path: Path) -> RunStrategies:
@@ -68,12 +84,25 @@ def find_strategies(path: Path) -> RunStrategies:
     """
     from rlhf_course.rl.run_folder import read_run
 
-    run = read_run(path)
+    return strategies_of(read_run(path), path.name)
+
+
+def strategies_of(run: Any, name: str | None = None) -> RunStrategies:
+    """Find the strategies of a run that was read.
+
+    Args:
+        run: The result of `read_run`.
+        name: The name of the run's folder; by default the run's own.
+
+    Raises:
+        CourseError: The run has no finished phase.
+    """
+    name = name or str(run.config["run_name"])
     if not run.samples:
-        raise CourseError(f"{path} has no samples yet: the gallery needs a run with at least one finished phase")
+        raise CourseError(f"{name} has no samples yet: the gallery needs a run with at least one finished phase")
     prefix = run.config["args"]["prefix"]
     rates = strategy_rates(run.samples, prefix)
-    return RunStrategies(path.name, prefix, run.samples, rates, rises(rates), diversity(run.samples, prefix))
+    return RunStrategies(name, prefix, run.samples, rates, rises(rates), diversity(run.samples, prefix))
 
 
 def _widget(run: RunStrategies, picture: Picture, first: str) -> Any:
