@@ -34,8 +34,9 @@ lint: setup
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/exercise.yml
 
+# JupyterLab without the buttons for instructors, and without its question about news.
 learn: setup
-	cd notebooks && ../$(BIN)/jupyter lab
+	cd notebooks && JUPYTER_CONFIG_PATH="$(CURDIR)/utils/rlhf_course/notebook/jupyter" ../$(BIN)/jupyter lab
 
 # The course as pages to read, in site/: open site/index.html. The variable silences an advertisement.
 site: setup

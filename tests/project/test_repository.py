@@ -1,5 +1,6 @@
 """The repository: pinned dependencies, commands that its documents name, and files that it must not hold."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -112,6 +113,16 @@ def test_the_extra_is_pinned_alike_in_the_makefile_and_the_project():
 def test_make_knows_its_targets(target):
     result = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "utils/rlhf_course/releasing/for_learners"])
+def test_make_learn_starts_jupyterlab_with_the_settings_for_learners(folder):
+    rule = re.search(r"JUPYTER_CONFIG_PATH=\"\$\(CURDIR\)/(\S+)\" \S+/jupyter lab", (folder / "Makefile").read_text())
+    assert rule is not None
+    settings = json.loads((ROOT / rule[1] / "labconfig/page_config.json").read_text())
+    assert {"@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:create-assignment"} <= set(
+        settings["disabledExtensions"]
+    )
 
 
 @pytest.mark.parametrize(

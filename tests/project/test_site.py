@@ -63,7 +63,7 @@ def test_no_page_holds_an_answer_or_a_hidden_test(site):
     assert not leaks(files, REPOSITORY)
 
 
-def test_no_page_loads_anything_from_another_host(pages):
+def test_no_page_loads_anything_from_another_host_or_that_is_missing(site, pages):
     loaded = {}
     for path, text in pages.items():
         parser = _Loaded()
@@ -71,6 +71,10 @@ def test_no_page_loads_anything_from_another_host(pages):
         loaded[path] = parser.urls
     assert all(loaded.values())
     assert not [(path, url) for path, urls in loaded.items() for url in urls if re.match(r"(https?:)?//", url)]
+    # A server shows 404.html in any folder, so its paths are absolute.
+    del loaded[Path("404.html")]
+    files = [path.parent / url for path, urls in loaded.items() for url in urls if not url.startswith("data:")]
+    assert files and not [file for file in files if not (site / file).is_file()]
 
 
 def test_the_search_finds_what_a_notebook_says_but_nothing_that_is_folded(site):

@@ -11,6 +11,8 @@ from lab import Notebook, Server, browser_path
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import RECORDED_RUNS, REPOSITORY
 
+# As in the rule `learn` of the Makefile.
+LAB_SETTINGS = REPOSITORY / "utils/rlhf_course/notebook/jupyter"
 ARTEFACTS = REPOSITORY / "artefacts" / "browser"
 _NO_BROWSER = (
     "no Chromium found to open the notebooks in: on Debian or Ubuntu run `apt-get install chromium`, or set "
@@ -52,7 +54,7 @@ def server(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         if os.environ.get("CI"):
             pytest.fail(_NO_BROWSER)
         pytest.skip(_NO_BROWSER)
-    lab_server = Server(workspace, tmp_path_factory.mktemp("jupyter"))
+    lab_server = Server(workspace, tmp_path_factory.mktemp("jupyter"), LAB_SETTINGS)
     try:
         lab_server.wait()
         yield lab_server

@@ -48,9 +48,10 @@ class Server:
     Args:
         root: The folder with the notebooks.
         home: The folder for Jupyter's own files.
+        config: A folder of settings, as `make learn` has one for learners.
     """
 
-    def __init__(self, root: Path, home: Path) -> None:
+    def __init__(self, root: Path, home: Path, config: Path | None = None) -> None:
         self.root = root
         for name, content in _SETTINGS.items():
             path = home / "settings" / name
@@ -75,8 +76,10 @@ class Server:
             "RLHF_COURSE_SHORT": "1",
             "HF_HUB_OFFLINE": "1",
         }
-        for variable in WORKSPACE_VARIABLES:
+        for variable in (*WORKSPACE_VARIABLES, "JUPYTER_CONFIG_PATH"):
             environment.pop(variable, None)
+        if config is not None:
+            environment["JUPYTER_CONFIG_PATH"] = str(config)
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(self._command(), cwd=root, env=environment, stdout=log, stderr=log)
 

@@ -12,6 +12,7 @@ from rlhf_course.notebook import workspace
 from rlhf_course.notebook.error_report import load_error_lines, shortened
 from rlhf_course.notebook.hiding import hiding_files
 from rlhf_course.notebook.messages import show_message
+from rlhf_course.notebook.page_style import show_page_style
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.recording import recorded
@@ -36,11 +37,12 @@ CALLS = (
 
 
 def register() -> None:
-    """Register the magic with the IPython that runs this, and define the course's calls; do nothing outside IPython."""
+    """Register the magic and the style with the IPython that runs this, if any, and define the course's calls."""
     shell = _shell()
     if shell is None:
         return
     shell.register_magic_function(exercise_magic, "cell", "exercise")
+    shell.events.register("post_run_cell", show_page_style)
     for name in CALLS:
         shell.user_ns.setdefault(name, getattr(sys.modules["rlhf_course"], name))
     if hiding := hiding_files():

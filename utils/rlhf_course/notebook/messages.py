@@ -11,8 +11,11 @@ from rlhf_course.display import in_notebook
 _COLOURS = {"passed": "green", "wrong": "red", "error": "red", "not attempted": "yellow"}
 # These colours differ from each other and from the background in the light and in the dark theme.
 _HTML_COLOURS = {"passed": "#1f883d", "wrong": "#d1384f", "error": "#d1384f", "not attempted": "#a06a00"}
-# Long lines wrap. The padding keeps the underscores of the last line visible.
-_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.4; padding-bottom: 0.3em; margin: 0"
+# Long lines wrap at words; JupyterLab would break inside them. The padding shows the underscores of the last line.
+_STYLE = (
+    "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; line-height: 1.4; "
+    "padding-bottom: 0.3em; margin: 0"
+)
 
 
 def show_message(*lines: str, status: str | None = None) -> None:
