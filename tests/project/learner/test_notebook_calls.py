@@ -1,8 +1,10 @@
 """The calls that are at hand in a notebook, for a learner who is stuck."""
 
+import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import fields
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from rlhf_course.notebook import gate, guide
 from rlhf_course.notebook.magic import CALLS
 from rlhf_course.notebook.progress_file import read_state
 from rlhf_course.notebook.recorded import recorded_runs
+from rlhf_course.paths import RECORDED_RUNS
 
 NAME = "compute_advantages"
 
@@ -94,6 +97,15 @@ def test_a_recorded_run_can_be_shown_as_a_run_of_ones_own(name, capsys):
     rlhf_course.gallery(run)
     assert run.rows[-1]["phase"] == len(run.rows) - 1
     assert (run.path / "samples.jsonl").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", recorded_runs())
+def test_a_recorded_run_has_the_settings_that_the_notebook_gives_its_own_run(name):
+    settings = rlhf_course.RLHFArgs.for_profile("laptop", name.removesuffix("-neg"))
+    stored = json.loads((RECORDED_RUNS / name / "config.json").read_text())["args"]
+    assert {key: value for key, value in stored.items() if key != "reward_fn"} == {
+        field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "reward_fn"
+    }
 
 
 def test_of_a_run_that_is_not_recorded_the_names_of_those_that_are_come(capsys):
