@@ -237,7 +237,7 @@ class BridgeModel(nn.Module):
         return self.HOOK_POINT, self._run_value_head_in_its_dtype
 
     def _run_value_head_in_its_dtype(self, resid: Float[Tensor, "batch seq d_model"], hook: Any) -> Any:
-        """Call `run_value_head`. TransformerLens normalises in float32, which a head in half precision does not take."""
+        """Call `run_value_head`. TransformerLens normalises in float32, also where the head is in half precision."""
         dtype = next((parameter.dtype for parameter in self.get_value_head_params()), resid.dtype)
         return self.run_value_head(resid.to(dtype), hook)
 
