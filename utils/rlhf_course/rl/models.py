@@ -207,7 +207,6 @@ class BridgeModel(nn.Module):
                 )
             self.value_head = head.to(base_model.cfg.device)
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
-        self.value_head_hook: tuple[str, Callable[..., Any]] = (self.HOOK_POINT, self.run_value_head)
 
     @classmethod
     def from_pretrained(cls, model_name: str, use_value_head: bool = True, **kwargs: Any) -> Self:
@@ -233,6 +232,16 @@ class BridgeModel(nn.Module):
         return self.base_model(input_ids, **kwargs)
 
     @property
+    def value_head_hook(self) -> tuple[str, Callable[..., Any]]:
+        """The hook point, and the function that runs the head on the residual stream there."""
+        return self.HOOK_POINT, self._run_value_head_in_its_dtype
+
+    def _run_value_head_in_its_dtype(self, resid: Float[Tensor, "batch seq d_model"], hook: Any) -> Any:
+        """Call `run_value_head`. TransformerLens normalises in float32, also where the head is in half precision."""
+        dtype = next((parameter.dtype for parameter in self.get_value_head_params()), resid.dtype)
+        return self.run_value_head(resid.to(dtype), hook)
+
+    @property
     def fwd_hooks(self) -> list[tuple[str, Callable[..., Any]]]:
         """The hooks under which the transformer runs the value head on its residual stream."""
         return [self.value_head_hook]
@@ -249,6 +258,22 @@ class BridgeModel(nn.Module):
         """Move or cast the transformer and the head, as `nn.Module.to` does."""
         self.base_model.to(*args, print_details=False, **kwargs)
         return super().to(*args, **kwargs)
+
+    def float(self) -> Self:
+        """Cast the transformer and the head to float32."""
+        return self.to(torch.float32)
+
+    def double(self) -> Self:
+        """Cast the transformer and the head to float64."""
+        return self.to(torch.float64)
+
+    def half(self) -> Self:
+        """Cast the transformer and the head to float16."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> Self:
+        """Cast the transformer and the head to bfloat16."""
+        return self.to(torch.bfloat16)
 
     def cpu(self) -> Self:
         """Move the transformer and the head to the CPU."""
@@ -309,6 +334,10 @@ class BridgeModel(nn.Module):
                 name=name,
                 obj=self,
             ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: all but the latest values, whose gradients cannot be copied."""
+        return {**vars(self), "value_head_output": None}
 
     def __dir__(self) -> list[str]:
         """Return the names of the attributes, with those of the bridge, which completion in a notebook shows."""
