@@ -84,6 +84,15 @@ def test_an_unknown_name_is_refused(name, message):
         load_model(name)
 
 
+def test_what_is_no_name_and_no_device_is_refused_in_one_line(tiny_folder):
+    with pytest.raises(CourseError, match="base_model takes a name or the path of a folder as a text, got 3"):
+        load_model(3)
+    absent = ["gpu", "cuda:99", 1.5] if torch.cuda.is_available() else ["gpu", "cuda", 1.5]
+    for device in absent:
+        with pytest.raises(CourseError, match=f"^device takes a device that torch can use here, .* got '{device}'$"):
+            load_model(str(tiny_folder), device=device)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CourseError, match=r"has no config\.json"):
         load_model(str(tmp_path))
