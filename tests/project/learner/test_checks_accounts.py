@@ -9,8 +9,10 @@ import torch
 from learners import answer_text, stub_text
 
 from rlhf_course import check, reset
-from rlhf_course.checks.core import expected_results
+from rlhf_course.building.check_data import right_observations
+from rlhf_course.checks.core import Case, Check, expected_results
 from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.errors import CourseError
 from rlhf_course.notebook.progress_file import read_state
 from rlhf_course.stubs import CODE_STUB
 
@@ -294,6 +296,12 @@ def test_another_exception_of_the_same_type_is_not_taken_for_a_known_mistake(wor
     write(workspace, "get_optimizer", text)
     result = check("get_optimizer")
     assert result.status == "error" and result.mistake is None
+
+
+def test_building_refuses_a_right_answer_that_raises_where_the_reference_does_not():
+    check_of_one = Check("one", {"case": Case("nothing", {})}, lambda answer, inputs: {"result": answer()})
+    with pytest.raises(CourseError, match="right answer other of one raises TypeError on the visible case 'case'"):
+        right_observations(check_of_one, {"the reference": lambda: 1.0, "other": lambda: len(1)})
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)

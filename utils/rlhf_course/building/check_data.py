@@ -33,7 +33,7 @@ def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
     use_code(root / "solutions")
     reference = getattr(importlib.import_module(exercise.part), exercise.name)
     bank = read_bank(bank_file(root, exercise))
-    expected = _right_observations(check, {"the reference": reference, **bank.right})
+    expected = right_observations(check, {"the reference": reference, **bank.right})
     mistakes = {
         name: {"description": description_of(exercise, name, answer), "observed": _observations(check, answer)}
         for name, answer in bank.visible.items()
@@ -46,7 +46,7 @@ def _observations(check: Any, answer: Any) -> dict[str, Any]:
     return {case: check.observe(answer, case)[0] for case in check.cases}
 
 
-def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
+def right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
     """Return the distinct observations of right answers by case, the reference's first.
 
     Raises:

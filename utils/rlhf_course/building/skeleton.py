@@ -144,7 +144,7 @@ def _observe(answer: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_result(answer().forward(inputs["values"].clone()))
 
 
-CHECK = Check("$name", CASES, _observe)
+CHECK = Check("$name", CASES, _observe, is_called_with_inputs=False)
 
 
 # TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
