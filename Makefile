@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	@sh utils/setup.sh .venv $(PYTHON)
+	@sh utils/setup.sh .venv "$(PYTHON)"
 	@touch $@
 
 demo: setup

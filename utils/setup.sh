@@ -1,8 +1,10 @@
 #!/bin/sh
 # Make a virtual environment and install requirements.lock and the course into it. `make setup` calls this.
-# Usage: setup.sh VENV [PYTHON], in the root of the repository. Without PYTHON, the first fitting Python is taken.
+# Usage: setup.sh VENV [PYTHON], in the root of the repository. Where PYTHON is absent or empty, the first fitting
+# Python is taken.
 set -eu
 venv=$1
+named=${2:-}
 needed_megabytes=2500
 
 fail() {
@@ -15,13 +17,14 @@ fits() {
 }
 
 python=
-for candidate in ${2:-python3.11 python3.12 python3 python}; do
+[ -n "$named" ] && set -- "$named" || set -- python3.11 python3.12 python3 python
+for candidate in "$@"; do
     if fits "$candidate"; then
         python=$candidate
         break
     fi
 done
-[ -n "$python" ] || fail "no Python 3.11 or 3.12 among ${2:-python3.11, python3.12, python3, python}: install one, or name it with PYTHON=/path/to/python"
+[ -n "$python" ] || fail "no Python 3.11 or 3.12 among ${named:-python3.11, python3.12, python3, python}: install one, or name it with PYTHON=/path/to/python"
 "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
     fail "$python has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)"
 free_megabytes=$(df -Pm . | awk 'NR == 2 { print $4 }')

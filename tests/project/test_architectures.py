@@ -144,6 +144,38 @@ def test_a_folder_without_its_tokenizer_is_refused(name, tmp_path, tiny_folder):
         load_model(str(tmp_path / name))
 
 
+def test_a_model_that_looks_ahead_is_refused(tmp_path, tiny_folder):
+    def save_small(**settings):
+        model = save(tmp_path / "model", tiny_folder, "gemma3_text", {**_GEMMA, **settings})
+        with torch.no_grad():
+            for layer in model.model.layers:
+                layer.post_attention_layernorm.weight.fill_(-0.998)  # little attention: the ratio is near 1
+        model.save_pretrained(tmp_path / "model")
+
+    save_small()
+    load_model(str(tmp_path / "model"))
+    save_small(use_bidirectional_attention=True)
+    with pytest.raises(CourseError, match="its last token changes the logits of the tokens before it"):
+        load_model(str(tmp_path / "model"))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_embeds_is_refused(tmp_path, tiny_folder):
+    save(tmp_path / "gpt2", tiny_folder, "gpt2", {**_GPT2, "vocab_size": 306})
+    with pytest.raises(CourseError, match="has token ids up to 306, and the model takes ids below 306: save"):
+        load_model(str(tmp_path / "gpt2"))
+
+
+def test_code_in_a_folder_is_refused_without_a_question(tmp_path, monkeypatch):
+    from rlhf_course.rl.pretrained import CompleteCausalLM
+
+    monkeypatch.setattr("builtins.input", lambda *question: pytest.fail("asked a question"))
+    code = {"model_type": "distilbert", "auto_map": {"AutoModelForCausalLM": "own.Own"}}
+    (tmp_path / "config.json").write_text(json.dumps(code))
+    (tmp_path / "own.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        CompleteCausalLM.from_pretrained(tmp_path)
+
+
 def test_a_folder_whose_weights_are_not_all_there_is_refused(tmp_path, tiny_folder):
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
     config = json.loads((folder / "config.json").read_text())

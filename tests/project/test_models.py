@@ -84,6 +84,15 @@ def test_an_unknown_name_is_refused(name, message):
         load_model(name)
 
 
+def test_what_is_no_name_and_no_device_is_refused_in_one_line(tiny_folder):
+    with pytest.raises(CourseError, match="base_model takes a name or the path of a folder as a text, got 3"):
+        load_model(3)
+    absent = ["gpu", "cuda:99", 1.5] if torch.cuda.is_available() else ["gpu", "cuda", 1.5]
+    for device in absent:
+        with pytest.raises(CourseError, match=f"^device takes a device that torch can use here, .* got '{device}'$"):
+            load_model(str(tiny_folder), device=device)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CourseError, match=r"has no config\.json"):
         load_model(str(tmp_path))
@@ -266,6 +275,19 @@ def test_moving_casts_transformer_and_head_together(model):
     assert model.to("cpu") is model
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("bfloat16", torch.bfloat16), ("half", torch.float16), ("double", torch.float64), ("float", torch.float32)],
+)
+def test_a_cast_by_any_name_gives_logits_and_values_and_is_in_the_configuration(model, name, dtype):
+    for cast in (lambda: getattr(model, name)(), lambda: model.to(dtype)):
+        model.to(torch.float32)
+        assert cast() is model and model.cfg.dtype == dtype
+        logits, values = model.forward_with_value_head(IDS)
+        assert logits.isfinite().all() and values.dtype == dtype and values.shape == IDS.shape
+        assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+
+
 def test_train_and_eval_reach_the_transformer(model):
     assert model.train().base_model.original_model.training
     assert not model.eval().base_model.original_model.training
@@ -332,11 +354,18 @@ def test_state_and_parameters_are_those_of_transformer_and_head_alone(model):
     }
 
 
-def test_a_model_can_be_copied_and_pickled(model):
+def test_a_model_can_be_copied_and_pickled_after_a_pass_with_gradients(model):
+    model.forward_with_value_head(IDS)
     twin = copy.deepcopy(model)
     for came, wanted in zip(twin.forward_with_value_head(IDS), model.forward_with_value_head(IDS), strict=True):
         assert torch.equal(came, wanted)
-    assert copy.copy(model).base_model is model.base_model
+    shallow = copy.copy(model)
+    assert shallow.base_model is model.base_model and shallow.value_head_output is None
+    shallow.forward_with_value_head(IDS)
+    model.value_head_output = None
+    assert shallow.value_head_output is not None
+    shallow.forward_with_value_head(IDS)
+    assert model.value_head_output is None
     # A bridge that has run holds hooks of Transformers that cannot be pickled, whatever holds the bridge.
     plain = pickle.loads(pickle.dumps(BridgeModel(nn.Linear(2, 3), use_value_head=False)))
     assert plain.out_features == 3

@@ -270,6 +270,28 @@ def test_setting_up_takes_the_python_that_it_finds_and_says_what_it_does(tmp_pat
     assert (link.parent / link.read_text().strip()).resolve() == (tmp_path / "utils").resolve()
 
 
+@pytest.mark.parametrize("text", ["Makefile", "utils/rlhf_course/releasing/for_learners/Makefile"])
+def test_a_python_in_a_folder_with_a_blank_in_its_name_is_passed_on_whole(text):
+    for given, passed in (("/a folder/python", '"/a folder/python"'), ("", '""')):
+        shown = subprocess.run(
+            ["make", "-n", "-B", "-f", ROOT / text, "setup", f"PYTHON={given}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert f"sh utils/setup.sh .venv {passed}\n" in shown.stdout
+
+
+def test_setting_up_takes_a_named_python_whose_path_has_a_blank(tmp_path):
+    stub(tmp_path / "a folder" / "python3", PYTHON)
+    stub(tmp_path / "bin" / "df", DISK.format(9000))
+    stub(tmp_path / "bin" / "locale", "echo UTF-8\n")
+    done = set_up(tmp_path, str(tmp_path / "a folder" / "python3"))
+    assert done.returncode == 0, done.stderr
+    missing = set_up(tmp_path, str(tmp_path / "no such" / "python3"))
+    assert missing.returncode == 1 and "no Python 3.11 or 3.12 among /" in missing.stderr
+
+
 @pytest.mark.parametrize(
     ("python", "disk", "message"),
     [

@@ -11,7 +11,7 @@ import torch
 from part1_rlhf import RLHFTrainer
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.run_folder import _write_errors, checkpoints, read_run
+from rlhf_course.rl.run_folder import _write_errors, check_free, checkpoints, read_run
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -183,6 +183,26 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_older_ones(small_
     with pytest.raises(CourseError, match="cannot be written: "):
         RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run", show=False, watch=fills_the_disk)
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["phase_00000.pt"]
+
+
+def test_a_run_whose_first_checkpoint_failed_is_started_again_in_its_folder(small_args, tmp_path, monkeypatch):
+    trainer = RLHFTrainer(small_args(total_phases=1))
+    save = torch.save
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", lambda state, path: save(state, "/dev/full"))
+        with pytest.raises(CourseError, match="cannot be written: "):
+            trainer.train(tmp_path / "run", show=False)
+    (tmp_path / "run" / "checkpoints" / "phase_00000.pt.1.a.part").touch()  # of a process that was killed
+    trainer.train(tmp_path / "run", show=False)
+    assert len(read_run(tmp_path / "run").rows) == 1
+    with pytest.raises(CourseError, match="is not empty"):
+        RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run", show=False)
+
+
+def test_a_folder_with_a_config_of_something_else_is_in_use(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CourseError, match="is not empty"):
+        check_free(tmp_path)
 
 
 def test_a_full_disk_is_named_where_torch_writes(run):

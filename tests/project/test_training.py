@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from rlhf_course import Trainer, calc_clipped_surrogate_objective
 from rlhf_course.cli import app, main
 from rlhf_course.errors import CourseError
+from rlhf_course.paths import SOLUTIONS
 from rlhf_course.rl.run_folder import METRICS, RunFolder, checkpoints, claim_folder, new_folder, read_run
 
 COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
@@ -445,8 +446,6 @@ def test_every_setting_has_a_flag():
 def test_a_learners_code_and_a_reward_in_the_current_folder_are_trained_and_recorded(
     command_line, tiny_folder, tmp_path, monkeypatch
 ):
-    from rlhf_course.paths import SOLUTIONS
-
     desk = tmp_path / "desk"
     (desk / "part1_rlhf").mkdir(parents=True)
     for file in (SOLUTIONS / "part1_rlhf").glob("*.py"):
@@ -494,6 +493,26 @@ def test_a_reward_beside_the_run_is_found_again_when_it_is_resumed_from_elsewher
     checkpoints(tmp_path / "run")[-1].unlink()
     assert command_line("train", "--resume", tmp_path / "run") == (0, "")
     assert len(metrics_of(tmp_path / "run")) == 3
+
+
+@pytest.mark.parametrize("reward", ["scorer", "short", "long"])
+def test_a_reward_of_any_kind_is_found_again_by_the_name_that_was_given(reward, tmp_path, monkeypatch):
+    from rlhf_course import named_reward
+    from rlhf_course.rl.rewards import describe_reward
+
+    (tmp_path / "rewards_of_any_kind.py").write_text(
+        "import functools, torch\n"
+        "class Scorer:\n"
+        "    def __call__(self, texts):\n        return torch.ones(len(texts))\n"
+        "scorer = Scorer()\n"
+        "short = lambda texts: torch.ones(len(texts))\n"
+        "long = functools.partial(lambda factor, texts: factor * short(texts), 1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"rewards_of_any_kind:{reward}"
+    described = describe_reward(named_reward(name))
+    assert described == {"name": name, "direction": "pos"}
+    assert torch.equal(named_reward(**described)(["a", "b"]), torch.ones(2))
 
 
 def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
@@ -548,7 +567,7 @@ NOTHING = {
     "an unwritten trainer": (
         "trainer.py",
         "return ReplayMemory(",
-        "raise NotImplementedError; ReplayMemory(",
+        "raise NotImplementedError('write this part'); ReplayMemory(",
         "rollout_phase is not written yet (trainer.py, line",
     ),
 }
@@ -556,8 +575,6 @@ NOTHING = {
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tiny_folder, tmp_path, name):
-    from rlhf_course.paths import SOLUTIONS
-
     file, returning, instead, message = NOTHING[name]
     shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")
     text = (tmp_path / "part1_rlhf" / file).read_text()
@@ -571,6 +588,29 @@ def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tin
     code, error = command_line("train", *flags)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert message in error
+
+
+def test_an_error_of_a_reward_is_not_taken_for_an_exercise_that_is_not_written(tiny_folder, tmp_path):
+    from rlhf_course.rl.launch import start_run
+
+    (tmp_path / "unfinished_reward.py").write_text(
+        "def broken(texts):\n    raise NotImplementedError('no such operator')\n"
+    )
+    given = {"base_model": str(tiny_folder), "total_phases": 1, "warmup_steps": 0, "batch_size": 4, "gen_len": 3}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NotImplementedError, match="no such operator"):
+        patch.syspath_prepend(str(tmp_path))
+        start_run(tmp_path / "run", "collapse", "laptop", "unfinished_reward:broken", None, SOLUTIONS, given)
+
+
+def test_a_missing_method_of_the_exercise_is_named(tiny_folder, tmp_path):
+    from rlhf_course.rl.launch import start_run
+
+    shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")
+    file = tmp_path / "part1_rlhf" / "value_head.py"
+    file.write_text(file.read_text().replace("def make_value_head", "def make_another"))
+    given = {"base_model": str(tiny_folder), "total_phases": 1, "warmup_steps": 0}
+    with pytest.raises(CourseError, match="make_value_head is not written yet"):
+        start_run(tmp_path / "run", "collapse", "laptop", None, None, tmp_path, given)
 
 
 # Output that cannot be written
@@ -624,6 +664,16 @@ def test_a_reward_function_that_changes_its_list_gives_each_text_its_own_reward(
     assert len(samples) == 36 and all(sample["reward"] == len(sample["text"]) for sample in samples)
 
 
+@pytest.mark.parametrize("change", [lambda reward: reward.zero_(), lambda reward: reward.sub_(reward.mean())])
+def test_a_rollout_that_changes_its_reward_in_place_changes_neither_the_record_nor_the_reward_functions_own(
+    small_args, change
+):
+    own = torch.arange(12.0)
+    trainer = RLHFTrainer(small_args(reward_fn=lambda texts: own[: len(texts)]))
+    change(trainer.reward(["a text"] * 12))
+    assert torch.equal(trainer._raw_reward, torch.arange(12.0)) and torch.equal(own, torch.arange(12.0))
+
+
 def test_a_watcher_that_changes_what_it_gets_changes_no_record(small_args, tmp_path):
     def spoil(row, samples):
         row.clear()
@@ -654,7 +704,7 @@ def test_of_many_that_want_a_folder_at_once_one_gets_it(tmp_path):
         start.wait()
         try:
             with new_folder(tmp_path / "run"):
-                RunFolder.create(tmp_path / "run", {"number": number})
+                RunFolder.create(tmp_path / "run", {"number": number}).save_checkpoint(0, {})
                 return number
         except CourseError:
             return None

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -161,3 +162,43 @@ def test_the_zip_to_hand_in_holds_python_files_and_notebooks_and_nothing_else(wo
     assert all(name.endswith(".ipynb") or name.startswith("notebooks/part1_rlhf/") for name in names)
     assert not [name for name in names if ".history" in name or name.endswith(".csv")]
     assert "my_answers.zip: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "part1_rlhf/gae.py",
+        "06_objective.ipynb",
+        "",
+        ".",
+        ".zip",
+        "part1_rlhf",
+        "folder.zip",
+        "no/a.zip",
+        "a\0.zip",
+        None,
+        3,
+    ],
+)
+def test_what_is_no_name_of_a_zip_is_refused_in_a_sentence_and_no_file_changes(workspace, capsys, file):
+    (workspace / "folder.zip").mkdir()
+    (workspace / "06_objective.ipynb").write_text("{}")
+    before = {path: path.is_file() and path.read_bytes() for path in workspace.rglob("*")}
+    hand_in(file)
+    assert {path: path.is_file() and path.read_bytes() for path in workspace.rglob("*")} == before
+    shown = capsys.readouterr().out
+    assert shown.startswith("hand_in: ") and len(shown.splitlines()) == 1
+
+
+def test_what_cannot_be_packed_is_left_out_with_a_word_and_a_file_of_1970_is_packed(workspace, capsys):
+    os.utime(workspace / "part1_rlhf/gae.py", (0, 0))
+    (workspace / "part1_rlhf/lost.py").symlink_to("nowhere.py")
+    (workspace / "my.ipynb").mkdir()
+    hand_in()
+    names = set(zipfile.ZipFile(workspace / "my_answers.zip").namelist())
+    assert "notebooks/part1_rlhf/gae.py" in names
+    assert not [name for name in names if "lost.py" in name or "my.ipynb" in name]
+    shown = capsys.readouterr().out
+    assert (
+        f"{len(names)} files" in shown and "Left out, since no file is there: my.ipynb and part1_rlhf/lost.py" in shown
+    )

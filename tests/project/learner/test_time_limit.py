@@ -1,5 +1,7 @@
 """An answer that does not end, and other errors that end in a sentence."""
 
+import contextlib
+import io
 import signal
 import threading
 import time
@@ -93,9 +95,10 @@ def test_in_another_thread_there_is_no_limit():
     assert seen == ["end"]
 
 
-def test_code_that_catches_every_exception_gets_advice_to_restart(capsys, monkeypatch):
+def test_code_that_catches_every_exception_gets_advice_to_restart_whatever_collects_its_prints(capfd, monkeypatch):
     monkeypatch.setattr("rlhf_course.notebook.time_limit._REPEAT_SECONDS", 0.01)
-    with pytest.raises(TimeLimitExceeded), time_limit(0.01):
+    printed = io.StringIO()
+    with pytest.raises(TimeLimitExceeded), time_limit(0.01), contextlib.redirect_stdout(printed):
         caught = 0
         while caught < 8:
             try:
@@ -103,4 +106,49 @@ def test_code_that_catches_every_exception_gets_advice_to_restart(capsys, monkey
             except BaseException:
                 caught += 1
         time.sleep(10)
-    assert "Restart the kernel" in capsys.readouterr().out
+    assert "Restart the kernel" in capfd.readouterr().out and not printed.getvalue()
+
+
+CATCHING = """
+    try:
+        time.sleep(1000)
+    except BaseException:
+        pass
+    return values
+"""
+
+
+@pytest.mark.parametrize(
+    "handler",
+    ["", "signal.signal(signal.SIGINT, signal.default_int_handler)", "signal.signal(signal.SIGINT, lambda *_: 1 / 0)"],
+    ids=["the course's handler", "Python's handler", "a handler of its own"],
+)
+def test_an_answer_that_catches_the_interrupt_is_stopped_and_not_called_again(workspace, handler):
+    calls = f"import signal, time\n    open('calls', 'a').write('.')\n    {handler}{CATCHING}"
+    text = stub_text(NAME).replace(CODE_STUB, calls)
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text(text)
+    before = signal.getsignal(signal.SIGINT)
+    result = check(NAME)
+    assert result.status == "error" and "stopped, since there was no result after 0.3 seconds" in result.lines[0]
+    assert (workspace / "calls").read_text() == "."
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("handler", ["default_int_handler", "SIG_IGN", "SIG_DFL"])
+def test_an_answer_that_sets_another_handler_of_the_interrupt_ran_out_of_time(workspace, handler):
+    slow = f"import signal, time\n    signal.signal(signal.SIGINT, signal.{handler})\n    time.sleep(0.6)\n    return 1"
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text(stub_text(NAME).replace(CODE_STUB, slow))
+    result = check(NAME)
+    assert "stopped, since there was no result after" in result.lines[0]
+    if handler == "default_int_handler":
+        assert any(line.startswith("at: ") and f"{NAME}.py" in line for line in result.lines)
+
+
+def test_a_file_that_catches_the_interrupt_of_its_import_is_stopped_too(workspace):
+    text = "import time\ntry:\n    time.sleep(1000)\nexcept BaseException:\n    pass\n"
+    (workspace / DEFAULT_PART.name / f"{NAME}.py").write_text(
+        text + stub_text(NAME).replace(CODE_STUB, "return values")
+    )
+    result = check(NAME)
+    assert "stopped, since there was no result after" in result.lines[0]
+    assert any("time.sleep(1000)" in line for line in result.lines)

@@ -304,7 +304,8 @@ def test_full_marks_are_the_maximum_that_moodles_worksheet_states_for_the_row(ro
         for name, points in zip(moodle_names(("A", 1), ("B", 2), ("C", 3)), (86, 43, 43), strict=True)
     ]
     table = moodle_csv(marks, path)
-    assert [row["Grade"] for row in rows(table.text)] == ["100", "25", "43"]
+    assert [row["Grade"] for row in rows(table.text)] == ["100", "25", ""]
+    assert len(table.left) == 1 and "the maximum '-' is no number above 0; --scale says what it is" in table.left[0]
     assert table.note == "scaled: 86 points are 50, 86 points are 100; --scale none writes points"
 
 
@@ -361,3 +362,77 @@ def test_moodles_feedback_says_what_the_learners_page_says_first_of_each_exercis
     assert mark_of(result).feedback == (
         "calc_kl_penalty 0/1: a sum; get_logprobs 0/1: it is twice what it should be; get_optimizer 0/1: missing"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1.000,00", 1000),
+        ("1,000.00", 1000),
+        ("1 000,5", 1000.5),
+        ("100.00000", 100),
+        ("1'000.5", 1000.5),
+        ("2500", 2500),
+    ],
+)
+def test_numbers_are_read_as_platforms_write_them_in_any_country(text, number):
+    assert parse_scale(text).maximum == number
+
+
+@pytest.mark.parametrize("maximum", ["1,000", "1.000", "100,00 %", "-", "(read only)"])
+def test_a_maximum_that_is_no_number_or_could_be_two_leaves_the_row_and_is_named(roster, maximum):
+    path = roster(WORKSHEET + f'Participant 1,A,,,7,"{maximum}",\n')
+    marks = [Mark(moodle_names(("A", 1))[0], 43, 86)]
+    table = moodle_csv(marks, path)
+    assert rows(table.text)[0]["Grade"] == "7" and repr(maximum) in table.left[0]
+    assert moodle_grades(marks, path, scale=parse_scale("none")) == {"Participant 1": "43"}
+    canvas = roster(
+        f'Student,ID,SIS User ID,SIS Login ID,Section,RLHF (93)\n    Points Possible,,,,,"{maximum}"\nA,7,,ada,S,\n'
+    )
+    with pytest.raises(CourseError, match=r"the maximum of 'RLHF .93.' in .*; add --scale"):
+        canvas_csv([Mark("ada", 43, 86)], "RLHF", canvas)
+
+
+def test_what_a_person_wrote_is_replaced_with_a_word_and_never_by_nothing(roster):
+    path = roster(WORKSHEET + "Participant 1,A,,,9.5,86,my note\nParticipant 2,B,,,-,86,\n")
+    one, two = moodle_names(("A", 1), ("B", 2))
+    table = moodle_csv([Mark(one, 43, 86), Mark(two, 86, 86, "well done")], path)
+    first, second = rows(table.text)
+    assert (first["Grade"], first["Feedback comments"], second["Feedback comments"]) == ("43", "my note", "well done")
+    assert table.replaced == [f"{one}: Grade was '9.5', is '43'"]
+
+
+def test_locked_and_excused_rows_keep_what_they_have(roster):
+    header = WORKSHEET.replace("Maximum Grade", "Maximum Grade,Grade can be changed")
+    moodle = moodle_csv([Mark(moodle_names(("A", 1))[0], 43, 86)], roster(header + "Participant 1,A,,,7,86,No,\n"))
+    assert rows(moodle.text)[0]["Grade"] == "7" and "cannot be changed" in moodle.left[0]
+    canvas = canvas_csv([Mark("ada", 43, 86)], "RLHF", roster(GRADEBOOK + "A,7,,ada,S,EX\n"))
+    assert rows(canvas.text)[1]["RLHF (93)"] == "EX" and canvas.left == ["ada: is excused"]
+
+
+def test_a_submission_that_could_not_be_read_has_no_mark_and_is_named():
+    exercises = {"get_logprobs": ExerciseResult(score=0, max_score=1, status="unreadable", tests=[])}
+    result = SubmissionResult(name="ada", score=0, max_score=1, seconds=0, warnings=[], exercises=exercises)
+    table = moodle_csv([mark_of(result)])
+    assert rows(table.text)[0]["Grade"] == "" and "ada: no mark yet, since something could not be read" in table.left[0]
+
+
+def test_of_several_columns_with_the_name_that_is_needed_none_is_taken(roster):
+    marks = [Mark("ada", 1, 86)]
+    for header, row in (("Username,Grade,Grade,Maximum grade", "ada,,,86"), ("Username,Username,Grade", "ada,ben,")):
+        with pytest.raises(CourseError, match="has several columns"):
+            moodle_csv(marks, roster(f"{header}\n{row}\n"))
+    twice = "Student,ID,SIS User ID,SIS Login ID,Section,RLHF,RLHF\n    Points Possible,,,,,10,20\nA,7,,ada,S,,\n"
+    with pytest.raises(CourseError, match="has several columns 'rlhf'"):
+        canvas_csv(marks, "RLHF", roster(twice))
+
+
+def test_names_that_may_be_no_logins_are_listed_where_no_class_list_is_given():
+    marks = marks_of("ada", "-eve", "ada (2).zip", *moodle_names(("Ada Li", 4711)))
+    for table in (moodle_csv(marks), canvas_csv(marks, "RLHF")):
+        assert table.doubtful == [mark.learner for mark in marks[1:]]
+
+
+def test_the_delimiter_is_the_one_that_fits_the_rows(roster):
+    path = roster('Name;Username;Grade;"Quiz, a, b, c, d, e"\nAda;ada;;9\n')
+    assert rows(moodle_csv([Mark("ada", 1, 86)], path).text, ";")[0]["Grade"] == "1"

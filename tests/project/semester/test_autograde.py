@@ -416,7 +416,7 @@ def test_a_learner_of_whom_something_waits_for_a_person_has_no_mark_yet_and_the_
     autograde()
     rows = exported(course, "moodle.csv", MOODLE)
     assert [(row["Username"], row["Grade"]) for row in rows] == [("ada", str(POINTS)), ("ben", "")]
-    assert "No mark yet, since a person has to grade a part of it: ben" in capsys.readouterr().err
+    assert "Not written: ben: no mark yet" in capsys.readouterr().err
 
 
 def test_marks_of_the_gradebook_fill_in_the_platforms_file_on_its_scale(course, hand_in, judge_finds, autograde):

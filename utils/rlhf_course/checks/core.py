@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -109,6 +110,7 @@ class Check:
         self.rtol, self.atol = rtol, atol
         self.output = ""
         self._cache: dict[str, tuple[Observation, BaseException | None]] | None = None
+        self._stop: Callable[[], None] | None = None
 
     def observe(self, answer: Answer, case: str) -> tuple[Observation, BaseException | None]:
         """Run an answer on a case.
@@ -122,28 +124,52 @@ class Check:
         """
         if self._cache is not None and case in self._cache:
             return self._cache[case]
+        self._stop_if_over()
         printed = io.StringIO()
         error: BaseException | None = None
         with preserved_state(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
-                observation = encode(self._observe(answer, self.cases[case].inputs))
+                observation = encode(self._observe(self._stopped(answer), self.cases[case].inputs))
             except (Exception, SystemExit) as raised:
                 observation, error = {RAISED: type(raised).__name__}, raised
                 if isinstance(raised, CourseError):  # Its text, which is the course's, tells one cause from another.
                     observation["message"] = str(raised)
         self.output += printed.getvalue()
+        self._stop_if_over()
         if self._cache is not None:
             self._cache[case] = observation, error
         return observation, error
 
     @contextmanager
-    def cached_observations(self) -> Iterator[None]:
-        """Cache the observation of each case inside the `with` block, in which only one answer may be judged."""
-        self._cache, self.output = {}, ""
+    def cached_observations(self, stop: Callable[[], None] | None = None) -> Iterator[None]:
+        """Cache the observation of each case inside the `with` block, in which only one answer may be judged.
+
+        Args:
+            stop: Called before and after the answer runs; it raises an exception if there is to be no other run.
+        """
+        self._cache, self.output, self._stop = {}, "", stop
         try:
             yield
         finally:
-            self._cache = None
+            self._cache = self._stop = None
+
+    def _stopped(self, answer: Answer) -> Answer:
+        """Return a function that is not run again when there is to be no other run; a class is returned as it is."""
+        if self._stop is None or not isinstance(answer, FunctionType):
+            return answer
+
+        @wraps(answer)
+        def stopped(*arguments: Any, **named: Any) -> Any:
+            self._stop_if_over()
+            result = answer(*arguments, **named)
+            self._stop_if_over()
+            return result
+
+        return stopped
+
+    def _stop_if_over(self) -> None:
+        if self._stop is not None:
+            self._stop()
 
     def require(self, answer: Answer, case: str) -> None:
         """Compare what an answer does on a case with the expected observations.

@@ -32,16 +32,16 @@ class _Exporter(ExportPlugin):
         marks = [mark for student in gradebook.students if (mark := _mark(gradebook, names[0], student.id)) is not None]
         if self.student:
             marks = [mark for mark in marks if mark.learner in map(str, self.student)]
-        if waiting := [mark.learner for mark in marks if mark.score is None]:
-            self.log.warning("No mark yet, since a person has to grade a part of it: %s", ", ".join(waiting))
         table = self.table(marks, names[0], Path(self.roster) if self.roster else None)
         problems = table.matching.problems if table.matching is not None else []
-        for problem in problems:
+        for problem in (*problems, *table.left):
             self.log.warning("Not written: %s", problem)
+        for cell in table.replaced:
+            self.log.warning("Replaced: %s", cell)
         to = Path(self.to or self.default)
         write_text(to, table.text)
-        written = len(marks) if table.matching is None else len(table.matching.submissions)
-        self.log.info("Exported the marks of %d learners to %s %s", written - len(waiting), to, table.note)
+        matched = marks if table.matching is None else table.matching.submissions
+        self.log.info("Exported the marks of %d learners to %s %s", len(matched) - len(table.left), to, table.note)
 
     def table(self, marks: list[Mark], assignment: str, roster: Path | None) -> MarkTable:
         """Return the marks in the platform's format."""

@@ -33,7 +33,7 @@ from rlhf_course.notebook.messages import join_names, show_message
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.notebook.submitted_files import as_submitted
-from rlhf_course.notebook.time_limit import time_limit
+from rlhf_course.notebook.time_limit import stop_if_interrupted, time_limit
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_stub
 
@@ -216,7 +216,7 @@ def run_checks(
     used = [check_used(BY_NAME[name]) for name in exercise.uses if name not in substituted]
     if missing := [result for result in used if not result]:
         return uses_unfinished(exercise, missing)
-    with module.CHECK.cached_observations():
+    with module.CHECK.cached_observations(stop_if_interrupted):
         for test in tests_of(module):
             try:
                 with time_limit():

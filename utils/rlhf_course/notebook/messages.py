@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -18,12 +19,13 @@ _STYLE = (
 )
 
 
-def show_message(*lines: str, status: str | None = None) -> None:
+def show_message(*lines: str, status: str | None = None, file: TextIO | None = None) -> None:
     """Show lines to the learner.
 
     Args:
         lines: The lines, which may hold any characters.
         status: The status of a check whose colour the first line has; None for no colour.
+        file: The stream that a terminal's lines are written to; None for `sys.stdout`.
     """
     if in_notebook():
         from IPython.display import display
@@ -33,7 +35,7 @@ def show_message(*lines: str, status: str | None = None) -> None:
     text = Text("\n".join(lines))
     if lines and status in _COLOURS:
         text.stylize(f"bold {_COLOURS[status]}", 0, len(lines[0]))
-    console().print(text)
+    console(file=file).print(text)
 
 
 def _as_html(lines: Iterable[str], status: str | None) -> str:
@@ -43,9 +45,9 @@ def _as_html(lines: Iterable[str], status: str | None) -> str:
     return f'<pre style="{_STYLE}">{chr(10).join([first, *others])}</pre>'
 
 
-def console(width: int | None = None) -> Console:
+def console(width: int | None = None, file: TextIO | None = None) -> Console:
     """Return a new Rich console for the current output: a notebook, a terminal, or a file without colours."""
-    plain = Console(highlight=False, width=width)
+    plain = Console(highlight=False, width=width, file=file)
     # A terminal wraps long lines itself; a notebook would show a horizontal scroll bar.
     plain.soft_wrap = width is None and not plain.is_jupyter
     return plain

@@ -42,6 +42,7 @@ class _Limit:
     ) -> None:
         self.seconds, self.previous, self._caller = seconds, previous, caller
         self._expired = self._postponed = False
+        self._raised: TimeLimitExceeded | None = None
         self._ended = threading.Event()
         self._sending = threading.Lock()
         threading.Thread(target=self._watch, name="time limit of a check", daemon=True).start()
@@ -61,6 +62,7 @@ class _Limit:
                     "The code cannot be interrupted: it catches every exception, or waits for a library.",
                     "Restart the kernel (in the menu: Kernel, Restart Kernel). Your text is in its file.",
                     status="error",
+                    file=sys.__stdout__,  # `sys.stdout` may collect what the code prints.
                 )
 
     def on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -74,19 +76,37 @@ class _Limit:
         if self._expired and _is_importing_a_library(frame, self._caller):
             self._postponed = True
         elif self._expired:
-            raise TimeLimitExceeded(self.seconds)
+            self._raised = TimeLimitExceeded(self.seconds)
+            raise self._raised
         elif callable(self.previous):
             self.previous(number, frame)
+
+    def stop(self, error: BaseException | None = None) -> None:
+        """Raise the exception again if the code caught it, or set a handler of its own and so never got it.
+
+        Args:
+            error: The exception that the code raised, if any.
+
+        Raises:
+            TimeLimitExceeded: The code was interrupted before, since the time is up.
+        """
+        if isinstance(error, TimeLimitExceeded):
+            return
+        if self._raised is None and self._expired and signal.getsignal(signal.SIGINT) != self.on_interrupt:
+            self._raised = TimeLimitExceeded(self.seconds)
+            self._raised.__traceback__ = error.__traceback__ if error is not None else None
+        if self._raised is not None:
+            raise self._raised
 
     def end(self) -> None:
         """Interrupt no more; an interrupt that is on its way has no effect."""
         self._ended.set()
-        self._caller = None
+        self._caller = self._raised = None
         with self._sending:
             pass
 
 
-_IN_LIMIT: ContextVar[bool] = ContextVar("in_limit", default=False)
+_LIMIT: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 
 @contextmanager
@@ -94,7 +114,9 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
     """Raise an exception in the code inside the block if the block takes too long.
 
     Python interrupts the main thread alone, between two of its instructions: in another thread there is no limit, and
-    a call of a library ends before it. A block inside such a block has no limit of its own.
+    a call of a library ends before it. A call that keeps Python's lock, such as `sum(itertools.count())`, lets no other
+    thread run: it is not stopped, and no message says so; restart the kernel. A block inside such a block has no limit
+    of its own.
 
     Args:
         seconds: The limit; None for that of the environment variable `RLHF_COURSE_CHECK_SECONDS`, or 60.
@@ -103,18 +125,32 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
         TimeLimitExceeded: The block took longer.
     """
     previous = signal.getsignal(signal.SIGINT)
-    if _IN_LIMIT.get() or previous is None or threading.current_thread() is not threading.main_thread():
+    if _LIMIT.get() or previous is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     limit = _Limit(_seconds() if seconds is None else seconds, previous, sys._getframe(2))
-    token = _IN_LIMIT.set(True)
+    token = _LIMIT.set(limit)
     signal.signal(signal.SIGINT, limit.on_interrupt)
     try:
         yield
+        limit.stop()
+    except BaseException as error:
+        limit.stop(error)
+        raise
     finally:
         limit.end()
         signal.signal(signal.SIGINT, previous)
-        _IN_LIMIT.reset(token)
+        _LIMIT.reset(token)
+
+
+def stop_if_interrupted() -> None:
+    """Raise an exception if the code inside the current block was interrupted and went on; outside a block, return.
+
+    Raises:
+        TimeLimitExceeded: The code was interrupted.
+    """
+    if limit := _LIMIT.get():
+        limit.stop()
 
 
 def _is_importing_a_library(frame: FrameType | None, caller: FrameType | None) -> bool:
@@ -146,6 +182,8 @@ def _seconds() -> float:
 def _interrupt_main_thread() -> None:
     """Send SIGINT to the main thread, which on Unix also ends a call that waits, such as `time.sleep`."""
     main = threading.main_thread().ident
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # The code set it, and the signal would end the process.
+        return
     if sys.platform != "win32" and main is not None:
         signal.pthread_kill(main, signal.SIGINT)
     else:

@@ -1,5 +1,6 @@
 """Define the commands `rlhf-course release` and `rlhf-course marks`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,8 +108,15 @@ def marks(
             if not table.matching.submissions:
                 print(f"{path} was not written: no submission belongs to a row; choose the column with --key COLUMN")
                 raise typer.Exit(1)
+        for heading, lines in (
+            ("not written:", table.left),
+            ("replaced:", table.replaced),
+            ("may be no logins; --roster finds the rows:", table.doubtful),
+        ):
+            _print_list(heading, lines)
         write_text(path, table.text)
-        written = len(class_marks) if table.matching is None else len(table.matching.submissions)
+        matched = class_marks if table.matching is None else table.matching.submissions
+        written = len(matched) - len(table.left)
         print(f"{path}: marks of {written} learners" + (f", {table.note}" if table.note else ""))
 
 
@@ -120,5 +128,11 @@ def _print_matching(matching: "Matching") -> None:
         ("not written:", matching.problems),
         ("rows without a submission:", matching.without_submission),
     ):
-        if lines:
-            print(f"  {heading}", *(f"    {printable(line)}" for line in lines), sep="\n")
+        _print_list(heading, lines)
+
+
+def _print_list(heading: str, lines: Sequence[str]) -> None:
+    from rlhf_course.grading.submissions.parse_submission import printable
+
+    if lines:
+        print(f"  {heading}", *(f"    {printable(line)}" for line in lines), sep="\n")

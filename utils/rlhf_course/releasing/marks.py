@@ -1,14 +1,14 @@
 """Write marks in the formats that Canvas and Moodle import."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import escape_formula
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
-from rlhf_course.releasing.matching import Matching, match_rows
+from rlhf_course.releasing.matching import Matching, match_rows, names_a_file
 from rlhf_course.releasing.roster import Roster, read_roster, table_text
 from rlhf_course.releasing.scale import Mark, Scale, scale_note
 
@@ -27,6 +27,10 @@ _MAXIMUM = (
     "valutazione massima",
     "nota máxima",
 )
+# Moodle's column that says whether a grade is locked, and how it says no.
+_CHANGEABLE = ("grade can be changed", "bewertung kann geändert werden", "la note peut être modifiée")
+_NO = ("no", "nein", "non")
+_EXCUSED = "EX"
 _FEEDBACK = (
     "feedback comments",
     "feedback als kommentar",
@@ -44,21 +48,31 @@ class MarkTable:
         text: The table, as CSV.
         matching: How marks and the rows of the class list belong together; None without a class list.
         note: A sentence on the scale of the marks; empty if they are points.
+        left: Messages on the marks that were not written although they belong to a row.
+        replaced: Messages on the cells that held something else before.
+        doubtful: The names that were written as logins, and may be none.
     """
 
     text: str
     matching: Matching | None = None
     note: str = ""
+    left: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
 
 
 def mark_of(result: SubmissionResult) -> Mark:
-    """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass."""
+    """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass.
+
+    There is no mark if something could not be read.
+    """
     missed = [
         f"{name} {exercise.score:g}/{exercise.max_score:g}: {_reason(exercise)}"
         for name, exercise in result.exercises.items()
         if exercise.status != "passed"
     ]
-    return Mark(result.name, result.score, result.max_score, "; ".join(missed))
+    is_read = all(exercise.status != "unreadable" for exercise in result.exercises.values())
+    return Mark(result.name, result.score if is_read else None, result.max_score, "; ".join(missed))
 
 
 def _reason(exercise: ExerciseResult) -> str:
@@ -89,20 +103,29 @@ def canvas_csv(
         rows = [[name, "", "", name, "", scale.mark(mark)] for name, mark in zip(names, marks, strict=True)]
         possible = [_POINTS_POSSIBLE, "", "", "", "", scale.mark(full_marks)]
         text = table_text([*_CANVAS, escape_formula(title)], [possible, *rows])
-        return MarkTable(text, note=scale_note(scale, [full_marks], [""]))
+        return MarkTable(text, None, scale_note(scale, [full_marks], [""]), _waiting(marks), doubtful=_no_logins(marks))
     table = read_roster(roster)
     matching = match_rows([mark.learner for mark in marks], table, key)
     column = _canvas_column(table, title)
     possible = _points_possible(table, matching)
     maximum = table.cell(possible, column)
-    _fill(table, matching, marks, lambda row, mark: table.write_cell(row, column, scale.mark(mark, maximum)))
+    try:
+        scale.stated(maximum)
+    except CourseError as error:
+        raise CourseError(f"the maximum of {table.columns[column]!r} in {table.path}: {error}; add --scale") from error
+    filled = _Filling(table, matching, marks)
+    for row, mark in filled.rows():
+        if table.cell(row, column).strip().upper() == _EXCUSED:
+            filled.left.append(f"{mark.learner}: is excused")
+        else:
+            filled.write(row, column, scale.mark(mark, maximum), mark)
     if not maximum.strip():
         table.write_cell(possible, column, scale.mark(full_marks))
     rows = [possible, *(row for row in table.rows if row is not possible)]
     kept = [*_canvas_identity(table), column]
     cells = [[table.cell(row, index) for index in kept] for row in rows]
     text = table_text([table.columns[index] for index in kept], cells, table.delimiter)
-    return MarkTable(text, matching, scale_note(scale, [full_marks], [maximum]))
+    return MarkTable(text, matching, scale_note(scale, [full_marks], [maximum]), filled.left, filled.replaced)
 
 
 def moodle_csv(
@@ -129,43 +152,83 @@ def moodle_csv(
     """
     if roster is None:
         rows = [[escape_formula(mark.learner), scale.mark(mark), escape_formula(mark.feedback)] for mark in marks]
-        return MarkTable(table_text(_MOODLE, rows), note=scale_note(scale, marks, [""] * len(marks)))
+        note = scale_note(scale, marks, [""] * len(marks))
+        return MarkTable(table_text(_MOODLE, rows), None, note, _waiting(marks), doubtful=_no_logins(marks))
     table = read_roster(roster)
     matching = match_rows([mark.learner for mark in marks], table, key)
     grade = _moodle_column(table, grade_column, _GRADE, _MOODLE[1])
     feedback = _moodle_column(table, feedback_column, _FEEDBACK, _MOODLE[2])
 
-    maximum = table.find(_MAXIMUM)
-
-    def maximum_of(row: list[str]) -> str:
-        return "" if maximum is None else table.cell(row, maximum)
-
-    def write_mark(row: list[str], mark: Mark) -> None:
-        table.write_cell(row, grade, scale.mark(mark, maximum_of(row)))
-        table.write_cell(row, feedback, escape_formula(mark.feedback))
-
-    _fill(table, matching, marks, write_mark)
-    matched = [(marks[mark], maximum_of(table.rows[row])) for row, mark in matching.submissions.items()]
-    note = scale_note(scale, *map(list, zip(*matched, strict=True))) if matched else ""
-    return MarkTable(table_text(table.columns, table.rows, table.delimiter), matching, note)
+    maximum, changeable = table.find(_MAXIMUM), table.find(_CHANGEABLE)
+    filled = _Filling(table, matching, marks)
+    scaled: list[tuple[Mark, str]] = []
+    for row, mark in filled.rows():
+        highest = "" if maximum is None else table.cell(row, maximum)
+        if changeable is not None and table.cell(row, changeable).strip().lower() in _NO:
+            filled.left.append(f"{mark.learner}: Moodle says that the grade cannot be changed")
+            continue
+        try:
+            text = scale.mark(mark, highest)
+        except CourseError as error:
+            filled.left.append(f"{mark.learner}: the maximum {error}; --scale says what it is")
+            continue
+        scaled.append((mark, highest))
+        filled.write(row, grade, text, mark)
+        if mark.feedback or not table.cell(row, feedback):  # no empty feedback replaces what a person wrote
+            filled.write(row, feedback, escape_formula(mark.feedback), mark)
+    note = scale_note(scale, [mark for mark, _ in scaled], [highest for _, highest in scaled])
+    text = table_text(table.columns, table.rows, table.delimiter)
+    return MarkTable(text, matching, note, filled.left, filled.replaced)
 
 
 def _points(mark: Mark) -> float:
     return mark.max_score
 
 
-def _fill(
-    table: Roster, matching: Matching, marks: Sequence[Mark], write_mark: Callable[[list[str], Mark], None]
-) -> None:
-    for row, mark in matching.submissions.items():
-        if marks[mark].score is not None:
-            write_mark(table.rows[row], marks[mark])
+def _waiting(marks: Sequence[Mark]) -> list[str]:
+    """Return a message for each submission that has no mark yet."""
+    reason = "something could not be read, or a person has to grade it"
+    return [f"{mark.learner}: no mark yet, since {reason}" for mark in marks if mark.score is None]
+
+
+def _no_logins(marks: Sequence[Mark]) -> list[str]:
+    """Return the names of submissions that are no logins, or that a spreadsheet would take for a formula."""
+    return [
+        mark.learner for mark in marks if names_a_file(mark.learner) or escape_formula(mark.learner) != mark.learner
+    ]
+
+
+class _Filling:
+    """Write marks into a class list, and keep what was left and what was replaced.
+
+    Attributes:
+        left: Messages on the marks that are not written.
+        replaced: Messages on the cells that held something else.
+    """
+
+    def __init__(self, table: Roster, matching: Matching, marks: Sequence[Mark]) -> None:
+        self._table, self._marks, self._matching = table, marks, matching
+        self.left = _waiting([marks[index] for index in matching.submissions.values()])
+        self.replaced: list[str] = []
+
+    def rows(self) -> Iterator[tuple[list[str], Mark]]:
+        """Yield each row that has a mark, and the mark."""
+        for row, index in self._matching.submissions.items():
+            if self._marks[index].score is not None:
+                yield self._table.rows[row], self._marks[index]
+
+    def write(self, row: list[str], column: int, text: str, mark: Mark) -> None:
+        """Write a cell."""
+        before = self._table.cell(row, column).strip()
+        if before not in ("", "-", text):
+            self.replaced.append(f"{mark.learner}: {self._table.columns[column]} was {before[:40]!r}, is {text[:40]!r}")
+        self._table.write_cell(row, column, text)
 
 
 def _canvas_column(table: Roster, title: str) -> int:
     """Return the index of the assignment's column, which Canvas calls by the title and a number; it may be new."""
     if title in table.columns:
-        return table.columns.index(title)
+        return table.index(title)
     found = [name for name in table.columns if re.fullmatch(re.escape(title) + r" \(\d+\)", name)]
     if len(found) > 1:
         raise CourseError(f"{table.path} has several columns for {title!r}: name one with --title, {', '.join(found)}")

@@ -116,6 +116,11 @@ def match_rows(names: Sequence[str], roster: Roster, key: str | None = None) -> 
     return Matching(roster.columns[column], submissions, problems, without)
 
 
+def names_a_file(name: str) -> bool:
+    """Return whether a submission's name is that of a platform's download or of a second copy, and so is no login."""
+    return _form_of(name) is not None or _without_suffix(name) != name
+
+
 def _form_of(name: str) -> NameForm | None:
     return next((form for form in _FORMS if form.pattern.search(name)), None)
 

@@ -31,9 +31,17 @@ class Roster:
         """Return the index of the column that has the first of the names that a column has; None if none has one.
 
         Upper and lower case are the same.
+
+        Raises:
+            CourseError: Several columns have that name.
         """
         columns = [_plain(column) for column in self.columns]
-        return next((columns.index(_plain(name)) for name in names if _plain(name) in columns), None)
+        found = next((_plain(name) for name in names if _plain(name) in columns), None)
+        if found is None:
+            return None
+        if columns.count(found) > 1:
+            raise CourseError(f"{self.path} has several columns {found!r}: rename all but one")
+        return columns.index(found)
 
     def index(self, name: str) -> int:
         """Return the index of the column with a name.
@@ -73,7 +81,7 @@ def read_roster(path: Path) -> Roster:
     """
     try:
         text = _decoded(path.read_bytes())
-        delimiter, rows = max(((delimiter, _rows(text, delimiter)) for delimiter in _DELIMITERS), key=_width)
+        delimiter, rows = max(((delimiter, _rows(text, delimiter)) for delimiter in _DELIMITERS), key=_fit)
     except (OSError, UnicodeError, csv.Error) as error:
         raise CourseError(f"{path} cannot be read as a table: {error}") from error
     if not rows or len(rows[0]) < 2:
@@ -110,8 +118,11 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     return rows[1:] if is_excel_line else rows
 
 
-def _width(table: tuple[str, list[list[str]]]) -> int:
-    return len(table[1][0]) if table[1] else 0
+def _fit(table: tuple[str, list[list[str]]]) -> tuple[int, int]:
+    """Return how well a delimiter fits: in how many rows the cells are as many as the columns, and the columns."""
+    _, rows = table
+    width = len(rows[0]) if rows else 0
+    return (sum(len(row) == width for row in rows) if width > 1 else 0), width
 
 
 def _plain(name: str) -> str:

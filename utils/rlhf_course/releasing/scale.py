@@ -42,8 +42,13 @@ class Scale:
 
         Args:
             cell: The platform's maximum, as its table has it; empty if it states none.
+
+        Raises:
+            CourseError: The platform's maximum is needed, and is no number.
         """
-        return self.maximum if self.maximum is not None or not self.platform else _number(cell)
+        if self.maximum is not None or not self.platform or not cell.strip():
+            return self.maximum
+        return _number(cell)
 
     def mark(self, mark: Mark, cell: str = "") -> str:
         """Return a mark as the cell of a table, with at most two decimals; empty if there is none yet.
@@ -68,10 +73,10 @@ def parse_scale(text: str) -> Scale:
     """
     if text in ("platform", "none"):
         return Scale(platform=text == "platform")
-    maximum = _number(text)
-    if maximum is None:
-        raise CourseError(f"--scale takes platform, none or a number above 0, got {text!r}")
-    return Scale(maximum=maximum)
+    try:
+        return Scale(maximum=_number(text))
+    except CourseError as error:
+        raise CourseError(f"--scale takes platform, none or a number above 0: {error}") from error
 
 
 def scale_note(scale: Scale, marks: Sequence[Mark], cells: Sequence[str]) -> str:
@@ -90,8 +95,18 @@ def scale_note(scale: Scale, marks: Sequence[Mark], cells: Sequence[str]) -> str
     return f"scaled: {listed}; --scale none writes points"
 
 
-def _number(text: str) -> float | None:
-    """Return a number above 0, which may have a decimal comma; None if the text is none."""
-    text = text.strip().replace(",", ".")
-    number = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else 0.0
-    return number or None
+def _number(text: str) -> float:
+    """Return a number above 0 as platforms write it, in any country: 1000, 1,000.00, 1.000,00, 1 000,00 or 100,00.
+
+    Raises:
+        CourseError: It is none, or could be two: 1,000 is a thousand in one country, and one in another.
+    """
+    plain = re.sub(r"[\s']", "", text)
+    if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", plain):
+        raise CourseError(f"{text.strip()!r} can be read as {plain[:-4]} or as {plain[:-4]}{plain[-3:]}")
+    for group, point in ((",", "."), (".", ",")):
+        if re.fullmatch(rf"(\d+|\d{{1,3}}(\{group}\d{{3}})+)(\{point}\d+)?", plain):
+            number = float(plain.replace(group, "").replace(point, "."))
+            if number > 0:
+                return number
+    raise CourseError(f"{text.strip()!r} is no number above 0")

@@ -34,8 +34,8 @@ def load_classifier(name: str = "lvwerra/distilbert-imdb") -> tuple[PreTrainedMo
         folder = hub_folder(name, f"classifier {name!r}", "the reward 'sentiment-embedded' works without a network")
     try:
         model = load_complete(AutoModelForSequenceClassification, folder).to(pick_device()).eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        check_tokenizer(tokenizer, folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        check_tokenizer(tokenizer, folder, getattr(model.config, "vocab_size", None))
     except (OSError, ValueError, KeyError) as error:  # a CourseError is a ValueError
         raise CourseError(f"classifier {name!r} does not load: {error}") from error
     return model.requires_grad_(False), tokenizer

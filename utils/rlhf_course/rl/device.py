@@ -23,3 +23,17 @@ def pick_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """Return a device on which torch can make a tensor.
+
+    Raises:
+        CourseError: There is no such device here.
+    """
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # a NotImplementedError is a RuntimeError
+        raise CourseError(f"device takes a device that torch can use here, such as cpu, got {str(device)!r}") from error
+    return device

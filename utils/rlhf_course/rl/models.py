@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.cache_check import cached_logits, check_ratio, probe_ids
-from rlhf_course.rl.device import pick_device
+from rlhf_course.rl.cache_check import cached_logits, check_full_pass, probe_ids
+from rlhf_course.rl.device import pick_device, usable_device
 from rlhf_course.rl.fused import fuse_kernels, fused_activation
 from rlhf_course.rl.gpu import OPTIONS, check_options, split_name
 from rlhf_course.rl.hub import hub_folder
@@ -42,21 +42,23 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
         The model in eval mode, as a TransformerLens bridge.
 
     Raises:
-        CourseError: There is no such model, the hub that has it cannot be reached, its folder lacks weights or a
-            tokenizer, it is no decoder that samples with a cache, or the device does not support the options after the
-            name.
+        CourseError: There is no such model or device, the hub that has the model cannot be reached, its folder lacks
+            weights or a tokenizer, it is no decoder that samples with a cache, or the device does not support the
+            options after the name.
     """
-    device = torch.device(device) if device is not None else pick_device()
+    if not isinstance(name, str):
+        raise CourseError(f"base_model takes a name or the path of a folder as a text, got {name!r}")
+    device = usable_device(pick_device() if device is None else device)
     plain, options = split_name(name)
     check_options(name, options, device)
     folder = _smollm2_file().parent if plain == "smollm2-135m" else _folder_of(plain)
     with _refused(plain, f"{folder} does not load as a Hugging Face language model"):
         bridge = _boot_smollm2(device) if plain == "smollm2-135m" else _boot_folder(folder, device)
-        check_tokenizer(bridge.tokenizer, folder)
+        check_tokenizer(bridge.tokenizer, folder, bridge.cfg.d_vocab)
     fuse_kernels(bridge)
     with _refused(plain, "it cannot be sampled from and trained here"):
         sampled = cached_logits(bridge)
-        check_ratio(sampled, freeze_unused_parameters(bridge))
+        check_full_pass(sampled, freeze_unused_parameters(bridge))
     make_trainable_parameters_dense(bridge)
     register_special_tokens(bridge.tokenizer.all_special_tokens)
     for option in options:
@@ -83,7 +85,7 @@ def _refused(name: str, reason: str) -> Iterator[None]:
         raise CourseError(f"base_model {name!r}: {reason}: {type(error).__name__}: {first_line}") from error
 
 
-def freeze_unused_parameters(bridge: TransformerBridge) -> Float[Tensor, "1 seq vocab"]:
+def freeze_unused_parameters(bridge: TransformerBridge) -> Float[Tensor, "2 seq vocab"]:
     """Turn gradients on for exactly the parameters that the logits depend on.
 
     GPT-2's fused query-key-value weights, for example, stay registered beside the split ones that the bridge uses. A
@@ -126,7 +128,7 @@ def bridge_parameters(bridge: TransformerBridge) -> list[nn.Parameter]:
 def _boot_folder(folder: Path, device: torch.device) -> TransformerBridge:
     """Load a bridge from a local folder in Hugging Face format."""
     transformers_logging.disable_progress_bar()
-    overrides = _overrides(AutoConfig.from_pretrained(folder))
+    overrides = _overrides(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     return TransformerBridge.boot_transformers(
         str(folder), device=device, hf_config_overrides=overrides, model_class=CompleteCausalLM
     )
@@ -207,7 +209,6 @@ class BridgeModel(nn.Module):
                 )
             self.value_head = head.to(base_model.cfg.device)
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
-        self.value_head_hook: tuple[str, Callable[..., Any]] = (self.HOOK_POINT, self.run_value_head)
 
     @classmethod
     def from_pretrained(cls, model_name: str, use_value_head: bool = True, **kwargs: Any) -> Self:
@@ -233,6 +234,16 @@ class BridgeModel(nn.Module):
         return self.base_model(input_ids, **kwargs)
 
     @property
+    def value_head_hook(self) -> tuple[str, Callable[..., Any]]:
+        """The hook point, and the function that runs the head on the residual stream there."""
+        return self.HOOK_POINT, self._run_value_head_in_its_dtype
+
+    def _run_value_head_in_its_dtype(self, resid: Float[Tensor, "batch seq d_model"], hook: Any) -> Any:
+        """Call `run_value_head`. TransformerLens normalises in float32, also where the head is in half precision."""
+        dtype = next((parameter.dtype for parameter in self.get_value_head_params()), resid.dtype)
+        return self.run_value_head(resid.to(dtype), hook)
+
+    @property
     def fwd_hooks(self) -> list[tuple[str, Callable[..., Any]]]:
         """The hooks under which the transformer runs the value head on its residual stream."""
         return [self.value_head_hook]
@@ -249,6 +260,22 @@ class BridgeModel(nn.Module):
         """Move or cast the transformer and the head, as `nn.Module.to` does."""
         self.base_model.to(*args, print_details=False, **kwargs)
         return super().to(*args, **kwargs)
+
+    def float(self) -> Self:
+        """Cast the transformer and the head to float32."""
+        return self.to(torch.float32)
+
+    def double(self) -> Self:
+        """Cast the transformer and the head to float64."""
+        return self.to(torch.float64)
+
+    def half(self) -> Self:
+        """Cast the transformer and the head to float16."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> Self:
+        """Cast the transformer and the head to bfloat16."""
+        return self.to(torch.bfloat16)
 
     def cpu(self) -> Self:
         """Move the transformer and the head to the CPU."""
@@ -309,6 +336,10 @@ class BridgeModel(nn.Module):
                 name=name,
                 obj=self,
             ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: all but the latest values, whose gradients cannot be copied."""
+        return {**vars(self), "value_head_output": None}
 
     def __dir__(self) -> list[str]:
         """Return the names of the attributes, with those of the bridge, which completion in a notebook shows."""

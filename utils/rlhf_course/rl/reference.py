@@ -71,6 +71,10 @@ class ReferenceModel(BridgeModel):
             self._latest = ForwardPass(storage, logits._version, RecomputedLogits(states[0], self._unembed))
         return logits
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: all but the latest forward pass."""
+        return {**super().__getstate__(), "_latest": None}
+
     def pop_states(self, logits: Float[Tensor, "batch seq vocab"]) -> RecomputedLogits | None:
         """Return the states behind the logits of the latest forward pass, and forget them.
 

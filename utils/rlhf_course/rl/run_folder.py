@@ -31,6 +31,7 @@ METRICS = (
     "lr",
     "seconds",
 )
+_LOCK = "run.lock"
 _MAX_CHECKPOINTS = 2
 _CHECKPOINT_KEYS = (
     "args",
@@ -206,16 +207,19 @@ def check_free(path: Path) -> None:
     """Check that a new run can use a folder.
 
     Raises:
-        CourseError: The folder is not empty, or its name is not valid.
+        CourseError: The folder holds something, other than what a run leaves that ended before its first checkpoint,
+            or its name is not valid.
     """
     with _write_errors(path):
-        free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        free = not path.exists() or (path.is_dir() and (not any(path.iterdir()) or _is_unstarted(path)))
     if not free:
-        raise _not_free(path)
+        raise CourseError(f"{path} is not empty: name a new folder, or continue the run in it with --resume {path}")
 
 
-def _not_free(path: Path) -> CourseError:
-    return CourseError(f"{path} is not empty: name a new folder, or continue the run in it with --resume {path}")
+def _is_unstarted(path: Path) -> bool:
+    """Return whether a folder holds nothing but what a run writes before its first checkpoint."""
+    files = {file for file in path.rglob("*") if file != path / "checkpoints" and file.suffix != ".part"}
+    return path / _LOCK in files and files <= {path / _LOCK, path / "config.json"}
 
 
 def claim_folder(parent: Path, name: str) -> Path:
@@ -243,8 +247,7 @@ def new_folder(path: Path) -> Iterator[None]:
     with _write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     with locked(path):
-        if (path / "config.json").exists():  # another process was faster
-            raise _not_free(path)
+        check_free(path)  # another process may have been faster
         yield
 
 
@@ -267,7 +270,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with _write_errors(path):
         try:
-            lock = file_lock(path / "run.lock", timeout=0).acquire()
+            lock = file_lock(path / _LOCK, timeout=0).acquire()
         except Timeout as error:  # an OSError, too
             raise CourseError(
                 f"{path} is being trained already: wait until it has finished, or name the folder of a copy with --out"

@@ -125,8 +125,8 @@ class Trainer:
             # A reward function gets a list of its own, which it may sort or empty.
             reward = check_reward(self.args.reward_fn(list(samples)), len(samples)).detach().float()
         self.samples = list(samples)
-        self._raw_reward = reward.cpu()
-        return reward.to(self.model.cfg.device)
+        self._raw_reward = reward.cpu().clone()  # the caller may change what it gets
+        return reward.to(self.model.cfg.device, copy=True)
 
     def log(self, **metrics: float | Tensor) -> None:
         """Add metrics of your own to the phase's row; a metric that is logged several times in a phase is averaged."""
