@@ -187,6 +187,20 @@ class LateSlice(_Right):
 
 
 @visible_mistake
+class LateReference(_Right):
+    """The reference's logits are sliced one position late ([:, -gen_len:]); those of the policy are not.
+
+    The generated tokens were chosen from those at [:, -gen_len-1:-1], of either model.
+    """
+
+    def terms(self, minibatch):
+        whole_logits, _ = self.model.forward_with_value_head(minibatch.sample_ids)
+        logits, ref_logits = self.chosen(whole_logits), minibatch.ref_logits[:, -self.args.gen_len :]
+        penalty = part1_rlhf.calc_kl_penalty(logits, ref_logits, self.args.kl_coef, self.args.gen_len)
+        return [*super().terms(minibatch)[:3], penalty]
+
+
+@visible_mistake
 class EarlySlice(_Right):
     """Logits and values are taken from the start of the texts.
 

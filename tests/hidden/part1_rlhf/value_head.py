@@ -101,6 +101,18 @@ class LastPositionOnly(_Right):
         self.value_head_output = self.value_head(resid[:, -1]).squeeze(-1)
 
 
+@visible_mistake
+class HookReturnsValues(_Right):
+    """`run_value_head` returns something, which takes the place of the residual stream.
+
+    Store the values in `self.value_head_output`, and return nothing.
+    """
+
+    def run_value_head(self, resid, hook):
+        super().run_value_head(resid, hook)
+        return self.value_head_output
+
+
 @visible_mistake(refused_with="The gradient at the transformer is that of the logits alone")
 class ResidDetached(_Right):
     """No gradient of the values reaches the transformer: the residual stream was detached."""

@@ -9,6 +9,7 @@ import torch
 from learners import answer_text, stub_text
 
 from rlhf_course import check, reset
+from rlhf_course.checks.core import expected_results
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.notebook.progress_file import read_state
 from rlhf_course.stubs import CODE_STUB
@@ -215,6 +216,90 @@ def test_a_mistake_that_nobody_has_written_down_is_described_by_its_relation_to_
     result = check("calc_kl_penalty")
     assert "the notebook's example" in result.lines[1] and "result 1.386" in result.lines[2]
     assert "that is: the result is twice what it should be" in result.lines and len(result.lines) < 12
+
+
+LATE = """def get_logprobs(logits, tokens, prefix_len=None):
+    return logits.log_softmax(-1).gather(-1, tokens[..., None])[:, prefix_len or 1 :, 0]
+"""
+UNWEIGHTED = """def calc_kl_penalty(logits, ref_logits, kl_coef, gen_len):
+    return kl_coef * (logits.log_softmax(-1) - ref_logits.log_softmax(-1)).sum(-1).mean()
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("get_logprobs", LATE), ("calc_kl_penalty", UNWEIGHTED)])
+def test_a_relation_that_not_every_wrong_input_shows_is_not_said(workspace, name, text):
+    write(workspace, name, text)
+    result = check(name)
+    assert result.status == "wrong"
+    assert not [line for line in result.lines if line.startswith("that is:")], result.lines
+
+
+def half_trainer(*unwritten, change=("", "")):
+    """The reference's trainer with some of its methods as in the stub."""
+    head, *parts = answer_text("RLHFTrainer").replace(*change).split("### BEGIN SOLUTION")
+    methods = ["compute_rlhf_objective", "rollout_phase", "learning_phase"]
+    for method, part in zip(methods, parts, strict=True):
+        body, rest = part.split("### END SOLUTION")
+        head += (CODE_STUB if method in unwritten else body) + rest
+    return head
+
+
+def test_of_a_trainer_with_unwritten_methods_the_others_are_judged(solved_workspace):
+    write(solved_workspace, "trainer", half_trainer("compute_rlhf_objective"))
+    result = check("RLHFTrainer")
+    assert result.status == "not attempted"
+    assert result.lines[0] == "RLHFTrainer: not finished. Right so far: rollout_phase and learning_phase."
+    assert result.lines[1].startswith("Still to be written: compute_rlhf_objective.")
+    change = ("self.ref_model(sample_ids)", "logits")
+    write(solved_workspace, "trainer", half_trainer("compute_rlhf_objective", "learning_phase", change=change))
+    result = check("RLHFTrainer")
+    assert (result.status, result.mistake) == ("wrong", "ReferenceIsPolicy")
+    assert "Still to be written: compute_rlhf_objective and learning_phase." in result.lines
+
+
+def test_of_a_class_whose_methods_are_checked_alone_one_input_says_nothing_of_the_others(solved_workspace):
+    change = ("return surrogate - value_loss", "return 1.1 * surrogate - value_loss")
+    write(solved_workspace, "trainer", half_trainer(change=change))
+    result = check("RLHFTrainer")
+    assert result.status == "wrong" and "compute_rlhf_objective" in result.lines[1]
+    assert not [line for line in result.lines if line.startswith(("On every other", "again:"))]
+
+
+LOGITS_ALONE = ("return logits, self.value_head_output", "return logits")
+BRACKETS = ("self.fwd_hooks", "self.fwd_hooks()")
+NO_TEST = ("        if self.value_head is None:\n            return self.base_model(input_ids), None\n", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ([BRACKETS], "raised: TypeError: 'list' object is not callable"),
+        ([BRACKETS, NO_TEST], "raised: TypeError: 'list' object is not callable"),
+        ([LOGITS_ALONE], "wanted: type of what forward_with_value_head returns: (logits, values)"),
+    ],
+)
+def test_a_value_head_that_fails_is_not_said_to_fail_without_a_head(workspace, changes, shown):
+    text = answer_text("HookedTransformerWithValueHead")
+    for change in changes:
+        assert change[0] in text
+        text = text.replace(*change)
+    write(workspace, "value_head", text)
+    result = check("HookedTransformerWithValueHead")
+    assert not result and result.mistake is None and shown in result.lines
+    assert not [line for line in result.lines if line.startswith("again:")]
+
+
+def test_another_exception_of_the_same_type_is_not_taken_for_a_known_mistake(workspace):
+    text = "def get_optimizer(model, base_lr, head_lr):\n    first, second = [1, 2, 3]\n"
+    write(workspace, "get_optimizer", text)
+    result = check("get_optimizer")
+    assert result.status == "error" and result.mistake is None
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_no_case_accepts_an_exception_that_the_reference_does_not_raise(exercise):
+    for observations in expected_results(exercise.name).values():
+        assert "raised" in observations[0] or not any("raised" in observation for observation in observations)
 
 
 def test_an_answer_that_is_wrong_on_one_input_alone_is_told_so(workspace):

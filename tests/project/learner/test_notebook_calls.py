@@ -1,6 +1,8 @@
 """The calls that are at hand in a notebook, for a learner who is stuck."""
 
 import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -14,13 +16,14 @@ import torch
 from learners import answer_text, learner_environment, stub_text
 
 import rlhf_course
-from rlhf_course import check, hand_in, hint, inputs_of, recorded_run, solution, train_run
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course import check, hand_in, hint, inputs_of, recorded_run, solution, train_run, use_code
+from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.errors import CourseError
 from rlhf_course.notebook import gate, guide
 from rlhf_course.notebook.magic import CALLS
 from rlhf_course.notebook.progress_file import read_state
 from rlhf_course.notebook.recorded import recorded_runs
-from rlhf_course.paths import RECORDED_RUNS
+from rlhf_course.paths import RECORDED_RUNS, SOLUTIONS
 
 NAME = "compute_advantages"
 
@@ -134,6 +137,17 @@ def test_a_message_names_a_call_on_the_input_that_was_wrong(workspace, capsys):
     again = next(line for line in check(NAME).lines if line.startswith("again: "))
     names = {"inputs_of": inputs_of, NAME: lambda values, rewards, prefix_len: (values.shape, rewards.shape)}
     assert eval(again.removeprefix("again:  "), names) == (torch.Size([3, 9]), torch.Size([3]))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_inputs_are_arguments_of_the_answer_or_are_refused_in_a_sentence(exercise):
+    if exercise.name in ("HookedTransformerWithValueHead", "get_optimizer", "RLHFTrainer"):
+        with pytest.raises(CourseError, match="so it has no input to pass on"):
+            inputs_of(exercise.name)
+        return
+    use_code(SOLUTIONS)
+    answer = getattr(importlib.import_module(exercise.part), exercise.name)
+    assert list(inspect.signature(answer).bind(*inputs_of(exercise.name)).arguments)
 
 
 def test_inputs_are_new_in_each_call():

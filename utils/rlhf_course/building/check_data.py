@@ -26,8 +26,8 @@ def build_data(root: Path, exercise: Exercise) -> dict[str, Any]:
         each visible mistake by name.
 
     Raises:
-        CourseError: A mistake has no docstring or is right on every case, or two mistakes have the same observations
-            on every case.
+        CourseError: A right answer raises an exception where the reference raises none; a mistake has no docstring or
+            is right on every case; or two mistakes have the same observations on every case.
     """
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     use_code(root / "solutions")
@@ -47,10 +47,20 @@ def _observations(check: Any, answer: Any) -> dict[str, Any]:
 
 
 def _right_observations(check: Any, answers: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return the distinct observations of right answers by case, the reference's first."""
+    """Return the distinct observations of right answers by case, the reference's first.
+
+    Raises:
+        CourseError: A right answer raises an exception where the reference raises none. Every wrong answer that raises
+            one of the same type would pass that case.
+    """
     distinct: dict[str, list[Any]] = {case: [] for case in check.cases}
-    for answer in answers.values():
+    for name, answer in answers.items():
         for case, observation in _observations(check, answer).items():
+            if "raised" in observation and distinct[case] and "raised" not in distinct[case][0]:
+                raise CourseError(
+                    f"right answer {name} of {check.exercise} raises {observation['raised']} on the visible case "
+                    f"{case!r}, where the reference raises nothing: change the case so that both can run on it"
+                )
             if not any(check.equal(observation, known) for known in distinct[case]):
                 distinct[case].append(observation)
     return distinct

@@ -10,8 +10,9 @@ import io
 import json
 import math
 import random
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.layouts import copy_with_strides
-from rlhf_course.checks.relations import find_relation
+from rlhf_course.checks.relations import every_relation, find_relation
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import CHECKS
@@ -44,10 +45,12 @@ class Case:
     Attributes:
         description: The input, as a message to the learner names it.
         inputs: The arguments, in the order in which they are passed.
+        method: The method that is checked, where the cases of a class check different ones, each alone; else empty.
     """
 
     description: str
     inputs: Mapping[str, Any]
+    method: str = ""
 
 
 class Mismatch(AssertionError):
@@ -96,6 +99,8 @@ class Check:
         observe: A function that runs an answer on a case's inputs and returns an observation.
         rtol: The relative tolerance for numbers.
         atol: The absolute tolerance for numbers.
+        is_called_with_inputs: Whether `answer(*inputs)` is the call that the check observes; `observe` may instead
+            make a model first, or call the methods of a class.
     """
 
     def __init__(
@@ -105,9 +110,10 @@ class Check:
         observe: Callable[[Answer, Mapping[str, Any]], Observation],
         rtol: float = 5e-4,
         atol: float = 5e-5,
+        is_called_with_inputs: bool = True,
     ) -> None:
         self.exercise, self.cases, self._observe = exercise, dict(cases), observe
-        self.rtol, self.atol = rtol, atol
+        self.rtol, self.atol, self.is_called_with_inputs = rtol, atol, is_called_with_inputs
         self.output = ""
         self._cache: dict[str, tuple[Observation, BaseException | None]] | None = None
         self._stop: Callable[[], None] | None = None
@@ -134,6 +140,8 @@ class Check:
                 observation, error = {RAISED: type(raised).__name__}, raised
                 if isinstance(raised, CourseError):  # Its text, which is the course's, tells one cause from another.
                     observation["message"] = str(raised)
+                elif torch_function := _torch_function_that_raised(raised):  # Other texts vary between versions.
+                    observation["raised in"] = torch_function
         self.output += printed.getvalue()
         self._stop_if_over()
         if self._cache is not None:
@@ -190,52 +198,70 @@ class Check:
             if not self.equal(got.get(key), nearest.get(key)):
                 raise Mismatch(self.cases[case], key, got.get(key), nearest.get(key), error)
 
-    def diagnose(self, answer: Answer) -> Diagnosis | None:
-        """Return the known mistake that behaves like an answer on every case, or None."""
-        return self.diagnose_observed({case: self.observe(answer, case)[0] for case in self.cases})
+    def diagnose(self, answer: Answer, unwritten: Collection[str] = ()) -> Diagnosis | None:
+        """Return the known mistake that behaves like an answer on every case, or None.
+
+        Args:
+            answer: The learner's function or class.
+            unwritten: The methods that are still to be written, whose cases tell nothing.
+        """
+        return self.diagnose_observed(
+            {name: self.observe(answer, name)[0] for name, case in self.cases.items() if case.method not in unwritten}
+        )
 
     def diagnose_observed(self, observations: Mapping[str, Observation]) -> Diagnosis | None:
         """Return the known mistake with these observations, or None.
 
         Args:
-            observations: The observation on each case, by the name of the case.
+            observations: The observation on each case that the answer can run on, by the name of the case.
         """
         expected = expected_results(self.exercise)
         for name, mistake in known_mistakes(self.exercise).items():
             if all(
-                self._matches_mistake(observations[case], mistake["observed"][case], expected[case])
-                for case in self.cases
+                self._matches_mistake(observation, mistake["observed"][case], expected[case])
+                for case, observation in observations.items()
             ):
                 return Diagnosis(name, mistake["description"])
         return None
 
     def is_right_elsewhere(self, answer: Answer, case: Case) -> bool:
-        """Return whether what an answer does is right on every case but one, of several."""
+        """Return whether what an answer does is right on every case but one, of several that check the same."""
         expected_by_case = expected_results(self.exercise)
         others = {name: expected_by_case[name] for name, other in self.cases.items() if other is not case}
-        return bool(others) and all(
+        return any(self.cases[name].method == case.method for name in others) and all(
             any(self.equal(self.observe(answer, name)[0], observation) for observation in expected)
             for name, expected in others.items()
         )
 
-    def relation(self, answer: Answer, key: str) -> str:
-        """Return how a value that an answer gives is related to the right one, unless another case shows another way.
+    def relation(self, answer: Answer, mismatch: Mismatch) -> str:
+        """Return how a value that an answer gives is related to the right one, if every wrong case shows it.
+
+        A case with one number alone shows many relations by chance, so it is no witness where others have several
+        numbers.
 
         Args:
             answer: The learner's function or class.
-            key: The name of the value in the observations.
+            mismatch: The difference that is shown to the learner, of which the relation has to be true.
 
         Returns:
-            The end of a sentence, such as "has the wrong sign"; empty if no relation, or more than one, was found.
+            The end of a sentence, such as "has the wrong sign"; empty if no relation holds, or more than one name fits.
         """
-        found = set()
+        key = mismatch.key
+        shown = _as_numbers(mismatch.got, mismatch.wanted)
+        if shown is None:
+            return ""
+        among = every_relation(*shown, mismatch.case.inputs)
         for case, expected in expected_results(self.exercise).items():
             got = self.observe(answer, case)[0].get(key)
             wanted = [observation.get(key) for observation in expected]
-            if not any(self.equal(got, value) for value in wanted):
-                found.add(_relation_of(got, wanted[0], self.cases[case].inputs))
-        found.discard("")  # In such a case more than one relation holds, or none.
-        return found.pop() if len(found) == 1 else ""
+            if any(self.equal(got, value) for value in wanted):
+                continue
+            numbers = _as_numbers(got, wanted[0])
+            if numbers is None:
+                return ""
+            if _tells(numbers[1]) or not _tells(shown[1]):
+                among &= every_relation(*numbers, self.cases[case].inputs)
+        return find_relation(*shown, exact=mismatch.case.inputs, among=among)
 
     def _matches_mistake(self, got: Observation, mistaken: Observation, expected: Sequence[Observation]) -> bool:
         """Return whether an observation equals the mistake's, or both are right in one of several ways."""
@@ -248,15 +274,28 @@ class Check:
         return equal_within_tolerance(first, second, self.rtol, self.atol)
 
 
-def _relation_of(got: Any, wanted: Any, inputs: Mapping[str, Any]) -> str:
-    """Return how an encoded value is related to the right one, as the end of a sentence; empty if that is not found."""
-    if not _holds_floats(wanted):
+def _torch_function_that_raised(error: BaseException) -> str:
+    """Return the name of the function of torch, written in Python, that raised an exception; empty if none did."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or not frames[-1].f_globals.get("__name__", "").startswith("torch."):
         return ""
+    return frames[-1].f_code.co_name
+
+
+def _as_numbers(got: Any, wanted: Any) -> tuple[Tensor, Tensor] | None:
+    """Return an encoded value and the right one as tensors; None if they are not numbers of one shape."""
+    if not _holds_floats(wanted):
+        return None
     try:
         numbers, right = torch.tensor(got, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
     except (TypeError, ValueError):  # It holds text in place of numbers that are not finite, or is no value at all.
-        return ""
-    return find_relation(numbers, right, exact=inputs) if numbers.shape == right.shape else ""
+        return None
+    return (numbers, right) if numbers.shape == right.shape else None
+
+
+def _tells(right: Tensor) -> bool:
+    """Return whether a result has so many numbers that a relation to them is hardly a coincidence."""
+    return right.unique().numel() > 1
 
 
 def _holds_floats(value: Any) -> bool:

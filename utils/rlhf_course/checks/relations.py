@@ -1,7 +1,7 @@
 """Find how a wrong result is related to the right one, in a sentence that names a cause only if the numbers show it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,11 @@ _MIN_ENTRIES = 3
 
 
 def find_relation(
-    got: Tensor, wanted: Tensor, formula: Formula | None = None, exact: Mapping[str, Any] | None = None
+    got: Tensor,
+    wanted: Tensor,
+    formula: Formula | None = None,
+    exact: Mapping[str, Any] | None = None,
+    among: Collection[str] | None = None,
 ) -> str:
     """Return how a result differs from the right one, as the end of a sentence; empty if no relation holds.
 
@@ -23,12 +27,30 @@ def find_relation(
         wanted: The right result.
         formula: The function that computes the right result from the arguments by name.
         exact: The arguments by name.
+        among: The only relations that may be returned; None for any.
     """
-    if not bool(torch.isfinite(got).all()):
-        return "is not finite (nan or inf)"
-    for relation in (*_simple_relations(got, wanted), *_argument_relations(got, wanted, formula, exact or {})):
-        return relation
+    for readings in _relations(got, wanted, formula, exact or {}):
+        possible = [relation for relation in readings if among is None or relation in among]
+        if len(possible) == 1:  # Several that fit would be a guess.
+            return possible[0]
     return ""
+
+
+def every_relation(got: Tensor, wanted: Tensor, exact: Mapping[str, Any]) -> set[str]:
+    """Return all relations that hold between a result and the right one, also where several read the same numbers."""
+    return {relation for readings in _relations(got, wanted, None, exact) for relation in readings}
+
+
+def _relations(
+    got: Tensor, wanted: Tensor, formula: Formula | None, exact: Mapping[str, Any]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the relations that hold, the most telling first; those that read one fact in several ways come together."""
+    if not bool(torch.isfinite(got).all()):
+        yield ("is not finite (nan or inf)",)
+        return
+    for relation in _simple_relations(got, wanted):
+        yield (relation,)
+    yield from _argument_relations(got, wanted, formula, exact)
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:
@@ -85,18 +107,20 @@ def _moved_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
 
 def _argument_relations(
     got: Tensor, wanted: Tensor, formula: Formula | None, exact: Mapping[str, Any]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, ...]]:
     """Yield relations that compare with the formula at other arguments, and factors that are arguments or sizes."""
     numbers = {name: value for name, value in exact.items() if isinstance(value, float) and value}
     if formula is not None:
         for name, value in numbers.items():
             if value != 1 and _equal(got, formula(**{**exact, name: 1.0})):
-                yield f"is right but for `{name}`, which is not used"
-        yield from _swapped_relations(got, formula, exact)
+                yield (f"is right but for `{name}`, which is not used",)
+        for relation in _swapped_relations(got, formula, exact):
+            yield (relation,)
     factors = {f"`{name}`": value for name, value in numbers.items()}
     yield from _factor_relations(got, wanted, factors | _sizes(exact))
     if wanted.numel() >= _MIN_ENTRIES and _equal(got - got.mean(), wanted - wanted.mean()):
-        yield f"is too {'large' if float(got.mean()) > float(wanted.mean()) else 'small'} throughout, by one amount"
+        direction = "large" if float(got.mean()) > float(wanted.mean()) else "small"
+        yield (f"is too {direction} throughout, by one amount",)
 
 
 def _sizes(exact: Mapping[str, Any]) -> dict[str, float]:
@@ -122,8 +146,8 @@ def _swapped_relations(got: Tensor, formula: Formula, exact: Mapping[str, Any]) 
                 yield f"is right with `{name}` and `{other}` swapped"
 
 
-def _factor_relations(got: Tensor, wanted: Tensor, factors: Mapping[str, float]) -> Iterator[str]:
-    """Yield the relation that a result is a multiple of the right one, with the factor's name if only one name fits."""
+def _factor_relations(got: Tensor, wanted: Tensor, factors: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
+    """Yield the relations that a result is a multiple of the right one: with each name of the factor, then without."""
     square = float((wanted * wanted).sum())
     if not square:
         return
@@ -136,7 +160,6 @@ def _factor_relations(got: Tensor, wanted: Tensor, factors: Mapping[str, float])
     sentences |= {"is twice what it should be": 2.0, "is half of what it should be": 0.5}
     sentences["is in bits, and should be in nats: use the natural logarithm"] = 1 / math.log(2)
     matching = [text for text, value in sentences.items() if value not in (0, 1) and abs(factor / value - 1) < 1e-3]
-    if len(matching) == 1:  # Several that fit would be a guess.
-        yield matching[0]
+    yield tuple(matching)
     if wanted.numel() >= _MIN_ENTRIES:
-        yield f"is too {'large' if abs(factor) > 1 else 'small'} throughout, by one factor"
+        yield (f"is too {'large' if abs(factor) > 1 else 'small'} throughout, by one factor",)

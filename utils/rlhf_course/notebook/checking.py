@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,6 +216,7 @@ def run_checks(
     used = [check_used(BY_NAME[name]) for name in exercise.uses if name not in substituted]
     if missing := [result for result in used if not result]:
         return uses_unfinished(exercise, missing)
+    unwritten: list[str] | None = None
     with module.CHECK.cached_observations(stop_if_interrupted):
         for test in tests_of(module):
             try:
@@ -225,7 +226,13 @@ def run_checks(
                 if not hasattr(mismatch, "case"):
                     raise
                 with time_limit():
-                    return _refused(exercise, module, answer, mismatch)
+                    if unwritten is None:
+                        unwritten = _unwritten_methods(exercise, module, answer)
+                    if mismatch.case.method in unwritten:
+                        continue
+                    return _refused(exercise, module, answer, mismatch, unwritten)
+    if unwritten:
+        return _half_written(exercise, module, unwritten)
     return Result(exercise.name, PASSED, lines=_passed(exercise, len(tests_of(module))))
 
 
@@ -244,17 +251,52 @@ def uses_unfinished(exercise: Exercise, missing: list[Result]) -> Result:
 # Reports of an answer that is refused.
 
 
-def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Result:
-    """Return the result for an answer that raised an exception or whose observation differs from the wanted one."""
+def _is_unwritten(exercise: Exercise, answer: Any, error: BaseException | None) -> bool:
+    """Return whether an exception says that a part of the answer itself is still to be written."""
+    if not isinstance(error, NotImplementedError):
+        return False
+    place = place_of(exercise, error, answer)
+    return place is None or place.file in (exercise.path, "your code")
+
+
+def _unwritten_methods(exercise: Exercise, module: Any, answer: Any) -> list[str]:
+    """Return the methods that are still to be written, where others that are checked alone are written already."""
+    check = module.CHECK
+    methods = {case.method: name for name, case in check.cases.items() if case.method}
+    unwritten = [
+        method for method, name in methods.items() if _is_unwritten(exercise, answer, check.observe(answer, name)[1])
+    ]
+    return unwritten if len(unwritten) < len(methods) else []
+
+
+def _half_written(exercise: Exercise, module: Any, unwritten: Collection[str]) -> Result:
+    """Return the result for a class of which some methods are right, and the others still to be written."""
+    written = dict.fromkeys(case.method for case in module.CHECK.cases.values() if case.method not in unwritten)
+    lines = [
+        f"{exercise.name}: not finished. Right so far: {join_names(written)}.",
+        f"Still to be written: {join_names(unwritten)}. A hint: hint({exercise.name!r})",
+    ]
+    return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
+
+
+def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any, unwritten: Collection[str]) -> Result:
+    """Return the result for an answer that raised an exception or whose observation differs from the wanted one.
+
+    Args:
+        exercise: The exercise.
+        module: The module of its checks.
+        answer: The learner's function or class.
+        mismatch: The difference, or the exception.
+        unwritten: The methods that are still to be written.
+    """
     error = mismatch.error
     place = None if error is None else place_of(exercise, error, answer)
-    is_elsewhere = place is not None and place.file not in (exercise.path, "your code")
-    if isinstance(error, NotImplementedError) and not is_elsewhere:
+    if _is_unwritten(exercise, answer, error):
         lines = _not_attempted(exercise)
         if place is not None:
             lines = [f"{exercise.name}: not attempted. Something is still to be written ({place})."]
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
-    diagnosis = module.CHECK.diagnose(answer)
+    diagnosis = module.CHECK.diagnose(answer, unwritten)
     if error is not None:
         lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
@@ -267,7 +309,7 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
         likely = reason_of_type(mismatch.got) if mismatch.key.startswith("type") else None
     if likely:
         lines.append(f"likely: {likely}")
-    elif relation := module.CHECK.relation(answer, mismatch.key):
+    elif relation := module.CHECK.relation(answer, mismatch):
         lines.append(f"that is: the {mismatch.key} {relation}")
     if diagnosis is None and module.CHECK.is_right_elsewhere(answer, mismatch.case):
         lines.append("On every other input of this check your answer is right.")
@@ -276,6 +318,8 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
         lines.append(
             f"(Your code printed {count} line{'s' if count > 1 else ''} during the check; they are not shown.)"
         )
+    if unwritten:
+        lines.append(f"Still to be written: {join_names(unwritten)}.")
     if not likely:
         lines.append(f"A hint: hint({exercise.name!r})")
     lines.extend(_call_again(exercise, module, mismatch.case))
@@ -286,6 +330,8 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any) -> Res
 def _call_again(exercise: Exercise, module: Any, case: Any) -> list[str]:
     """Return a line with a call on the same input, if the input's description does not hold all of its numbers."""
     name = next((name for name, other in module.CHECK.cases.items() if other is case), None)
+    if not module.CHECK.is_called_with_inputs:
+        return []
     if name in (None, "example") or not any(hasattr(value, "dtype") for value in case.inputs.values()):
         return []
     return [f"again:  {exercise.name}(*inputs_of({exercise.name!r}, {name!r}))"]

@@ -98,10 +98,15 @@ def inputs_of(name_or_object: Any, case: str = "") -> list[Any]:
         The arguments in their order; a new copy in each call.
 
     Raises:
-        CourseError: There is no such exercise or case.
+        CourseError: There is no such exercise or case, or the check does more than call the answer with arguments.
     """
     exercise = workspace.checked_exercise_of(name_or_object)
-    cases = checks_of(exercise).CHECK.cases
+    check = checks_of(exercise).CHECK
+    if not check.is_called_with_inputs:
+        raise CourseError(
+            f"the check of {exercise.name} builds models and calls the answer with them, so it has no input to pass on"
+        )
+    cases = check.cases
     name = case or next(iter(cases))
     if name not in cases:
         raise CourseError(f"the check of {exercise.name} has no case {case!r}; it has {', '.join(cases)}")

@@ -68,7 +68,7 @@ def _objective(trainer_class: Any, settings: dict[str, Any]) -> Observation:
         logprobs=-3.5 + 0.2 * normal(2, _GEN, seed=93),
         advantages=normal(2, _GEN, seed=94),
         returns=2 * normal(2, _GEN, seed=95),
-        ref_logits=normal(2, _SEQ, 37, seed=96),
+        ref_logits=3 * normal(2, _SEQ, 37, seed=96),
     )
     objective = trainer.compute_rlhf_objective(minibatch)
     observation = {
@@ -171,8 +171,8 @@ def _learning(trainer_class: Any, settings: dict[str, Any]) -> Observation:
     def objective(minibatch: int) -> Tensor:
         log.minibatches.append(minibatch)
         ascent = (weight * direction).mean()
-        # Every other parameter has a gradient, which is zero.
-        nothing = sum(0.0 * parameter.sum() for parameter in others)
+        # Every other parameter has a gradient, which is zero, and whose entries are no views of one number.
+        nothing = sum((0.0 * parameter).sum() for parameter in others)
         return float(minibatch**2) + slopes[minibatch] * (ascent - ascent.detach()) + nothing
 
     trainer.compute_rlhf_objective = objective
@@ -212,7 +212,7 @@ def _logged_steps(trainer: Any, weight: nn.Parameter, log: _LearningLog) -> Iter
         del scheduler.step
 
 
-_METHODS = {"objective": _objective, "rollout": _rollout, "learning": _learning}
+_METHODS = {"compute_rlhf_objective": _objective, "rollout_phase": _rollout, "learning_phase": _learning}
 
 
 def _observe(trainer_class: Answer, inputs: Mapping[str, Any]) -> Observation:
@@ -220,27 +220,25 @@ def _observe(trainer_class: Answer, inputs: Mapping[str, Any]) -> Observation:
         return _METHODS[inputs["method"]](trainer_class, inputs["settings"])
 
 
-def _case(method: str, description: str, **settings: Any) -> Case:
-    return Case(description, {"method": method, "settings": settings})
+def _case(method: str, on_what: str, **settings: Any) -> Case:
+    return Case(f"{method} {on_what}", {"method": method, "settings": settings}, method)
 
 
 _COEFFICIENTS = {"kl_coef": 0.9, "ent_coef": 0.31, "vf_coef": 0.6, "clip_coef": 0.2}
 CASES = {
-    "rollout": _case("rollout", "rollout_phase of 6 texts, normalize_reward=True", normalize_reward=True),
-    "raw rewards": _case("rollout", "rollout_phase of 6 texts, normalize_reward=False", normalize_reward=False),
-    "no token before the prefix": _case("rollout", "rollout_phase of 6 texts, prepend_bos=False", prepend_bos=False),
-    "top_k": _case("rollout", "rollout_phase of 48 texts, top_k=2", batch_size=48, top_k=2),
+    "rollout": _case("rollout_phase", "of 6 texts, normalize_reward=True", normalize_reward=True),
+    "raw rewards": _case("rollout_phase", "of 6 texts, normalize_reward=False", normalize_reward=False),
+    "no token before the prefix": _case("rollout_phase", "of 6 texts, prepend_bos=False", prepend_bos=False),
+    "top_k": _case("rollout_phase", "of 48 texts, top_k=2", batch_size=48, top_k=2),
     "temperature": _case(
-        "rollout", "rollout_phase of 48 texts, top_k=9, temperature=0.0001", batch_size=48, top_k=9, temperature=1e-4
+        "rollout_phase", "of 48 texts, top_k=9, temperature=0.0001", batch_size=48, top_k=9, temperature=1e-4
     ),
     "objective": _case(
-        "objective", "compute_rlhf_objective of 2 texts, kl_coef=0.9, ent_coef=0.31, vf_coef=0.6", **_COEFFICIENTS
+        "compute_rlhf_objective", "of 2 texts, kl_coef=0.9, ent_coef=0.31, vf_coef=0.6", **_COEFFICIENTS
     ),
-    "learning": _case(
-        "learning", "learning_phase over 4 minibatches, max_grad_norm=0.5", max_grad_norm=0.5, warmup_steps=0
-    ),
+    "learning": _case("learning_phase", "over 4 minibatches, max_grad_norm=0.5", max_grad_norm=0.5, warmup_steps=0),
 }
-CHECK = Check("RLHFTrainer", CASES, _observe)
+CHECK = Check("RLHFTrainer", CASES, _observe, is_called_with_inputs=False)
 
 
 def test_a_rollout_holds_what_learning_needs(RLHFTrainer: Answer) -> None:

@@ -1,12 +1,13 @@
 """Self-check of `HookedTransformerWithValueHead`, on a GPT-2 of two layers."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_result
 from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu, reused_models
 
 HINTS = (
@@ -21,17 +22,14 @@ HINTS = (
     "with its `run_with_hooks` and `fwd_hooks=self.fwd_hooks`, and returns the logits and the values that the hook "
     "stored.",
 )
-
-
-class _Failure(Exception):
-    """Raised by a head, to observe the state after a failed call."""
+_RETURNED, _BOTH = "type of what forward_with_value_head returns:", "(logits, values)"
 
 
 class _FailingHead(nn.Module):
-    """A value head whose forward pass fails."""
+    """A value head whose forward pass fails, to observe the state after a failed call."""
 
     def forward(self, resid: Tensor) -> Tensor:
-        raise _Failure
+        raise RuntimeError
 
 
 def _observe(model_class: Any, inputs: Mapping[str, Any]) -> Observation:
@@ -43,9 +41,17 @@ def _observe(model_class: Any, inputs: Mapping[str, Any]) -> Observation:
     if not isinstance(model.value_head, nn.Module):
         return observation
     fill(model.get_value_head_params(), seed=9, scale=0.5)
+    resid = normal(2, 3, 24, seed=85)
+    returned = model.run_value_head(resid, None)
+    observation["type of what run_value_head returns:"] = type(None if returned is resid else returned).__name__
+    if returned is not None and returned is not resid:  # It takes the place of the residual stream.
+        return observation
     for batch, input_ids in inputs.items():
         if batch != "use_value_head":
             forward = _forward(model, input_ids)
+            if forward[_RETURNED] != _BOTH:
+                return {**observation, **forward}
+            observation[_RETURNED] = forward.pop(_RETURNED)
             observation |= {f"{key}, input_ids of shape {list(input_ids.shape)}": forward[key] for key in forward}
     return {**observation, **_leftovers(model, inputs["input_ids"]), **_gradients(model, inputs["input_ids"])}
 
@@ -65,10 +71,11 @@ def _forward(model: Any, input_ids: Tensor) -> Observation:
     model.value_head_output = torch.zeros(1)  # stands for the value of an earlier call
     result = model.forward_with_value_head(input_ids)
     if not (isinstance(result, tuple | list) and len(result) == 2):
-        return {"type of the result": type(result).__name__}
+        return {_RETURNED: type(result).__name__}
     logits, values = result
     observed_values = observe_result(values)
-    observation: Observation = {f"{key} of the values": observed_values[key] for key in observed_values}
+    observation: Observation = {_RETURNED: _BOTH}
+    observation |= {f"{key} of the values": observed_values[key] for key in observed_values}
     observation["shape of the logits"] = list(getattr(logits, "shape", []))
     with torch.no_grad():
         plain_logits = model.base_model(input_ids)
@@ -96,12 +103,9 @@ def _leftovers(model: Any, input_ids: Tensor) -> Observation:
     }
     model.value_head_output = torch.zeros(1)
     value_head, model.value_head = model.value_head, _FailingHead()
-    try:
+    with contextlib.suppress(Exception):  # An answer that takes the head's layers one by one fails in another way.
         model.forward_with_value_head(input_ids)
-    except _Failure:
-        pass
-    finally:
-        model.value_head = value_head
+    model.value_head = value_head
     observation["value_head_output is cleared before the pass"] = model.value_head_output is None
     model.base_model.reset_hooks()
     return observation
@@ -140,7 +144,7 @@ CASES = {
         {"use_value_head": False, "input_ids": integers(0, 37, 2, 4, seed=84)},
     ),
 }
-CHECK = Check("HookedTransformerWithValueHead", CASES, _observe)
+CHECK = Check("HookedTransformerWithValueHead", CASES, _observe, is_called_with_inputs=False)
 
 
 def test_the_head_is_as_described_and_its_values_come_with_the_logits(HookedTransformerWithValueHead: Answer) -> None:
