@@ -4,6 +4,7 @@ A test compares these clauses with the notebooks. After a new measurement, copy 
 """
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rlhf_course.notebook.messages import join_names
 from rlhf_course.widgets.numbers.conclusions import PhaseVariety, collapsed, likelihood_change
 
 RESULTS = Path(__file__).resolve().parent / "results"
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "solutions/notebooks"
 LIKELIHOOD_CHANGES = {
     "likelier than": "likelier",
     "about as likely as": "about as likely",
@@ -33,32 +35,47 @@ def to(numbers: list[float], form: str, word: str = "to") -> str:
 
 
 class OverSeeds:
-    """The figures of a group of the benchmark teaching.py, for all seeds."""
+    """The figures of a group of the benchmark teaching.py, for all seeds, and of a notebook's cell if it is given."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, *cells: dict[str, float]) -> None:
         self.seeds = list(result("teaching")[group].values())
+        self.cells = cells
 
     def __call__(self, figure: str, form: str = ".2f", word: str = "to") -> str:
-        """Return the range of a figure over the seeds."""
-        return to([seed[figure] for seed in self.seeds], form, word)
+        """Return the range of a figure over the seeds and the cell."""
+        return to([figures[figure] for figures in (*self.seeds, *self.cells)], form, word)
+
+
+def recorded_advantages() -> dict[str, float]:
+    """Return what the cell of notebook 5 printed about a new head, by the names in the benchmark."""
+    text = (NOTEBOOKS / "outputs/fresh_advantages.txt").read_text()
+    patterns = {
+        "size_before_the_last": r"before the last token: ([\d.]+),",
+        "size_of_the_last": r"of the last token: ([\d.]+)\n",
+        "share_of_the_last": r"measured: ([\d.]+)",
+    }
+    return {name: float(re.findall(pattern, text)[0]) for name, pattern in patterns.items()}
 
 
 def value_head_clauses() -> Clauses:
-    """Return what the notebooks state about a new value head."""
+    """Return what the notebooks state about a new value head; the ranges hold what the cell under the text printed."""
     head = OverSeeds("fresh_head")
-    share = head("share_of_the_last", ".0%")
+    # No range of the text may leave out what the cell beside it prints.
+    with_cell = OverSeeds("fresh_head", recorded_advantages())
+    share = with_cell("share_of_the_last", ".0%")
     return {
         "01_environment": [
-            f"with the embedded model and five new value heads, the last of 30 tokens held only {share} of the total "
-            "size of a text's advantages.",
+            f"with the embedded model and five new value heads, the last of 30 tokens held only about {share} of "
+            "the total size of a text's advantages.",
         ],
         "03_value_head": [
             f"for five new heads, the mean over a rollout was between {head('value_mean', word='and')}, and the "
             f"standard deviation was {head('value_deviation')}.",
         ],
         "05_advantages_and_memory": [
-            f"for five new heads, the last advantage had a mean size of {head('size_of_the_last')}, each of the others "
-            f"{head('size_before_the_last')}, and the last token held {share} of the sum.",
+            "here and with five new heads, the last advantage had a mean size of about "
+            f"{with_cell('size_of_the_last')}, each of the others about {with_cell('size_before_the_last')}, and the "
+            f"last token held about {share} of the sum.",
         ],
     }
 
@@ -69,7 +86,7 @@ def method_clauses() -> Clauses:
     assert not unused["with_gradient"] + unused["sharing_memory"] + unused["changed_by_adamw"]
     return {
         "04_sampling_and_rewards": [
-            f"Sampling from the top 10 cuts away {top_k('cut', '.0%')} of the probability (five seeds).",
+            f"Sampling from the top 10 cuts away about {top_k('cut', '.0%')} of the probability (five seeds).",
             "After the first learning phase of a run without KL penalty, the logarithm of the full-softmax ratio had a "
             f"mean size of {top_k('log_ratio_size')}, and that of the top-10 factor {top_k('log_mass_ratio_size')}: "
             "small, and not zero.",

@@ -40,6 +40,11 @@ def test_the_courses_answer_passes(solved_workspace, capsys, task):
     assert passed and "wrong" not in shown
 
 
+def test_a_task_passes_without_a_word_on_exercises_that_its_test_does_not_run(workspace, capsys):
+    answers = "\n".join((SOLUTIONS / OPTIONAL[name].path).read_text() for name in TASKS)
+    assert attempted("gae", answers, capsys) == (True, "passed\n")
+
+
 @pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in TASKS for answer in WRONG[task]])
 def test_a_wrong_answer_is_told_what_is_wrong(solved_workspace, capsys, task, answer):
     passed, shown = attempted(task, answer, capsys)

@@ -1,9 +1,11 @@
 """The calls that are at hand in a notebook, for a learner who is stuck."""
 
+import ast
 import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -93,6 +95,17 @@ def test_a_closed_gate_names_the_recorded_run_and_the_answers_that_fill_the_gap(
     shown = capsys.readouterr().out
     assert "recorded_run('collapse')" in shown
     assert "use_reference=['HookedTransformerWithValueHead', 'reward_fn_char_count', 'normalize_reward'" in shown
+
+
+def test_the_answers_that_fill_the_gap_are_the_given_ones_and_the_others(workspace, capsys):
+    train_run("collapse", profile="laptop", use_reference=[NAME])
+    named = re.search(r"call it with use_reference=(\[.*?\])", " ".join(capsys.readouterr().out.split()))[1]
+    assert NAME in ast.literal_eval(named) and "reward_fn_char_count" in ast.literal_eval(named)
+
+
+def test_a_recorded_run_says_how_many_texts_of_a_phase_it_keeps(capsys):
+    recorded_run("periods")
+    assert "keeps 32 of the 128 texts of each phase" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("name", recorded_runs())

@@ -64,6 +64,9 @@ def test_an_untouched_stub_overwrites_nothing(workspace, start_kernel):
     assert "holds work" in shown.output
     assert file(workspace).read_text() == work(11) + "\n"
     assert kernel.value(f"{NAME}(0, 0, 0)") == "11"
+    # and an answer that is then typed into that cell does not replace what an editor wrote
+    assert "not saved" in kernel.exercise(NAME, work(12)).output
+    assert file(workspace).read_text() == work(11) + "\n"
 
 
 def test_a_stub_in_the_cell_and_in_the_file_is_bound_in_silence(workspace, start_kernel):

@@ -1,7 +1,11 @@
 """What the notebooks state about the method and about runs is what was measured, and what this run did."""
 
-import pytest
+import re
 
+import pytest
+import torch
+
+from rlhf_course import get_samples, load_model
 from rlhf_course.files import load_module
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.widgets.numbers.conclusions import conclusions
@@ -16,6 +20,42 @@ def test_the_figures_in_a_notebook_are_those_that_were_measured(stem, clauses):
     text = " ".join((REPOSITORY / f"solutions/notebooks/{stem}.md").read_text().split())
     missing = [clause for clause in clauses if clause not in text]
     assert not missing, f"{stem} lacks what was measured: {missing}; see benchmarks/notebook_figures.py"
+
+
+def bounds(pattern: str, stem: str) -> tuple[float, float]:
+    """The range that a notebook's text states, as two numbers of which percentages are shares."""
+    text = " ".join((REPOSITORY / f"solutions/notebooks/{stem}.md").read_text().split())
+    low, high = re.search(pattern.replace("RANGE", r"([\d.]+%?) to ([\d.]+%?)"), text).groups()
+    return tuple(float(number.rstrip("%")) / (100 if number.endswith("%") else 1) for number in (low, high))
+
+
+@pytest.mark.parametrize(
+    ("stem", "pattern", "figure"),
+    [
+        ("01_environment", "last of 30 tokens held only about RANGE of", "share_of_the_last"),
+        ("05_advantages_and_memory", "last token held about RANGE of", "share_of_the_last"),
+        ("05_advantages_and_memory", "last advantage had a mean size of about RANGE,", "size_of_the_last"),
+        ("05_advantages_and_memory", "each of the others about RANGE,", "size_before_the_last"),
+    ],
+)
+def test_what_the_cell_about_a_new_head_printed_lies_in_the_range_of_the_text(stem, pattern, figure):
+    low, high = bounds(pattern, stem)
+    assert low <= round(FIGURES.recorded_advantages()[figure], 2) <= high
+
+
+def test_what_the_cell_about_the_top_10_measures_lies_in_the_range_of_the_text():
+    source = (REPOSITORY / "solutions/notebooks/04_sampling_and_rewards.md").read_text()
+    (cell,) = (cell for cell in re.findall(r"```python\n(.*?)```", source, re.DOTALL) if 'compare("top10_mass"' in cell)
+    measured = {}
+    names = {
+        "torch": torch,
+        "get_samples": get_samples,
+        "model": load_model("embedded"),
+        "compare": measured.__setitem__,
+    }
+    exec(cell, names)
+    low, high = bounds("top 10 cuts away about RANGE of", "04_sampling_and_rewards")
+    assert low <= round(1 - measured["top10_mass"], 2) <= high
 
 
 def different_texts(number: int) -> list[str]:
@@ -59,6 +99,13 @@ def test_a_run_whose_texts_all_start_alike_collapsed():
 def test_a_run_whose_texts_start_in_different_ways_did_not_collapse(first, last, verdict):
     texts = [different_texts(number) * (20 // number) for number in (first, last)]
     assert f"this run {verdict}: {last} different openings" in sentences(*texts)["Openings"]
+
+
+def test_rows_of_dots_that_start_differently_are_not_praised_for_their_openings():
+    last = [f'This is not my{"." * index}"{"." * (40 - index)}' for index in range(1, 21)]
+    sentence = sentences(different_texts(10) * 2, last)["Openings"]
+    assert "may start differently, but they repeat the same few words" in sentence and "gained" not in sentence
+    assert "20 different openings in 20 texts" in sentence
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The computations behind the widgets, without any display."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,8 +188,15 @@ def test_runs_to_compare_with_are_those_with_a_finished_phase(tmp_path):
 
 def test_the_status_of_a_stopped_run_names_the_command_that_continues_it(tmp_path):
     assert f"rlhf-course train --resume {tmp_path}" in status.describe_status("stopped", 3, 9, tmp_path)
+    spaced = tmp_path / "a b"
+    assert f'rlhf-course train --resume "{spaced}"' in status.describe_status("stopped", 3, 9, spaced)
     assert "resume" not in status.describe_status("finished", 9, 9, tmp_path)
     assert "KeyError: 'lr'" in status.describe_status("failed", 3, 9, tmp_path, KeyError("lr"))
+
+
+def test_the_command_that_continues_a_run_works_from_any_folder():
+    folder = Path("runs/mine")
+    assert f"--resume {folder.resolve()}" in status.describe_status("stopped", 3, 9, folder)
 
 
 def test_the_gain_of_a_token_is_what_it_adds_to_the_reward():

@@ -64,7 +64,7 @@ def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: s
         show_message(
             f"The gate is closed: {join_names(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
             *lines,
-            *_ways_on(run, missing),
+            *_ways_on(run, missing, session.substituted),
             status="error",
         )
         return None
@@ -72,13 +72,20 @@ def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: s
     return imported_answer(str(PARTS_BY_NAME[part].trainer))
 
 
-def _ways_on(run: str | None, missing: list[str]) -> list[str]:
-    """Return lines on how to go on in the notebook while exercises do not pass."""
+def _ways_on(run: str | None, missing: list[str], substituted: tuple[str, ...]) -> list[str]:
+    """Return lines on how to go on in the notebook while exercises do not pass.
+
+    Args:
+        run: The name of the run that was to be made.
+        missing: The exercises that do not pass.
+        substituted: The exercises that the reference answers already.
+    """
     if run not in recorded_runs():
         return []
     lines = [f"To go on meanwhile, put a run of the course in place of yours: recorded_run({run!r})"]
     if all(has_solution(BY_NAME[name]) for name in missing):
-        lines.append(f"The course's answers can fill the gap as well; add this to the call: use_reference={missing!r}")
+        names = [*substituted, *missing]
+        lines.append(f"The course's answers can fill the gap as well; call it with use_reference={names!r}")
     return lines
 
 

@@ -40,7 +40,8 @@ def hand_in(file: str | Path = "my_answers.zip") -> None:
         show_message(f"hand_in: {error}", status="error")
         return
     show_message(
-        f"{file}: {len(kept)} files, with {passed(rows)} of {len(rows)} exercises passed. Hand in this file.",
+        f"{file}: {len(kept)} files, with {passed(rows)} of {len(rows)} exercises passed.",
+        "If somebody grades your answers, hand in this file.",
         "A notebook is in it as it was saved last.",
         *([f"Left out, since no file is there: {join_names(left_out)}."] if left_out else []),
     )

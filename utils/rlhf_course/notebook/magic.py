@@ -97,7 +97,6 @@ def run_cell(exercise: Exercise, cell: str, namespace: dict[str, Any], session: 
                 f"{exercise.name}: the cell holds the untouched stub, {exercise.path} holds work. The file is used.",
                 f"load({exercise.name!r}) puts its text into a cell.",
             )
-            session.digests[exercise.name] = workspace.digest(on_disk)
     elif not replace and _changed_elsewhere(exercise, text, on_disk, session):
         session.unsaved.add(exercise.name)
         show_message(

@@ -30,5 +30,13 @@ def recorded_run(name: str = "periods") -> "RunFolder | None":
         show_message(f"recorded_run takes {', '.join(recorded_runs())}, got {name!r}", status="error")
         return None
     path = RECORDED_RUNS / name
-    show_message(f"The recorded run {name}: the course's answers trained it. Your own run may differ in detail.")
-    return RunFolder(path, read_run(path).rows)
+    run = read_run(path)
+    kept, written = len(run.samples) // len(run.rows), run.config["args"]["batch_size"]
+    message = [f"The recorded run {name}: the course's answers trained it. Your own run may differ in detail."]
+    if kept < written:
+        message.append(
+            f"It keeps {kept} of the {written} texts of each phase, so its counts of different openings are lower than "
+            f"those of all texts, and its share of distinct triples of words is higher."
+        )
+    show_message(*message)
+    return RunFolder(path, run.rows)

@@ -12,6 +12,8 @@ from rlhf_course.widgets.numbers.strategies import generated, rates, rises
 _SMALL = 0.1
 # Mode collapse: this share of the texts starts with the same two words.
 _COLLAPSE_SHARE = 0.5
+# Repetition: of the triples of words in the texts, fewer than this share are different.
+_FEW_TRIPLES = 0.2
 _MIN_RISE = 0.1  # uses a text
 
 
@@ -53,14 +55,13 @@ def conclusions(rows: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str
     """
     phases = by_phase(samples)
     first, last = phases[0], phases[-1]
+    triples = [distinct([generated(sample["text"], prefix) for sample in phase], 3) for phase in (first, last)]
     return [
         _reward_sentence(rows[0]["mean_reward"], rows[-1]["mean_reward"]),
         f"KL: it ended at {rows[-1]['kl']:.2f} nats a token; its largest was {max(row['kl'] for row in rows):.2f}.",
         _likelihood_sentence(*(statistics.fmean(sample["ref_logprob"] for sample in phase) for phase in (first, last))),
-        _openings_sentence(phase_variety(first, prefix), phase_variety(last, prefix)),
-        _diversity_sentence(
-            *(distinct([generated(sample["text"], prefix) for sample in phase], 3) for phase in (first, last))
-        ),
+        _openings_sentence(phase_variety(first, prefix), phase_variety(last, prefix), triples[1]),
+        _diversity_sentence(*triples),
         _strategies_sentence(samples, prefix),
     ]
 
@@ -89,9 +90,12 @@ def _likelihood_sentence(before: float, after: float) -> str:
     )
 
 
-def _openings_sentence(before: PhaseVariety, after: PhaseVariety) -> str:
+def _openings_sentence(before: PhaseVariety, after: PhaseVariety, triples: float) -> str:
     if collapsed(after):
         verdict = "this run collapsed to few openings"
+    elif triples < _FEW_TRIPLES:
+        # Rows of dots and quotes may all start differently, which is no variety.
+        verdict = "the texts may start differently, but they repeat the same few words or signs"
     elif _is_small(before.different, after.different):
         verdict = "this run kept its openings"
     else:

@@ -18,7 +18,10 @@ def describe_status(status: str, done: int, total: int, path: Path, error: BaseE
         error: The exception that ended a failed run, else None.
     """
     phases = f"{done} of {total} phases"
-    resume = f"`rlhf-course train --resume {path}` continues it" if done < total else ""
+    # A shell may be open in another folder than the notebook, and the folder's name may hold spaces.
+    folder = str(path.resolve())
+    folder = f'"{folder}"' if " " in folder else folder
+    resume = f"`rlhf-course train --resume {folder}` continues it" if done < total else ""
     return {
         "training": f"Training: {phases} done.",
         "paused": f"Paused: {phases} done. Resume continues; Stop ends the run and keeps it.",
