@@ -175,7 +175,8 @@ def test_the_zip_to_hand_in_holds_python_files_and_notebooks_and_nothing_else(wo
     assert {"notebooks/06_objective.ipynb", f"notebooks/part1_rlhf/{NAME}.py"} <= names
     assert all(name.endswith(".ipynb") or name.startswith("notebooks/part1_rlhf/") for name in names)
     assert not [name for name in names if ".history" in name or name.endswith(".csv")]
-    assert "my_answers.zip: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "my_answers.zip: " in shown and "Not passed, or changed since the check: HookedTransformer" in shown
 
 
 @pytest.mark.parametrize(

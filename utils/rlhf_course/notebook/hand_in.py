@@ -7,7 +7,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.files import atomic_write
 from rlhf_course.learner_package import parts_in
 from rlhf_course.notebook import workspace
-from rlhf_course.notebook.exercise_progress import passed, read_progress
+from rlhf_course.notebook.exercise_progress import PASSED, passed, read_progress
 from rlhf_course.notebook.messages import join_names, show_message
 
 
@@ -39,8 +39,10 @@ def hand_in(file: str | Path = "my_answers.zip") -> None:
     except (CourseError, OSError, UnicodeEncodeError) as error:
         show_message(f"hand_in: {error}", status="error")
         return
+    open_exercises = [row.exercise for row in rows if row.status != PASSED]
     show_message(
         f"{file}: {len(kept)} files, with {passed(rows)} of {len(rows)} exercises passed.",
+        *([f"Not passed, or changed since the check: {join_names(open_exercises)}."] if open_exercises else []),
         "If somebody grades your answers, hand in this file.",
         "A notebook is in it as it was saved last.",
         *([f"Left out, since no file is there: {join_names(left_out)}."] if left_out else []),
