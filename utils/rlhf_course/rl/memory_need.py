@@ -53,8 +53,8 @@ def memory_note(needed: dict[str, int], free: int) -> str:
     """Return a line on the run's estimated peak memory, with advice where that is more than is free."""
     peak = peak_bytes(needed)
     note = (
-        f"memory: about {peak / 2**30:.1f} GB beside PyTorch itself, of which {needed['models'] / 2**30:.1f} GB for models "
-        "and optimizer"
+        f"memory: about {peak / 2**30:.1f} GB beside PyTorch itself, of which {needed['models'] / 2**30:.1f} GB "
+        "for models and optimizer"
     )
     if peak <= free:
         return note
