@@ -619,18 +619,6 @@ class RewardsOthers(_Parts):
         return super().rewarded(samples[::-1])
 
 
-@hidden_mistake(refused_with="it is recorded as it came, before it is normalised")
-class NormalisesInPlace(_Parts):
-    """The tensor that was recorded as the raw reward is normalised in place."""
-
-    def rewarded(self, samples):
-        rewards = self.reward(samples)
-        if self.args.normalize_reward:
-            rewards -= rewards.mean()
-            rewards /= rewards.std() + 1e-5
-        return rewards
-
-
 @hidden_mistake(refused_with="The policy's likely tokens are sampled too often")
 class Greedy(_Parts):
     """The likeliest token is taken each time."""
@@ -1038,6 +1026,18 @@ class TensorReturned(_Whole):
             objectives.append(objective.detach())
         self.scheduler.step()
         return torch.stack(objectives).mean()
+
+
+@right_answer
+class NormalisesInPlace(_Parts):
+    """The reward is normalised in place, which leaves the recorded one as it was."""
+
+    def rewarded(self, samples):
+        rewards = self.reward(samples)
+        if self.args.normalize_reward:
+            rewards -= rewards.mean()
+            rewards /= rewards.std() + 1e-5
+        return rewards
 
 
 @right_answer
