@@ -20,7 +20,7 @@ import pytest
 from _pytest.config import _prepareconfig
 from _pytest.runner import runtestprotocol
 
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, PARTS_BY_NAME
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.judge.draw import Draw
 from rlhf_course.grading.judge.recorder import CallRecorder
@@ -232,8 +232,14 @@ def _collected_suite(hidden: Path) -> _Suite:
     config.hook.pytest_sessionstart(session=session)
     # If this process itself runs under pytest, its import hook would rewrite assertions so that messages show values.
     finders = [finder for finder in sys.meta_path if type(finder).__name__ != "AssertionRewritingHook"]
+    packages = {name: sys.modules.get(name) for name in PARTS_BY_NAME}
     with mock.patch.object(sys, "meta_path", finders):
         config.hook.pytest_collection(session=session)
+    # pytest enters the folders of the hidden tests as packages, with the names of the parts' own.
+    for name, package in packages.items():
+        sys.modules.pop(name, None)
+        if package is not None:
+            sys.modules[name] = package
     for item in _functions(session):  # Another folder of hidden tests may hold modules of the same names.
         sys.modules.pop(item.module.__name__, None)
     return _Suite(session)
