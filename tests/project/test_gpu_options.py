@@ -49,7 +49,8 @@ def test_an_unknown_word_is_named_with_those_that_are_known(name):
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(device):
+def test_a_device_without_use_for_them_refuses_before_a_model_is_looked_for(device, monkeypatch):
+    monkeypatch.setattr("rlhf_course.rl.models.usable_device", torch.device)  # as if the machine had each of them
     with pytest.raises(
         CourseError, match=f"bf16 and compile need a CUDA GPU, and the device is {device}: use 'nobody/has-this'"
     ):
