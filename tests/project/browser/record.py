@@ -24,8 +24,8 @@ def record(run: Path, name: str) -> Path:
     config["code"] = Path(config["code"]).name
     config["run_name"] = name
     config["wandb_id"] = name
-    for place in ("folder", "relative_to_this_file"):
-        config.pop(place, None)
+    for key in ("folder", "relative_to_this_file"):
+        config.pop(key, None)
     (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     counts: dict[int, int] = {}
     with open(run / "samples.jsonl") as source, open(home / "samples.jsonl", "w") as target:

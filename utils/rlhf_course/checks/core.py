@@ -259,7 +259,7 @@ class Check:
             numbers = _as_numbers(got, wanted[0])
             if numbers is None:
                 return ""
-            if _tells(numbers[1]) or not _tells(shown[1]):
+            if _has_several_values(numbers[1]) or not _has_several_values(shown[1]):
                 among &= every_relation(*numbers, self.cases[case].inputs)
         return find_relation(*shown, exact=mismatch.case.inputs, among=among)
 
@@ -293,7 +293,7 @@ def _as_numbers(got: Any, wanted: Any) -> tuple[Tensor, Tensor] | None:
     return (numbers, right) if numbers.shape == right.shape else None
 
 
-def _tells(right: Tensor) -> bool:
+def _has_several_values(right: Tensor) -> bool:
     """Return whether a result has so many numbers that a relation to them is hardly a coincidence."""
     return right.unique().numel() > 1
 
