@@ -97,8 +97,8 @@ def estimator_cosines(seed: int) -> dict[str, float]:
         }
         gradients = {term: _gradient(loss, parameters) for term, loss in terms.items()}
         cosines |= {f"{name}_{term}": _cosine(gradient, wanted) for term, gradient in gradients.items()}
-        for place in ("loss", "reward"):
-            cosines[f"{name}_{place}_relative_norm"] = (gradients[f"{place}_expected"].norm() / wanted.norm()).item()
+        for use in ("loss", "reward"):
+            cosines[f"{name}_{use}_relative_norm"] = (gradients[f"{use}_expected"].norm() / wanted.norm()).item()
     return cosines
 
 
