@@ -419,6 +419,22 @@ def test_a_learner_of_whom_something_waits_for_a_person_has_no_mark_yet_and_the_
     assert "Not written: ben: no mark yet" in capsys.readouterr().err
 
 
+def test_points_given_by_hand_count_after_grading_again_and_the_log_says_to_look_at_them(
+    course, hand_in, judge_finds, autograde, capsys
+):
+    change(hand_in("ben") / "04_sampling_and_rewards.ipynb", write_answer)
+    judge_finds(ben=found())
+    autograde()
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        written = gradebook.find_grade("brainstorm_periods", "04_sampling_and_rewards", DEFAULT_PART.name, "ben")
+        written.manual_score, written.needs_manual_grade = 2, False
+        gradebook.db.commit()
+    autograde("--force")
+    (row,) = exported(course, "moodle.csv", MOODLE)
+    assert row["Grade"] == str(POINTS + 2)
+    assert "ben: the 2 points given by hand for brainstorm_periods count" in capsys.readouterr().err
+
+
 def test_marks_of_the_gradebook_fill_in_the_platforms_file_on_its_scale(course, hand_in, judge_finds, autograde):
     hand_in("ada"), hand_in("ben")
     judge_finds(ada=found(), ben=found(0.5))

@@ -5,7 +5,7 @@ The marks include those given by hand and late penalties.
 
 from pathlib import Path
 
-from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
+from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.plugins import ExportPlugin
 from traitlets import Unicode
 
@@ -38,6 +38,14 @@ class _Exporter(ExportPlugin):
             self.log.warning("Not written: %s", problem)
         for cell in table.replaced:
             self.log.warning("Replaced: %s", cell)
+        for learner in (mark.learner for mark in marks if mark.score is not None):
+            for grade in _to_grade_by_hand(gradebook.find_submission(names[0], learner)):
+                self.log.warning(
+                    "%s: the %g points given by hand for %s count; the submission was graded again since: look at them",
+                    learner,
+                    grade.manual_score,
+                    grade.name,
+                )
         to = Path(self.to or self.default)
         write_text(to, table.text)
         matched = marks if table.matching is None else table.matching.submissions
@@ -74,15 +82,20 @@ def _mark(gradebook: Gradebook, assignment: str, student: str) -> Mark | None:
     except MissingEntry:
         return None
     points = max(0.0, submission.score - submission.late_submission_penalty)
-    score = None if _waits_for_a_person(submission) else points
+    # After each autograding nbgrader flags scores that were given by hand; they count until a person changes them.
+    is_ungraded = any(grade.manual_score is None for grade in _to_grade_by_hand(submission))
+    score = None if is_ungraded else points
     return Mark(student, score, submission.max_score, _feedback(submission))
 
 
-def _waits_for_a_person(submission: SubmittedAssignment) -> bool:
-    """Whether a cell with points still has to be graded by hand."""
-    return any(
-        grade.needs_manual_grade and grade.max_score for notebook in submission.notebooks for grade in notebook.grades
-    )
+def _to_grade_by_hand(submission: SubmittedAssignment) -> list[Grade]:
+    """Return the cells with points that a person has to look at, for the first time or again."""
+    return [
+        grade
+        for notebook in submission.notebooks
+        for grade in notebook.grades
+        if grade.needs_manual_grade and grade.max_score
+    ]
 
 
 def _feedback(submission: SubmittedAssignment) -> str:
