@@ -42,6 +42,16 @@ _NONEMPTY_TEXT = Validator("a text that is not empty", _is_nonempty_text)
 _OPTIONAL_TEXT = Validator("a text that is not empty, or None", lambda value: value is None or _is_nonempty_text(value))
 _SEED = Validator("a whole number from 0 to 2**64 - 1", lambda value: _integer_from(0).accepts(value) and value < 2**64)
 _REWARD_FN = Validator("a function from a list of texts to a float tensor of their number", callable)
+# The validators that the settings of other trainers share.
+VALIDATORS = {
+    "seed": _SEED,
+    "positive integer": _integer_from(1),
+    "natural": _integer_from(0),
+    "positive": _POSITIVE,
+    "non-negative": _NON_NEGATIVE,
+    "nonempty text": _NONEMPTY_TEXT,
+    "optional text": _OPTIONAL_TEXT,
+}
 
 
 def zero_reward(generated_sample: list[str]) -> "Tensor":
@@ -51,8 +61,8 @@ def zero_reward(generated_sample: list[str]) -> "Tensor":
     return torch.zeros(len(generated_sample))
 
 
-def _setting(default: Any, validator: Validator, description: str) -> Any:
-    """Return a field of `RLHFArgs`; `description` is its text in `rlhf-course train --help`."""
+def setting(default: Any, validator: Validator, description: str) -> Any:
+    """Return a field of a class of settings; `description` is its text in `rlhf-course train --help`."""
     return field(default=default, metadata={"validator": validator, "help": description})
 
 
@@ -67,54 +77,54 @@ class RLHFArgs:
             CourseError is a ValueError.
     """
 
-    seed: int = _setting(1, _SEED, "seed of every source of randomness")
-    use_wandb: bool = _setting(False, _BOOL, "also record the run in Weights & Biases")
-    wandb_project_name: str = _setting("RLHF", _NONEMPTY_TEXT, "project in Weights & Biases")
-    wandb_entity: str | None = _setting(None, _OPTIONAL_TEXT, "user or team in Weights & Biases that owns the project")
+    seed: int = setting(1, _SEED, "seed of every source of randomness")
+    use_wandb: bool = setting(False, _BOOL, "also record the run in Weights & Biases")
+    wandb_project_name: str = setting("RLHF", _NONEMPTY_TEXT, "project in Weights & Biases")
+    wandb_entity: str | None = setting(None, _OPTIONAL_TEXT, "user or team in Weights & Biases that owns the project")
 
     # The length of the run
-    total_phases: int = _setting(
+    total_phases: int = setting(
         100, _integer_from(1), "number of phases; a phase is one rollout and the learning from it"
     )
-    batch_size: int = _setting(128, _integer_from(1), "number of texts in a rollout")
-    num_minibatches: int = _setting(
+    batch_size: int = setting(128, _integer_from(1), "number of texts in a rollout")
+    num_minibatches: int = setting(
         4, _integer_from(1), "number of minibatches in a pass over a rollout, each one optimizer step"
     )
-    batches_per_learning_phase: int = _setting(2, _integer_from(1), "number of passes over a rollout")
+    batches_per_learning_phase: int = setting(2, _integer_from(1), "number of passes over a rollout")
 
     # Optimizer and schedule
-    base_lr: float = _setting(2e-5, _NON_NEGATIVE, "learning rate of the transformer")
-    head_lr: float = _setting(5e-4, _NON_NEGATIVE, "learning rate of the value head")
-    max_grad_norm: float = _setting(1.0, _POSITIVE, "the gradient is clipped to this norm")
-    warmup_steps: int = _setting(
+    base_lr: float = setting(2e-5, _NON_NEGATIVE, "learning rate of the transformer")
+    head_lr: float = setting(5e-4, _NON_NEGATIVE, "learning rate of the value head")
+    max_grad_norm: float = setting(1.0, _POSITIVE, "the gradient is clipped to this norm")
+    warmup_steps: int = setting(
         20, _integer_from(0), "number of phases in which the learning rates rise; they are 0 in the first of them"
     )
-    final_scale: float = _setting(0.1, _NON_NEGATIVE, "factor of the learning rates at the end of the run")
+    final_scale: float = setting(0.1, _NON_NEGATIVE, "factor of the learning rates at the end of the run")
 
     # PPO's objective
-    clip_coef: float = _setting(0.2, _POSITIVE, "PPO's ratio is clipped to 1 - clip_coef and 1 + clip_coef")
-    vf_coef: float = _setting(0.15, _NON_NEGATIVE, "weight of the value loss")
-    ent_coef: float = _setting(0.001, _NON_NEGATIVE, "weight of the entropy bonus")
+    clip_coef: float = setting(0.2, _POSITIVE, "PPO's ratio is clipped to 1 - clip_coef and 1 + clip_coef")
+    vf_coef: float = setting(0.15, _NON_NEGATIVE, "weight of the value loss")
+    ent_coef: float = setting(0.001, _NON_NEGATIVE, "weight of the entropy bonus")
 
     # The model and its sampling
-    base_model: str = _setting(
+    base_model: str = setting(
         "gpt2-small",
         _NONEMPTY_TEXT,
         "embedded, smollm2-135m, gpt2-small, gpt2-medium, pythia-14m, a Hugging Face id or a folder",
     )
-    gen_len: int = _setting(30, _integer_from(1), "number of tokens to generate")
-    temperature: float = _setting(1.0, _POSITIVE, "logits are divided by this when tokens are sampled")
-    top_k: int = _setting(10, _integer_from(1), "number of likeliest tokens that are sampled from")
-    prefix: str = _setting("This is", _TEXT, "text that every sample starts with")
-    prepend_bos: bool = _setting(True, _BOOL, "start every sample with the beginning-of-sequence token")
+    gen_len: int = setting(30, _integer_from(1), "number of tokens to generate")
+    temperature: float = setting(1.0, _POSITIVE, "logits are divided by this when tokens are sampled")
+    top_k: int = setting(10, _integer_from(1), "number of likeliest tokens that are sampled from")
+    prefix: str = setting("This is", _TEXT, "text that every sample starts with")
+    prepend_bos: bool = setting(True, _BOOL, "start every sample with the beginning-of-sequence token")
 
     # The reward and the KL penalty
-    kl_coef: float = _setting(2.5, _NON_NEGATIVE, "weight of the KL penalty")
+    kl_coef: float = setting(2.5, _NON_NEGATIVE, "weight of the KL penalty")
     reward_fn: RewardFn = field(
         default=zero_reward,
         metadata={"validator": _REWARD_FN, "help": "function from texts to a float tensor of their number"},
     )
-    normalize_reward: bool = _setting(True, _BOOL, "normalise the rewards over the batch")
+    normalize_reward: bool = setting(True, _BOOL, "normalise the rewards over the batch")
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -166,19 +166,27 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def draw(self) -> Path:
-        """Plot reward and KL against the phase into `reward.png`, and return its path."""
+    def draw(
+        self,
+        above: tuple[str, str] = ("mean_reward", "mean reward"),
+        below: tuple[str, str] = ("kl", "KL to reference\n(nats a token)"),
+    ) -> Path:
+        """Plot two metrics against the phase into `reward.png`, each given by its name and its label.
+
+        Returns:
+            The path of the plot.
+        """
         from matplotlib.figure import Figure  # deferred: a run is read without it
 
         figure = Figure(figsize=(8, 5), layout="constrained")
-        reward, kl = figure.subplots(2, sharex=True, height_ratios=(2, 1))
+        both = figure.subplots(2, sharex=True, height_ratios=(2, 1))
         phases = [row["phase"] for row in self.rows]
-        reward.plot(phases, [row["mean_reward"] for row in self.rows], color="#0072b2")
-        reward.set(ylabel="mean reward", title=self.path.name)
-        kl.plot(phases, [row["kl"] for row in self.rows], color="#d55e00")
-        kl.set(ylabel="KL to reference\n(nats a token)", xlabel="phase")
-        for axes in (reward, kl):
+        for axes, (name, label), color in zip(both, (above, below), ("#0072b2", "#d55e00"), strict=True):
+            axes.plot(phases, [row[name] for row in self.rows], color=color)
+            axes.set(ylabel=label)
             axes.grid(alpha=0.3)
+        both[0].set(title=self.path.name)
+        both[1].set(xlabel="phase")
         with atomic_write(self.path / "reward.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         return self.path / "reward.png"

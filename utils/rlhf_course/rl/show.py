@@ -80,7 +80,11 @@ class Display:
         with self._goes_on():
             if is_table_due(done, self._total, self.console.is_jupyter):
                 self.console.print(sample_table(row, samples))
-            note = f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}"
+        self.advance(done, f"reward {row['mean_reward']:.2f}  KL {row['kl']:.3f}")
+
+    def advance(self, done: int, note: str) -> None:
+        """Advance the progress bar to `done` phases, with a note behind it."""
+        with self._goes_on():
             self._progress.update(self._task, completed=done, note=note)
 
 
