@@ -20,6 +20,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import course_answers
 from rlhf_course.paths import PACKAGE
 from rlhf_course.rl.args import RLHFArgs
+from rlhf_course.rl.preferences.args import PairArgs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -66,7 +67,8 @@ def demo(
 
 
 def _setting_options() -> list[inspect.Parameter]:
-    """Return a keyword parameter with a Typer option for each field of `RLHFArgs`, except the reward function."""
+    """Return a keyword parameter with a Typer option for each field of `RLHFArgs` and `PairArgs`, but the reward."""
+    settings = {setting.name: setting for setting in (*fields(PairArgs), *fields(RLHFArgs))}
     return [
         inspect.Parameter(
             setting.name,
@@ -76,7 +78,7 @@ def _setting_options() -> list[inspect.Parameter]:
                 _without_none(setting.type) | None, typer.Option(help=setting.metadata["help"], show_default=False)
             ],
         )
-        for setting in fields(RLHFArgs)
+        for setting in settings.values()
         if setting.name != "reward_fn"
     ]
 
@@ -87,7 +89,7 @@ def _without_none(annotation: Any) -> Any:
 
 
 def _with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let Typer read the command's `**settings` as one option for each field of `RLHFArgs`."""
+    """Let Typer read the command's `**settings` as one option for each field of the runs' settings."""
     signature = inspect.signature(command)
     own = [option for option in signature.parameters.values() if option.kind is not inspect.Parameter.VAR_KEYWORD]
     command.__signature__ = signature.replace(parameters=[*own, *_setting_options()])  # type: ignore[attr-defined]
@@ -101,13 +103,19 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
     resume: Annotated[Path | None, typer.Option(help="continue the run in this folder")] = None,
     run: Annotated[
-        str | None, typer.Option(help="settings of a named run: collapse, periods (default) or sentiment")
+        str | None,
+        typer.Option(
+            help="settings of a named run: collapse, periods (default), sentiment, reward_model, overoptimise or dpo"
+        ),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(help="settings for a machine: auto (default), laptop, gpu, gpu-fast or gpu-large")
     ] = None,
     reward: Annotated[
-        str | None, typer.Option(help="periods, sentiment-embedded, sentiment-imdb or package.module:function")
+        str | None,
+        typer.Option(
+            help="periods, sentiment-embedded, sentiment-imdb, reward-model:FOLDER or package.module:function"
+        ),
     ] = None,
     direction: Annotated[str | None, typer.Option(help="the sentiment that is rewarded: pos (default) or neg")] = None,
     code: Annotated[

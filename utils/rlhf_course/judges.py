@@ -12,26 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.special_tokens import END_OF_TEXT, without_special_tokens
 
 REPETITION_WEIGHT, LEAST_DISTINCT_SHARE = 10.0, 0.85
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-
-
-def completion_of(text: str, prompt: str) -> str:
-    """Return what follows the prompt in a text, up to the first end-of-text token after it.
-
-    Args:
-        text: A text that a model sampled, with or without the end-of-text token that begins it.
-        prompt: The prompt, without special tokens.
-
-    Raises:
-        CourseError: The text does not begin with the prompt.
-    """
-    body = text.removeprefix(END_OF_TEXT)
-    if not body.startswith(prompt):
-        raise CourseError(f"the text {text[:60]!r} does not begin with the prompt {prompt!r}")
-    return body[len(prompt) :].partition(END_OF_TEXT)[0]
 
 
 def distinct_share(completion: str) -> float:
@@ -41,11 +24,14 @@ def distinct_share(completion: str) -> float:
 
 
 def sentiment_logits(prompt: str, completions: Sequence[str]) -> Float[Tensor, "batch"]:
-    """Return the log-odds that the embedded classifier gives to each prompt with its completion being positive."""
+    """Return the log-odds that the embedded classifier gives to each prompt with its completion being positive.
+
+    Completions hold no special tokens.
+    """
     from rlhf_course.models.sentiment import load_sentiment  # deferred: it loads the classifier's weights
 
     classifier = load_sentiment()
-    return torch.tensor([classifier.logit(without_special_tokens(prompt + text)) for text in completions])
+    return torch.tensor([classifier.logit(prompt + text) for text in completions])
 
 
 def gold_rewards(prompt: str, completions: Sequence[str]) -> Float[Tensor, "batch"]:

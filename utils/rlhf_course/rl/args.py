@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # the command line shows these settings without loading torch
     from torch import Tensor
 
 
+# The prompt of the runs that are about films.
+SENTIMENT_PREFIX = "This movie was really"
+
+
 class Validator(NamedTuple):
     """The values that a setting takes: in words, for the error message of another value, and as a predicate."""
 
@@ -154,7 +158,7 @@ class RLHFArgs:
         Args:
             name: "laptop" (embedded model), "gpu" (gpt2-small), "gpu-fast" (the same, compiled and rounded to
                 bfloat16), "gpu-large" (gpt2-medium), or "auto": "gpu" where there is an accelerator, else "laptop".
-            run: "collapse", "periods" or "sentiment".
+            run: "collapse", "periods", "sentiment", or "overoptimise", whose reward the caller passes.
             overrides: Fields, which take precedence over those of the profile and the run.
 
         Raises:

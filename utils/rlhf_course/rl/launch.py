@@ -3,6 +3,7 @@
 import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import package_root, parts_in, trainer_class, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
+from rlhf_course.rl.preferences.args import PAIR_RUNS
 from rlhf_course.rl.rewards import DIRECTED, describe_reward, named_reward
 from rlhf_course.rl.run_folder import (
     RunFolder,
@@ -51,6 +53,17 @@ def start_run(
         check_free(out)
     use_code(code)
     _add_to_search_path(Path.cwd())
+    if run in PAIR_RUNS:
+        if reward is not None or direction is not None or lean or profile != "auto":
+            raise CourseError(f"--run {run} learns from pairs: leave out --reward, --direction, --profile and --lean")
+        from rlhf_course.rl.preferences.runs import start_pair_run  # deferred: most runs do not need it
+
+        return _without_stubs(lambda: start_pair_run(run, out, given))
+    if run == "overoptimise" and reward is None:
+        raise CourseError(
+            "--run overoptimise needs a reward model: --reward reward-model:FOLDER, with the folder of a run of "
+            "--run reward_model"
+        )
     args = RLHFArgs.for_profile(profile, run, **given)
     if reward is not None or direction is not None:
         name = reward or describe_reward(args.reward_fn)["name"]
@@ -78,8 +91,17 @@ def _train(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -
     Raises:
         CourseError: An exercise that the trainer calls is not written yet.
     """
+    return _without_stubs(lambda: trainer_class(lean)(args).train(out, resume=resume))
+
+
+def _without_stubs(train: Callable[[], RunFolder]) -> RunFolder:
+    """Train, and say which exercise is not written yet if one is a stub.
+
+    Raises:
+        CourseError: An exercise that training calls is not written yet.
+    """
     try:
-        return trainer_class(lean)(args).train(out, resume=resume)
+        return train()
     except NotImplementedError as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         if not _is_unwritten(error, frame.filename):
@@ -108,6 +130,12 @@ def resume_run(path: Path, out: Path | None = None, code: Path | None = None) ->
     """
     config = load_config(path)
     load_checkpoint(path)  # refuses a damaged run before anything is copied or imported
+    if config.get("kind") in PAIR_RUNS:
+        _use_code_of(path, config, code)
+        from rlhf_course.rl.preferences.runs import resume_pair_run  # deferred: most runs do not need it
+
+        copy = path if out is None or out.resolve() == path.resolve() else copy_run(path, out)
+        return _without_stubs(lambda: resume_pair_run(copy))
     try:
         settings = dict(config["args"])
         _use_code_of(path, config, code)  # before the reward is imported, which may be in the learner's folder

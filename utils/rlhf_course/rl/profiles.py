@@ -3,17 +3,22 @@
 from typing import Any
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.args import SENTIMENT_PREFIX
 from rlhf_course.rl.device import pick_device
-from rlhf_course.rl.rewards import named_reward
+from rlhf_course.rl.rewards import REWARD_MODEL, named_reward
 
-RUNS = ("collapse", "periods", "sentiment")
-SENTIMENT_PREFIX = "This movie was really"
+RUNS = ("collapse", "periods", "sentiment", "overoptimise")
+
+# A top_k that cuts nothing from the distribution of any model.
+WHOLE_VOCABULARY = 1_000_000
 
 # The fields that a run sets on every profile.
 _RUN_SETTINGS: dict[str, dict[str, Any]] = {
     "collapse": {"kl_coef": 0.0, "total_phases": 30, "warmup_steps": 0},
     "periods": {},
     "sentiment": {"prefix": SENTIMENT_PREFIX, "gen_len": 50, "total_phases": 150},
+    # Texts as the reward model's pairs were sampled: from the whole distribution.
+    "overoptimise": {"prefix": SENTIMENT_PREFIX, "gen_len": 24, "top_k": WHOLE_VOCABULARY, "kl_coef": 0.0},
 }
 
 # The embedded model is fifty times smaller than GPT-2: it needs larger steps and a smaller KL penalty.
@@ -21,6 +26,16 @@ _LAPTOP_SETTINGS: dict[str, dict[str, Any]] = {
     "collapse": {"base_lr": 3e-4, "final_scale": 0.5},
     "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 1.0, "total_phases": 60},
     "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
+    "overoptimise": {
+        "base_lr": 2e-4,
+        "head_lr": 1e-3,
+        "warmup_steps": 0,
+        "final_scale": 1.0,
+        "batch_size": 64,
+        "num_minibatches": 1,
+        "ent_coef": 0.0,
+        "total_phases": 60,
+    },
 }
 
 _MODELS = {"laptop": "embedded", "gpu": "gpt2-small", "gpu-fast": "gpt2-small+bf16+compile", "gpu-large": "gpt2-medium"}
@@ -42,6 +57,8 @@ def resolve_profile(name: str) -> str:
 
 def reward_name(profile: str, run: str) -> str:
     """Return the name of the reward of a run on a resolved profile."""
+    if run == "overoptimise":
+        return REWARD_MODEL
     if run != "sentiment":
         return "periods"
     return "sentiment-embedded" if profile == "laptop" else "sentiment-imdb"
@@ -57,5 +74,6 @@ def settings_of(name: str, run: str) -> dict[str, Any]:
     if run not in RUNS:
         raise CourseError(f"run takes {', '.join(RUNS)}, got {run!r}")
     laptop = _LAPTOP_SETTINGS[run] if profile == "laptop" else {}
-    reward_fn = named_reward(reward_name(profile, run))
-    return {"base_model": _MODELS[profile], "reward_fn": reward_fn, **_RUN_SETTINGS[run], **laptop}
+    settings = {"base_model": _MODELS[profile], **_RUN_SETTINGS[run], **laptop}
+    name = reward_name(profile, run)
+    return settings if name == REWARD_MODEL else {**settings, "reward_fn": named_reward(name)}

@@ -2,6 +2,7 @@
 
 import importlib
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ REWARDS = ("periods", "sentiment-embedded", "sentiment-imdb")
 # The rewards that have a direction, and the directions.
 DIRECTED = ("sentiment-embedded", "sentiment-imdb")
 DIRECTIONS = ("pos", "neg")
+# What the name of a trained reward model begins with; the folder of its run follows.
+REWARD_MODEL = "reward-model:"
 
 
 class NamedReward:
@@ -32,6 +35,11 @@ class NamedReward:
         self.name = name
         self.direction = direction
         self.imported = imported
+
+    def metrics(self, samples: list[str]) -> dict[str, float]:
+        """Return what a run records of a batch of texts besides the reward, by name; most rewards record nothing."""
+        measure = getattr(self.imported, "metrics", None)
+        return measure(samples) if callable(measure) else {}
 
     def __repr__(self) -> str:
         return f"NamedReward({self.name!r}, {self.direction!r})"
@@ -52,7 +60,8 @@ def named_reward(name: str, direction: str = "pos") -> RewardFn:
     """Return the reward function of a name.
 
     Args:
-        name: "periods", "sentiment-embedded", "sentiment-imdb", or "package.module:function".
+        name: "periods", "sentiment-embedded", "sentiment-imdb", "reward-model:FOLDER" with the run of a reward model,
+            or "package.module:function".
         direction: The sentiment that is rewarded, "pos" or "neg".
 
     Raises:
@@ -62,9 +71,16 @@ def named_reward(name: str, direction: str = "pos") -> RewardFn:
         raise CourseError(f"direction takes {' or '.join(DIRECTIONS)}, got {direction!r}")
     if name in REWARDS:
         return NamedReward(name, direction)
+    if name.startswith(REWARD_MODEL):
+        from rlhf_course.rl.preferences.reward_model import LearnedReward  # deferred: it imports this module's users
+
+        folder = Path(name.removeprefix(REWARD_MODEL)).expanduser().resolve()
+        return NamedReward(f"{REWARD_MODEL}{folder}", direction, LearnedReward(folder))
     module, colon, function = name.partition(":")
     if not colon:
-        raise CourseError(f"reward takes {', '.join(REWARDS)} or package.module:function, got {name!r}")
+        raise CourseError(
+            f"reward takes {', '.join(REWARDS)}, {REWARD_MODEL}FOLDER or package.module:function, got {name!r}"
+        )
     try:
         reward_fn = reduce(getattr, function.split("."), importlib.import_module(module))
     except Exception as error:  # importing a module may raise anything

@@ -221,7 +221,9 @@ class Trainer:
             "lr": lr,
         }
         row["seconds"] = time.perf_counter() - began - self._paused_seconds
-        row |= {name: mean for name, mean in self._logged.means().items() if name not in row}
+        measured = getattr(self.args.reward_fn, "metrics", None)  # a reward may measure more than it pays for
+        extra = {**self._logged.means(), **(measured(list(self.samples)) if callable(measured) else {})}
+        row |= {name: value for name, value in extra.items() if name not in row}
         samples = [
             {"phase": self.phase, "reward": reward, "ref_logprob": logprob, "text": text}
             for reward, logprob, text in zip(self._raw_reward.tolist(), self._ref_logprobs(memory), texts, strict=True)

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlhf_course.learner_package import imported_answer
-from rlhf_course.preferences.args import PairArgs
-from rlhf_course.preferences.batches import encode
-from rlhf_course.preferences.pairs import Pair
-from rlhf_course.preferences.trainer import PairTrainer
 from rlhf_course.rl.models import bridge_parameters, load_model
+from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.preferences.batches import encode
+from rlhf_course.rl.preferences.pairs import Pair
+from rlhf_course.rl.preferences.trainer import PairTrainer
 
 _TEXTS_AT_ONCE = 128
 
@@ -29,8 +29,8 @@ class DPOTrainer(PairTrainer):
 
     kind = "dpo"
 
-    def __init__(self, args: PairArgs) -> None:
-        super().__init__(args)
+    def __init__(self, args: PairArgs, pairs: tuple[list[Pair], list[Pair]] | None = None) -> None:
+        super().__init__(args, pairs)
         self.reference = {
             name: tuple(logprobs_without_gradient(self.model, texts) for texts in _sides(pairs))
             for name, pairs in (("pairs", self.pairs), ("held_out", self.held_out))
@@ -64,7 +64,7 @@ class DPOTrainer(PairTrainer):
         losses, chosen, rejected = imported_answer("dpo_loss")(*policy, *reference, self.args.beta)
         ratios = [(side - ref).detach().mean().item() for side, ref in zip(policy, reference, strict=True)]
         metrics = {
-            "accuracy": float((chosen > rejected).float().mean()),
+            "accuracy": float(imported_answer("reward_accuracy")(chosen, rejected)),
             "chosen_log_ratio": ratios[0],
             "rejected_log_ratio": ratios[1],
         }

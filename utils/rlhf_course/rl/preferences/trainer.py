@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import code_in_use
-from rlhf_course.preferences.args import PairArgs
-from rlhf_course.preferences.pairs import Pair, labelled_pairs, read_pairs, sample_completions, write_pairs
 from rlhf_course.rl.models import load_model
+from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.preferences.pairs import Pair, labelled_pairs, read_pairs, sample_completions, write_pairs
 from rlhf_course.rl.run_folder import (
     METRICS,
     RunFolder,
@@ -42,9 +42,13 @@ class PairTrainer:
 
     A phase of its run is one optimizer step, so that `metrics.csv` has a row for each.
 
+    Args:
+        args: The settings.
+        pairs: The pairs to learn from and the held-out ones; None for those that the settings describe.
+
     Attributes:
         kind: The name of the run.
-        args: The settings.
+        args: The settings, with the numbers of pairs that there are.
         model: The model, in eval mode: the course trains without dropout.
         pairs, held_out: The pairs to learn from, and those to measure accuracy on.
         phase: Number of optimizer steps so far.
@@ -52,15 +56,16 @@ class PairTrainer:
 
     kind = ""
 
-    def __init__(self, args: PairArgs) -> None:
+    def __init__(self, args: PairArgs, pairs: tuple[list[Pair], list[Pair]] | None = None) -> None:
         seed_everything(args.seed)
-        self.pairs, self.held_out = make_pairs(args)
-        self.args = args
-        self.args.pairs = len(self.pairs)
+        self.pairs, self.held_out = make_pairs(args) if pairs is None else pairs
+        if not self.pairs or not self.held_out:
+            raise CourseError("training needs at least one pair to learn from, and one to measure accuracy on")
+        self.args = replace(args, pairs=len(self.pairs), held_out=len(self.held_out))
         self.model = self.make_model()
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=args.base_lr, weight_decay=args.weight_decay)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, args.lr_factor)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.args.lr_factor)
         self.phase = 0
         self._stop_requested = False
 

@@ -1,10 +1,16 @@
 """Define the settings of training on pairs, which are validated when they are made."""
 
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.args import VALIDATORS, setting
-from rlhf_course.rl.profiles import SENTIMENT_PREFIX
+from rlhf_course.rl.args import SENTIMENT_PREFIX, VALIDATORS, setting
+
+# The runs that learn from pairs, with the fields that each sets.
+PAIR_RUNS: dict[str, dict[str, Any]] = {
+    "reward_model": {},
+    "dpo": {"pairs": 1000, "base_lr": 2e-4, "weight_decay": 0.01},
+}
 
 
 @dataclass
@@ -43,6 +49,20 @@ class PairArgs:
             validator, value = field.metadata["validator"], getattr(self, field.name)
             if not validator.accepts(value):
                 raise CourseError(f"{field.name} takes {validator.description}, got {value!r}")
+
+    @classmethod
+    def for_run(cls, run: str, **overrides: Any) -> Self:
+        """Return the settings of a run, "reward_model" or "dpo"; fields that are given take precedence.
+
+        Raises:
+            CourseError: There is no such run or field, or a field cannot take its value.
+        """
+        if run not in PAIR_RUNS:
+            raise CourseError(f"run takes {' or '.join(PAIR_RUNS)}, got {run!r}")
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(overrides) - known):
+            raise CourseError(f"--run {run} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return cls(**{**PAIR_RUNS[run], **overrides})
 
     @property
     def steps(self) -> int:

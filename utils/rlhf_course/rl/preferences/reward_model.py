@@ -1,7 +1,6 @@
 """Train the learner's reward model on pairs, and use a trained one as the reward of a policy."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlhf_course.errors import CourseError
-from rlhf_course.judges import completion_of
+from rlhf_course.judges import gold_rewards
 from rlhf_course.learner_package import imported_answer
-from rlhf_course.preferences.batches import encode
-from rlhf_course.preferences.pairs import Pair
-from rlhf_course.preferences.trainer import PairTrainer
+from rlhf_course.rl.preferences.batches import encode
+from rlhf_course.rl.preferences.pairs import Pair, completion_of
+from rlhf_course.rl.preferences.trainer import PairTrainer
 from rlhf_course.rl.run_folder import load_checkpoint, load_config
 
 _TEXTS_AT_ONCE = 256
@@ -106,11 +105,11 @@ class LearnedReward:
 
     def __call__(self, generated_sample: list[str]) -> Float[Tensor, "batch"]:
         """Return the reward of each text, which begins with the prompt, up to its first end-of-text token."""
-        completions = [completion_of(text, self.prompt) for text in generated_sample]
-        return predicted_rewards(self.model, self.prompt, completions)
+        return predicted_rewards(self.model, self.prompt, self._completions(generated_sample))
 
+    def metrics(self, samples: list[str]) -> dict[str, float]:
+        """Return what a run records of a batch besides the reward: the mean gold reward, as `gold`."""
+        return {"gold": gold_rewards(self.prompt, self._completions(samples)).mean().item()}
 
-@cache
-def learned_reward(folder: str) -> LearnedReward:
-    """Return the reward of a trained reward model, which is loaded once in a process."""
-    return LearnedReward(folder)
+    def _completions(self, texts: list[str]) -> list[str]:
+        return [completion_of(text, self.prompt) for text in texts]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.judges import completion_of, gold_rewards, simulated_preferences
+from rlhf_course.judges import gold_rewards, simulated_preferences
 from rlhf_course.rl.samples import get_samples
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 
@@ -58,6 +58,22 @@ def sample_completions(
         _, texts = get_samples(model, prompt, number, gen_len, temperature, top_k=None, generator=generator)
         completions += [with_end(text, prompt) for text in texts]
     return completions
+
+
+def completion_of(text: str, prompt: str) -> str:
+    """Return what follows the prompt in a text, up to the first end-of-text token after it.
+
+    Args:
+        text: A text that a model sampled, with or without the end-of-text token that begins it.
+        prompt: The prompt, without special tokens.
+
+    Raises:
+        CourseError: The text does not begin with the prompt.
+    """
+    body = text.removeprefix(END_OF_TEXT)
+    if not body.startswith(prompt):
+        raise CourseError(f"the text {text[:60]!r} does not begin with the prompt {prompt!r}")
+    return body[len(prompt) :].partition(END_OF_TEXT)[0]
 
 
 def with_end(text: str, prompt: str) -> str:
