@@ -96,7 +96,7 @@ def method_clauses() -> Clauses:
             "The logits do not depend on them, they get no gradient, and they share no memory with the trained "
             "weights.",
         ],
-        "10_bonus": [
+        "14_bonus": [
             *estimator_rows(estimators),
             f"a policy whose KL is {estimators('kl')} nats a token",
             f"The norm of $k_3$'s gradient in the reward was {estimators('k3_reward_relative_norm')} of the exact "
@@ -108,7 +108,7 @@ def method_clauses() -> Clauses:
 
 
 def estimator_rows(estimators: OverSeeds) -> list[str]:
-    """Return the rows of notebook 10's table of the estimators' gradients."""
+    """Return the rows of notebook 14's table of the estimators' gradients."""
 
     def cell(name: str, place: str) -> str:
         norms = [seed[f"{name}_{place}_relative_norm"] for seed in estimators.seeds]

@@ -83,7 +83,7 @@ class Part:
 
     name: str
     title: str
-    notebooks: range
+    notebooks: tuple[int, ...]
     exercises: tuple[Exercise, ...]
     trainer: str | None = None
     optional: tuple[Exercise, ...] = ()
@@ -117,12 +117,12 @@ PARTS = (
     Part(
         name="part1_rlhf",
         title="RLHF with a value head",
-        notebooks=range(1, 11),
+        notebooks=(*range(1, 10), 14),
         trainer="RLHFTrainer",
         optional=(
-            Exercise("gae", "10_bonus", 0, 3, 2, (15, 20)),
-            Exercise("group_advantages", "10_bonus", 0, 2, 2, (10, 10)),
-            Exercise("k3_estimate", "10_bonus", 0, 2, 2, (5, 5)),
+            Exercise("gae", "14_bonus", 0, 3, 2, (15, 20)),
+            Exercise("group_advantages", "14_bonus", 0, 2, 2, (10, 10)),
+            Exercise("k3_estimate", "14_bonus", 0, 2, 2, (5, 5)),
         ),
         exercises=(
             Exercise("HookedTransformerWithValueHead", "03_value_head", 10, 3, 4, (15, 25), stem="value_head"),
@@ -135,6 +135,21 @@ PARTS = (
             Exercise("get_optimizer", "07_optimizer", 8, 3, 3, (10, 15)),
             Exercise("RLHFTrainer", "08_training", 20, 5, 5, (40, 60), stem="trainer", uses=_USED_BY_THE_TRAINER),
             Exercise("reward_fn_sentiment_imdb", "09_sentiment", 10, 4, 4, (30, 50)),
+        ),
+    ),
+    Part(
+        name="part2_preferences",
+        title="Learning from preferences",
+        notebooks=(10, 11, 12, 13),
+        exercises=(
+            Exercise("bradley_terry_loss", "10_preferences", 8, 2, 4, (10, 15)),
+            Exercise("reward_accuracy", "10_preferences", 4, 1, 2, (5, 5)),
+            Exercise("RewardModel", "11_reward_model", 14, 3, 5, (20, 30), stem="reward_model"),
+            Exercise("normalize_rewards", "11_reward_model", 6, 1, 3, (5, 10)),
+            Exercise("best_of_n", "12_following_it_too_far", 4, 1, 3, (5, 10)),
+            Exercise("best_of_n_kl", "12_following_it_too_far", 4, 2, 3, (10, 10)),
+            Exercise("sequence_logprobs", "13_dpo", 10, 2, 4, (10, 15)),
+            Exercise("dpo_loss", "13_dpo", 12, 3, 5, (15, 20)),
         ),
     ),
 )

@@ -20,7 +20,7 @@ def attempted(task: str, answer: str | None, capsys) -> tuple[bool, str]:
     """Whether the notebook's test passed an answer (None: the notebook's own empty one), and what it printed of it."""
     cells = [
         cell.source
-        for cell in nbformat.read(NOTEBOOKS / "10_bonus.ipynb", as_version=4).cells
+        for cell in nbformat.read(NOTEBOOKS / "14_bonus.ipynb", as_version=4).cells
         if cell.cell_type == "code"
     ]
     test, verdict = TASKS[task]
@@ -75,7 +75,7 @@ def test_an_optional_task_has_its_test_in_the_notebook(workspace, capsys, call):
     import rlhf_course
 
     getattr(rlhf_course, call)("gae")
-    assert "gae is an optional task: the test in 10_bonus.ipynb checks it" in capsys.readouterr().out
+    assert "gae is an optional task: the test in 14_bonus.ipynb checks it" in capsys.readouterr().out
 
 
 def test_the_courses_answer_to_an_optional_task_is_shown_at_once(workspace, capsys):

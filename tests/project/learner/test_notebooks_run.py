@@ -130,7 +130,7 @@ def execute(path: Path, solved: bool, workspace: Path) -> Executed:
     if solved:
         for answer in (SOLUTIONS / DEFAULT_PART.name).glob("*.py"):
             shutil.copy(answer, workspace / DEFAULT_PART.name)
-        if path.stem == "10_bonus":
+        if path.stem == "14_bonus":
             answer_the_bonus(notebook)
     return Executed(run(notebook, workspace), workspace)
 
@@ -168,7 +168,7 @@ def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_p
     for name, shown in checks.items():
         assert f"{name}: passed" in shown
         assert (workspace / DEFAULT_PART.name / BY_NAME[name].file).read_text() == answer_text(name)
-    if path.stem == "10_bonus":
+    if path.stem == "14_bonus":
         shown = "\n".join(text_of(cell) for cell in notebook.cells if cell.cell_type == "code")
         assert shown.count("passed\n") >= 3 and "mean reward: [" in shown and "trained 2 phases with GAE" in shown
     if path.stem == "08_training":

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoTokenizer
@@ -22,6 +22,7 @@ from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.pretrained import CompleteCausalLM, check_tokenizer
 from rlhf_course.rl.special_tokens import register_special_tokens
 
+Head = TypeVar("Head", bound=nn.Module)
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "embedded"
 HUB_NAMES = {
     "gpt2-small": "openai-community/gpt2",
@@ -185,11 +186,14 @@ def _boot_smollm2(device: torch.device) -> TransformerBridge:
 
 
 class BridgeModel(nn.Module):
-    """A transformer with an optional value head, whose layers and forward pass the exercise adds.
+    """A transformer with a value head or a reward head, whose layers and forward pass the exercise adds.
+
+    A subclass that defines `make_reward_head` has a reward head and no value head.
 
     Attributes:
         base_model: The transformer.
         value_head: Maps the last normalised residual stream to a value, or None.
+        reward_head: Maps the last normalised residual stream to a reward, or None.
         value_head_output: Float[batch, seq], the values of the latest call of `forward_with_value_head`, or None.
         value_head_hook: The hook point, and the function that runs the head on the residual stream there.
     """
@@ -199,16 +203,30 @@ class BridgeModel(nn.Module):
     def __init__(self, base_model: TransformerBridge, use_value_head: bool = True) -> None:
         super().__init__()
         self.base_model = base_model
-        self.value_head: nn.Sequential | None = None
-        if use_value_head:
-            head = self.make_value_head(base_model.cfg.d_model)
-            if not isinstance(head, nn.Module):
-                got = "None" if head is None else f"a {type(head).__name__}"
-                raise CourseError(
-                    f"make_value_head returned {got}, should return the value head: a torch.nn.Sequential"
-                )
-            self.value_head = head.to(base_model.cfg.device)
+        has_reward_head = type(self).make_reward_head is not BridgeModel.make_reward_head
+        self.reward_head: nn.Linear | None = self._made(self.make_reward_head, nn.Linear) if has_reward_head else None
+        use_value_head = use_value_head and not has_reward_head
+        self.value_head: nn.Sequential | None = (
+            self._made(self.make_value_head, nn.Sequential) if use_value_head else None
+        )
         self.value_head_output: Float[Tensor, "batch seq"] | None = None
+
+    def _made(self, make: Callable[[int], Head], kind: type[Head]) -> Head:
+        """Return the head that a method makes, on the transformer's device.
+
+        Args:
+            make: The method `make_value_head` or `make_reward_head`.
+            kind: The class that the method should return, for the message; another module is accepted.
+
+        Raises:
+            CourseError: The method returned no module.
+        """
+        head = make(self.base_model.cfg.d_model)
+        if not isinstance(head, nn.Module):
+            name, got = make.__name__, "None" if head is None else f"a {type(head).__name__}"
+            what = name.removeprefix("make_").replace("_", " ")
+            raise CourseError(f"{name} returned {got}, should return the {what}: a torch.nn.{kind.__name__}")
+        return head.to(self.base_model.cfg.device)
 
     @classmethod
     def from_pretrained(cls, model_name: str, use_value_head: bool = True, **kwargs: Any) -> Self:
@@ -223,6 +241,10 @@ class BridgeModel(nn.Module):
         """Store the head's values of a residual stream in `value_head_output`. Written by the learner."""
         raise NotImplementedError
 
+    def make_reward_head(self, d_model: int) -> nn.Linear:
+        """Make the reward head, which maps a residual stream of width `d_model` to a number. Written by the learner."""
+        raise NotImplementedError
+
     def forward_with_value_head(
         self, input_ids: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch seq vocab"], Float[Tensor, "batch seq"] | None]:
@@ -232,6 +254,26 @@ class BridgeModel(nn.Module):
     def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
         """Return the transformer's logits, without running the value head."""
         return self.base_model(input_ids, **kwargs)
+
+    def final_residual(
+        self, input_ids: Int[Tensor, "batch seq"], attention_mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Return the last residual stream, normalised, of texts that are padded on either side.
+
+        It is the stream that the value head of part 1 reads. Padding changes nothing at a real token: no token attends
+        to padding, and positions are counted from a text's first real token. At padding the stream has no meaning.
+
+        Args:
+            input_ids: The token ids; those of padding are arbitrary.
+            attention_mask: True at real tokens, False at padding.
+
+        Returns:
+            The stream in the dtype of the reward head; gradients flow to the transformer.
+        """
+        streams: list[Tensor] = []
+        hooks = [(self.HOOK_POINT, lambda resid, hook: streams.append(resid))]
+        self.base_model.run_with_hooks(input_ids, fwd_hooks=hooks, attention_mask=attention_mask)
+        return streams[0] if self.reward_head is None else streams[0].to(self.reward_head.weight.dtype)
 
     @property
     def value_head_hook(self) -> tuple[str, Callable[..., Any]]:

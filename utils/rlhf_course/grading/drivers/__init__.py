@@ -23,6 +23,8 @@ from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 # The exercises with a module of drivers below this package. Their answers are classes, or return objects that a sandbox
 # cannot send.
 DRIVEN = tuple(exercise.name for exercise in EXERCISES if (Path(__file__).parent / exercise.path).is_file())
+# The exercises whose answers load a language model, or take one.
+_OF_A_LANGUAGE_MODEL = ("HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer", "RewardModel")
 CLASSIFIER = "lvwerra/distilbert-imdb"
 
 
@@ -63,7 +65,7 @@ def offline_environment(exercise: str) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(tiny.on_the_cpu())
-        if exercise in ("HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer"):
+        if exercise in _OF_A_LANGUAGE_MODEL:
             stack.enter_context(tiny.reused_models())
         is_tiny_classifier_loaded = str(LOCAL_CLASSIFIERS.get(CLASSIFIER)) == tiny.classifier_folder()
         if exercise == "reward_fn_sentiment_imdb" and not is_tiny_classifier_loaded:

@@ -64,6 +64,20 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """A boolean tensor argument of texts and positions, which is False at padding on either side.
+
+    Attributes:
+        axes: As for `Floats`: that of the texts, and that of the positions.
+        kind: "attention" for a mask that is True at the tokens of each text; "completion" for one that is True at those
+            of its completion, which follow the tokens of a prompt, if there is one.
+    """
+
+    axes: tuple[str, str]
+    kind: Literal["attention", "completion"]
+
+
+@dataclass(frozen=True)
 class Number:
     """A float argument, drawn between two ends."""
 
@@ -98,7 +112,7 @@ class Choice:
     options: tuple[str, ...]
 
 
-Argument: TypeAlias = Floats | Tokens | Number | Size | Texts | Choice
+Argument: TypeAlias = Floats | Tokens | Mask | Number | Size | Texts | Choice
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,11 @@ class Circumstance:
         entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
         texts: Draws a list of texts of a length; None for ordinary texts.
         rollout: Whether the arguments come from a recorded rollout of the course's model.
+        padding: The side of each text on which masks have padding; "either" draws a side for each text.
+        prompts: Whether completion masks leave out the tokens of prompts.
+        no_completion: Whether the first text, and perhaps others, has no completion.
+        end_tokens: Whether all token ids at padding, and the last one of each text, are the vocabulary's last id, as
+            where the end-of-text token is the padding token.
     """
 
     phrase: str = ""
@@ -136,6 +155,10 @@ class Circumstance:
     entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
     texts: Callable[[Draw, int], list[str]] | None = None
     rollout: bool = False
+    padding: Literal["either", "left", "right", "none"] = "either"
+    prompts: bool = True
+    no_completion: bool = False
+    end_tokens: bool = False
 
 
 ORDINARY = Circumstance()
@@ -147,6 +170,16 @@ WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_gra
 IN_A_ROLLOUT = Circumstance("for what a rollout of the course's model holds", layout="as drawn", rollout=True)
 WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
 
+MASK_CIRCUMSTANCES = (
+    Circumstance("for texts that are padded on the right", padding="right"),
+    Circumstance("for texts that are padded on the left", padding="left"),
+    Circumstance("for texts without padding", padding="none"),
+)
+COMPLETION_CIRCUMSTANCES = (
+    Circumstance("for texts of which some have no completion", no_completion=True),
+    Circumstance("for completions that begin at a text's first token", prompts=False),
+)
+END_TOKENS = Circumstance("for texts that end with the token that is also the padding token", end_tokens=True)
 TEXT_CIRCUMSTANCES = (
     Circumstance("for texts with curly quotes, ellipsis characters and letters of many alphabets", texts=unicode_texts),
     Circumstance("for texts of which some are empty or blank", texts=partly_blank_texts),
@@ -290,6 +323,10 @@ class Inputs:
         tensors = any(isinstance(kind, Floats | Tokens) for kind in kinds)
         found = [EQUAL_SIZES, SLICE, TRANSPOSED, DOUBLE, self.partly_repeated()] if tensors else []
         found.append(self.repeated())
+        mask_kinds = {kind.kind for kind in kinds if isinstance(kind, Mask)}
+        found += MASK_CIRCUMSTANCES if mask_kinds else ()
+        found += COMPLETION_CIRCUMSTANCES if "completion" in mask_kinds else ()
+        found += [END_TOKENS] if "attention" in mask_kinds else []
         if len(self._floats()) > len({kind.axes for kind in self._floats().values()}):
             found.append(self.agreeing())
         if any(isinstance(kind, Texts) for kind in kinds):
@@ -394,8 +431,18 @@ class Inputs:
             first, *others = self._floats()
             for other in others:
                 arguments[other][0] = arguments[first][0]
+        if circumstance.end_tokens:
+            self._put_end_tokens(arguments, sizes)
         exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
         return Call(circumstance, exact, arguments, sizes)
+
+    def _put_end_tokens(self, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+        """Write the vocabulary's last id to the padding and to the last real token of each text, in place."""
+        (mask,) = [arguments[name] for name, kind in self.arguments.items() if isinstance(kind, Mask)]
+        for name, kind in self.arguments.items():
+            if isinstance(kind, Tokens):
+                later = mask.flip(1).cumsum(1).flip(1) - mask.int()
+                arguments[name][~mask | (later == 0)] = sizes[kind.vocabulary] - 1
 
     def _sizes(self, draw: Draw, circumstance: Circumstance) -> dict[str, int]:
         """Draw the sizes, which all differ unless the circumstance says otherwise."""
@@ -427,6 +474,8 @@ def _argument(draw: Draw, kind: Argument, sizes: Mapping[str, int], circumstance
     if isinstance(kind, Texts):
         return _texts(draw, kind, sizes[kind.axis], circumstance)
     shape = [sum(sizes[name.strip()] for name in axis.split("+")) for axis in kind.axes]
+    if isinstance(kind, Mask):
+        return _with_equal_rows(_mask(draw, kind, shape, circumstance), circumstance)
     if isinstance(kind, Tokens):
         return _with_equal_rows(draw.integers(0, sizes[kind.vocabulary] - 1, *shape), circumstance)
     return _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance).to(circumstance.dtype)
@@ -439,6 +488,21 @@ def _entries(draw: Draw, kind: Floats, shape: Sequence[int], circumstance: Circu
     if circumstance.extreme is not None:
         return circumstance.extreme * entries.sign() + entries
     return kind.mean + kind.scale * entries
+
+
+def _mask(draw: Draw, kind: Mask, shape: Sequence[int], circumstance: Circumstance) -> Tensor:
+    texts, seq = shape
+    mask = torch.zeros(texts, seq, dtype=torch.bool)
+    for text in range(texts):
+        side = draw.choice(("left", "right")) if circumstance.padding == "either" else circumstance.padding
+        length = seq if side == "none" else draw.integer(1, seq)
+        start = seq - length if side == "left" else 0
+        has_prompt = kind.kind == "completion" and circumstance.prompts
+        prompt_len = draw.integer(0, length - 1) if has_prompt else 0
+        mask[text, start + prompt_len : start + length] = True
+    if circumstance.no_completion and kind.kind == "completion":
+        mask[[0, *(text for text in range(1, texts) if draw.integer(0, 2) == 0)]] = False
+    return mask
 
 
 def _texts(draw: Draw, kind: Texts, count: int, circumstance: Circumstance) -> tuple[str, ...]:

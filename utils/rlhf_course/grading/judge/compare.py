@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rlhf_course.checks.relations import Formula, find_relation
 from rlhf_course.grading.judge.circumstances import Call
+from rlhf_course.grading.sandbox.answers import AnswerError
 
 RTOL, ATOL = 1e-4, 1e-5
 # A list with more entries than this times those of the right result is not made into a tensor.
@@ -151,6 +152,28 @@ def expect_unchanged(call: Call, passed: Sequence[Any]) -> None:
         raise AssertionError(f"`{name}` was changed in place: make new tensors")
     for name in call.flagged(passed):
         raise AssertionError(f"The call changed whether `{name}` requires a gradient: leave it as it was")
+
+
+def expect_value_error(answer: Any, arguments: Sequence[Any], subject: str) -> None:
+    """Assert that a call raises a ValueError.
+
+    Args:
+        answer: The answer, which gives the right result for other arguments: a test has to require that.
+        arguments: The arguments of the call.
+        subject: What is wrong with the arguments, such as "A batch without a pair".
+
+    Raises:
+        AssertionError: A result came, or another exception.
+    """
+    try:
+        answer(*arguments)
+    except AnswerError as error:
+        if error.kind != "error" or not error.exception:
+            raise
+        kind = error.exception[0]
+        assert "ValueError" in error.exception, f"{subject} should raise a ValueError; it raised {kind}"
+    else:
+        raise AssertionError(f"{subject} should raise a ValueError; a result came")
 
 
 def expect_results_stay(

@@ -45,6 +45,7 @@ _KNOWN_CLASS_NAMES = {name for name, value in vars(builtins).items() if isinstan
     "TransformerBridge",
     "BridgeModel",
     "HookedTransformerWithValueHead",
+    "RewardModel",
     "RLHFTrainer",
     "Trainer",
     "Optimizer",

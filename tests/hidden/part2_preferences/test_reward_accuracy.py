@@ -1,0 +1,94 @@
+"""Hidden tests of `reward_accuracy`."""
+
+import pytest
+import torch
+
+from rlhf_course.grading.judge.circumstances import Circumstance, Floats, Inputs
+from rlhf_course.grading.judge.compare import (
+    expect_form,
+    expect_results_stay,
+    expect_unchanged,
+    expect_value_error,
+    expect_values,
+)
+
+WHY = (
+    "it is the share of pairs whose chosen text has the higher reward, where a pair with equal rewards counts one half"
+)
+INPUTS = Inputs(
+    sizes={"pairs": (3, 9)},
+    arguments={"chosen_rewards": Floats(("pairs",), mean=0.4), "rejected_rewards": Floats(("pairs",))},
+    words={"pairs": "one pair"},
+)
+
+
+def hardly_different(draw, shape):
+    """Draw rewards of which many are equal, and the others differ by 1/1024 or 1/512."""
+    return 3 + draw.integers(-1, 1, *shape).float() / 1024
+
+
+HARDLY_DIFFERENT = Circumstance("for rewards that hardly differ", sizes={"pairs": 9}, entries=hardly_different)
+
+
+def accuracy(chosen_rewards, rejected_rewards):
+    """Return the share, from the numbers of pairs one by one."""
+    pairs = zip(chosen_rewards.tolist(), rejected_rewards.tolist(), strict=True)
+    points = [1.0 if chosen > rejected else 0.5 if chosen == rejected else 0.0 for chosen, rejected in pairs]
+    return torch.tensor(sum(points) / len(points), dtype=torch.float64)
+
+
+def expect_accuracy(reward_accuracy, call):
+    """Require the right share in one call."""
+    got = reward_accuracy(*call.passed())
+    expect_values(got, accuracy(**call.exact), call.subject("The accuracy"), WHY, call, accuracy)
+
+
+def differing(draw, number=0):
+    """Draw a call in which no two rewards of a pair are equal or close, and the share is not 0."""
+    call = INPUTS.call(draw.numbered(number))
+    chosen, rejected = call.exact["chosen_rewards"].float(), call.exact["rejected_rewards"].float()
+    chosen = rejected + torch.where(chosen < rejected, -1.0, 1.0) * (0.1 + (chosen - rejected).abs())
+    chosen[0] = rejected[0] + 0.5
+    return call.with_arguments(chosen_rewards=chosen)
+
+
+@pytest.mark.points(1)
+def test_the_accuracy_is_the_share_of_pairs_that_are_ranked_rightly(reward_accuracy, draw):
+    for call in INPUTS.calls(draw, [*INPUTS.size_circumstances(), INPUTS.many()], each=2):
+        expect_accuracy(reward_accuracy, call)
+
+
+@pytest.mark.points(1)
+def test_a_pair_with_equal_rewards_counts_one_half(reward_accuracy, draw):
+    for number in range(3):
+        call = differing(draw, number)
+        chosen, rejected = (call.exact[name].float() for name in ("chosen_rewards", "rejected_rewards"))
+        places = draw.sample(range(len(chosen)), 2)
+        chosen[places] = rejected[places]
+        some = call.with_arguments("for pairs of which some have equal rewards", chosen_rewards=chosen)
+        every = call.with_arguments("for pairs that all have equal rewards", chosen_rewards=rejected)
+        for tied in draw.shuffled([some, every]):
+            expect_accuracy(reward_accuracy, tied)
+
+
+@pytest.mark.points(1)
+def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_accuracy, draw):
+    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), HARDLY_DIFFERENT, HARDLY_DIFFERENT]):
+        expect_accuracy(reward_accuracy, call)
+    expect_results_stay(reward_accuracy, [differing(draw, number) for number in range(3)], accuracy, "The accuracy")
+
+
+@pytest.mark.points(0.5)
+def test_no_pair_at_all_is_a_value_error(reward_accuracy, draw):
+    expect_accuracy(reward_accuracy, differing(draw))
+    expect_value_error(reward_accuracy, [torch.zeros(0), torch.zeros(0)], "A batch without a pair")
+
+
+@pytest.mark.points(0.5)
+def test_the_accuracy_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_were(reward_accuracy, draw):
+    expect_accuracy(reward_accuracy, differing(draw))
+    for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
+        passed = call.passed()
+        got = reward_accuracy(*passed)
+        expect_form(got, torch.tensor(0.0), call.subject("The accuracy"), call.circumstance.dtype)
+        expect_unchanged(call, passed)

@@ -1,0 +1,1 @@
+"""The self-checks of part 2: one module for each exercise."""

@@ -1,0 +1,183 @@
+"""Drive `RewardModel` on small GPT-2s, whose weights the judge chooses.
+
+Each driver makes a model of its own, and returns only `{"base class": False}` for an answer that does not extend
+`BridgeModel`. A driver takes the weights of the transformer by their names in the bridge, without the names of wrapped
+components, and weight and bias of the reward head. If the head's parameters have other shapes, the driver returns only
+these shapes, as `head`. With `own_head=False` the driver gives the model a right head, so that the rest of an answer
+can be judged where its head is wrong.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.grading.drivers.plain import plain, shapes
+from rlhf_course.rl.models import BridgeModel, load_model
+
+_MAX_NUMBERS = 8
+
+
+def _for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let a driver run only answers that extend `BridgeModel`, and return its result as plain data."""
+
+    @wraps(function)
+    def wrapper(answer: Any, **inputs: Any) -> dict[str, Any]:
+        if not (isinstance(answer, type) and issubclass(answer, BridgeModel)):
+            return {"base class": False}
+        observation: dict[str, Any] = plain(function(answer, **inputs))
+        return observation
+
+    return wrapper
+
+
+@_for_subclasses
+def heads(answer: Any, width: int, count: int) -> dict[str, Any]:
+    """Make several new reward heads for some width.
+
+    Args:
+        answer: The learner's class.
+        width: The width of the residual stream.
+        count: How many heads to make.
+
+    Returns:
+        `kinds`, the names of the heads' classes; and `parameters`, the parameters of each.
+    """
+    model = answer.from_pretrained(gpt2_folder())
+    made = [model.make_reward_head(width) for _ in range(count)]
+    parameters = [list(head.parameters()) if isinstance(head, nn.Module) else [] for head in made]
+    return {"kinds": [type(head).__name__ for head in made[:1]], "parameters": parameters}
+
+
+@_for_subclasses
+def rewards(
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    batches: Sequence[Sequence[Tensor]],
+    own_head: bool = True,
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Compute the rewards of several batches with one model.
+
+    Args:
+        answer: The learner's class.
+        transformer: The weights of the transformer.
+        weights: Weight and bias of the reward head.
+        batches: Token ids and attention mask of each batch, both of shape (batch, seq).
+        own_head: Whether the head is the answer's.
+        dtype: The name of the dtype that the model is cast to.
+
+    Returns:
+        `rewards`, a result a batch; `changed`, whether an input was changed in place; `value head`, whether the model
+        has one.
+    """
+    model = _model(answer, own_head)
+    if (found := _fill(model, transformer, weights)) is not None:
+        return {"head": found}
+    results, changed = [], False
+    try:
+        if dtype != "float32":
+            model.to(getattr(torch, dtype))
+        for input_ids, attention_mask in batches:
+            passed = input_ids.clone(), attention_mask.clone()
+            results.append(plain(model(*passed)))
+            changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
+    finally:
+        nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
+    return {"rewards": results, "changed": changed, "value head": model.value_head is not None}
+
+
+@_for_subclasses
+def refusal(
+    answer: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor], input_ids: Tensor, attention_mask: Tensor
+) -> dict[str, Any]:
+    """Call a model with a batch of which one row has no real token.
+
+    Returns:
+        `exceptions`, the names of the classes of the exception that it raises; and `numbers`, the whole numbers in its
+        message. Nothing where a result came.
+    """
+    model = _model(answer, own_head=False)
+    _fill(model, transformer, weights)
+    try:
+        model(input_ids, attention_mask)
+    except Exception as error:
+        numbers = [int(digits) for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", str(error))[:_MAX_NUMBERS]]
+        return {"exceptions": [kind.__name__ for kind in type(error).__mro__], "numbers": numbers}
+    return {}
+
+
+@_for_subclasses
+def gradients(
+    answer: Any,
+    transformer: Mapping[str, Tensor],
+    weights: Sequence[Tensor],
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    of_rewards: Tensor,
+    own_head: bool = True,
+) -> dict[str, Any]:
+    """Compute the gradients of a weighted sum of the rewards.
+
+    Args:
+        answer: The learner's class.
+        transformer: The weights of the transformer.
+        weights: Weight and bias of the reward head.
+        input_ids: Token ids, shape (batch, seq).
+        attention_mask: The mask, of the same shape.
+        of_rewards: The weight of each reward in the sum.
+        own_head: Whether the head is the answer's.
+
+    Returns:
+        `rewards`; `transformer`, the gradients of the transformer's trainable parameters by name; and `head`, those of
+        the head's parameters. Only the rewards where they are not as many as wanted.
+    """
+    model = _model(answer, own_head)
+    if (found := _fill(model, transformer, weights)) is not None:
+        return {"head": found}
+    result = model(input_ids, attention_mask)
+    if not (isinstance(result, Tensor) and result.numel() == of_rewards.numel()):
+        return {"rewards": result}
+    total = (result.reshape(of_rewards.shape) * of_rewards).sum()
+    if total.requires_grad:
+        total.backward()
+    found_gradients = {name: parameter.grad for name, parameter in _named_parameters(model).items()}
+    of_head = [parameter.grad for parameter in model.reward_head.parameters()]
+    return {
+        "rewards": result,
+        "transformer": {name: found_gradients[name] for name in transformer},
+        "head gradients": of_head,
+    }
+
+
+def _model(answer: Any, own_head: bool = True) -> Any:
+    """Return a model of the answer, with a head of the answer's or with a right one."""
+    if own_head:
+        return answer.from_pretrained(gpt2_folder())
+    right = {"make_reward_head": lambda self, d_model: nn.Linear(d_model, 1)}
+    return type(answer.__name__, (answer,), right)(load_model(gpt2_folder()))
+
+
+def _named_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """Return the transformer's parameters by name, without the names of wrapped components."""
+    named = nn.Module.named_parameters(model.base_model)
+    return {name.replace("._original_component", ""): parameter for name, parameter in named}
+
+
+def _fill(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> list[list[int]] | None:
+    """Write weights to a model, or return the shapes of its head's parameters if they are others."""
+    parameters = list(model.reward_head.parameters())
+    if shapes(parameters) != shapes(weights):
+        return shapes(parameters)
+    named = _named_parameters(model)
+    with torch.no_grad():
+        for parameter, numbers in zip(parameters, weights, strict=True):
+            parameter.copy_(numbers)
+        for name, numbers in transformer.items():
+            named[name].copy_(numbers)
+    return None
