@@ -17,8 +17,8 @@ def test_the_judge_prefers_praise_to_blame():
 def test_repeated_words_cost_ten_times_what_lacks_to_the_least_share_of_distinct_ones():
     text = " great great great fun"
     assert distinct_share(text) == 0.5
-    assert float(gold_rewards(PROMPT, [text])) == pytest.approx(float(sentiment_logits(PROMPT, [text])) - 3.5)
-    assert gold_rewards(PROMPT, [" great fun"]) == sentiment_logits(PROMPT, [" great fun"])
+    assert float(gold_rewards(PROMPT, [text])) == pytest.approx(float(sentiment_logits(PROMPT, [text])) - 3.5, abs=1e-5)
+    assert float(gold_rewards(PROMPT, [" great fun"])) == float(sentiment_logits(PROMPT, [" great fun"]))
 
 
 @pytest.mark.parametrize(("text", "share"), [("", 1), (" ... !", 1), ("Good, GOOD good.", 1 / 3), ("don't don’t", 1)])
