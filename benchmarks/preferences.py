@@ -3,7 +3,7 @@
     python benchmarks/preferences.py                  # seeds 1 to 5: do what is missing, then write the results
     python benchmarks/preferences.py --seeds 1 2 3
 
-For each seed: a reward model from 500 pairs, a policy that follows it without and with a KL penalty, best-of-n, and DPO.
+For each seed: a reward model from 500 pairs, a policy that follows it without and with a KL penalty, best-of-n, DPO.
 Runs are stored in benchmarks/runs/preferences/ and resumed there; the figures are in results/preferences.json.
 """
 
