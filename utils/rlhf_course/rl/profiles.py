@@ -27,14 +27,14 @@ _LAPTOP_SETTINGS: dict[str, dict[str, Any]] = {
     "periods": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 1.0, "total_phases": 60},
     "sentiment": {"base_lr": 1e-4, "head_lr": 1e-3, "warmup_steps": 5, "kl_coef": 0.5, "total_phases": 60},
     "overoptimise": {
-        "base_lr": 2e-4,
+        "base_lr": 7e-5,
         "head_lr": 1e-3,
         "warmup_steps": 0,
         "final_scale": 1.0,
         "batch_size": 64,
         "num_minibatches": 1,
         "ent_coef": 0.0,
-        "total_phases": 60,
+        "total_phases": 45,
     },
 }
 
