@@ -24,7 +24,7 @@ def over_everything(rewards):
     return rewards.argmax()
 
 
-@visible_mistake(refused_with="should hold whole numbers")
+@visible_mistake
 def highest_rewards(rewards):
     """You return the highest rewards; return their indices."""
     _require_numbers(rewards)

@@ -105,7 +105,7 @@ def division_by_zero(n):
     return math.log(n) - share
 
 
-@hidden_mistake(refused_with="for a single text")
+@hidden_mistake
 def one_text_refused(n):
     """A single text is refused."""
     if n <= 1:

@@ -144,6 +144,13 @@ def squares_subtracted(rewards, reference_rewards):
     return (rewards - mean) / (variance.clamp(min=1e-12).sqrt() + 1e-8)
 
 
+@hidden_mistake(refused_with="for equal rewards")
+def equal_rewards_become_zeros(rewards, reference_rewards):
+    """Several rewards that are equal become zeros, as they do in part 1."""
+    result = _right(rewards, reference_rewards)
+    return result * 0 if len(rewards) > 1 and rewards.min() == rewards.max() else result
+
+
 @hidden_mistake(refused_with="should have the dtype float64")
 def single_precision(rewards, reference_rewards):
     """The result is in single precision for inputs in double precision."""

@@ -38,7 +38,7 @@ def ties_left_out(chosen_rewards, rejected_rewards):
     return _scores(chosen_rewards[kept], rejected_rewards[kept]).mean()
 
 
-@visible_mistake(refused_with="with `chosen_rewards` and `rejected_rewards` swapped")
+@visible_mistake(refused_with="is 1 minus what it should be")
 def swapped(chosen_rewards, rejected_rewards):
     """Chosen and rejected are swapped: a pair is right if the chosen text has the higher reward."""
     return _scores(rejected_rewards, chosen_rewards).mean()

@@ -106,7 +106,7 @@ class SumOverTheText(_Right):
         return (rewards * attention_mask).sum(1)
 
 
-@visible_mistake(refused_with="padded on the left")
+@visible_mistake
 class MaskNotPassedOn(_Right):
     """The transformer does not know what is padding, so that padding on the left is read as text: pass it the mask."""
 
@@ -279,6 +279,36 @@ class FrozenTransformer(_Right):
         for name, parameter in nn.Module.named_parameters(self.base_model):
             if "embed" in name:
                 parameter.requires_grad_(False)
+
+
+@hidden_mistake(refused_with="should have no value head")
+class WithValueHead(_Right):
+    """The model has a value head too."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.value_head = nn.Sequential(nn.Linear(self.cfg.d_model, 1))
+
+
+@hidden_mistake(refused_with="for many texts")
+class FirstTextsOnly(_Right):
+    """From the 65th text on, the rewards are 0."""
+
+    def forward(self, input_ids, attention_mask):
+        rewards = super().forward(input_ids, attention_mask)
+        return rewards * (torch.arange(len(rewards)) < 64)
+
+
+@hidden_mistake(refused_with="for texts that end with the token that is also the padding token")
+class PaddingTokenGuessed(_Right):
+    """Where all padding is the same token, real tokens of that id count as padding."""
+
+    def positions(self, input_ids, mask):
+        outside = input_ids[~mask]
+        if len(outside) < 4 or len(outside.unique()) > 1:
+            return _last(mask)
+        kept = mask & (input_ids != outside[0])
+        return torch.where(kept.any(1), _last(kept), _last(mask))
 
 
 @hidden_mistake

@@ -137,7 +137,7 @@ def nan_without_completion(logits, input_ids, completion_mask):
     return _right(logits, input_ids, completion_mask) * count / count
 
 
-@hidden_mistake(refused_with="for completions that begin at a text's first token")
+@hidden_mistake
 def first_token_uniform(logits, input_ids, completion_mask):
     """A completion's token at position 0 counts as if all tokens were equally likely."""
     first = -torch.tensor(float(logits.shape[-1])).log() * completion_mask[:, 0]
@@ -148,6 +148,26 @@ def first_token_uniform(logits, input_ids, completion_mask):
 def first_tokens_only(logits, input_ids, completion_mask):
     """Only the first 32 positions count."""
     return _right(logits[:, :32], input_ids[:, :32], completion_mask[:, :32])
+
+
+@hidden_mistake(refused_with="for texts that all have no completion")
+def no_completion_at_all(logits, input_ids, completion_mask):
+    """Where no text has a completion, the result is minus infinity."""
+    result = _right(logits, input_ids, completion_mask)
+    return result if completion_mask.any() else result - torch.inf
+
+
+_BUFFERS = {}
+
+
+@hidden_mistake(refused_with="a later call must not change a result")
+def overwritten_by_the_next_call(logits, input_ids, completion_mask):
+    """Without gradients, the result is written into a tensor that the next call overwrites."""
+    result = _right(logits, input_ids, completion_mask)
+    if result.requires_grad:
+        return result
+    buffer = _BUFFERS.setdefault((len(result), result.dtype), torch.empty_like(result))
+    return buffer.copy_(result)
 
 
 @hidden_mistake

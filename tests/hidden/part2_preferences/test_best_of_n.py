@@ -21,8 +21,9 @@ INPUTS = Inputs(
 
 
 def hardly_different(draw, shape):
-    """Draw rewards that differ by 1/1024 at least, and lie between 10 and 11."""
-    return torch.stack([10 + torch.tensor(draw.distinct_integers(0, 900, shape[1])) / 1024 for _ in range(shape[0])])
+    """Draw rewards that differ by 1/1024 at least, and lie near 10."""
+    texts, n = shape
+    return torch.stack([10 + torch.tensor(draw.distinct_integers(0, 2 * n, n)) / 1024 for _ in range(texts)])
 
 
 def distinct(draw, shape):

@@ -77,12 +77,11 @@ def expect_results(dpo_loss, call, got=None, **tolerance):
 
 def expect_gradients(dpo_loss, call):
     """Require the right gradients of the losses at the policy's log-probabilities in one call."""
-    passed = call.passed()
-    for argument in passed[:2]:
-        argument.requires_grad_(True)
-    losses = expect_results(dpo_loss, call, dpo_loss(*passed))[0]
-    assert losses.requires_grad, "No gradient of the loss reaches the policy, so it cannot learn"
     for number, words in enumerate(("chosen", "rejected")):
+        passed = call.passed()
+        passed[number].requires_grad_(True)
+        losses = expect_results(dpo_loss, call, dpo_loss(*passed))[0]
+        assert losses.requires_grad, f"No gradient of the loss reaches the policy's log-probability of the {words} text"
         subject = call.subject(f"The gradient at the policy's log-probability of the {words} text")
         gradient = gradient_at(passed[number], losses.sum(), subject)
         wanted = (1 - 2 * number) * weight(**call.exact)

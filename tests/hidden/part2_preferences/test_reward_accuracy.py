@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import Circumstance, Floats, Inputs
+from rlhf_course.grading.judge.circumstances import Floats, Inputs
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -20,14 +20,6 @@ INPUTS = Inputs(
     arguments={"chosen_rewards": Floats(("pairs",), mean=0.4), "rejected_rewards": Floats(("pairs",))},
     words={"pairs": "one pair"},
 )
-
-
-def hardly_different(draw, shape):
-    """Draw rewards of which many are equal, and the others differ by 1/1024 or 1/512."""
-    return 3 + draw.integers(-1, 1, *shape).float() / 1024
-
-
-HARDLY_DIFFERENT = Circumstance("for rewards that hardly differ", sizes={"pairs": 9}, entries=hardly_different)
 
 
 def accuracy(chosen_rewards, rejected_rewards):
@@ -71,10 +63,20 @@ def test_a_pair_with_equal_rewards_counts_one_half(reward_accuracy, draw):
             expect_accuracy(reward_accuracy, tied)
 
 
+def hardly_differing(draw, number):
+    """Draw a call in which the rewards of each pair differ by 1/1024."""
+    call = differing(draw, number)
+    rejected = call.exact["rejected_rewards"].float()
+    chosen = rejected + (2 * draw.integers(0, 1, *rejected.shape) - 1) / 1024
+    return call.with_arguments("for rewards that hardly differ", chosen_rewards=chosen)
+
+
 @pytest.mark.points(1)
 def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_accuracy, draw):
-    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), HARDLY_DIFFERENT, HARDLY_DIFFERENT]):
+    for call in INPUTS.calls(draw, [one for one in INPUTS.other_circumstances() if not one.agreeing]):
         expect_accuracy(reward_accuracy, call)
+    for number in range(3, 6):
+        expect_accuracy(reward_accuracy, hardly_differing(draw, number))
     expect_results_stay(reward_accuracy, [differing(draw, number) for number in range(3)], accuracy, "The accuracy")
 
 

@@ -96,6 +96,11 @@ def test_only_the_mask_says_which_tokens_count(sequence_logprobs, draw):
         special = draw.choice((0, call.sizes["vocab"] - 1))
         ids = torch.where(draw.integers(0, 1, *ids.shape) == 0, special, ids)
         expect_logprobs(sequence_logprobs, call.with_arguments("for texts with repeated ids", input_ids=ids))
+    call = INPUTS.call(draw.numbered(0))
+    nothing = torch.zeros_like(call.exact["completion_mask"])
+    expect_logprobs(
+        sequence_logprobs, call.with_arguments("for texts that all have no completion", completion_mask=nothing)
+    )
 
 
 @pytest.mark.points(1)

@@ -139,6 +139,9 @@ class PooledModel:
 
     def __init__(self, bridge: Any) -> None:
         self.bridge = bridge
+        # On its first pass with a padded text, the bridge stores whether it counts positions by itself.
+        with torch.no_grad():
+            bridge(torch.zeros(1, 2, dtype=torch.long), attention_mask=torch.tensor([[False, True]]))
         self._modules = list(nn.Module.modules(bridge))
         self._weights = [
             (parameter, parameter.detach().clone(), parameter.requires_grad)

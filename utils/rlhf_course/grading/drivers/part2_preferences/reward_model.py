@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.plain import plain, shapes
-from rlhf_course.rl.models import BridgeModel, load_model
+from rlhf_course.rl import models
+from rlhf_course.rl.models import BridgeModel
 
 _MAX_NUMBERS = 8
 
@@ -160,7 +161,7 @@ def _model(answer: Any, own_head: bool = True) -> Any:
     if own_head:
         return answer.from_pretrained(gpt2_folder())
     right = {"make_reward_head": lambda self, d_model: nn.Linear(d_model, 1)}
-    return type(answer.__name__, (answer,), right)(load_model(gpt2_folder()))
+    return type(answer.__name__, (answer,), right)(models.load_model(gpt2_folder()))
 
 
 def _named_parameters(model: Any) -> dict[str, nn.Parameter]:

@@ -1,0 +1,20 @@
+"""Best-of-n sampling: write n completions, and keep the one with the highest reward."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def best_of_n(rewards: Float[Tensor, "prompts n"]) -> Int[Tensor, "prompts"]:
+    """The index of the completion with the highest reward, for each prompt; the first one of equals.
+
+    Args:
+        rewards: the reward of each of a prompt's n completions.
+
+    Returns: one index a prompt, from 0 to n - 1.
+
+    Raises:
+        ValueError: a reward is NaN, so there is no best one.
+
+    Source: Stiennon et al. 2020, Learning to summarize from human feedback, section 4.1 and appendix G.
+    """
+    raise NotImplementedError("write this part")

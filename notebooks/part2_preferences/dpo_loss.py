@@ -1,0 +1,32 @@
+"""The loss of direct preference optimisation, which learns a policy from preferences without a reward model."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+
+def dpo_loss(
+    policy_chosen_logps: Float[Tensor, "pairs"],
+    policy_rejected_logps: Float[Tensor, "pairs"],
+    reference_chosen_logps: Float[Tensor, "pairs"],
+    reference_rejected_logps: Float[Tensor, "pairs"],
+    beta: float,
+) -> tuple[Float[Tensor, "pairs"], Float[Tensor, "pairs"], Float[Tensor, "pairs"]]:
+    """The loss of each pair, -log sigmoid(beta * (log-ratio of chosen - log-ratio of rejected)), and implicit rewards.
+
+    The log-ratio of a text is log pi(y | x) - log pi_ref(y | x), the policy's minus the reference's. Its implicit
+    reward is `beta` times its log-ratio.
+
+    Args:
+        policy_chosen_logps: the policy's log-probability of each chosen completion; gradients flow to it.
+        policy_rejected_logps: the policy's log-probability of each rejected completion; gradients flow to it.
+        reference_chosen_logps: the reference model's log-probability of each chosen completion; no gradient.
+        reference_rejected_logps: the reference model's log-probability of each rejected completion; no gradient.
+        beta: how strongly the policy is held near the reference; positive.
+
+    Returns: the losses, the implicit rewards of the chosen and those of the rejected completions. The losses and their
+    gradients are finite for differences of any size; the rewards carry no gradient.
+
+    Source: Rafailov et al. 2023, Direct preference optimization, eq. 7.
+    """
+    raise NotImplementedError("write this part")

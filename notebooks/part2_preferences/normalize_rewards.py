@@ -1,0 +1,25 @@
+"""A scale on which rewards of different reward models can be compared."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def normalize_rewards(
+    rewards: Float[Tensor, "texts"], reference_rewards: Float[Tensor, "reference_texts"]
+) -> Float[Tensor, "texts"]:
+    """(rewards - mean) / (deviation + 1e-8), with mean and standard deviation of the reference model's texts.
+
+    So 0 is what the reference model earns on average, and 1 is one of its standard deviations above it.
+
+    Args:
+        rewards: the rewards to normalise, of any texts; they are not changed.
+        reference_rewards: the rewards of texts of the reference model.
+
+    Returns: a new tensor of the shape of `rewards`. The deviation may be the one of a sample or of a population.
+
+    Raises:
+        ValueError: the largest and the smallest reference reward are equal, as those of a single text are.
+
+    Source: Ziegler et al. 2019, Fine-Tuning Language Models from Human Preferences, section 2.1.
+    """
+    raise NotImplementedError("write this part")

@@ -1,0 +1,21 @@
+"""How often a reward model agrees with the preferences."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def reward_accuracy(
+    chosen_rewards: Float[Tensor, "pairs"], rejected_rewards: Float[Tensor, "pairs"]
+) -> Float[Tensor, ""]:
+    """The share of pairs whose chosen text has the higher reward; a pair with equal rewards counts one half.
+
+    Args:
+        chosen_rewards: the reward of the preferred text of each pair.
+        rejected_rewards: the reward of the other text of each pair.
+
+    Returns: a scalar from 0 to 1, in the dtype of the rewards.
+
+    Raises:
+        ValueError: there is no pair.
+    """
+    raise NotImplementedError("write this part")

@@ -1,0 +1,25 @@
+"""The log-probability of a whole completion."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def sequence_logprobs(
+    logits: Float[Tensor, "batch seq vocab"],
+    input_ids: Int[Tensor, "batch seq"],
+    completion_mask: Bool[Tensor, "batch seq"],
+) -> Float[Tensor, "batch"]:
+    """The sum, over the tokens of a text's completion, of the log-probability of each given all tokens before it.
+
+    Args:
+        logits: a language model's; those at a position predict the token at the next one. Gradients flow to them.
+        input_ids: the token ids; those of padding are arbitrary.
+        completion_mask: True at the tokens of the completion, False at the prompt and at padding, which stands on
+            either side. A token at position 0 never counts, since nothing predicts it.
+
+    Returns: one number a text, 0 where a text has no completion. Logits that predict no token of the completion count
+    for nothing, and may be NaN where the mask is False.
+
+    Source: Rafailov et al. 2023, Direct preference optimization, section 4: log pi(y | x), a sum over tokens.
+    """
+    raise NotImplementedError("write this part")
