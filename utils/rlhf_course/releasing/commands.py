@@ -81,6 +81,7 @@ def marks(
     are listed. The exit code is 1 if no mark has a row.
     """
     from rlhf_course.files import write_text
+    from rlhf_course.grading.comments.comments import ClassComments, comments_beside, feedback_lines
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
     from rlhf_course.releasing.scale import parse_scale
@@ -94,7 +95,9 @@ def marks(
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
     on_scale = parse_scale(scale)
-    class_marks = [mark_of(result) for result in report.submissions]
+    comments = ClassComments(comments_beside(results), report.submissions)
+    _print_list("comments that reach nobody:", comments.unmatched)
+    class_marks = [mark_of(result, feedback_lines(comments.to_learner(result.name))) for result in report.submissions]
     tables = (
         (canvas, lambda: canvas_csv(class_marks, title, roster, key, on_scale)),
         (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column, on_scale)),
