@@ -181,8 +181,8 @@ def test_after_ctrl_c_the_message_says_how_much_is_graded_and_how_to_continue(ru
     real = commands.grade_all
 
     def interrupted(submissions, grader, cache, on_result):
-        def interrupt(result):
-            on_result(result)
+        def interrupt(submission, result):
+            on_result(submission, result)
             raise KeyboardInterrupt
 
         return real(submissions, grader, cache, interrupt)
@@ -211,7 +211,7 @@ def test_a_report_is_made_from_the_results_alone(run, class_folder, tmp_path):
     )
     assert run("report", tmp_path / "r.json", "--html", tmp_path / "b", "--csv", tmp_path / "b.csv")[0] == 0
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
-    assert len(pages) == 4
+    assert len(pages) == 4 + len(EXERCISES)
     for page in [*pages]:
         assert (tmp_path / "b" / page).read_text() == (tmp_path / "a" / page).read_text()
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()

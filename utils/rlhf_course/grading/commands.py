@@ -19,9 +19,11 @@ from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of
 from rlhf_course.course_file import CourseFile, read_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder
+from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder, grading_version
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.comments.comments import ClassComments, Comment, comments_beside, read_comments
+from rlhf_course.grading.comments.groups import Examples
 from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
 from rlhf_course.grading.handed_in import read_handed_in
 from rlhf_course.grading.limits import ResourceLimits
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from rlhf_course.grading.judge.judge import Judge
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
+COMMENTS_OPTION = typer.Option(
+    metavar="FILE", help="the instructor's comments; by default comments.toml beside the results"
+)
 _MAX_LISTED = 20
 _EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 3, 130
 
@@ -113,6 +118,7 @@ def grade(
         Path | None, typer.Option(help="folder that results are stored in; by default in the user's cache")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
+    comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     course = read_course_file(course_file)
@@ -142,14 +148,22 @@ def grade(
             highlight=False,
         )
     try:
-        results = grade_with_progress(paths, config, result_cache, console, parts)
+        results = grade_with_progress(paths, config, result_cache, console, parts, examples := Examples())
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
     results = apply_course_to_class([_with_time(result, times) for result in results], course)
     for line in _notes_on_late_work(results, course):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    grades = GradeReport(isolation=config.isolation, secret=secret.fingerprint, title=course.title, submissions=results)
-    write_reports(grades, json_file, html, csv)  # first, since printing ends the process where a pipe's reader has gone
+    grades = GradeReport(
+        isolation=config.isolation,
+        secret=secret.fingerprint,
+        suite=grading_version(),
+        title=course.title,
+        submissions=results,
+        examples=examples.texts,
+    )
+    # first, since printing ends the process where a pipe's reader has gone
+    write_reports(grades, json_file, html, csv, _comments(comments, json_file))
     print_results(results, Console())
 
 
@@ -162,6 +176,7 @@ def report(
     course_file: Annotated[
         Path | None, typer.Option("--course", metavar="FILE", help="course.toml, whose points and rules count now")
     ] = None,
+    comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
     """Write pages and tables from results, without grading again."""
     if html is None and csv is None:
@@ -171,7 +186,14 @@ def report(
         course = read_course_file(course_file)
         counted = apply_course_to_class(graded.submissions, course)
         graded = graded.model_copy(update={"title": course.title, "submissions": counted})
-    write_reports(graded, None, html, csv)
+    write_reports(graded, None, html, csv, _comments(comments, results))
+
+
+def _comments(file: Path | None, results: Path | None) -> list[Comment]:
+    """Return the comments in a file, or else in the file beside the results."""
+    if file is not None:
+        return read_comments(file)
+    return [] if results is None else comments_beside(results)
 
 
 def _with_time(result: SubmissionResult, times: Mapping[str, datetime]) -> SubmissionResult:
@@ -295,6 +317,7 @@ def grade_with_progress(
     cache: ResultCache | None,
     console: Console,
     parts: Sequence[Part] = (DEFAULT_PART,),
+    examples: Examples | None = None,
 ) -> list[SubmissionResult]:
     """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
 
@@ -304,6 +327,7 @@ def grade_with_progress(
         cache: The cache of results; None for no cache.
         console: The console for the progress bar and the messages.
         parts: The parts to grade.
+        examples: Collects the text of one answer of each group that does the same.
 
     Returns:
         The results in the order of the submissions.
@@ -321,12 +345,17 @@ def grade_with_progress(
             other_parts.update(submission.other_parts)
             yield submission
 
+    def on_result(submission: Submission, result: SubmissionResult) -> None:
+        progress.advance(bar)
+        if examples is not None:
+            examples.add(submission, result)
+
     columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(paths))
         try:
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
-                results = grade_all(read(reader), grader, cache, lambda result: progress.advance(bar))
+                results = grade_all(read(reader), grader, cache, on_result)
         except KeyboardInterrupt:
             progress.stop()
             message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)
@@ -379,7 +408,13 @@ def print_results(results: Sequence[SubmissionResult], console: Console) -> None
     console.print(LEGEND, style="dim", highlight=False)
 
 
-def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
+def write_reports(
+    grades: GradeReport,
+    json_file: Path | None,
+    html: Path | None,
+    csv: Path | None,
+    comments: Sequence[Comment] = (),
+) -> None:
     """Write results to files.
 
     Args:
@@ -387,6 +422,7 @@ def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None
         json_file: The JSON file to write; None for no JSON.
         html: The folder to write pages to; None for no pages.
         csv: The CSV file to write; None for no CSV.
+        comments: The instructor's comments.
 
     Raises:
         CourseError: A file cannot be written.
@@ -401,6 +437,8 @@ def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None
         if html is not None:
             from rlhf_course.grading.reports.pages import write_pages  # jinja2 takes time to load.
 
-            print(f"class report: {write_pages(html, grades)}")
+            print(f"class report: {write_pages(html, grades, comments)}")
+            for message in ClassComments(comments, grades.submissions).unmatched:
+                print(f"a comment reaches nobody: {message}")
     except OSError as error:
         raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 LIMIT_MESSAGES = ("MemoryError", "OutOfMemoryError", "used up its processor time", "was ended by signal 9")
 
 Status = Literal["passed", "failed", "error", "timeout", "missing", "unreadable"]
+# What reports show: where a part of an answer is written and a part is not, it is unfinished, whatever the part does.
+State = Literal["passed", "failed", "error", "timeout", "unfinished", "missing", "unreadable"]
 
 
 class TestResult(BaseModel):
@@ -39,6 +41,8 @@ class ExerciseResult(BaseModel):
             was handed in, "unreadable" that what was handed in could not be read.
         tests: The results of the tests, in the order of their file.
         mistake: The description of the known mistake that the answer behaves like; None if there is none.
+        outputs: A number between -1 and 1 that is computed from all that the answer returned to the tests, so that
+            answers with equal outputs have equal numbers up to rounding; None for classes and in older files.
     """
 
     score: float
@@ -46,6 +50,13 @@ class ExerciseResult(BaseModel):
     status: Status
     tests: list[TestResult]
     mistake: str | None = None
+    outputs: float | None = None
+
+    @property
+    def state(self) -> State:
+        """The status as reports show it: "unfinished" if a part of the answer is written and a part is not."""
+        is_unfinished = {test.status != "missing" for test in self.tests} == {True, False}
+        return "unfinished" if is_unfinished else self.status
 
     def scaled(self, points: float) -> "ExerciseResult":
         """Return the result with other points for the exercise; no score and full score stay exact.
@@ -105,12 +116,16 @@ class GradeReport(BaseModel):
         version: The version of the format.
         isolation: The isolation level that the submissions were graded at.
         secret: The fingerprint of the course's secret, which the tests' inputs were drawn from; empty in older files.
+        suite: The fingerprint of the hidden tests and of all else that decides a mark; empty in older files.
         title: The course's title; empty if it has none.
         submissions: The results of the submissions.
+        examples: The texts of some answers, by exercise and submission: one of each group of answers that do the same.
     """
 
     version: Literal[1] = 1
     isolation: Literal["namespaces", "uid", "unsafe"]
     secret: str = ""
+    suite: str = ""
     title: str = ""
     submissions: list[SubmissionResult]
+    examples: dict[str, dict[str, str]] = {}

@@ -7,6 +7,8 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 
 from rlhf_course.course import EXERCISES
+from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
+from rlhf_course.nbgrader_course.releases import record_releases
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 from rlhf_course.stubs import stub_of
@@ -44,3 +46,4 @@ class StubbedAssignment(GenerateAssignment):
                 "the release was deleted, since it held answers, known mistakes or hidden tests; remove them from "
                 "source/:\n  " + "\n  ".join(leaked[:10])
             )
+        record_releases(Path(self.coursedir.root) / STATE_FOLDER, assignment_id, folder)

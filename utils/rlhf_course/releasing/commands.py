@@ -90,6 +90,7 @@ def marks(
     """
     from rlhf_course.course_file import read_course_file
     from rlhf_course.files import write_text
+    from rlhf_course.grading.comments.comments import ClassComments, comments_beside, feedback_lines
     from rlhf_course.grading.course_marks import apply_course_to_class
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
@@ -107,7 +108,9 @@ def marks(
     graded = report.submissions
     if course_file is not None:
         graded = apply_course_to_class(graded, read_course_file(course_file))
-    class_marks = [mark_of(result) for result in graded]
+    comments = ClassComments(comments_beside(results), graded)
+    _print_list("comments that reach nobody:", comments.unmatched)
+    class_marks = [mark_of(result, feedback_lines(comments.to_learner(result.name))) for result in graded]
     tables = (
         (canvas, lambda: canvas_csv(class_marks, title, roster, key, on_scale)),
         (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column, on_scale)),

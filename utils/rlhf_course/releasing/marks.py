@@ -61,10 +61,14 @@ class MarkTable:
     doubtful: list[str] = field(default_factory=list)
 
 
-def mark_of(result: SubmissionResult) -> Mark:
+def mark_of(result: SubmissionResult, comments: Sequence[str] = ()) -> Mark:
     """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass.
 
     There is no mark if something could not be read. The penalty for late work is subtracted, and the feedback says so.
+
+    Args:
+        result: The result.
+        comments: The instructor's comments to the learner, which the feedback begins with.
     """
     missed = [
         f"{name} {exercise.score:g}/{exercise.max_score:g}: {_reason(exercise)}"
@@ -72,8 +76,8 @@ def mark_of(result: SubmissionResult) -> Mark:
         if exercise.status != "passed"
     ]
     is_read = all(exercise.status != "unreadable" for exercise in result.exercises.values())
-    feedback = "; ".join([*([result.late] if result.late else []), *missed])
-    return Mark(result.name, result.mark if is_read else None, result.max_score, feedback)
+    lines = [*comments, *([result.late] if result.late else []), *missed]
+    return Mark(result.name, result.mark if is_read else None, result.max_score, "; ".join(lines))
 
 
 def _reason(exercise: ExerciseResult) -> str:
