@@ -14,8 +14,10 @@ from submission_files import ANSWER, PATH, write_folder, write_zip
 from rlhf_course.cli import main
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.grading import commands
+from rlhf_course.grading.reports.changes import Change, changed_marks
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 from rlhf_course.grading.secret import create_secret, read_secret
+from rlhf_course.grading.submissions.submission import Submission
 
 
 @pytest.fixture
@@ -252,8 +254,41 @@ def test_results_name_the_secret_and_grading_with_another_one_says_so(run, class
     assert "another secret" not in again
     create_secret(tmp_path / "other")
     _, _, other = run("grade", "--each", class_folder, "--json", results, "--secret-file", tmp_path / "other")
-    assert f"was graded with another secret ({first})" in other
+    assert f"was graded with another secret ({first})" in other and "no mark differs" in other
     assert json.loads(results.read_text())["secret"] == read_secret(tmp_path / "other").fingerprint
+
+
+def test_where_another_suite_changes_marks_they_are_listed_and_nothing_is_written_without_replace(
+    run, class_folder, tmp_path
+):
+    results, arguments = tmp_path / "r.json", ("grade", "--each", class_folder, "--json", tmp_path / "r.json")
+    run(*arguments)
+    grades = json.loads(results.read_text())
+    assert grades["suite"]
+    ada = grades["submissions"][0]["exercises"]["compute_advantages"]
+    assert ada["score"] == 8
+    grades["suite"], ada["score"] = "older", 5
+    results.write_text(json.dumps(grades))
+    before = results.read_text()
+    code, shown, errors = run(*arguments, "--html", tmp_path / "html")
+    assert code == 1 and "nothing was written: add --replace" in errors and "submission" not in shown
+    assert "was graded with other hidden tests, or another judge (older)" in errors
+    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learners differ" in errors
+    assert results.read_text() == before and not (tmp_path / "html").exists()
+    code, _, errors = run(*arguments, "--replace")
+    assert code == 0 and "5 / 8" in errors
+    assert json.loads(results.read_text())["submissions"][0]["exercises"]["compute_advantages"]["score"] == 8
+    code, _, errors = run(*arguments)
+    assert code == 0 and "differ" not in errors
+
+
+def test_a_submission_that_only_one_grading_holds_is_listed_with_its_points():
+    ada, ben = (
+        FakeJudge().grade(Submission(name, {f"{DEFAULT_PART.name}/compute_advantages.py": "#####"}))
+        for name in ("ada", "ben")
+    )
+    assert changed_marks([ada], [ada, ben]) == [Change("ben", "", "-", f"5 / {DEFAULT_PART.points}")]
+    assert changed_marks([ada, ben], [ada]) == [Change("ben", "", f"5 / {DEFAULT_PART.points}", "-")]
 
 
 def test_results_of_one_secret_are_not_taken_for_another(run, class_folder, tmp_path):

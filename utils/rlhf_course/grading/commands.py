@@ -1,5 +1,6 @@
 """Define the commands `rlhf-course grade` and `rlhf-course report`."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from rlhf_course.grading.comments.groups import Examples
 from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
 from rlhf_course.grading.handed_in import read_handed_in
 from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.reports.changes import changed_marks, changes_table
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.grading.sandbox.isolation import (
@@ -51,7 +53,8 @@ COMMENTS_OPTION = typer.Option(
     metavar="FILE", help="the instructor's comments; by default comments.toml beside the results"
 )
 _MAX_LISTED = 20
-_EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 3, 130
+_EXIT_NOT_REPLACED, _EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 1, 3, 130
+_SUITE_DIGITS = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +100,10 @@ def grade(
             help="grade nothing, and show what one hidden test passed to an answer, what came back and what was wanted",
         ),
     ] = None,
+    explain_to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="with --explain: write a script that makes the test's calls, and its tensors"),
+    ] = None,
     secret_file: Annotated[
         Path | None,
         typer.Option(
@@ -119,6 +126,9 @@ def grade(
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
     comments: Annotated[Path | None, COMMENTS_OPTION] = None,
+    replace_results: Annotated[
+        bool, typer.Option("--replace", help="write other marks over those of another secret or older hidden tests")
+    ] = False,
 ) -> None:
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
     course = read_course_file(course_file)
@@ -133,7 +143,7 @@ def grade(
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
     if explain is not None:
-        _explain(*explain, _make_judge(parse_level(isolation), limits, secret))
+        _explain(*explain, _make_judge(parse_level(isolation), limits, secret), explain_to)
         return
     if not submissions:
         raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
@@ -141,12 +151,8 @@ def grade(
     times = read_handed_in(submitted, [path.name for path in paths], course.timezone) if submitted else {}
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
-    if json_file is not None and (earlier := _other_secret(json_file, secret)):
-        console.print(
-            f"{json_file} was graded with another secret ({earlier}): its inputs, and so its marks, may differ",
-            markup=False,
-            highlight=False,
-        )
+    suite = grading_version()[:_SUITE_DIGITS]
+    earlier = _graded_otherwise(json_file, secret, suite, console)
     try:
         results = grade_with_progress(paths, config, result_cache, console, parts, examples := Examples())
     except IsolationUnavailable as error:
@@ -157,11 +163,13 @@ def grade(
     grades = GradeReport(
         isolation=config.isolation,
         secret=secret.fingerprint,
-        suite=grading_version(),
+        suite=suite,
         title=course.title,
         submissions=results,
         examples=examples.texts,
     )
+    if earlier is not None and not _may_replace(earlier, grades, replace_results, console):
+        raise typer.Exit(_EXIT_NOT_REPLACED)
     # first, since printing ends the process where a pipe's reader has gone
     write_reports(grades, json_file, html, csv, _comments(comments, json_file))
     print_results(results, Console())
@@ -228,7 +236,7 @@ def _read_report(path: Path) -> GradeReport:
         raise CourseError(f"{path} holds no results of `rlhf-course grade --json`: {field}: {first['msg']}") from error
 
 
-def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
+def _explain(path: Path, exercise: str, test: str, judge: "Judge", folder: Path | None) -> None:
     """Print an account of one hidden test on one submission.
 
     Raises:
@@ -240,7 +248,7 @@ def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
         raise CourseError(f"{exercise} is no exercise; they are {', '.join(BY_NAME)}")
     (submission,) = list_submissions([path], each=False)
     with judge, judge.answers(read_submission(submission, [part_of(BY_NAME[exercise])])) as answers:
-        print(*explain(answers, exercise, test, judge.secret), sep="\n")
+        print(*explain(answers, exercise, test, judge.secret, folder), sep="\n")
 
 
 def _no_isolation(error: IsolationUnavailable, console: Console) -> typer.Exit:
@@ -254,13 +262,42 @@ def _limits(**options: Any) -> ResourceLimits:
     return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
 
-def _other_secret(json_file: Path, secret: Secret) -> str:
-    """Return the fingerprint of the secret in a file of results, if it is another one; otherwise an empty text."""
+def _graded_otherwise(json_file: Path | None, secret: Secret, suite: str, console: Console) -> GradeReport | None:
+    """Return the results in a file if another secret or another suite gave them, and print which; otherwise None."""
     try:
-        earlier = GradeReport.model_validate_json(json_file.read_bytes()).secret
+        earlier = None if json_file is None else GradeReport.model_validate_json(json_file.read_bytes())
     except (OSError, ValueError):
-        return ""
-    return "" if earlier == secret.fingerprint else earlier
+        return None
+    if earlier is None or (earlier.secret, earlier.suite) == (secret.fingerprint, suite):
+        return None
+    if earlier.secret == secret.fingerprint:
+        what = (
+            f"other hidden tests, or another judge ({earlier.suite or 'older than this record'}): its marks may differ"
+        )
+    else:
+        what = f"another secret ({earlier.secret}): its inputs, and so its marks, may differ"
+    console.print(f"{json_file} was graded with {what}", markup=False, highlight=False)
+    return earlier
+
+
+def _may_replace(earlier: GradeReport, grades: GradeReport, replace_results: bool, console: Console) -> bool:
+    """Print whose marks differ from earlier ones, and return whether to write the new ones.
+
+    They are written if no mark differs, if an option says so, or if the user at a terminal does.
+    """
+    changes = changed_marks(earlier.submissions, grades.submissions)
+    if not changes:
+        console.print("no mark differs from those that the file holds")
+        return True
+    console.print(changes_table(changes))
+    learners = len({change.learner for change in changes})
+    console.print(f"marks of {learners} learners differ from those that the file holds", highlight=False)
+    if replace_results:
+        return True
+    if console.is_terminal and sys.stdin.isatty():
+        return typer.confirm("write the new marks?", err=True)
+    console.print("nothing was written: add --replace to write the new marks", style="red")
+    return False
 
 
 def _judge_factory(isolation: Level, limits: ResourceLimits, secret: Secret) -> JudgeFactory:
