@@ -27,7 +27,7 @@ class Exercise:
 
     name: str
     notebook: str
-    points: int
+    points: float
     difficulty: int
     importance: int
     minutes: tuple[int, int]
@@ -94,7 +94,7 @@ class Part:
         object.__setattr__(self, "optional", tuple(replace(task, part=self.name) for task in self.optional))
 
     @property
-    def points(self) -> int:
+    def points(self) -> float:
         """The points of all exercises of the part together."""
         return sum(exercise.points for exercise in self.exercises)
 

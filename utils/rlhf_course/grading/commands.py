@@ -2,9 +2,10 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,9 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of, select_parts
+from rlhf_course.class_list.matching import marked_as_late
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of
+from rlhf_course.course_file import CourseFile, read_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder, grading_version
@@ -22,6 +25,8 @@ from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
 from rlhf_course.grading.batch.progress import show_progress
 from rlhf_course.grading.comments.comments import ClassComments, Comment, comments_beside, read_comments
 from rlhf_course.grading.comments.groups import Examples
+from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
+from rlhf_course.grading.handed_in import read_handed_in
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.reports.changes import changed_marks, changes_table
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
@@ -34,7 +39,7 @@ from rlhf_course.grading.sandbox.isolation import (
     require_isolation,
 )
 from rlhf_course.grading.secret import PUBLIC, Secret, default_secret_file, read_or_create_secret, read_secret
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, printable
 from rlhf_course.grading.submissions.reader import SubmissionReader, read_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -47,6 +52,7 @@ EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
 COMMENTS_OPTION = typer.Option(
     metavar="FILE", help="the instructor's comments; by default comments.toml beside the results"
 )
+_MAX_LISTED = 20
 _EXIT_NOT_REPLACED, _EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 1, 3, 130
 _SUITE_DIGITS = 16
 
@@ -104,6 +110,17 @@ def grade(
             metavar="FILE", help="the course's secret, which decides the tests' inputs; by default one of this user's"
         ),
     ] = None,
+    course_file: Annotated[
+        Path | None,
+        typer.Option("--course", metavar="FILE", help="course.toml: points, exercises left out, due dates, late rule"),
+    ] = None,
+    submitted: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="when submissions were handed in: columns learner and time, Moodle's worksheet or Gradescope's grades",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="folder that results are stored in; by default in the user's cache")
     ] = None,
@@ -114,7 +131,8 @@ def grade(
     ] = False,
 ) -> None:
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
-    parts = select_parts(part)
+    course = read_course_file(course_file)
+    parts = course.parts(part)
     console = Console(stderr=True)
     limits = _limits(
         timeout=timeout, submission_timeout=submission_timeout, memory=memory, threads=threads, output=output
@@ -130,6 +148,7 @@ def grade(
     if not submissions:
         raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
     paths = list_submissions(submissions, each)
+    times = read_handed_in(submitted, [path.name for path in paths], course.timezone) if submitted else {}
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
     suite = grading_version()[:_SUITE_DIGITS]
@@ -138,10 +157,14 @@ def grade(
         results = grade_with_progress(paths, config, result_cache, console, parts, examples := Examples())
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
+    results = apply_course_to_class([_with_time(result, times) for result in results], course)
+    for line in _notes_on_late_work(results, course):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     grades = GradeReport(
         isolation=config.isolation,
         secret=secret.fingerprint,
         suite=suite,
+        title=course.title,
         submissions=results,
         examples=examples.texts,
     )
@@ -158,12 +181,20 @@ def report(
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
+    course_file: Annotated[
+        Path | None, typer.Option("--course", metavar="FILE", help="course.toml, whose points and rules count now")
+    ] = None,
     comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
     """Write pages and tables from results, without grading again."""
     if html is None and csv is None:
         raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
-    write_reports(_read_report(results), None, html, csv, _comments(comments, results))
+    graded = _read_report(results)
+    if course_file is not None:
+        course = read_course_file(course_file)
+        counted = apply_course_to_class(graded.submissions, course)
+        graded = graded.model_copy(update={"title": course.title, "submissions": counted})
+    write_reports(graded, None, html, csv, _comments(comments, results))
 
 
 def _comments(file: Path | None, results: Path | None) -> list[Comment]:
@@ -171,6 +202,27 @@ def _comments(file: Path | None, results: Path | None) -> list[Comment]:
     if file is not None:
         return read_comments(file)
     return [] if results is None else comments_beside(results)
+
+
+def _with_time(result: SubmissionResult, times: Mapping[str, datetime]) -> SubmissionResult:
+    return result.model_copy(update={"handed_in": times.get(result.name)})
+
+
+def _notes_on_late_work(results: Sequence[SubmissionResult], course: CourseFile) -> Iterator[str]:
+    """Yield a line on the submissions that lose points, on those of unknown time, and on extensions of nobody."""
+    if late := [f"{result.name} -{result.late_penalty:g}" for result in results if result.late_penalty]:
+        yield f"handed in late, with the points that they lose: {_listed(late)}"
+    if unknown := without_time(results, course):
+        yield f"no penalty for late work, since the time of handing in is unknown: {_listed(unknown)}; see --submitted"
+        if marked := marked_as_late(unknown):
+            yield f"late says Canvas, but not since when: {_listed(marked)}"
+    if strangers := unknown_extensions(results, course):
+        yield f"extensions in course.toml of learners without a submission: {_listed(strangers)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    further = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
+    return ", ".join([*map(printable, names[:_MAX_LISTED]), *further])
 
 
 def _read_report(path: Path) -> GradeReport:

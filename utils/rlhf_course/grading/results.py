@@ -1,5 +1,6 @@
 """Define the results of grading, as they are written to JSON."""
 
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel
@@ -57,17 +58,33 @@ class ExerciseResult(BaseModel):
         is_unfinished = {test.status != "missing" for test in self.tests} == {True, False}
         return "unfinished" if is_unfinished else self.status
 
+    def scaled(self, points: float) -> "ExerciseResult":
+        """Return the result with other points for the exercise; no score and full score stay exact.
+
+        Args:
+            points: The points of the exercise, to which score and tests are scaled.
+        """
+        if self.max_score <= 0 or points == self.max_score:
+            return self
+        factor = points / self.max_score
+        tests = [test.model_copy(update={"points": round(test.points * factor, 4)}) for test in self.tests]
+        score = min(points, max(0.0, round(points * self.score / self.max_score, 4)))
+        return self.model_copy(update={"score": score, "max_score": points, "tests": tests})
+
 
 class SubmissionResult(BaseModel):
     """The results of one submission.
 
     Attributes:
         name: The submission's name.
-        score: The sum of the exercises' scores.
-        max_score: The sum of the exercises' maximum scores.
+        score: The sum of the exercises' scores, at most the full marks.
+        max_score: The full marks: the sum of the exercises' maximum scores, unless the course sets fewer.
         seconds: The time that grading took.
         warnings: Messages for the instructor about the reading and grading of the submission.
         exercises: The results of the exercises, by name.
+        handed_in: The time of handing in; None if it is not known.
+        late_penalty: The points that the submission loses because it is late. The score is the one without them.
+        late: A sentence on the penalty, for the learner; empty if there is none.
     """
 
     name: str
@@ -76,6 +93,14 @@ class SubmissionResult(BaseModel):
     seconds: float
     warnings: list[str]
     exercises: dict[str, ExerciseResult]
+    handed_in: datetime | None = None
+    late_penalty: float = 0
+    late: str = ""
+
+    @property
+    def mark(self) -> float:
+        """The score without the penalty for late work."""
+        return max(0.0, self.score - self.late_penalty)
 
     @property
     def is_decided_by_limits(self) -> bool:
@@ -92,6 +117,7 @@ class GradeReport(BaseModel):
         isolation: The isolation level that the submissions were graded at.
         secret: The fingerprint of the course's secret, which the tests' inputs were drawn from; empty in older files.
         suite: The fingerprint of the hidden tests and of all else that decides a mark; empty in older files.
+        title: The course's title; empty if it has none.
         submissions: The results of the submissions.
         examples: The texts of some answers, by exercise and submission: one of each group of answers that do the same.
     """
@@ -100,5 +126,6 @@ class GradeReport(BaseModel):
     isolation: Literal["namespaces", "uid", "unsafe"]
     secret: str = ""
     suite: str = ""
+    title: str = ""
     submissions: list[SubmissionResult]
     examples: dict[str, dict[str, str]] = {}

@@ -13,7 +13,16 @@ from rlhf_course.releasing.leaks import leaks
 
 TOP = Path("rlhf-course")
 # Packages that only instructors need.
-INSTRUCTOR_PACKAGES = ("building", "grading", "nbgrader_course", "releasing", "similarity")
+INSTRUCTOR_PACKAGES = (
+    "building",
+    "class_list",
+    "course_file.py",
+    "grading",
+    "late_work.py",
+    "nbgrader_course",
+    "releasing",
+    "similarity",
+)
 _ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml", "utils/setup.sh")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 # The README's text between such marks is for one kind of bundle: `<!-- self-study -->` or `<!-- class -->`.

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlhf_course.class_list.matching import Matching, match_rows, names_a_file
+from rlhf_course.class_list.roster import Roster, read_roster, table_text
 from rlhf_course.errors import CourseError
 from rlhf_course.files import escape_formula
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
-from rlhf_course.releasing.matching import Matching, match_rows, names_a_file
-from rlhf_course.releasing.roster import Roster, read_roster, table_text
 from rlhf_course.releasing.scale import Mark, Scale, scale_note
 
 PLATFORM = Scale()
@@ -64,7 +64,7 @@ class MarkTable:
 def mark_of(result: SubmissionResult, comments: Sequence[str] = ()) -> Mark:
     """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass.
 
-    There is no mark if something could not be read.
+    There is no mark if something could not be read. The penalty for late work is subtracted, and the feedback says so.
 
     Args:
         result: The result.
@@ -76,7 +76,8 @@ def mark_of(result: SubmissionResult, comments: Sequence[str] = ()) -> Mark:
         if exercise.status != "passed"
     ]
     is_read = all(exercise.status != "unreadable" for exercise in result.exercises.values())
-    return Mark(result.name, result.score if is_read else None, result.max_score, "; ".join([*comments, *missed]))
+    lines = [*comments, *([result.late] if result.late else []), *missed]
+    return Mark(result.name, result.mark if is_read else None, result.max_score, "; ".join(lines))
 
 
 def _reason(exercise: ExerciseResult) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -50,7 +50,7 @@ class SubmissionReader:
 
         Args:
             submission: The submission.
-            parts: The parts that it will be graded on.
+            parts: The parts that it will be graded on. They may lack exercises, which are then not graded.
 
         Returns:
             The submission; without files, and with a warning that says why, if it cannot be read.
@@ -58,9 +58,9 @@ class SubmissionReader:
         names = [part.name for part in parts]
         try:
             fields = self._process.call(f"{__name__}:submission_as_json", str(submission.path.absolute()), names)
-            return _submission(submission.name, names, fields)
+            return _without_left_out(_submission(submission.name, names, fields), parts)
         except ReadingFailed as error:
-            return unreadable_submission(submission, parts, str(error))
+            return _without_left_out(unreadable_submission(submission, parts, str(error)), parts)
 
     def read_source(self, path: Path) -> Source:
         """Read the files of a submission that may hold answers.
@@ -76,6 +76,14 @@ class SubmissionReader:
             return _source(fields)
         except ReadingFailed as error:
             raise UnreadableSubmission(str(error)) from error
+
+
+def _without_left_out(submission: Submission, parts: Sequence[Part]) -> Submission:
+    """Return a submission that is not graded on the exercises that the given parts lack."""
+    graded = {exercise.name for part in parts for exercise in part.exercises}
+    left_out = tuple(exercise.name for exercise in submission.exercises if exercise.name not in graded)
+    unreadable = tuple(name for name in submission.unreadable if name in graded)
+    return replace(submission, left_out=left_out, unreadable=unreadable)
 
 
 def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT_PART,)) -> Submission:
