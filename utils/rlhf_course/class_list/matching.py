@@ -176,7 +176,7 @@ def _value(name: str, column: str, form: NameForm | None) -> str | None:
 
 def _entry(cell: str, column: str, form: NameForm | None) -> str:
     """Return the entry of a cell; of Moodle's "Participant 4711", in any language, the number."""
-    if form is not None and column.strip().lower() in form.columns:
+    if column.strip().lower() in (*IDENTIFIER, *(form.columns if form is not None else ())):
         match = re.fullmatch(r"\D*(\d+)\s*", cell)
         return match[1] if match else ""
     return _normalised(cell)

@@ -102,6 +102,9 @@ def new_course(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     create_secret(folder / STATE_FOLDER / "secret")
+    if not exchange.is_relative_to(folder.resolve()):
+        # The folder holds solutions and marks, and many systems let every account read the homes of others.
+        os.chmod(folder, 0o700)
     if not exchange.exists():
         exchange.mkdir(parents=True)
         # Learners hand in under their own accounts, so nbgrader needs a folder that everybody may write to.
