@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from rlhf_course.class_list.matching import marked_as_late
 from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of
@@ -23,6 +22,7 @@ from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder, grading_version
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.batch.progress import show_progress
 from rlhf_course.grading.comments.comments import ClassComments, Comment, comments_beside, read_comments
 from rlhf_course.grading.comments.groups import Examples
 from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
@@ -329,6 +329,12 @@ class GradingConfig:
     scheduler: str | None = None
     secret: Secret = PUBLIC
 
+    @property
+    def description(self) -> str:
+        """The settings in words, for a log."""
+        where = f"the cluster {self.scheduler}" if self.scheduler else f"{self.workers or available_cores()} workers"
+        return f"isolation {self.isolation}, {where}, secret {self.secret.fingerprint}"
+
     @contextmanager
     def grader(self, submission_count: int) -> Iterator["Pool | Cluster"]:
         """Connect to the cluster, or start a pool with no more workers than submissions.
@@ -356,13 +362,13 @@ def grade_with_progress(
     parts: Sequence[Part] = (DEFAULT_PART,),
     examples: Examples | None = None,
 ) -> list[SubmissionResult]:
-    """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
+    """Grade submissions and show the progress; Ctrl-C ends grading with a message that says how to continue.
 
     Args:
         paths: The submissions.
         config: The settings of grading.
         cache: The cache of results; None for no cache.
-        console: The console for the progress bar and the messages.
+        console: The console for the progress and the messages.
         parts: The parts to grade.
         examples: Collects the text of one answer of each group that does the same.
 
@@ -375,29 +381,30 @@ def grade_with_progress(
         typer.Exit: The user pressed Ctrl-C.
     """
     other_parts: Counter[str] = Counter()
+    progress, is_shown = show_progress(console, len(paths))
 
     def read(reader: SubmissionReader) -> Iterator[Submission]:
         for path in paths:
             submission = reader.read(path, parts)
             other_parts.update(submission.other_parts)
+            progress.read(submission)
             yield submission
 
     def on_result(submission: Submission, result: SubmissionResult) -> None:
-        progress.advance(bar)
+        progress.judged(submission, result)
         if examples is not None:
             examples.add(submission, result)
 
-    columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(paths))
-        try:
+    try:
+        with is_shown:
+            progress.start(config.description)
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
                 results = grade_all(read(reader), grader, cache, on_result)
-        except KeyboardInterrupt:
-            progress.stop()
-            message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)
-            console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+            progress.end()
+    except KeyboardInterrupt:
+        message = _interruption_message(progress.done, len(paths), cache)
+        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
     if other_parts:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(other_parts.items()))
         console.print(f"also handed in, but not graded: {names}; --part names the parts to grade", highlight=False)
