@@ -5,6 +5,10 @@ import secrets
 from typing import Any
 
 from nbgrader.converters import GenerateFeedback
+from traitlets import List
+
+from rlhf_course.nbgrader_course.late import UpdateLatePenalty
+from rlhf_course.nbgrader_course.preprocessors import CutHiddenTests
 
 _MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/"
 _POLICY = (
@@ -24,10 +28,15 @@ window.MathJax = {{
 
 
 class CleanFeedback(GenerateFeedback):
-    """nbgrader's feedback with a content security policy: the page runs MathJax, and no other script.
+    """nbgrader's feedback without the sources of hidden tests, and with a content security policy.
 
-    `HTMLExporter` cleans the notebook before this; see `settings.configure`.
+    The page runs MathJax, and no other script. `HTMLExporter` cleans the notebook before this; see
+    `settings.configure`.
     """
+
+    preprocessors = List([UpdateLatePenalty, CutHiddenTests, *GenerateFeedback.preprocessors.default()]).tag(
+        config=True
+    )
 
     def write_single_notebook(self, output: str, resources: Any) -> None:
         """Write the page of one notebook; see the class."""
