@@ -139,7 +139,7 @@ def test_what_the_caller_passes_wins():
     ("call", "message"),
     [
         ({"name": "tpu"}, "profile takes auto, laptop, gpu, gpu-fast, gpu-large, got 'tpu'"),
-        ({"run": "dots"}, "run takes collapse, periods, sentiment, got 'dots'"),
+        ({"run": "dots"}, "run takes collapse, periods, sentiment, overoptimise, got 'dots'"),
         ({"learning_rate": 1e-3}, "RLHFArgs has no field learning_rate; its fields are base_lr"),
     ],
 )

@@ -25,6 +25,20 @@ _LAZY_EXPORTS = {
     "Trainer": "rl.trainer",
     "load_classifier": "rl.classifier",
     "named_reward": "rl.rewards",
+    "gold_rewards": "judges",
+    "simulated_preferences": "judges",
+    "Pair": "rl.preferences.pairs",
+    "sample_completions": "rl.preferences.pairs",
+    "gold_of": "rl.preferences.pairs",
+    "labelled_pairs": "rl.preferences.pairs",
+    "Labelling": "rl.preferences.labels",
+    "PairArgs": "rl.preferences.args",
+    "RewardModelTrainer": "rl.preferences.reward_model",
+    "load_reward_model": "rl.preferences.reward_model",
+    "predicted_rewards": "rl.preferences.reward_model",
+    "DPOTrainer": "rl.preferences.dpo",
+    "fit_linear_reward": "rl.preferences.probe",
+    "linear_accuracy": "rl.preferences.probe",
     "EXERCISES": "course",
     "use_code": "learner_package",
     "check": "notebook.checking",
@@ -46,6 +60,7 @@ _LAZY_EXPORTS = {
     "objective_explorer": "widgets.objective_explorer",
     "dashboard": "widgets.dashboard",
     "gallery": "widgets.gallery",
+    "label_pairs": "widgets.labelling",
 }
 __all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"

@@ -1,61 +1,25 @@
 """Define the settings of a run, which are validated when they are made."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.settings import (
+    BOOL,
+    NON_NEGATIVE,
+    NONEMPTY_TEXT,
+    OPTIONAL_TEXT,
+    POSITIVE,
+    REWARD_FN,
+    SEED,
+    TEXT,
+    integer_from,
+    setting,
+)
 from rlhf_course.rl.types import RewardFn
 
 if TYPE_CHECKING:  # the command line shows these settings without loading torch
     from torch import Tensor
-
-
-# The prompt of the runs that are about films.
-SENTIMENT_PREFIX = "This movie was really"
-
-
-class Validator(NamedTuple):
-    """The values that a setting takes: in words, for the error message of another value, and as a predicate."""
-
-    description: str
-    accepts: Callable[[Any], bool]
-
-
-def _integer_from(minimum: int) -> Validator:
-    return Validator(
-        f"a whole number of at least {minimum}",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= minimum,
-    )
-
-
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_nonempty_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-_BOOL = Validator("True or False", lambda value: isinstance(value, bool))
-_POSITIVE = Validator("a number above 0", lambda value: _is_finite_number(value) and value > 0)
-_NON_NEGATIVE = Validator("a number of at least 0", lambda value: _is_finite_number(value) and value >= 0)
-_TEXT = Validator("a text", lambda value: isinstance(value, str))
-_NONEMPTY_TEXT = Validator("a text that is not empty", _is_nonempty_text)
-_OPTIONAL_TEXT = Validator("a text that is not empty, or None", lambda value: value is None or _is_nonempty_text(value))
-_SEED = Validator("a whole number from 0 to 2**64 - 1", lambda value: _integer_from(0).accepts(value) and value < 2**64)
-_REWARD_FN = Validator("a function from a list of texts to a float tensor of their number", callable)
-# The validators that the settings of other trainers share.
-VALIDATORS = {
-    "seed": _SEED,
-    "positive integer": _integer_from(1),
-    "natural": _integer_from(0),
-    "positive": _POSITIVE,
-    "non-negative": _NON_NEGATIVE,
-    "nonempty text": _NONEMPTY_TEXT,
-    "optional text": _OPTIONAL_TEXT,
-}
 
 
 def zero_reward(generated_sample: list[str]) -> "Tensor":
@@ -63,11 +27,6 @@ def zero_reward(generated_sample: list[str]) -> "Tensor":
     import torch  # deferred: the settings are read without torch
 
     return torch.zeros(len(generated_sample))
-
-
-def setting(default: Any, validator: Validator, description: str) -> Any:
-    """Return a field of a class of settings; `description` is its text in `rlhf-course train --help`."""
-    return field(default=default, metadata={"validator": validator, "help": description})
 
 
 @dataclass
@@ -81,60 +40,60 @@ class RLHFArgs:
             CourseError is a ValueError.
     """
 
-    seed: int = setting(1, _SEED, "seed of every source of randomness")
-    use_wandb: bool = setting(False, _BOOL, "also record the run in Weights & Biases")
-    wandb_project_name: str = setting("RLHF", _NONEMPTY_TEXT, "project in Weights & Biases")
-    wandb_entity: str | None = setting(None, _OPTIONAL_TEXT, "user or team in Weights & Biases that owns the project")
+    seed: int = setting(1, SEED, "seed of every source of randomness")
+    use_wandb: bool = setting(False, BOOL, "also record the run in Weights & Biases")
+    wandb_project_name: str = setting("RLHF", NONEMPTY_TEXT, "project in Weights & Biases")
+    wandb_entity: str | None = setting(None, OPTIONAL_TEXT, "user or team in Weights & Biases that owns the project")
 
     # The length of the run
     total_phases: int = setting(
-        100, _integer_from(1), "number of phases; a phase is one rollout and the learning from it"
+        100, integer_from(1), "number of phases; a phase is one rollout and the learning from it"
     )
-    batch_size: int = setting(128, _integer_from(1), "number of texts in a rollout")
+    batch_size: int = setting(128, integer_from(1), "number of texts in a rollout")
     num_minibatches: int = setting(
-        4, _integer_from(1), "number of minibatches in a pass over a rollout, each one optimizer step"
+        4, integer_from(1), "number of minibatches in a pass over a rollout, each one optimizer step"
     )
-    batches_per_learning_phase: int = setting(2, _integer_from(1), "number of passes over a rollout")
+    batches_per_learning_phase: int = setting(2, integer_from(1), "number of passes over a rollout")
 
     # Optimizer and schedule
-    base_lr: float = setting(2e-5, _NON_NEGATIVE, "learning rate of the transformer")
-    head_lr: float = setting(5e-4, _NON_NEGATIVE, "learning rate of the value head")
-    max_grad_norm: float = setting(1.0, _POSITIVE, "the gradient is clipped to this norm")
+    base_lr: float = setting(2e-5, NON_NEGATIVE, "learning rate of the transformer")
+    head_lr: float = setting(5e-4, NON_NEGATIVE, "learning rate of the value head")
+    max_grad_norm: float = setting(1.0, POSITIVE, "the gradient is clipped to this norm")
     warmup_steps: int = setting(
-        20, _integer_from(0), "number of phases in which the learning rates rise; they are 0 in the first of them"
+        20, integer_from(0), "number of phases in which the learning rates rise; they are 0 in the first of them"
     )
-    final_scale: float = setting(0.1, _NON_NEGATIVE, "factor of the learning rates at the end of the run")
+    final_scale: float = setting(0.1, NON_NEGATIVE, "factor of the learning rates at the end of the run")
 
     # PPO's objective
-    clip_coef: float = setting(0.2, _POSITIVE, "PPO's ratio is clipped to 1 - clip_coef and 1 + clip_coef")
-    vf_coef: float = setting(0.15, _NON_NEGATIVE, "weight of the value loss")
-    ent_coef: float = setting(0.001, _NON_NEGATIVE, "weight of the entropy bonus")
+    clip_coef: float = setting(0.2, POSITIVE, "PPO's ratio is clipped to 1 - clip_coef and 1 + clip_coef")
+    vf_coef: float = setting(0.15, NON_NEGATIVE, "weight of the value loss")
+    ent_coef: float = setting(0.001, NON_NEGATIVE, "weight of the entropy bonus")
 
     # The model and its sampling
     base_model: str = setting(
         "gpt2-small",
-        _NONEMPTY_TEXT,
+        NONEMPTY_TEXT,
         "embedded, smollm2-135m, gpt2-small, gpt2-medium, pythia-14m, a Hugging Face id or a folder",
     )
-    gen_len: int = setting(30, _integer_from(1), "number of tokens to generate")
-    temperature: float = setting(1.0, _POSITIVE, "logits are divided by this when tokens are sampled")
-    top_k: int = setting(10, _integer_from(1), "number of likeliest tokens that are sampled from")
-    prefix: str = setting("This is", _TEXT, "text that every sample starts with")
-    prepend_bos: bool = setting(True, _BOOL, "start every sample with the beginning-of-sequence token")
+    gen_len: int = setting(30, integer_from(1), "number of tokens to generate")
+    temperature: float = setting(1.0, POSITIVE, "logits are divided by this when tokens are sampled")
+    top_k: int = setting(10, integer_from(1), "number of likeliest tokens that are sampled from")
+    prefix: str = setting("This is", TEXT, "text that every sample starts with")
+    prepend_bos: bool = setting(True, BOOL, "start every sample with the beginning-of-sequence token")
 
     # The reward and the KL penalty
-    kl_coef: float = setting(2.5, _NON_NEGATIVE, "weight of the KL penalty")
+    kl_coef: float = setting(2.5, NON_NEGATIVE, "weight of the KL penalty")
     reward_fn: RewardFn = field(
         default=zero_reward,
-        metadata={"validator": _REWARD_FN, "help": "function from texts to a float tensor of their number"},
+        metadata={"validator": REWARD_FN, "help": "function from texts to a float tensor of their number"},
     )
-    normalize_reward: bool = setting(True, _BOOL, "normalise the rewards over the batch")
+    normalize_reward: bool = setting(True, BOOL, "normalise the rewards over the batch")
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            validator, value = setting.metadata["validator"], getattr(self, setting.name)
+        for attribute in fields(self):
+            validator, value = attribute.metadata["validator"], getattr(self, attribute.name)
             if not validator.accepts(value):
-                raise CourseError(f"{setting.name} takes {validator.description}, got {value!r}")
+                raise CourseError(f"{attribute.name} takes {validator.description}, got {value!r}")
         if self.batch_size % self.num_minibatches:
             raise CourseError(
                 f"batch_size takes a multiple of num_minibatches, got {self.batch_size} and {self.num_minibatches}"
@@ -166,7 +125,7 @@ class RLHFArgs:
         """
         from rlhf_course.rl.profiles import settings_of  # deferred: it loads torch
 
-        known = {setting.name for setting in fields(cls)}
+        known = {attribute.name for attribute in fields(cls)}
         if unknown := sorted(set(overrides) - known):
             raise CourseError(f"RLHFArgs has no field {', '.join(unknown)}; its fields are {', '.join(sorted(known))}")
         return cls(**{**settings_of(name, run), **overrides})

@@ -3,9 +3,9 @@
 from typing import Any
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.args import SENTIMENT_PREFIX
 from rlhf_course.rl.device import pick_device
 from rlhf_course.rl.rewards import REWARD_MODEL, named_reward
+from rlhf_course.rl.settings import SENTIMENT_PREFIX
 
 RUNS = ("collapse", "periods", "sentiment", "overoptimise")
 

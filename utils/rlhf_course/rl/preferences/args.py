@@ -4,7 +4,16 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.args import SENTIMENT_PREFIX, VALIDATORS, setting
+from rlhf_course.rl.settings import (
+    NON_NEGATIVE,
+    NONEMPTY_TEXT,
+    OPTIONAL_TEXT,
+    POSITIVE,
+    SEED,
+    SENTIMENT_PREFIX,
+    integer_from,
+    setting,
+)
 
 # The runs that learn from pairs, with the fields that each sets.
 PAIR_RUNS: dict[str, dict[str, Any]] = {
@@ -21,28 +30,28 @@ class PairArgs:
         CourseError: A field has a value that it cannot take; the message names the field and what it takes.
     """
 
-    seed: int = setting(1, VALIDATORS["seed"], "seed of every source of randomness")
-    base_model: str = setting("embedded", VALIDATORS["nonempty text"], "the model that is trained, as for `RLHFArgs`")
+    seed: int = setting(1, SEED, "seed of every source of randomness")
+    base_model: str = setting("embedded", NONEMPTY_TEXT, "the model that is trained, as for `RLHFArgs`")
 
     # The pairs
     pairs_file: str | None = setting(
-        None, VALIDATORS["optional text"], "a pairs.jsonl to learn from; by default pairs are sampled and labelled"
+        None, OPTIONAL_TEXT, "a pairs.jsonl to learn from; by default pairs are sampled and labelled"
     )
-    pairs: int = setting(500, VALIDATORS["positive integer"], "number of pairs to learn from")
-    held_out: int = setting(500, VALIDATORS["positive integer"], "number of sampled pairs to measure accuracy on")
-    prefix: str = setting(SENTIMENT_PREFIX, VALIDATORS["nonempty text"], "the prompt of sampled pairs")
-    gen_len: int = setting(24, VALIDATORS["positive integer"], "number of tokens of a sampled completion")
-    label_temperature: float = setting(1.0, VALIDATORS["positive"], "how often the simulated labeller errs")
+    pairs: int = setting(500, integer_from(1), "number of pairs to learn from")
+    held_out: int = setting(500, integer_from(1), "number of sampled pairs to measure accuracy on")
+    prefix: str = setting(SENTIMENT_PREFIX, NONEMPTY_TEXT, "the prompt of sampled pairs")
+    gen_len: int = setting(24, integer_from(1), "number of tokens of a sampled completion")
+    label_temperature: float = setting(1.0, POSITIVE, "how often the simulated labeller errs")
 
     # Optimizer and schedule
-    epochs: int = setting(2, VALIDATORS["positive integer"], "number of passes over the pairs")
-    batch_size: int = setting(32, VALIDATORS["positive integer"], "number of pairs in an optimizer step")
-    base_lr: float = setting(3e-4, VALIDATORS["non-negative"], "learning rate")
-    weight_decay: float = setting(0.1, VALIDATORS["non-negative"], "weight decay of AdamW")
-    max_grad_norm: float = setting(1.0, VALIDATORS["positive"], "the gradient is clipped to this norm")
-    warmup_steps: int = setting(5, VALIDATORS["natural"], "number of steps in which the learning rate rises")
-    final_scale: float = setting(0.1, VALIDATORS["non-negative"], "factor of the learning rate at the end")
-    beta: float = setting(0.1, VALIDATORS["positive"], "DPO's weight of the log-ratios")
+    epochs: int = setting(2, integer_from(1), "number of passes over the pairs")
+    batch_size: int = setting(32, integer_from(1), "number of pairs in an optimizer step")
+    base_lr: float = setting(3e-4, NON_NEGATIVE, "learning rate")
+    weight_decay: float = setting(0.1, NON_NEGATIVE, "weight decay of AdamW")
+    max_grad_norm: float = setting(1.0, POSITIVE, "the gradient is clipped to this norm")
+    warmup_steps: int = setting(5, integer_from(0), "number of steps in which the learning rate rises")
+    final_scale: float = setting(0.1, NON_NEGATIVE, "factor of the learning rate at the end")
+    beta: float = setting(0.1, POSITIVE, "DPO's weight of the log-ratios")
 
     def __post_init__(self) -> None:
         for field in fields(self):
