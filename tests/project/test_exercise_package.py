@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from rlhf_course import EXERCISES, use_code
 from rlhf_course.cli import app
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import SOLUTIONS
 
 NAMES = [exercise.name for exercise in EXERCISES]
+FIRST_PART = [exercise.name for exercise in DEFAULT_PART.exercises]
 
 
 @pytest.fixture
@@ -29,11 +31,12 @@ def learner(tmp_path: Path) -> Path:
 def test_a_name_gives_the_exercise_and_never_the_submodule_of_that_name(exercise):
     for _ in range(2):
         scope: dict = {}
-        exec(f"from part1_rlhf import {exercise.name} as answer", scope)
+        exec(f"from {exercise.part} import {exercise.name} as answer", scope)
         assert scope["answer"].__name__ == exercise.name
         assert not isinstance(scope["answer"], ModuleType)
-        importlib.import_module(f"part1_rlhf.{exercise.module}")
-        exec(f"import part1_rlhf.{exercise.module}\nimport part1_rlhf\nanswer = part1_rlhf.{exercise.name}", scope)
+        importlib.import_module(exercise.qualified_module)
+        package = exercise.part
+        exec(f"import {package}.{exercise.module}\nimport {package}\nanswer = {package}.{exercise.name}", scope)
         assert not isinstance(scope["answer"], ModuleType)
 
 
@@ -44,7 +47,7 @@ def test_a_broken_file_fails_alone_and_only_when_its_exercise_is_imported(learne
     (learner / "compute_advantages.py").write_text(text)
     import part1_rlhf
 
-    for name in set(NAMES) - {"compute_advantages"}:
+    for name in set(FIRST_PART) - {"compute_advantages"}:
         assert getattr(part1_rlhf, name).__name__ == name
     with pytest.raises((SyntaxError, SystemExit, ImportError, ZeroDivisionError)):
         part1_rlhf.compute_advantages  # noqa: B018
@@ -59,7 +62,7 @@ def test_a_file_without_its_exercise_is_named(learner):
 def test_a_name_that_is_no_exercise_is_refused():
     import part1_rlhf
 
-    assert set(NAMES) <= set(dir(part1_rlhf))
+    assert set(FIRST_PART) <= set(dir(part1_rlhf))
     with pytest.raises(AttributeError, match="no exercise 'calc_kl'"):
         part1_rlhf.calc_kl  # noqa: B018
 
@@ -83,6 +86,7 @@ def test_the_list_of_exercises_is_printed_as_json():
         for exercise in listed
     )
     files = {exercise["name"]: exercise["file"] for exercise in listed}
+    assert files["RewardModel"] == "reward_model.py"
     assert files["HookedTransformerWithValueHead"] == "value_head.py"
     assert files["RLHFTrainer"] == "trainer.py"
-    assert all((SOLUTIONS / "part1_rlhf" / file).is_file() for file in files.values())
+    assert all((SOLUTIONS / exercise["part"] / exercise["file"]).is_file() for exercise in listed)

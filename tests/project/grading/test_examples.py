@@ -8,14 +8,14 @@ from submission_files import read_path
 from typer.testing import CliRunner
 
 from rlhf_course.cli import app
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.grading import commands
 from rlhf_course.grading.reports.pages import learner_page
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
-FULL = sum(exercise.points for exercise in EXERCISES)
+FULL = DEFAULT_PART.points
 FINISHED = commands.EXAMPLES / "finished"
 
 

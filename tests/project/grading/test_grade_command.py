@@ -13,7 +13,7 @@ from fake_judge import FakeJudge
 from submission_files import ANSWER, PATH, write_folder, write_zip
 
 from rlhf_course.cli import main
-from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.grading import commands
 from rlhf_course.grading.reports.changes import Change, changed_marks
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
@@ -121,7 +121,7 @@ def test_the_json_has_the_agreed_form(run, class_folder, tmp_path):
     run("grade", class_folder / "ada", "--json", tmp_path / "r.json")
     (submission,) = json.loads((tmp_path / "r.json").read_text())["submissions"]
     assert {"name", "score", "max_score", "seconds", "warnings", "exercises"} <= set(submission)
-    assert set(submission["exercises"]) == {exercise.name for exercise in EXERCISES}
+    assert set(submission["exercises"]) == {exercise.name for exercise in DEFAULT_PART.exercises}
     exercise = submission["exercises"]["compute_advantages"]
     assert {"score", "max_score", "status", "tests"} <= set(exercise)
     assert exercise["status"] in ("passed", "failed", "error", "timeout", "missing", "unreadable")

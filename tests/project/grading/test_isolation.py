@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox import uid_sandbox
@@ -171,7 +171,7 @@ def test_at_every_level_right_answers_get_full_marks_and_attacks_no_points(level
     assert done.returncode == 0, done.stderr
     *hostile, right = json.loads(done.stdout.splitlines()[-1])
     assert [result["score"] for result in hostile] == [0] * len(attacks), hostile
-    assert right["score"] == right["max_score"] == sum(exercise.points for exercise in EXERCISES)
+    assert right["score"] == right["max_score"] == DEFAULT_PART.points
 
 
 @pytest.mark.slow

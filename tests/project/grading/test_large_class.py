@@ -21,7 +21,7 @@ from test_reader import HOSTILE_NOTEBOOKS, UNREADABLE_ARCHIVES
 
 from rlhf_course import use_code
 from rlhf_course.bank import bank_file, read_bank
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Exercise
 from rlhf_course.grading.batch.cluster import Cluster
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.judge.judge import Judge, ResourceLimits
@@ -51,8 +51,8 @@ def answers_of(exercise: Exercise) -> list[str]:
 def write_class(folder: Path, count: int) -> Path:
     """Write submissions that mix the bank's answers: a few functions in each, and a class in some."""
     chance = random.Random(0)
-    small = {exercise: answers_of(exercise) for exercise in EXERCISES if exercise.module == exercise.name}
-    large = {exercise: answers_of(exercise) for exercise in EXERCISES if exercise not in small}
+    small = {exercise: answers_of(exercise) for exercise in DEFAULT_PART.exercises if exercise.module == exercise.name}
+    large = {exercise: answers_of(exercise) for exercise in DEFAULT_PART.exercises if exercise not in small}
     for number in range(count):
         answers = {exercise: chance.choice(small[exercise]) for exercise in chance.sample(list(small), FUNCTIONS_EACH)}
         if number % CLASS_INTERVAL == 0:

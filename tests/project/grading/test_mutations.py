@@ -14,6 +14,7 @@ from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.learner_package import imported_answer
 
 FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
+WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl"}
 
 
 def printing(function):
@@ -57,7 +58,8 @@ def ruining(function):
 
     def wrapper(*args, **kwargs):
         result = function(*args, **kwargs)
-        if isinstance(result, Tensor) and result.requires_grad:
+        results = result if isinstance(result, tuple) else (result,)
+        if any(isinstance(part, Tensor) and part.requires_grad for part in results):
             return result
         for argument in (*args, *kwargs.values()):
             if isinstance(argument, Tensor) and not argument.requires_grad:
@@ -89,7 +91,7 @@ def test_a_right_answer_in_another_wrapping_keeps_full_marks(exercise, wrapping)
     assert refused(exercise, wrapping(imported_answer(exercise))) == []
 
 
-@pytest.mark.parametrize("exercise", FUNCTIONS)
+@pytest.mark.parametrize("exercise", [name for name in FUNCTIONS if name not in WITHOUT_MUTABLE_ARGUMENTS])
 def test_a_right_answer_that_ruins_its_arguments_loses_the_test_that_says_so_and_no_other(exercise):
     ((_, message),) = refused(exercise, ruining(imported_answer(exercise)))
     assert "was changed" in message

@@ -8,15 +8,15 @@ import pytest
 from learners import NOTEBOOKS, SOLUTIONS, Kernel
 
 from rlhf_course import use_code
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import PARTS
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A learner's workspace with every stub on it, in use."""
     home = tmp_path / "workspace"
-    stubs = NOTEBOOKS / DEFAULT_PART.name
-    shutil.copytree(stubs, home / DEFAULT_PART.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for part in PARTS:
+        shutil.copytree(NOTEBOOKS / part.name, home / part.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     monkeypatch.setenv("RLHF_COURSE_WORKSPACE", str(home))
     monkeypatch.chdir(home)
     use_code(home)
@@ -27,8 +27,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def solved_workspace(workspace: Path) -> Path:
     """A learner's workspace with the reference answers on it."""
-    for path in (SOLUTIONS / DEFAULT_PART.name).glob("*.py"):
-        shutil.copy(path, workspace / DEFAULT_PART.name)
+    for part in PARTS:
+        for path in (SOLUTIONS / part.name).glob("*.py"):
+            shutil.copy(path, workspace / part.name)
     return workspace
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import rlhf_course
-from rlhf_course.course import BY_NAME, DEFAULT_PART
+from rlhf_course.course import BY_NAME
 from rlhf_course.paths import REPOSITORY
 
 SOLUTIONS = REPOSITORY / "solutions"
@@ -85,9 +85,9 @@ def learner_environment() -> dict[str, str]:
 
 def answer_text(name: str) -> str:
     """The reference answer's text."""
-    return (SOLUTIONS / DEFAULT_PART.name / BY_NAME[name].file).read_text()
+    return (SOLUTIONS / BY_NAME[name].path).read_text()
 
 
 def stub_text(name: str) -> str:
     """The stub's text, as a cell holds it."""
-    return (NOTEBOOKS / DEFAULT_PART.name / BY_NAME[name].file).read_text().rstrip()
+    return (NOTEBOOKS / BY_NAME[name].path).read_text().rstrip()

@@ -17,7 +17,7 @@ from rlhf_course.building.new_exercise import todo_lines
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import show_finished_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, OPTIONAL
+from rlhf_course.course import BY_NAME, EXERCISES, OPTIONAL, PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.stubs import CODE_STUB, stub_of
@@ -83,7 +83,7 @@ def test_marks_that_do_not_pair_up_are_refused(text):
 
 def test_stubs_compile_and_hold_no_mark():
     for exercise in EXERCISES:
-        text = (REPOSITORY / "notebooks" / DEFAULT_PART.name / exercise.file).read_text()
+        text = (REPOSITORY / "notebooks" / exercise.path).read_text()
         compile(text, exercise.file, "exec")
         assert "SOLUTION" not in text
         assert "raise NotImplementedError" in text
@@ -211,10 +211,9 @@ def test_nbgrader_reads_a_built_notebook(path):
 def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
     from nbgrader.preprocessors import ClearSolutions
 
-    answers = {
-        exercise.name: (REPOSITORY / "solutions" / DEFAULT_PART.name / exercise.file).read_text()
-        for exercise in EXERCISES
-    } | {name: stub_of(task) for name, task in OPTIONAL.items()}
+    answers = {exercise.name: (REPOSITORY / "solutions" / exercise.path).read_text() for exercise in EXERCISES} | {
+        name: stub_of(task) for name, task in OPTIONAL.items()
+    }
     solved = nbformat.reads(source_notebook(source, answers), as_version=4)
     graded = [cell for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
     assert all("### BEGIN SOLUTION" in cell.source for cell in graded)
@@ -226,11 +225,13 @@ def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
 
 
 def test_an_assignments_folder_holds_solutions_in_its_notebooks_alone():
-    files = {str(path): content.decode("utf-8") for path, content in assignment_files(REPOSITORY).items()}
-    assert {f"{source.stem}.ipynb" for source in SOURCES} < files.keys()
-    assert {f"{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES} < files.keys()
-    assert not [path for path, text in files.items() if path.endswith(".py") and "SOLUTION" in text]
-    assert "### BEGIN SOLUTION" in files["06_objective.ipynb"]
+    for part, notebook in zip(PARTS, ("06_objective", "13_dpo"), strict=True):
+        files = {str(path): content.decode("utf-8") for path, content in assignment_files(REPOSITORY, part).items()}
+        notebooks = {f"{source.stem}.ipynb" for source in SOURCES if part.has_notebook(source.stem)}
+        assert notebooks == {path for path in files if path.endswith(".ipynb")}
+        assert {exercise.path for exercise in part.exercises} < files.keys()
+        assert not [path for path, text in files.items() if path.endswith(".py") and "SOLUTION" in text]
+        assert "### BEGIN SOLUTION" in files[f"{notebook}.ipynb"]
 
 
 def test_grade_ids_are_unique_over_the_course():

@@ -58,7 +58,7 @@ def test_an_exercise_of_the_first_notebook_stands_first_in_the_list(clone):
 
 def test_without_a_notebook_the_last_one_that_teaches_an_exercise_is_taken(clone):
     add(clone, "halve_reward")
-    assert exercises_in(clone / f"solutions/notebooks/{EXERCISES[-1].notebook}.md")[-1] == "halve_reward"
+    assert exercises_in(clone / f"solutions/notebooks/{DEFAULT_PART.exercises[-1].notebook}.md")[-1] == "halve_reward"
 
 
 def test_a_notebook_that_does_not_import_check_imports_it_in_the_section(clone):

@@ -8,9 +8,9 @@ import pytest
 from learners import answer_text, learner_environment
 
 from rlhf_course import check, compare, hint, predict, progress
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.notebook.progress_file import read_state
-from rlhf_course.notebook.workspace import find_workspace
+from rlhf_course.notebook.workspace import find_workspace, load_answer
 
 
 def test_hints_open_one_by_one_and_then_stay_open(workspace, capsys):
@@ -32,7 +32,7 @@ def test_progress_shows_every_exercise_and_the_next_step(workspace, capsys):
     assert [line for line in lines if "normalize_reward" in line and " passed " in line]
     assert [line for line in lines if "get_logprobs" in line and "not checked" in line]
     assert [line for line in lines if "calc_kl_penalty" in line and "not attempted" in line]
-    passed = f"1 of {len(DEFAULT_PART.exercises)} passed"
+    passed = f"1 of {len(EXERCISES)} passed"
     assert f"{passed}. Next: compute_advantages, in 05_advantages_and_memory.ipynb" in lines[-1]
 
 
@@ -138,3 +138,10 @@ def test_importing_the_course_loads_neither_torch_nor_ipython():
         [sys.executable, "-c", program], env={**os.environ, **learner_environment()}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_an_answer_stays_loaded_when_one_of_another_part_is_loaded(solved_workspace):
+    first = load_answer(BY_NAME["compute_advantages"])
+    load_answer(BY_NAME["dpo_loss"])
+    assert sys.modules["part1_rlhf.compute_advantages"].compute_advantages is first
+    assert load_answer(BY_NAME["compute_advantages"]) is first

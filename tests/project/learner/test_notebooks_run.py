@@ -15,7 +15,7 @@ from learners import NOTEBOOKS, SOLUTIONS, answer_text, learner_environment
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS
 
 BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
@@ -83,14 +83,14 @@ progress()
 def small_notebook(tmp_path: Path) -> nbformat.NotebookNode:
     source = tmp_path / "06_objective.md"
     source.write_text(SMALL)
-    stubs = {exercise.name: (NOTEBOOKS / DEFAULT_PART.name / exercise.file).read_text() for exercise in EXERCISES}
+    stubs = {exercise.name: (NOTEBOOKS / exercise.path).read_text() for exercise in EXERCISES}
     return nbformat.reads(build_notebook(source, stubs), as_version=4)
 
 
 def test_a_notebooks_kernel_knows_the_magic_and_shows_the_account_once(workspace, tmp_path):
     notebook = run(small_notebook(tmp_path), workspace)
     assert checks_in(notebook)["get_logprobs"].startswith("get_logprobs: not attempted")
-    assert f"0 of {len(DEFAULT_PART.exercises)} passed" in text_of(notebook.cells[-1])
+    assert f"0 of {len(EXERCISES)} passed" in text_of(notebook.cells[-1])
     (exercise,) = [cell for cell in notebook.cells if cell.source.startswith("%%exercise")]
     exercise.source = "%%exercise get_logprobs\n" + answer_text("get_logprobs").rstrip()
     run(notebook, workspace)
@@ -128,8 +128,9 @@ def executed(
 def execute(path: Path, solved: bool, workspace: Path) -> Executed:
     notebook = nbformat.read(path, as_version=4)
     if solved:
-        for answer in (SOLUTIONS / DEFAULT_PART.name).glob("*.py"):
-            shutil.copy(answer, workspace / DEFAULT_PART.name)
+        for part in PARTS:
+            for answer in (SOLUTIONS / part.name).glob("*.py"):
+                shutil.copy(answer, workspace / part.name)
         if path.stem == "14_bonus":
             answer_the_bonus(notebook)
     return Executed(run(notebook, workspace), workspace)
@@ -167,7 +168,7 @@ def test_with_the_reference_answers_a_notebook_runs_to_its_end_and_every_check_p
     assert set(checks) == {exercise.name for exercise in EXERCISES if exercise.notebook == path.stem}
     for name, shown in checks.items():
         assert f"{name}: passed" in shown
-        assert (workspace / DEFAULT_PART.name / BY_NAME[name].file).read_text() == answer_text(name)
+        assert (workspace / BY_NAME[name].path).read_text() == answer_text(name)
     if path.stem == "14_bonus":
         shown = "\n".join(text_of(cell) for cell in notebook.cells if cell.cell_type == "code")
         assert shown.count("passed\n") >= 3 and "mean reward: [" in shown and "trained 2 phases with GAE" in shown

@@ -51,10 +51,10 @@ def files():
 def test_a_learner_gets_notebooks_stubs_checks_environment_and_a_readme(files):
     below = {path.relative_to(TOP).as_posix() for path in files}
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "environment.yml", "pyproject.toml"} <= below
-    assert {f"notebooks/{DEFAULT_PART.name}/{exercise.file}" for exercise in EXERCISES} | {
-        f"utils/rlhf_course/checks/{exercise.path}" for exercise in EXERCISES
+    assert {f"notebooks/{DEFAULT_PART.name}/{exercise.file}" for exercise in DEFAULT_PART.exercises} | {
+        f"utils/rlhf_course/checks/{exercise.path}" for exercise in DEFAULT_PART.exercises
     } <= below
-    assert {f"notebooks/{exercise.notebook}.ipynb" for exercise in EXERCISES} <= below
+    assert {f"notebooks/{exercise.notebook}.ipynb" for exercise in DEFAULT_PART.exercises} <= below
     assert "utils/rlhf_course/models/embedded/model.safetensors" in below
     assert not [
         path for path in below if path.startswith(("solutions", "tests")) or "/grading/" in path or "/building/" in path
@@ -65,7 +65,7 @@ def test_a_self_study_bundle_holds_the_answers_beside_what_a_class_gets(files):
     more = {path: content for path, content in bundle_files(self_study=True).items() if files.get(path) != content}
     below = {path.relative_to(TOP).as_posix() for path in more}
     answers = {path.relative_to(REPOSITORY).as_posix() for path in (SOLUTIONS / DEFAULT_PART.name).glob("*.py")}
-    assert len(answers) > len(EXERCISES) and below == answers | {"README.md", "solutions/lean.py"}
+    assert len(answers) > len(DEFAULT_PART.exercises) and below == answers | {"README.md", "solutions/lean.py"}
 
 
 def test_the_readme_of_a_class_names_no_answers_and_that_of_self_study_no_hand_in():

@@ -34,8 +34,8 @@ def test_the_source_holds_a_check_of_each_exercise_with_its_points_and_stubs_bes
             if marks.get("grade") and not marks["solution"]:
                 assert marks["locked"]
                 points[marks["grade_id"]] = marks["points"]
-    assert points == {f"check-{exercise.name}": exercise.points for exercise in EXERCISES}
-    for exercise in EXERCISES:
+    assert points == {f"check-{exercise.name}": exercise.points for exercise in DEFAULT_PART.exercises}
+    for exercise in DEFAULT_PART.exercises:
         assert (
             "NotImplementedError" in (fresh / "source" / DEFAULT_PART.name / "part1_rlhf" / exercise.file).read_text()
         )
@@ -48,7 +48,7 @@ def test_the_release_is_what_learners_get_in_the_repository(generated):
         assert [(cell.cell_type, cell.source, cell.get("outputs")) for cell in released.cells] == [
             (cell.cell_type, cell.source, cell.get("outputs")) for cell in built.cells
         ]
-    for exercise in EXERCISES:
+    for exercise in DEFAULT_PART.exercises:
         released = generated / "release" / DEFAULT_PART.name / "part1_rlhf" / exercise.file
         assert released.read_text() == (REPOSITORY / "notebooks/part1_rlhf" / exercise.file).read_text()
 
@@ -57,7 +57,7 @@ def test_the_release_holds_no_answer_no_known_mistake_and_no_hidden_test(generat
     released = {
         path.relative_to(generated): path.read_bytes() for path in (generated / "release").rglob("*") if path.is_file()
     }
-    assert len(released) > len(EXERCISES)
+    assert len(released) > len(DEFAULT_PART.exercises)
     assert not leaks(released, REPOSITORY)
 
 

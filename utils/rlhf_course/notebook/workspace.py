@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, OPTIONAL, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, OPTIONAL, PARTS_BY_NAME, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.learner_package import WORKSPACE_VARIABLES, package_root, part_package, parts_in, use_code
@@ -218,9 +218,17 @@ def load_all(substituted: tuple[str, ...] = ()) -> None:
 
 
 def _package(exercise: Exercise) -> ModuleType:
-    """Import the part's package from the workspace."""
+    """Import the part's package from the workspace, and leave what is loaded of the workspace's other parts."""
     workspace = find_workspace()
-    package = sys.modules.get(exercise.part)
-    if package is None or Path(str(package.__file__)).resolve().parent != workspace / exercise.part:
+    loaded = [name for name in PARTS_BY_NAME if name in sys.modules]
+    if not all(_is_of(workspace, sys.modules[name]) for name in loaded):
+        use_code(workspace)
+    package = part_package(exercise.part) if str(workspace) in sys.path else None
+    if package is None or not _is_of(workspace, package):
         use_code(workspace)
     return part_package(exercise.part)
+
+
+def _is_of(workspace: Path, package: ModuleType) -> bool:
+    """Return whether a part's package was imported from a workspace."""
+    return Path(str(package.__file__)).resolve().parent == workspace / package.__name__

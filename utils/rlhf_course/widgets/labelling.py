@@ -1,5 +1,6 @@
 """Show pairs of completions side by side, and store which one a person prefers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rlhf_course.display import in_notebook
@@ -84,13 +85,17 @@ def _widget(labelling: Labelling) -> Any:
         redraw()
 
     def typed(change: Any) -> None:
-        keys, field.value = change["new"].lower(), ""
-        for key in keys:
-            press(key)
+        if keys := change["new"].lower():
+            field.value = ""
+            for key in keys:
+                press(key)
 
-    field.observe(lambda change: typed(change) if change["new"] else None, "value")
+    def clicked(key: str) -> Callable[[Any], None]:
+        return lambda _: press(key)
+
+    field.observe(typed, "value")
     labels = {"a": "left is better", "s": "tie", "d": "right is better", UNDO: "undo"}
-    buttons = [button(f"{text} ({key})", text, lambda _, key=key: press(key)) for key, text in labels.items()]
+    buttons = [button(f"{text} ({key})", text, clicked(key)) for key, text in labels.items()]
     redraw()
     half = ipw.Layout(width="50%")
     left.layout = right.layout = half

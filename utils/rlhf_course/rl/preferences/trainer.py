@@ -62,7 +62,7 @@ class PairTrainer:
         if not self.pairs or not self.held_out:
             raise CourseError("training needs at least one pair to learn from, and one to measure accuracy on")
         self.args = replace(args, pairs=len(self.pairs), held_out=len(self.held_out))
-        self.model = self.make_model()
+        self.model: Any = self.make_model()
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=args.base_lr, weight_decay=args.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.args.lr_factor)
@@ -71,7 +71,7 @@ class PairTrainer:
 
     # What a subclass adds.
 
-    def make_model(self) -> nn.Module:
+    def make_model(self) -> Any:
         """Return the model that is trained."""
         raise NotImplementedError
 
