@@ -32,7 +32,7 @@ RUNS, RESULTS = HERE / "runs" / "preferences", HERE / "results" / "preferences.j
 BEST_OF = (1, 4, 16, 64, 256, 1024)
 TEXTS = 4096
 # The KL coefficients of the policies that follow the reward model.
-PENALTIES = {"without": 0.0, "with": 0.5}
+PENALTIES = {"without": 0.0, "with": 0.3}
 
 
 def reward_model(seed: int) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from classroom import NOTEBOOKS, run_nbgrader
 from nbgrader.api import Gradebook
 
-from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.course_file import CourseFile, course_file_in
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import read_secret
@@ -85,7 +85,7 @@ def test_a_new_course_follows_its_course_toml_and_gets_one_that_changes_nothing(
         assert (course / "course.toml").read_text() == text
         points = points_in(course / "source" / DEFAULT_PART.name)
         assert points["check-reward_fn_char_count"] == 7.5 and "check-get_optimizer" not in points
-        assert len(points) == len(EXERCISES) - 1
+        assert len(points) == len(DEFAULT_PART.exercises) - 1
         assert is_given((course / "source" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text())
     (tmp_path / "other").mkdir()
     (tmp_path / "other/course.toml").write_text("title = 'x'\n")
