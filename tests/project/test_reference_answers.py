@@ -15,6 +15,15 @@ from part1_rlhf import (
     normalize_reward,
     reward_fn_char_count,
 )
+from part2_preferences import (
+    best_of_n,
+    best_of_n_kl,
+    bradley_terry_loss,
+    dpo_loss,
+    normalize_rewards,
+    reward_accuracy,
+    sequence_logprobs,
+)
 
 MB, GEN, PREFIX, VOCAB = 3, 7, 4, 11
 SEQ = PREFIX + GEN
@@ -145,3 +154,113 @@ def test_the_optimizer_is_adamw_ascending_with_a_rate_for_each_group():
         assert torch.allclose(parameter, old * (1 - 0.01 * rate) + rate, atol=1e-6)
     held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     assert sorted(held) == sorted(map(id, parameters))
+
+
+PAIRS = 7
+
+
+def log_sigmoid(differences: np.ndarray) -> np.ndarray:
+    return -np.logaddexp(0, -differences)
+
+
+@pytest.mark.parametrize("margin", [None, normal(PAIRS, seed=9)])
+def test_the_bradley_terry_loss_and_its_gradients(margin):
+    chosen, rejected = 2 * normal(PAIRS), 2 * normal(PAIRS, seed=1)
+    difference = chosen.numpy() - rejected.numpy() - (0 if margin is None else margin.numpy())
+    leaves = [chosen.clone().requires_grad_(), rejected.clone().requires_grad_()]
+    loss = bradley_terry_loss(*leaves, margin)
+    assert math.isclose(loss.item(), -log_sigmoid(difference).mean(), rel_tol=1e-12)
+    loss.backward()
+    numeric = [
+        numeric_gradient(lambda x: bradley_terry_loss(x, rejected, margin), chosen),
+        numeric_gradient(lambda x: bradley_terry_loss(chosen, x, margin), rejected),
+    ]
+    assert all(torch.allclose(leaf.grad, wanted, atol=1e-8) for leaf, wanted in zip(leaves, numeric, strict=True))
+
+
+@pytest.mark.parametrize("size", [1e3, -1e3, 1e30, -1e30])
+def test_differences_of_any_size_give_finite_losses_and_gradients(size):
+    leaf, zeros = torch.full((3,), size, requires_grad=True), torch.zeros(3)
+    losses, *_ = dpo_loss(leaf, zeros, zeros, zeros, 1.0)
+    for loss in (bradley_terry_loss(leaf, zeros), losses.mean()):
+        assert math.isclose(loss.item(), max(-size, 0.0), rel_tol=1e-6, abs_tol=1e-30)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        assert gradient.isfinite().all()
+
+
+def test_the_accuracy_counts_ties_one_half():
+    assert reward_accuracy(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 2.0, 4.0])).item() == 0.5
+    assert reward_accuracy(normal(4), normal(4)).dtype == torch.float64
+
+
+def test_rewards_are_normalised_by_the_references_mean_and_deviation():
+    rewards, reference = normal(5), 3 * normal(9, seed=1) + 2
+    wanted = (rewards.numpy() - reference.numpy().mean()) / (reference.numpy().std(ddof=1) + 1e-8)
+    assert np.allclose(normalize_rewards(rewards, reference), wanted, rtol=1e-12)
+
+
+def test_the_best_of_n_is_the_first_of_the_highest():
+    rewards = np.array([[0.0, 2.0, 2.0], [3.0, 1.0, 2.0], [-1.0, -2.0, -1.0]])
+    assert best_of_n(torch.tensor(rewards)).tolist() == rewards.argmax(1).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_the_kl_of_best_of_n_is_the_integral_over_ranks(n):
+    rank = (np.arange(2_000_000) + 0.5) / 2_000_000
+    log_density = np.log(n) + (n - 1) * np.log(rank)
+    integral = (np.exp(log_density) * log_density).mean()
+    assert math.isclose(best_of_n_kl(n), integral, rel_tol=1e-3, abs_tol=1e-9)
+
+
+def test_log_probabilities_of_completions_are_sums_over_the_masks_tokens_with_their_gradient():
+    logits = normal(MB, SEQ, VOCAB).requires_grad_()
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(VOCAB, (MB, SEQ), generator=generator)
+    mask = torch.rand(MB, SEQ, generator=generator) < 0.5
+    mask[1], mask[2, 0] = False, True
+    table, wanted = log_softmax(logits.detach().numpy()), np.zeros(MB)
+    expected = np.zeros((MB, SEQ, VOCAB))
+    for row in range(MB):
+        for at in range(1, SEQ):
+            if mask[row, at]:
+                wanted[row] += table[row, at - 1, tokens[row, at]]
+                expected[row, at - 1] -= np.exp(table[row, at - 1])
+                expected[row, at - 1, tokens[row, at]] += 1
+    logprobs = sequence_logprobs(logits, tokens, mask)
+    assert np.allclose(logprobs.detach(), wanted, rtol=1e-12) and logprobs[1] == 0
+    logprobs.sum().backward()
+    assert np.allclose(logits.grad, expected)
+
+
+def test_dpo_is_the_bradley_terry_loss_of_implicit_rewards_and_gives_no_gradient_to_the_reference():
+    beta, names = 0.3, range(4)
+    leaves = [(4 * normal(PAIRS, seed=seed) - 20).requires_grad_() for seed in names]
+    losses, chosen_rewards, rejected_rewards = dpo_loss(*leaves, beta)
+    policy_chosen, policy_rejected, reference_chosen, reference_rejected = (leaf.detach().numpy() for leaf in leaves)
+    chosen, rejected = beta * (policy_chosen - reference_chosen), beta * (policy_rejected - reference_rejected)
+    assert np.allclose(losses.detach(), -log_sigmoid(chosen - rejected), rtol=1e-12)
+    assert np.allclose(chosen_rewards, chosen) and np.allclose(rejected_rewards, rejected)
+    assert not chosen_rewards.requires_grad and not rejected_rewards.requires_grad
+    losses.sum().backward()
+    weight = beta / (1 + np.exp(chosen - rejected))
+    assert np.allclose(leaves[0].grad, -weight) and np.allclose(leaves[1].grad, weight)
+    assert leaves[2].grad is None and leaves[3].grad is None
+
+
+@pytest.mark.parametrize("call", [bradley_terry_loss, reward_accuracy], ids=lambda call: call.__name__)
+def test_no_pair_at_all_is_refused(call):
+    with pytest.raises(ValueError, match="no pair"):
+        call(torch.zeros(0), torch.zeros(0))
+
+
+@pytest.mark.parametrize("reference", [torch.full((6,), 0.1), torch.ones(1)])
+def test_a_reference_without_a_deviation_is_refused(reference):
+    with pytest.raises(ValueError, match="no deviation"):
+        normalize_rewards(normal(3), reference)
+
+
+def test_nan_has_no_best_and_no_text_has_no_divergence():
+    with pytest.raises(ValueError, match="NaN"):
+        best_of_n(torch.tensor([[1.0, float("nan")]]))
+    with pytest.raises(ValueError, match="at least one text"):
+        best_of_n_kl(0)

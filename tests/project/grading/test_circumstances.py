@@ -1,14 +1,19 @@
 """Calls are drawn in each circumstance that a contract admits, and the judge's own numbers stay as they are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    COMPLETION_CIRCUMSTANCES,
     DOUBLE,
     EMBEDDED_VOCABULARY,
+    END_TOKENS,
     EQUAL_SIZES,
     GPT2_VOCABULARY,
     IN_A_ROLLOUT,
+    MASK_CIRCUMSTANCES,
     ORDINARY,
     SLICE,
     TRANSPOSED,
@@ -17,6 +22,7 @@ from rlhf_course.grading.judge.circumstances import (
     Choice,
     Floats,
     Inputs,
+    Mask,
     Number,
     Size,
     Texts,
@@ -142,6 +148,55 @@ def test_peaked_rows_give_most_of_the_probability_to_a_few_tokens(draw, size):
     likely = probabilities.topk(10, -1).values.sum(-1)
     assert float(likely.mean()) > 0.6 and float(likely.max()) < 0.9999
     assert float(probabilities[..., -1].max()) > 0.01, "the end-of-text token is never likely"
+
+
+def masked(kind):
+    """Inputs of token ids with a mask."""
+    arguments = {"ids": Tokens(("texts", "seq")), "mask": Mask(("texts", "seq"), kind)}
+    return Inputs({"texts": (3, 6), "seq": (4, 9), "vocab": (5, 9)}, arguments, words={"texts": "one text"})
+
+
+def is_one_run(row):
+    """Whether the True entries of a row follow each other without a gap."""
+    places = row.nonzero().flatten().tolist()
+    return places == list(range(places[0], places[-1] + 1)) if places else True
+
+
+def test_a_mask_is_true_at_one_run_of_each_row_which_reaches_the_side_without_padding(draw):
+    right, left, unpadded = MASK_CIRCUMSTANCES
+    for number in range(10):
+        for kind in ("attention", "completion"):
+            for circumstance in (ORDINARY, right, left, unpadded):
+                mask = masked(kind).call(draw.numbered(number), circumstance).passed()[1]
+                assert mask.dtype == torch.bool and all(map(is_one_run, mask)) and bool(mask.any(1).all())
+        call = masked("attention").call
+        assert bool(call(draw.numbered(number), right).passed()[1][:, 0].all())
+        assert bool(call(draw.numbered(number), left).passed()[1][:, -1].all())
+        assert bool(call(draw.numbered(number), unpadded).passed()[1].all())
+    sides = [call(draw.numbered(number)).passed()[1] for number in range(10)]
+    assert any(not bool(mask[:, 0].all()) and not bool(mask[:, -1].all()) for mask in sides), "both sides in one batch"
+
+
+def test_completions_may_be_missing_or_begin_at_the_first_token_and_are_circumstances_of_completions_alone(draw):
+    missing, whole = COMPLETION_CIRCUMSTANCES
+    call = masked("completion").call
+    assert any(not bool(call(draw.numbered(number), missing).passed()[1][0].any()) for number in range(3))
+    unpadded_whole = replace(whole, padding="none")
+    assert bool(call(draw, unpadded_whole).passed()[1].all())
+    phrases = {kind: [one.phrase for one in masked(kind).all_circumstances()] for kind in ("attention", "completion")}
+    assert {one.phrase for one in MASK_CIRCUMSTANCES} <= set(phrases["attention"]) & set(phrases["completion"])
+    assert not {one.phrase for one in COMPLETION_CIRCUMSTANCES} & set(phrases["attention"])
+    assert END_TOKENS.phrase in phrases["attention"] and END_TOKENS.phrase not in phrases["completion"]
+
+
+def test_where_the_padding_token_ends_texts_all_padding_and_each_last_token_have_the_last_id(draw):
+    for number in range(5):
+        call = masked("attention").call(draw.numbered(number), END_TOKENS)
+        ids, mask = call.passed()
+        end = call.sizes["vocab"] - 1
+        assert bool((ids[~mask] == end).all())
+        for row, real in zip(ids, mask, strict=True):
+            assert row[real][-1] == end
 
 
 TEXTS = Inputs(

@@ -271,7 +271,9 @@ class BridgeModel(nn.Module):
             The stream in the dtype of the reward head; gradients flow to the transformer.
         """
         streams: list[Tensor] = []
-        hooks: list[Any] = [(self.HOOK_POINT, lambda resid, hook: streams.append(resid))]
+        hooks: list[tuple[str | Callable[..., Any], Callable[..., Any]]] = [
+            (self.HOOK_POINT, lambda resid, hook: streams.append(resid))
+        ]
         self.base_model.run_with_hooks(input_ids, fwd_hooks=hooks, attention_mask=attention_mask)
         return streams[0] if self.reward_head is None else streams[0].to(self.reward_head.weight.dtype)
 

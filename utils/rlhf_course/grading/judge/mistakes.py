@@ -111,27 +111,34 @@ def observe_result(function: Any, arguments: Sequence[Any]) -> Observation:
     """
     passed = [copied(value) for value in arguments]
     result = function(*passed)
-    tensors = [value for value in (result, *passed) if isinstance(value, Tensor)]
+    tensors = _tensors([result, *passed])
     observation = {"result": _described(result), "require gradients": [value.requires_grad for value in tensors]}
     return observation | {f"argument {number}": _described(value) for number, value in enumerate(passed)}
 
 
 def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:
-    """Return the gradients of a weighted sum of a function's result, and which arguments still require one."""
+    """Return the gradients of a weighted sum of a function's results, and which arguments still require one."""
     passed = [copied(value) for value in arguments]
     sources = [value for value in passed if isinstance(value, Tensor) and value.is_floating_point()]
     for source in sources:
         source.requires_grad_(True)
-    result = function(*passed)
+    results = [result for result in _tensors(function(*passed)) if result.requires_grad]
     flags: Observation = {"still require gradients": [source.requires_grad for source in sources]}
-    if not (all(flags["still require gradients"]) and sources and isinstance(result, Tensor) and result.requires_grad):
+    if not (all(flags["still require gradients"]) and sources and results):
         return flags
-    weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
+    weights = [torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape) for result in results]
     try:
-        gradients = torch.autograd.grad((result * weights).sum(), sources, allow_unused=True)
+        gradients = torch.autograd.grad(results, sources, weights, allow_unused=True)
     except RuntimeError:
         return flags | {"gradient": "none can be computed"}
     return flags | {f"gradient {number}": _described(gradient) for number, gradient in enumerate(gradients)}
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the tensors of a result, which may be a list or a tuple of several."""
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return [value] if isinstance(value, Tensor) else []
 
 
 def _described(value: Any) -> Any:

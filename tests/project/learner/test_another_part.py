@@ -1,4 +1,4 @@
-"""The course grows by parts: a second part with one exercise is built, checked, released, graded and nbgraded."""
+"""The course grows by parts: another part with one exercise is built, checked, released, graded and nbgraded."""
 
 import csv
 import io
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from test_guide import NAME, Step, copy_of_the_repository, follow, run, steps
 
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import DEFAULT_PART, EXERCISES, PARTS
 from rlhf_course.paths import REPOSITORY
 
-PART, NOTEBOOK = "part2_demo", "20_rewards"
+PART, NOTEBOOK = "part3_demo", "20_rewards"
 LISTED = "\n)\nPARTS_BY_NAME"
 ADDED = f"""
-    Part(name="{PART}", title="A second part", notebooks=range(20, 21), exercises=()),{LISTED}"""
+    Part(name="{PART}", title="Another part", notebooks=(20,), exercises=()),{LISTED}"""
 POINTS = 3
 
 __all__ = ["copy_of_the_repository"]  # the fixture
@@ -25,7 +25,7 @@ __all__ = ["copy_of_the_repository"]  # the fixture
 
 @pytest.fixture
 def root(copy_of_the_repository: Path) -> Path:
-    """A copy of the repository in which a second part has the exercise of the authors' guide."""
+    """A copy of the repository in which another part has the exercise of the authors' guide."""
     root = copy_of_the_repository
     for name in ("LICENSE", "requirements.lock", "environment.yml"):
         shutil.copy(REPOSITORY / name, root)
@@ -36,14 +36,14 @@ def root(copy_of_the_repository: Path) -> Path:
     package.mkdir()
     first = (root / "solutions" / DEFAULT_PART.name / "__init__.py").read_text()
     (package / "__init__.py").write_text(first.replace(DEFAULT_PART.name, PART))
-    (root / f"solutions/notebooks/{NOTEBOOK}.md").write_text("# A second part\n\n```python\nimport rlhf_course\n```\n")
-    for step in steps_in_second_part():
+    (root / f"solutions/notebooks/{NOTEBOOK}.md").write_text("# Another part\n\n```python\nimport rlhf_course\n```\n")
+    for step in steps_in_another_part():
         follow(root, step)
     return root
 
 
-def steps_in_second_part() -> Iterator[Step]:
-    """The guide's steps up to the build, with the second part in place of the first."""
+def steps_in_another_part() -> Iterator[Step]:
+    """The guide's steps up to the build, with the new part in place of the first."""
     for step in steps():
         path = step.path.replace(DEFAULT_PART.name, PART).replace("04_sampling_and_rewards", NOTEBOOK)
         text = step.text.replace("--notebook 4", f"--part {PART} --notebook {NOTEBOOK}")
@@ -60,7 +60,7 @@ def grade(root: Path, *arguments: str) -> tuple[dict, str]:
 
 
 @pytest.mark.slow
-def test_a_second_part_is_built_checked_released_graded_and_nbgraded(root):
+def test_another_part_is_built_checked_released_graded_and_nbgraded(root):
     listed = json.loads(run(root, ".venv/bin/rlhf-course exercises --json"))
     assert [(each["part"], each["file"]) for each in listed if each["name"] == NAME] == [(PART, f"{NAME}.py")]
     assert "NotImplementedError" in (root / f"notebooks/{PART}/{NAME}.py").read_text()
@@ -78,7 +78,7 @@ def is_checked(root: Path) -> None:
     shutil.copytree(root / "notebooks", workspace)
     program = f"from rlhf_course import check, hint, progress; check('{NAME}'); hint('{NAME}'); progress()"
     untouched = run(root, f'cd {workspace} && ../.venv/bin/python -c "{program}"')
-    assert f"{NAME}: not attempted" in untouched and f"{len(DEFAULT_PART.exercises) + 1} passed" in untouched
+    assert f"{NAME}: not attempted" in untouched and f"{len(EXERCISES) + 1} passed" in untouched
     shutil.copy(root / f"solutions/{PART}/{NAME}.py", workspace / PART)
     solved = run(root, f'cd {workspace} && ../.venv/bin/python -c "{program}"')
     assert f"{NAME}: passed" in solved
@@ -106,7 +106,7 @@ def is_graded(root: Path) -> None:
     second, _ = grade(root, "learner", "--part", PART)
     assert (second["score"], second["max_score"], list(second["exercises"])) == (POINTS, POINTS, [NAME])
     whole, _ = grade(root, "learner", "--part", "all")
-    assert (whole["score"], whole["max_score"]) == (POINTS, DEFAULT_PART.points + POINTS)
+    assert (whole["score"], whole["max_score"]) == (POINTS, sum(part.points for part in PARTS) + POINTS)
 
 
 def is_nbgraded(root: Path) -> None:
