@@ -122,13 +122,13 @@ class ClassSummary:
 def summarise(report: GradeReport) -> ClassSummary:
     """Return the summary of a class."""
     results = report.submissions
-    read = [result for result in results if not _is_unread(result)]
+    read = [result for result in results if not result.is_unread]
     scores = [result.score for result in read] or [0.0]
     seconds = [result.seconds for result in results] or [0.0]
     names = list(dict.fromkeys(name for result in results for name in result.exercises))
     return ClassSummary(
         submissions=len(results),
-        unread=[result.name for result in results if _is_unread(result)],
+        unread=[result.name for result in results if result.is_unread],
         max_score=max((result.max_score for result in results), default=0),
         mean=statistics.fmean(scores),
         median=statistics.median(scores),
@@ -147,10 +147,6 @@ def summarise(report: GradeReport) -> ClassSummary:
 def percent(result: SubmissionResult) -> float:
     """Return a score as a percentage of the maximum score."""
     return 100 * result.score / result.max_score if result.max_score else 0.0
-
-
-def _is_unread(result: SubmissionResult) -> bool:
-    return any(exercise.status == "unreadable" for exercise in result.exercises.values())
 
 
 def _first_not_passed(result: SubmissionResult) -> str | None:
