@@ -107,4 +107,4 @@ def test_every_page_of_the_class_is_written(known, tmp_path):
     write_pages(tmp_path, known.report)
     assert len(list((tmp_path / "learners").iterdir())) == 200
     page = (tmp_path / "exercises/normalize_reward.html").read_text()
-    assert "<h3>50: " in page and "def " in page
+    assert "<h3>50 answers: " in page and "def " in page
