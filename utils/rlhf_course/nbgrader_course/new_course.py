@@ -3,13 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_course.building.build import assignment_files
 from rlhf_course.course import DEFAULT_PART, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import create_secret
+from rlhf_course.nbgrader_course.assignments import assignment_sources
 from rlhf_course.paths import REPOSITORY
 
 # The folder beside the gradebook that holds the secret, the lock, the results, and a marker file for each submission
@@ -57,6 +57,7 @@ def new_course(
     exchange: Path | None = None,
     parts: Sequence[Part] = (DEFAULT_PART,),
     root: Path = REPOSITORY,
+    assignments: Mapping[str, frozenset[int]] | None = None,
 ) -> list[Path]:
     """Write a course's folder: settings, an assignment's source for each part, settings for learners, and a secret.
 
@@ -68,12 +69,14 @@ def new_course(
         exchange: The folder that instructor and learners share; None for `exchange/` in the course's folder.
         parts: The parts of the course, each of which becomes an assignment with the part's name.
         root: The repository that holds `solutions/`.
+        assignments: The numbers of the notebooks of each assignment; None to make an assignment of each part.
 
     Returns:
         The paths of the written files below the folder.
 
     Raises:
-        CourseError: The folder is not empty, nbgrader does not accept the name, or `root` holds no solutions.
+        CourseError: The folder is not empty, nbgrader does not accept the name, `root` holds no solutions, or no part
+            has such a notebook.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} exists already and is not empty: name a new folder")
@@ -83,11 +86,8 @@ def new_course(
         raise CourseError(f"{root} holds no solutions/: run new-course in a clone of the repository")
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
-    files = {
-        Path("source") / part.name / path: content
-        for part in parts
-        for path, content in assignment_files(root, part).items()
-    }
+    sources = assignment_sources(root, parts, assignments)
+    files = {Path("source") / path: content for path, content in sources.items()}
     files[Path("nbgrader_config.py")] = _INSTRUCTOR.format(**names).encode()
     files[Path("for_learners/nbgrader_config.py")] = _LEARNER.format(**names).encode()
     for path, content in files.items():
