@@ -1,9 +1,10 @@
-"""A course of two weekly assignments: the guide's commands for it, with the real judge."""
+"""A course of two weekly assignments: the guide's commands for it, with a judge that compares texts."""
 
 import csv
 from pathlib import Path
 
 import pytest
+import reference_judge
 from played_guide import Semester, cell_of, edit
 
 from rlhf_course.course import BY_NAME, EXERCISES
@@ -62,6 +63,8 @@ def grade_by_hand(semester: Semester, learner: str, score: float) -> None:
 def test_two_weekly_assignments_are_graded_on_their_own_exercises_and_exported_each_on_its_scale(tmp_path):
     semester = Semester(tmp_path, "weekly-2027", "weekly")
     semester.play("new-course")
+    with (semester.course / "nbgrader_config.py").open("a") as settings:
+        settings.write(reference_judge.SETTINGS)
     for learner in ("ada", "ben"):
         semester.enroll(learner)
         semester.run("nbgrader fetch_assignment week1", learner)
