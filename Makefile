@@ -17,12 +17,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/rlhf-course demo
 
+# A process for each core, up to four; the tests of a file stay together, since they share what is slow to make. Torch
+# uses one thread in each process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The fast tests once, and then the slow ones.
 test-all: test
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 # No finding of style or types, and files in .github/ as GitHub wants them; the schemas are part of check-jsonschema.
 lint: setup

@@ -150,6 +150,12 @@ def part_of(exercise: Exercise) -> Part:
     return PARTS_BY_NAME[exercise.part]
 
 
+def left_out_of(part: Part) -> tuple[Exercise, ...]:
+    """Return the exercises of the list that a course's part lacks."""
+    names = {exercise.name for exercise in part.exercises}
+    return tuple(exercise for exercise in PARTS_BY_NAME[part.name].exercises if exercise.name not in names)
+
+
 def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
     """Return the parts that a command line names, in the course's order; the first part if it names none.
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import lzma
+import re
 import subprocess
 import sys
 from functools import partial
@@ -133,6 +134,13 @@ def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_no
     assert ada["score"] > 0 and cy["score"] > 0
     assert bob["score"] == 0 and bob["max_score"] == DEFAULT_PART.points and "is damaged" in bob["warnings"][0]
     assert {exercise["status"] for exercise in bob["exercises"].values()} == {"unreadable"}
+
+
+def test_a_log_holds_start_machine_isolation_progress_warnings_and_totals(run, class_folder):
+    _, _, errors = run("grade", "--each", class_folder, "--workers", "1", "--isolation", "unsafe")
+    assert re.match(r"\S+ \d{4}-\d\d-\d\d grading 3 submissions on .* cores, .*; isolation unsafe, 1 workers,", errors)
+    assert "starting the judges" in errors and "read 3 of 3, judged 3 of 3" in errors
+    assert re.search(r" bob: .*is damaged", errors) and "finished: 3 of 3 submissions in" in errors
 
 
 def test_a_second_call_takes_the_cached_results_unless_no_cache_is_given(run, class_folder, tmp_path):
@@ -316,5 +324,5 @@ def test_the_results_are_written_although_nobody_reads_what_is_printed(run, clas
 
     monkeypatch.setattr(commands, "print_results", refuse)
     code, _, errors = run("grade", "--each", class_folder, "--json", tmp_path / "r.json")
-    assert code and not errors
+    assert code and "error" not in errors
     assert len(json.loads((tmp_path / "r.json").read_text())["submissions"]) == 3

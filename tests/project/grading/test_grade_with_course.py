@@ -129,7 +129,10 @@ def test_late_work_costs_points_once_a_submission_and_unknown_times_cost_none(gr
     code, _, _ = run("marks", "r.json", "--moodle", "moodle.csv", "--scale", "none")
     table = (tmp_path / "moodle.csv").read_text()
     assert code == 0 and "ada,8," in table and "ben,2," in table
-    assert "handed in 2027-03-07 00:00, due 2027-03-05 23:59, so 2 days late: 6 of 8 points are subtracted" in table
+    assert (
+        "handed in 2027-03-07 00:00, due 2027-03-05 23:59 (UTC+01:00), so 2 days late: 6 of 8 points are subtracted"
+        in table
+    )
 
 
 def test_without_times_there_is_no_penalty_and_one_line_says_so(grade, late_class):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from rlhf_course.class_list.matching import marked_as_late
 from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of
@@ -23,6 +22,7 @@ from rlhf_course.files import write_text
 from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder, grading_version
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.batch.progress import show_progress
 from rlhf_course.grading.comments.comments import ClassComments, Comment, comments_beside, read_comments
 from rlhf_course.grading.comments.groups import Examples
 from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
@@ -176,7 +176,10 @@ def grade(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS.json", help="files that `grade --json` wrote, one for each assignment"),
+    ],
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
@@ -186,15 +189,46 @@ def report(
     ] = None,
     comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
-    """Write pages and tables from results, without grading again."""
+    """Write pages and tables from results, without grading again; from several, follow the learners over them."""
     if html is None and csv is None:
         raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
-    graded = _read_report(results)
-    if course_file is not None:
-        course = read_course_file(course_file)
-        counted = apply_course_to_class(graded.submissions, course)
-        graded = graded.model_copy(update={"title": course.title, "submissions": counted})
-    write_reports(graded, None, html, csv, _comments(comments, results))
+    graded = {path: _counted(_read_report(path), course_file) for path in results}
+    if len(results) == 1:
+        write_reports(graded[results[0]], None, html, csv, _comments(comments, results[0]))
+    else:
+        _write_course_report(graded, html, csv, {path: _comments(comments, path) for path in results})
+
+
+def _counted(graded: GradeReport, course_file: Path | None) -> GradeReport:
+    """Return results as a course counts them, if there is a file of its settings."""
+    if course_file is None:
+        return graded
+    course = read_course_file(course_file)
+    counted = apply_course_to_class(graded.submissions, course)
+    return graded.model_copy(update={"title": course.title, "submissions": counted})
+
+
+def _write_course_report(
+    graded: Mapping[Path, GradeReport], html: Path | None, csv: Path | None, comments: Mapping[Path, list[Comment]]
+) -> None:
+    """Write a report that follows the learners over several assignments, which are named after their files."""
+    from rlhf_course.grading.reports.assignments import follow, write_course_csv, write_course_pages
+
+    stems = Counter(path.stem for path in graded)
+    names = {path: path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}" for path in graded}
+    if len(set(names.values())) < len(names):
+        raise CourseError("results of different assignments are in files of different names, or folders")
+    reports = {names[path]: report for path, report in graded.items()}
+    with _writing():
+        if csv is not None:
+            write_course_csv(csv, reports)
+        if html is not None:
+            index = write_course_pages(html, reports, {names[path]: listed for path, listed in comments.items()})
+            print(f"course report: {index}")
+    for path, listed in comments.items():
+        _print_unmatched(listed, graded[path])
+    for message in follow(reports).unmatched:
+        print(printable(message))
 
 
 def _comments(file: Path | None, results: Path | None) -> list[Comment]:
@@ -329,6 +363,12 @@ class GradingConfig:
     scheduler: str | None = None
     secret: Secret = PUBLIC
 
+    @property
+    def description(self) -> str:
+        """The settings in words, for a log."""
+        where = f"the cluster {self.scheduler}" if self.scheduler else f"{self.workers or available_cores()} workers"
+        return f"isolation {self.isolation}, {where}, secret {self.secret.fingerprint}"
+
     @contextmanager
     def grader(self, submission_count: int) -> Iterator["Pool | Cluster"]:
         """Connect to the cluster, or start a pool with no more workers than submissions.
@@ -356,13 +396,13 @@ def grade_with_progress(
     parts: Sequence[Part] = (DEFAULT_PART,),
     examples: Examples | None = None,
 ) -> list[SubmissionResult]:
-    """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
+    """Grade submissions and show the progress; Ctrl-C ends grading with a message that says how to continue.
 
     Args:
         paths: The submissions.
         config: The settings of grading.
         cache: The cache of results; None for no cache.
-        console: The console for the progress bar and the messages.
+        console: The console for the progress and the messages.
         parts: The parts to grade.
         examples: Collects the text of one answer of each group that does the same.
 
@@ -375,29 +415,30 @@ def grade_with_progress(
         typer.Exit: The user pressed Ctrl-C.
     """
     other_parts: Counter[str] = Counter()
+    progress, is_shown = show_progress(console, len(paths))
 
     def read(reader: SubmissionReader) -> Iterator[Submission]:
         for path in paths:
             submission = reader.read(path, parts)
             other_parts.update(submission.other_parts)
+            progress.read(submission)
             yield submission
 
     def on_result(submission: Submission, result: SubmissionResult) -> None:
-        progress.advance(bar)
+        progress.judged(submission, result)
         if examples is not None:
             examples.add(submission, result)
 
-    columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(paths))
-        try:
+    try:
+        with is_shown:
+            progress.start(config.description)
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
                 results = grade_all(read(reader), grader, cache, on_result)
-        except KeyboardInterrupt:
-            progress.stop()
-            message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)
-            console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+            progress.end()
+    except KeyboardInterrupt:
+        message = _interruption_message(progress.done, len(paths), cache)
+        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
     if other_parts:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(other_parts.items()))
         console.print(f"also handed in, but not graded: {names}; --part names the parts to grade", highlight=False)
@@ -464,7 +505,7 @@ def write_reports(
     Raises:
         CourseError: A file cannot be written.
     """
-    try:
+    with _writing():
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             write_text(json_file, grades.model_dump_json(indent=1) + "\n")
@@ -475,7 +516,22 @@ def write_reports(
             from rlhf_course.grading.reports.pages import write_pages  # jinja2 takes time to load.
 
             print(f"class report: {write_pages(html, grades, comments)}")
-            for message in ClassComments(comments, grades.submissions).unmatched:
-                print(f"a comment reaches nobody: {message}")
+            _print_unmatched(comments, grades)
+
+
+def _print_unmatched(comments: Sequence[Comment], grades: GradeReport) -> None:
+    for message in ClassComments(comments, grades.submissions).unmatched:
+        print(f"a comment reaches nobody: {printable(message)}")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn an error of writing a file into a message.
+
+    Raises:
+        CourseError: A file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error

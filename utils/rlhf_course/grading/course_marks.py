@@ -99,6 +99,6 @@ def late_sentence(due: datetime, handed_in: datetime, penalty: float, score: flo
         return ""
     days = days_late(due, handed_in)
     return (
-        f"handed in {handed_in.astimezone(due.tzinfo):%Y-%m-%d %H:%M}, due {due:%Y-%m-%d %H:%M}, so {days} "
+        f"handed in {handed_in.astimezone(due.tzinfo):%Y-%m-%d %H:%M}, due {due:%Y-%m-%d %H:%M} ({due:%Z}), so {days} "
         f"day{'s' if days != 1 else ''} late: {penalty:g} of {score:g} points are subtracted"
     )

@@ -20,7 +20,6 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import (
-    AssignLatePenalties,
     CheckCellMetadata,
     LimitOutput,
     OverwriteKernelspec,
@@ -28,7 +27,7 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Enum, Float, Integer, List, Type, Unicode
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part, select_parts
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.files import file_lock
 from rlhf_course.grading.limits import ResourceLimits
@@ -36,6 +35,7 @@ from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.limited_process import LimitedProcess
 from rlhf_course.nbgrader_course.cells import Release, grade_ids
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
+from rlhf_course.nbgrader_course.late import AssignCourseLatePenalties, course_of
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.notebook_file import read_notebook
 from rlhf_course.nbgrader_course.preprocessors import (
@@ -113,7 +113,7 @@ class JudgedAutograde(Autograde):
             LimitOutput,
             SaveAutoGrades,
             FlagForReview,
-            AssignLatePenalties,
+            AssignCourseLatePenalties,
             CleanContent,
             CheckCellMetadata,
         ]
@@ -233,7 +233,7 @@ class JudgedAutograde(Autograde):
                 cells = []
         exercises = {cell.removeprefix(CHECK_PREFIX) for cell in cells if cell.startswith(CHECK_PREFIX)}
         names = {BY_NAME[exercise].part for exercise in exercises & BY_NAME.keys()}
-        return select_parts(sorted(names) or [PARTS_BY_NAME.get(assignment_id, DEFAULT_PART).name])
+        return course_of(self).parts(sorted(names) or [PARTS_BY_NAME.get(assignment_id, DEFAULT_PART).name])
 
     def _known_notebooks(self, assignment_id: str) -> dict[str, set[str]]:
         """Return the names of the assignment's notebooks, each with the names of its cells."""

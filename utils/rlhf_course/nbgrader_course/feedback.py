@@ -7,6 +7,7 @@ from typing import Any
 from nbgrader.converters import GenerateFeedback
 from traitlets import List
 
+from rlhf_course.nbgrader_course.late import UpdateLatePenalty
 from rlhf_course.nbgrader_course.preprocessors import CutHiddenTests
 
 _MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/"
@@ -33,7 +34,9 @@ class CleanFeedback(GenerateFeedback):
     `settings.configure`.
     """
 
-    preprocessors = List([CutHiddenTests, *GenerateFeedback.preprocessors.default()]).tag(config=True)
+    preprocessors = List([UpdateLatePenalty, CutHiddenTests, *GenerateFeedback.preprocessors.default()]).tag(
+        config=True
+    )
 
     def write_single_notebook(self, output: str, resources: Any) -> None:
         """Write the page of one notebook; see the class."""

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Part
+from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Part, left_out_of
 from rlhf_course.grading.submissions import archives
 from rlhf_course.grading.submissions.archives import Source, UnreadableSubmission
 from rlhf_course.grading.submissions.limited_process import (
@@ -80,9 +80,8 @@ class SubmissionReader:
 
 def _without_left_out(submission: Submission, parts: Sequence[Part]) -> Submission:
     """Return a submission that is not graded on the exercises that the given parts lack."""
-    graded = {exercise.name for part in parts for exercise in part.exercises}
-    left_out = tuple(exercise.name for exercise in submission.exercises if exercise.name not in graded)
-    unreadable = tuple(name for name in submission.unreadable if name in graded)
+    left_out = tuple(exercise.name for part in parts for exercise in left_out_of(part))
+    unreadable = tuple(name for name in submission.unreadable if name not in left_out)
     return replace(submission, left_out=left_out, unreadable=unreadable)
 
 
