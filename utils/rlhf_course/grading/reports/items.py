@@ -57,6 +57,7 @@ def analyse_items(results: Sequence[SubmissionResult]) -> list[Item]:
     taken: dict[tuple[str, str], list[tuple[str, bool]]] = {}
     pairs: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for result in results:
+        total = sum(exercise.score for exercise in result.exercises.values())
         for name, exercise in result.exercises.items():
             for test in exercise.tests:
                 if test.status in ("missing", "unreadable"):
@@ -64,7 +65,7 @@ def analyse_items(results: Sequence[SubmissionResult]) -> list[Item]:
                 passed = test.status == "passed"
                 taken.setdefault((name, test.name), []).append((result.name, passed))
                 if not result.is_unread:
-                    rest = result.score - (test.points if passed else 0)
+                    rest = total - (test.points if passed else 0)
                     pairs.setdefault((name, test.name), []).append((passed, rest))
     return [
         Item(
