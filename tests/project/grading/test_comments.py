@@ -5,13 +5,15 @@ import sys
 import pytest
 
 from rlhf_course.cli import main
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.comments.comments import ClassComments, Comment, feedback_lines, read_comments
+from rlhf_course.grading.comments.comments import ClassComments, Comment, FolderComments, feedback_lines, read_comments
 from rlhf_course.grading.comments.groups import Examples, group_answers
 from rlhf_course.grading.reports.pages import write_pages
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
 from rlhf_course.grading.results import TestResult as Outcome
 from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.nbgrader_course.feedback import shown_comments, with_comments
 
 EXERCISE = "calc_kl_penalty"
 
@@ -152,3 +154,36 @@ def test_comments_beside_the_results_are_in_the_report_and_in_moodles_feedback_a
     assert command(monkeypatch, "marks", tmp_path / "r.json", "--moodle", tmp_path / "m.csv") == 0
     assert "Well done.; calc_kl_penalty 0/2" in (tmp_path / "m.csv").read_text()
     assert "no submission zoe" in capsys.readouterr().out
+
+
+def test_comments_of_a_folder_reach_the_learners_of_all_its_results_and_list_who_is_in_none(tmp_path):
+    for name, learner in (("one", "ada"), ("two", "ben")):
+        report = GradeReport(isolation="uid", submissions=[graded(learner)])
+        (tmp_path / f"{name}.json").write_text(report.model_dump_json())
+    key = group_answers([graded("ada")])[EXERCISE][0].key
+    (tmp_path / "comments.toml").write_text(
+        f"[[comment]]\ntext = 'axis'\nexercise = '{EXERCISE}'\ngroup = '{key}'\n"
+        "[[comment]]\ntext = 'you'\nlearner = 'ben'\n[[comment]]\ntext = 'gone'\nlearner = 'zoe'\n"
+    )
+    comments = FolderComments(tmp_path)
+    assert [comment.text for comment in comments.to_learner("ada")] == ["axis"]
+    assert [comment.text for comment in comments.to_learner("ben")] == ["you", "axis"]
+    assert comments.unmatched == ["to zoe: gone (these results hold no submission zoe)"]
+
+
+def test_without_results_comments_to_groups_are_listed_and_the_others_reach_their_learners(tmp_path):
+    (tmp_path / "comments.toml").write_text(
+        "[[comment]]\ntext = 'axis'\nexercise = 'get_logprobs'\ngroup = 'abc'\n[[comment]]\ntext = 'all'\n"
+    )
+    comments = FolderComments(tmp_path)
+    assert [comment.text for comment in comments.to_learner("ada")] == ["all"]
+    assert comments.unmatched == ["to group abc, get_logprobs: axis (there are no results)"]
+    assert not FolderComments(tmp_path / "nothing here").unmatched
+
+
+def test_a_notebooks_page_shows_comments_on_its_exercises_and_on_none():
+    comments = [Comment("sum", exercise=EXERCISE), Comment("AdamW", exercise="get_optimizer"), Comment("all")]
+    assert shown_comments(comments, BY_NAME[EXERCISE].notebook) == [f"{EXERCISE}: sum", "all"]
+    page = with_comments("<html><body class='x'><p>old</p></body></html>", ["a < b"])
+    assert page.index("a &lt; b") < page.index("old") and page.startswith("<html><body class='x'>")
+    assert with_comments(page, []) == page

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -235,6 +236,18 @@ def test_table_csv_and_pages_show_an_unfinished_answer_as_unfinished(tmp_path):
     assert "A part of this answer is written" in own and "no answer to this exercise" not in own
 
 
+def test_pages_say_when_work_was_handed_in_and_what_counts_of_late_work():
+    results = [graded("ada", 2, 2), graded("ben", 2, 2), graded("cy", 0, 0)]
+    results[0].handed_in = datetime(2027, 3, 5, 18, 30, tzinfo=UTC)
+    results[1] = results[1].model_copy(
+        update={"handed_in": datetime(2027, 3, 1, 9, 5, tzinfo=UTC), "late_penalty": 1.0, "late": "One day late."}
+    )
+    page = " ".join(Page(class_page(GradeReport(isolation="uid", submissions=results), list("abc"))).text.split())
+    assert "Handed in from 2027-03-01 09:05 to 2027-03-05 18:30." in page
+    assert "1 lose points for late work" in page and ": ben." in page
+    assert "3 points count : One day late." in Page(learner_page(results[1], "uid")).text
+
+
 def test_item_analysis_gives_each_hidden_test_its_share_its_correlation_with_the_rest_and_a_remark():
     results = [
         graded("a", 2, 2, 2, 0, -1),
@@ -298,5 +311,6 @@ def test_templates_are_part_of_what_is_installed():
         "marks.html",
         "learner.html",
         "exercise.html",
+        "course.html",
         "class.html",
     }

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbgrader.apps import ZipCollectApp
 
+from rlhf_course.class_list.matching import match_rows
+from rlhf_course.class_list.roster import read_roster
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.nbgrader_course.collect import folder_names
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.releasing.matching import match_rows
-from rlhf_course.releasing.roster import read_roster
 
 PART = DEFAULT_PART.name
 FILE = f"{PART}/get_optimizer.py"

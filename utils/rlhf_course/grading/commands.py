@@ -176,7 +176,10 @@ def grade(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS.json", help="files that `grade --json` wrote, one for each assignment"),
+    ],
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
@@ -186,15 +189,46 @@ def report(
     ] = None,
     comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
-    """Write pages and tables from results, without grading again."""
+    """Write pages and tables from results, without grading again; from several, follow the learners over them."""
     if html is None and csv is None:
         raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
-    graded = _read_report(results)
-    if course_file is not None:
-        course = read_course_file(course_file)
-        counted = apply_course_to_class(graded.submissions, course)
-        graded = graded.model_copy(update={"title": course.title, "submissions": counted})
-    write_reports(graded, None, html, csv, _comments(comments, results))
+    graded = {path: _counted(_read_report(path), course_file) for path in results}
+    if len(results) == 1:
+        write_reports(graded[results[0]], None, html, csv, _comments(comments, results[0]))
+    else:
+        _write_course_report(graded, html, csv, {path: _comments(comments, path) for path in results})
+
+
+def _counted(graded: GradeReport, course_file: Path | None) -> GradeReport:
+    """Return results as a course counts them, if there is a file of its settings."""
+    if course_file is None:
+        return graded
+    course = read_course_file(course_file)
+    counted = apply_course_to_class(graded.submissions, course)
+    return graded.model_copy(update={"title": course.title, "submissions": counted})
+
+
+def _write_course_report(
+    graded: Mapping[Path, GradeReport], html: Path | None, csv: Path | None, comments: Mapping[Path, list[Comment]]
+) -> None:
+    """Write a report that follows the learners over several assignments, which are named after their files."""
+    from rlhf_course.grading.reports.assignments import follow, write_course_csv, write_course_pages
+
+    stems = Counter(path.stem for path in graded)
+    names = {path: path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}" for path in graded}
+    if len(set(names.values())) < len(names):
+        raise CourseError("results of different assignments are in files of different names, or folders")
+    reports = {names[path]: report for path, report in graded.items()}
+    with _writing():
+        if csv is not None:
+            write_course_csv(csv, reports)
+        if html is not None:
+            index = write_course_pages(html, reports, {names[path]: listed for path, listed in comments.items()})
+            print(f"course report: {index}")
+    for path, listed in comments.items():
+        _print_unmatched(listed, graded[path])
+    for message in follow(reports).unmatched:
+        print(printable(message))
 
 
 def _comments(file: Path | None, results: Path | None) -> list[Comment]:
@@ -471,7 +505,7 @@ def write_reports(
     Raises:
         CourseError: A file cannot be written.
     """
-    try:
+    with _writing():
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             write_text(json_file, grades.model_dump_json(indent=1) + "\n")
@@ -482,7 +516,22 @@ def write_reports(
             from rlhf_course.grading.reports.pages import write_pages  # jinja2 takes time to load.
 
             print(f"class report: {write_pages(html, grades, comments)}")
-            for message in ClassComments(comments, grades.submissions).unmatched:
-                print(f"a comment reaches nobody: {message}")
+            _print_unmatched(comments, grades)
+
+
+def _print_unmatched(comments: Sequence[Comment], grades: GradeReport) -> None:
+    for message in ClassComments(comments, grades.submissions).unmatched:
+        print(f"a comment reaches nobody: {printable(message)}")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn an error of writing a file into a message.
+
+    Raises:
+        CourseError: A file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error

@@ -103,6 +103,11 @@ class SubmissionResult(BaseModel):
         return max(0.0, self.score - self.late_penalty)
 
     @property
+    def is_unread(self) -> bool:
+        """Whether something that was handed in could not be read, so that the score is not known."""
+        return any(exercise.status == "unreadable" for exercise in self.exercises.values())
+
+    @property
     def is_decided_by_limits(self) -> bool:
         """Whether an answer ran out of time or memory, which may depend on what else the machine did."""
         tests = [test for exercise in self.exercises.values() for test in exercise.tests]

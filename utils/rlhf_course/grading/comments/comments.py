@@ -16,14 +16,14 @@ The comments are in a TOML file beside the results, so that they are there again
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.comments.groups import Group, group_answers
-from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.results import GradeReport, SubmissionResult
 
 COMMENTS_FILE = "comments.toml"
 _FIELDS = ("text", "learner", "exercise", "group")
@@ -78,7 +78,11 @@ class ClassComments:
     @property
     def unmatched(self) -> list[str]:
         """Messages on the comments that reach nobody, since these results hold no such learner, exercise or group."""
-        return [f"{comment.heading} ({reason})" for comment in self._comments for reason in self._problems(comment)]
+        return [
+            f"{comment.heading} ({reason})"
+            for comment in self._comments
+            if (reason := self.problem(comment)) is not None
+        ]
 
     def _is_for(self, comment: Comment, name: str) -> bool:
         if comment.exercise and comment.exercise not in self.groups:
@@ -90,13 +94,15 @@ class ClassComments:
     def _groups_of(self, comment: Comment) -> list[Group]:
         return [group for group in self.groups.get(comment.exercise, []) if group.is_named(comment.group)]
 
-    def _problems(self, comment: Comment) -> Iterator[str]:
+    def problem(self, comment: Comment) -> str | None:
+        """Return why a comment reaches nobody; None if it reaches somebody."""
         if comment.exercise and comment.exercise not in self.groups:
-            yield f"these results hold no exercise {comment.exercise}"
-        elif comment.learner and comment.learner not in self._learners:
-            yield f"these results hold no submission {comment.learner}"
-        elif comment.group and not self._groups_of(comment):
-            yield f"no answer to {comment.exercise} is in group {comment.group} now"
+            return f"these results hold no exercise {comment.exercise}"
+        if comment.learner and comment.learner not in self._learners:
+            return f"these results hold no submission {comment.learner}"
+        if comment.group and not self._groups_of(comment):
+            return f"no answer to {comment.exercise} is in group {comment.group} now"
+        return None
 
 
 def feedback_lines(comments: Sequence[Comment]) -> list[str]:
@@ -108,6 +114,46 @@ def comments_beside(results: Path) -> list[Comment]:
     """Return the comments in the file `comments.toml` beside a file of results; none if there is no such file."""
     path = results.with_name(COMMENTS_FILE)
     return read_comments(path) if path.exists() else []
+
+
+class FolderComments:
+    """The comments in a folder's `comments.toml`, for the classes of all results in this folder.
+
+    Attributes:
+        unmatched: Messages on the comments that reach nobody in any of the results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the comments and the results.
+
+        Raises:
+            CourseError: The comments cannot be read.
+        """
+        comments = comments_beside(folder / COMMENTS_FILE)
+        results = [report.submissions for path in sorted(folder.glob("*.json")) if (report := _report(path))]
+        self._classes = [ClassComments(comments, submissions) for submissions in results if comments]
+        self._plain = [comment for comment in comments if not comment.group]
+        self.unmatched = []
+        for comment in comments:
+            problems = [in_class.problem(comment) for in_class in self._classes]
+            if not problems and comment.group:
+                problems = ["there are no results"]
+            if problems and None not in problems:
+                self.unmatched.append(f"{comment.heading} ({problems[0]})")
+
+    def to_learner(self, name: str) -> list[Comment]:
+        """Return the comments that a learner gets; those to groups only where some results hold the group."""
+        of_groups = [comment for in_class in self._classes for comment in in_class.to_learner(name)]
+        own = [comment for comment in self._plain if comment.learner in ("", name)]
+        return list(dict.fromkeys([*own, *of_groups]))
+
+
+def _report(path: Path) -> GradeReport | None:
+    """Return the results in a file; None if it holds something else."""
+    try:
+        return GradeReport.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def read_comments(path: Path) -> list[Comment]:

@@ -50,25 +50,37 @@ class Item:
 
 
 def analyse_items(results: Sequence[SubmissionResult]) -> list[Item]:
-    """Return the analysis of each hidden test, in the order of the course; an unwritten answer is not counted."""
-    taken: dict[tuple[str, str], list[tuple[bool, float]]] = {}
-    failed_by: dict[tuple[str, str], list[str]] = {}
+    """Return the analysis of each hidden test, in the order of the course; an unwritten answer is not counted.
+
+    The correlation leaves out submissions of which something could not be read, since their points are not known.
+    """
+    taken: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+    pairs: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for result in results:
+        total = sum(exercise.score for exercise in result.exercises.values())
         for name, exercise in result.exercises.items():
             for test in exercise.tests:
-                if test.status not in ("missing", "unreadable"):
-                    passed = test.status == "passed"
-                    rest = result.score - (test.points if passed else 0)
-                    taken.setdefault((name, test.name), []).append((passed, rest))
-                    failed_by.setdefault((name, test.name), []).extend([] if passed else [result.name])
+                if test.status in ("missing", "unreadable"):
+                    continue
+                passed = test.status == "passed"
+                taken.setdefault((name, test.name), []).append((result.name, passed))
+                if not result.is_unread:
+                    rest = total - (test.points if passed else 0)
+                    pairs.setdefault((name, test.name), []).append((passed, rest))
     return [
-        Item(exercise, test, len(pairs), failed_by[exercise, test], _correlation(pairs))
-        for (exercise, test), pairs in taken.items()
+        Item(
+            exercise,
+            test,
+            len(learners),
+            [learner for learner, passed in learners if not passed],
+            _correlation(pairs.get((exercise, test), [])),
+        )
+        for (exercise, test), learners in taken.items()
     ]
 
 
 def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
-    passed, rest = zip(*pairs, strict=True)
+    passed, rest = zip(*pairs, strict=True) if pairs else ((), ())
     if len(set(passed)) < 2 or len(set(rest)) < 2:
         return None
     return statistics.correlation([float(value) for value in passed], rest)

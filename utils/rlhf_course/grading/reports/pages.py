@@ -61,7 +61,7 @@ def learner_page(result: SubmissionResult, isolation: str, comments: Sequence[Co
         isolation: The isolation level that they were graded at.
         comments: The comments that the learner gets.
     """
-    return _template("learner.html").render(result=result, isolation=isolation, comments=comments)
+    return template("learner.html").render(result=result, isolation=isolation, comments=comments)
 
 
 def exercise_page(
@@ -81,7 +81,7 @@ def exercise_page(
         files: The file name of each learner's page, in the order of the results.
     """
     groups = comments.groups[exercise.name]
-    return _template("exercise.html").render(
+    return template("exercise.html").render(
         exercise=exercise,
         groups=groups,
         comments=comments,
@@ -101,7 +101,7 @@ def class_page(report: GradeReport, files: Sequence[str], unmatched: Sequence[st
     """
     summary = summarise(report)
     names = [exercise.name for exercise in summary.exercises]
-    return _template("class.html").render(
+    return template("class.html").render(
         report=report,
         files=files,
         exercise_files=dict(zip(names, file_names(names), strict=True)),
@@ -141,7 +141,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """Return a template of this package's pages."""
     return _environment().get_template(name)
 
 

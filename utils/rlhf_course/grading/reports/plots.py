@@ -47,7 +47,15 @@ def outcomes(exercises: Sequence[ExerciseSummary]) -> Markup:
         axes.barh(names, shares, left=left, color=_STATE_COLOURS[state], label=state, height=0.7)
         left = [start + share for start, share in zip(left, shares, strict=True)]
     axes.set(xlabel="% of the learners", xlim=(0, 100))
-    figure.legend(ncols=len(STATES), loc="outside upper center", frameon=False, labelcolor=_INK, fontsize=9)
+    figure.legend(
+        ncols=len(STATES),
+        loc="outside upper center",
+        frameon=False,
+        labelcolor=_INK,
+        fontsize=8,
+        columnspacing=1,
+        handlelength=1.2,
+    )
     return _svg(figure, "outcomes")
 
 

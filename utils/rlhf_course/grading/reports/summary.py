@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import get_args
 
 from rlhf_course.course import BY_NAME
@@ -89,6 +90,8 @@ class ClassSummary:
     Attributes:
         submissions: The number of submissions.
         unread: The learners of whom something could not be read; mean, median and percents leave them out.
+        handed_in: The first and the last time of handing in; None if no time is known.
+        late: The learners who lose points for late work.
         max_score: The maximum score of all exercises together.
         mean: The mean score.
         median: The median score.
@@ -105,6 +108,8 @@ class ClassSummary:
 
     submissions: int
     unread: list[str]
+    handed_in: tuple[datetime, datetime] | None
+    late: list[str]
     max_score: float
     mean: float
     median: float
@@ -122,13 +127,16 @@ class ClassSummary:
 def summarise(report: GradeReport) -> ClassSummary:
     """Return the summary of a class."""
     results = report.submissions
-    read = [result for result in results if not _is_unread(result)]
+    read = [result for result in results if not result.is_unread]
     scores = [result.score for result in read] or [0.0]
     seconds = [result.seconds for result in results] or [0.0]
+    times = [result.handed_in for result in results if result.handed_in is not None]
     names = list(dict.fromkeys(name for result in results for name in result.exercises))
     return ClassSummary(
         submissions=len(results),
-        unread=[result.name for result in results if _is_unread(result)],
+        unread=[result.name for result in results if result.is_unread],
+        handed_in=(min(times), max(times)) if times else None,
+        late=[result.name for result in results if result.late_penalty],
         max_score=max((result.max_score for result in results), default=0),
         mean=statistics.fmean(scores),
         median=statistics.median(scores),
@@ -147,10 +155,6 @@ def summarise(report: GradeReport) -> ClassSummary:
 def percent(result: SubmissionResult) -> float:
     """Return a score as a percentage of the maximum score."""
     return 100 * result.score / result.max_score if result.max_score else 0.0
-
-
-def _is_unread(result: SubmissionResult) -> bool:
-    return any(exercise.status == "unreadable" for exercise in result.exercises.values())
 
 
 def _first_not_passed(result: SubmissionResult) -> str | None:
