@@ -31,6 +31,13 @@ TRAINING_CELLS = (
 )
 
 
+LABEL_CELLS = (
+    "from rlhf_course import Labelling, label_pairs",
+    'labelling = Labelling("labels.jsonl", "This film", [f" text {n}" for n in range(8)], repeated=2)',
+    "label_pairs(labelling)",
+)
+
+
 def write_notebook(workspace: Path, name: str, cells: tuple[str, ...]) -> str:
     """Write a notebook to the learner's folder, and return its name."""
     kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
@@ -194,3 +201,24 @@ def test_a_run_is_paused_resumed_seen_after_a_reload_and_stopped(notebook, works
     ]
     assert "data:image/png" in "".join(static_output["text/html"])
     save_screenshot(dashboard, artefacts / "stopped.png")
+
+
+def test_pairs_are_labelled_with_the_keyboard_alone_and_a_new_kernel_goes_on(notebook, workspace, artefacts):
+    page = notebook(write_notebook(workspace, "label.ipynb", LABEL_CELLS))
+    page.run_all()
+    output = page.cell("label_pairs(labelling)")
+    wait_for_text(output, "0 of 6 pairs are labelled")
+    output.get_by_role("textbox").focus()
+    for keys, done in (("a", 1), ("d", 2), ("z", 1), ("s", 2), ("x", 2)):
+        page.page.keyboard.type(keys)
+        wait_for_text(output, f"{done} of 6 pairs are labelled")
+    press(output, "right is better")
+    wait_for_text(output, "3 of 6 pairs are labelled")
+    assert "text 6" in output.inner_text() and "text 7" in output.inner_text()
+    output.screenshot(path=artefacts / "label.png")
+    lines = (workspace / "labels.jsonl").read_text().splitlines()
+    assert [json.loads(line)["answer"] for line in lines] == ["left", "tie", "right"]
+
+    again = notebook(write_notebook(workspace, "label_again.ipynb", LABEL_CELLS))
+    again.run_all()
+    wait_for_text(again.cell("label_pairs(labelling)"), "3 of 6 pairs are labelled")
