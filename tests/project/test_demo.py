@@ -3,8 +3,9 @@
 import pytest
 from rich.console import Console
 
-from rlhf_course import RLHFArgs
-from rlhf_course.demo import run_demo, samples_of
+from rlhf_course import PairArgs, RLHFArgs
+from rlhf_course.demo import run_demo, run_preferences_demo, samples_of
+from rlhf_course.errors import CourseError
 
 
 def test_the_demo_shows_text_before_and_after_and_the_path_of_the_curve(small_args, tmp_path, monkeypatch):
@@ -17,6 +18,22 @@ def test_the_demo_shows_text_before_and_after_and_the_path_of_the_curve(small_ar
         first = " ".join(samples_of(tmp_path / "run", phase)[0].replace("<|endoftext|>", "").split())
         assert first in " ".join(part.split())
     assert str(tmp_path / "run" / "reward.png") in shown and (tmp_path / "run" / "reward.png").is_file()
+
+
+def test_the_demo_of_part_2_shows_what_the_judge_thinks_of_a_policy_that_follows_a_reward_model(
+    small_args, tiny_folder, tmp_path, monkeypatch
+):
+    few = PairArgs(base_model=str(tiny_folder), pairs=8, held_out=4, gen_len=4, prefix="This is", epochs=1)
+    monkeypatch.setattr(PairArgs, "for_run", lambda run: few)
+    monkeypatch.setattr(RLHFArgs, "for_profile", lambda *names, reward_fn: small_args(reward_fn=reward_fn))
+    console = Console(record=True, width=500)
+    folder = run_preferences_demo(tmp_path / "demo", console)
+    shown = console.export_text()
+    best, last = max(row["gold"] for row in folder.rows), folder.rows[-1]
+    assert f"judge {best:.2f}" in shown and f"proxy {last['mean_reward']:.2f}, judge {last['gold']:.2f}" in shown
+    assert (folder.path / "proxy_and_judge.png").is_file() and str(folder.path) in shown
+    with pytest.raises(CourseError, match="is not empty"):
+        run_preferences_demo(tmp_path / "demo", console)
 
 
 @pytest.mark.slow

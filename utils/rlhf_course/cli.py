@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import DEFAULT_PART, EXERCISES, select_parts
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import course_answers
 from rlhf_course.paths import PACKAGE
@@ -52,12 +52,20 @@ def doctor() -> None:
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="folder of the run; by default a new one in runs/")] = None,
+    part: Annotated[str, typer.Option(help="the part of the course to demonstrate")] = DEFAULT_PART.name,
 ) -> None:
-    """Grade three example submissions, then train the embedded model to write dots."""
-    from rlhf_course.demo import run_demo
+    """Grade three example submissions, then train the embedded model to write dots.
+
+    With --part part2_preferences: learn a reward from pairs of texts, and follow it too far.
+    """
+    from rlhf_course.demo import run_demo, run_preferences_demo
     from rlhf_course.grading.commands import grade_examples
 
     console = Console()
+    (chosen,) = select_parts([part])
+    if chosen is not DEFAULT_PART:
+        run_preferences_demo(out, console)
+        return
     console.print(
         "Three submissions, graded by the hidden tests: one is finished, one is half done, one has typical mistakes.\n"
     )

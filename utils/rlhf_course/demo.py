@@ -1,14 +1,17 @@
-"""Train the embedded model on the run `collapse` and show its texts, for `rlhf-course demo`."""
+"""Train the embedded model and show what it learns, for `rlhf-course demo`: a demonstration for each part."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from rlhf_course.errors import CourseError
+from rlhf_course.files import atomic_write
 from rlhf_course.learner_package import imported_answer, use_code
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.run_folder import RunFolder, read_run
+from rlhf_course.rl.run_folder import RunFolder, claim_folder, read_run
 from rlhf_course.rl.special_tokens import without_special_tokens
 
 _SAMPLES_SHOWN = 4
@@ -40,6 +43,68 @@ def run_demo(out: Path | None, console: Console | None = None) -> RunFolder:
             console.print("  " + escape(text), highlight=False)
     console.print(f"\nThe curve is in {folder.path / 'reward.png'}, every sample in {folder.path / 'samples.jsonl'}.")
     return folder
+
+
+def run_preferences_demo(out: Path | None, console: Console | None = None) -> RunFolder:
+    """Train a reward model on 500 pairs, and a policy that follows it without a penalty; draw proxy and judge.
+
+    Args:
+        out: The folder of both runs, or None for a new one in `runs/`.
+        console: The console to print to; None for a new one.
+
+    Returns:
+        The folder of the policy's run.
+
+    Raises:
+        CourseError: The folder is not empty.
+    """
+    from rlhf_course.rl.preferences.args import PairArgs  # deferred: the other demonstration does not need them
+    from rlhf_course.rl.preferences.reward_model import RewardModelTrainer
+    from rlhf_course.rl.rewards import REWARD_MODEL, named_reward
+
+    console = console or Console()
+    use_code(SOLUTIONS)
+    out = claim_folder(Path("runs"), "preferences_demo") if out is None else out
+    if out.exists() and any(out.iterdir()):
+        raise CourseError(f"{out} is not empty: name a new folder")
+    args = PairArgs.for_run("reward_model")
+    console.print(
+        f"A small language model continues {args.prefix!r}. A simulated labeller compares {args.pairs} pairs of texts: "
+        "it likes praise and dislikes repetition, and errs where a pair is close. A reward model learns from them.\n"
+    )
+    learnt = RewardModelTrainer(args).train(out / "reward_model")
+    console.print(
+        f"It ranks {learnt.rows[-1]['held_out_accuracy']:.0%} of {args.held_out} other pairs as the judge does.\n\n"
+        "Now a policy is trained on the reward model, the proxy, without a KL penalty. The judge only looks on.\n"
+    )
+    reward_fn = named_reward(f"{REWARD_MODEL}{learnt.path}")
+    settings = RLHFArgs.for_profile("laptop", "overoptimise", reward_fn=reward_fn)
+    folder = imported_answer("RLHFTrainer")(settings).train(out / "policy")
+    picture = _draw_turn(folder, settings.gen_len)
+    best = max(folder.rows, key=lambda row: row["gold"])
+    for title, row in (("Before", folder.rows[0]), ("Where the judge likes it best", best), ("After", folder.rows[-1])):
+        console.print(f"\n[bold]{title}[/]: proxy {row['mean_reward']:.2f}, judge {row['gold']:.2f}")
+        console.print("  " + escape(samples_of(folder.path, row["phase"])[0]), highlight=False)
+    console.print(f"\nThe picture of proxy and judge is {picture}.")
+    return folder
+
+
+def _draw_turn(folder: RunFolder, gen_len: int) -> Path:
+    """Draw proxy and judge against the root of the KL of a text, and return the picture's path."""
+    from matplotlib.figure import Figure  # deferred: it takes time to load
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    root = [math.sqrt(max(0.0, row["kl"]) * gen_len) for row in folder.rows]
+    axes.plot(root, [row["mean_reward"] for row in folder.rows], color="#0072b2", label="proxy (the reward model)")
+    axes.plot(root, [row["gold"] for row in folder.rows], "--", color="#d55e00", label="judge")
+    axes.set(xlabel="square root of the KL of a text, in nats", ylabel="mean reward")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path = folder.path / "proxy_and_judge.png"
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    return path
 
 
 def samples_of(path: Path, phase: int) -> list[str]:
