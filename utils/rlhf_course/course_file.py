@@ -28,7 +28,7 @@ _TEMPLATE = """\
 # parts = ["{part}"]
 
 # Further assignments that you make in nbgrader, so that they may have due dates below.
-# assignments = ["week1", "week2"]
+{assignments}
 
 # Exercises that are neither taught nor graded. Learners get their code, and later exercises use it.
 # left_out = ["{exercise}"]
@@ -156,16 +156,18 @@ def course_file_in(folder: Path) -> CourseFile:
     return read_course_file(path if path.is_file() else None)
 
 
-def course_file_template(title: str = "") -> str:
+def course_file_template(title: str = "", assignments: Sequence[str] = ()) -> str:
     """Return the text of a new `course.toml`: every key with what it does, in comments, so that nothing changes.
 
     Args:
         title: The title that the comment shows.
+        assignments: The further assignments of the course, which are set.
     """
     points = "\n".join(f"# {exercise.name} = {exercise.points:g}" for exercise in EXERCISES)
     return _TEMPLATE.format(
         title=json.dumps(title or DEFAULT_PART.title),
         part=DEFAULT_PART.name,
+        assignments=("" if assignments else "# ") + f"assignments = {json.dumps(assignments or ['week1', 'week2'])}",
         points=points,
         exercise=EXERCISES[-1].name,
         full=f"{DEFAULT_PART.points - EXERCISES[-1].points:g}",
