@@ -28,7 +28,7 @@ _TEMPLATE = """\
 # parts = ["{part}"]
 
 # Further assignments that you make in nbgrader, so that they may have due dates below.
-# assignments = ["week1", "week2"]
+{assignments}
 
 # Exercises that are neither taught nor graded. Learners get their code, and later exercises use it.
 # left_out = ["{exercise}"]
@@ -156,19 +156,21 @@ def course_file_in(folder: Path) -> CourseFile:
     return read_course_file(path if path.is_file() else None)
 
 
-def course_file_template(title: str = "") -> str:
+def course_file_template(title: str = "", assignments: Sequence[str] = ()) -> str:
     """Return the text of a new `course.toml`: every key with what it does, in comments, so that nothing changes.
 
     Args:
         title: The title that the comment shows.
+        assignments: The further assignments of the course, which are set.
     """
     points = "\n".join(f"# {exercise.name} = {exercise.points:g}" for exercise in EXERCISES)
     return _TEMPLATE.format(
         title=json.dumps(title or DEFAULT_PART.title),
         part=DEFAULT_PART.name,
+        assignments=("" if assignments else "# ") + f"assignments = {json.dumps(assignments or ['week1', 'week2'])}",
         points=points,
         exercise=EXERCISES[-1].name,
-        full=f"{DEFAULT_PART.points:g}",
+        full=f"{DEFAULT_PART.points - EXERCISES[-1].points:g}",
     )
 
 
@@ -204,9 +206,11 @@ class _Reader:
             fields[name] = self._table(key, content.get(key, {}), assignments, read_value)
         fields["extensions"] = self._extensions(content.get("extensions", {}), assignments)
         course = CourseFile(**fields)
-        for part in course.parts():
+        for part in course.parts(list(PARTS_BY_NAME)):
             if not part.exercises:
                 raise self._error(("left_out",), f"leaves no exercise of {part.name}")
+            if course.full.get(part.name, 0) > part.points:
+                raise self._error(("full", part.name), f"is more than all points of the part, {part.points:g}")
         return course
 
     def _timezone(self, value: Any) -> str:

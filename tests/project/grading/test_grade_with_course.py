@@ -135,6 +135,16 @@ def test_late_work_costs_points_once_a_submission_and_unknown_times_cost_none(gr
     )
 
 
+def test_the_learners_page_says_what_being_late_costs_and_the_classs_page_has_the_courses_title(
+    grade, late_class, tmp_path
+):
+    grade("title = 'RL 2027'\n" + LATE, "--submitted", "submitted.csv", "--html", "html")
+    page = (tmp_path / "html/learners/ben.html").read_text()
+    assert "<strong>2 points count</strong>" in page and "2 days late: 6 of 8 points are subtracted" in page
+    assert "points count" not in (tmp_path / "html/learners/cy.html").read_text()
+    assert "<h1>RL 2027</h1>" in (tmp_path / "html/index.html").read_text()
+
+
 def test_without_times_there_is_no_penalty_and_one_line_says_so(grade, late_class):
     results, messages = grade(LATE)
     assert {result["late_penalty"] for result in results.values()} == {0}
@@ -148,7 +158,8 @@ def test_a_changed_rule_counts_in_marks_and_reports_without_grading(grade, late_
     run("marks", "r.json", "--course", "course.toml", "--canvas", "canvas.csv")
     assert "ben,,,ben,,14\n" in (tmp_path / "canvas.csv").read_text()
     assert run("report", "r.json", "--course", "course.toml", "--csv", "r.csv")[0] == 0
-    assert f"ben,16,{DEFAULT_PART.points + 8}," in (tmp_path / "r.csv").read_text()
+    table = (tmp_path / "r.csv").read_text()
+    assert f"ben,16,{DEFAULT_PART.points + 8}," in table and "late_penalty,mark\n" in table and ",2,14\n" in table
 
 
 def test_times_come_from_moodles_worksheet_in_the_zone_of_the_course(grade, tmp_path):

@@ -13,6 +13,7 @@ from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.course_file import CourseFile, course_file_in
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import read_secret
+from rlhf_course.nbgrader_course.assignments import parse_assignment
 from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
@@ -201,3 +202,32 @@ def test_a_course_has_a_secret_of_its_own_that_no_learner_receives(generated, tm
         path for folder in ("release", "source") for path in (generated / folder).rglob("*") if path.is_file()
     ]
     assert handed_out and not any(secret.key.hex().encode() in path.read_bytes() for path in handed_out)
+
+
+def test_assignments_of_some_notebooks_each_hold_these_and_all_stubs_of_the_part(tmp_path):
+    assignments = dict(map(parse_assignment, ("week1=01,2,03", "week2=04")))
+    new_course(tmp_path / "course", assignments=assignments)
+    source = tmp_path / "course/source"
+    names = {path.name: sorted(notebook.name[:2] for notebook in path.glob("*.ipynb")) for path in source.iterdir()}
+    assert names == {"week1": ["01", "02", "03"], "week2": ["04"]}
+    for exercise in EXERCISES:
+        assert (source / "week2" / exercise.path).is_file()
+    assert course_file_in(tmp_path / "course").assignments == ("week1", "week2"), "they may have due dates"
+
+
+@pytest.mark.parametrize("text", ["week1", "week1=", "week1=a", "week/1=01", "week1=01;02"])
+def test_an_assignment_of_another_form_is_refused_with_the_form(text):
+    with pytest.raises(CourseError, match="NAME=01,02,03"):
+        parse_assignment(text)
+
+
+def test_a_notebook_that_the_part_does_not_have_is_refused_with_those_that_it_has(tmp_path):
+    with pytest.raises(CourseError, match=r"week1: there is no notebook 77 in part1_rlhf, whose notebooks are 01, 02"):
+        new_course(tmp_path / "course", assignments={"week1": frozenset({1, 77})})
+    assert not (tmp_path / "course").exists()
+
+
+def test_a_course_whose_exchange_lies_elsewhere_is_closed_to_other_accounts(tmp_path):
+    new_course(tmp_path / "course", exchange=tmp_path / "exchange")
+    assert (tmp_path / "course").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "exchange").stat().st_mode & 0o777 == 0o777

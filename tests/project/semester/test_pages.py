@@ -9,7 +9,8 @@ import pytest
 
 from rlhf_course.paths import REPOSITORY
 
-PAGES = [REPOSITORY / "docs" / name for name in ("instructors_guide.md", "at_scale.md", "where_courses_run.md")]
+_NAMES = ("instructors_guide.md", "at_scale.md", "where_courses_run.md", "course_toml.md")
+PAGES = [REPOSITORY / "docs" / name for name in _NAMES]
 
 
 def test_the_tables_of_the_page_on_large_classes_are_made_from_the_figures_that_were_measured():

@@ -25,6 +25,13 @@ def new_course(
         list[str] | None,
         typer.Option(help=f"a part to make an assignment of, or all; repeatable; by default {DEFAULT_PART.name}"),
     ] = None,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBERS",
+            help="an assignment of some notebooks, such as week1=01,02,03; repeatable; by default each part is one",
+        ),
+    ] = None,
     course_file: Annotated[
         Path | None,
         typer.Option("--course", metavar="FILE", help="a course.toml; by default the one in DIR, or a new one"),
@@ -33,9 +40,11 @@ def new_course(
     """Make an nbgrader course that autogrades with this course's judge."""
     if importlib.util.find_spec("nbgrader") is None:
         raise missing_extra("new-course", "nbgrader")
+    from rlhf_course.nbgrader_course.assignments import parse_assignment
     from rlhf_course.nbgrader_course.new_course import new_course as make_course
 
-    files = make_course(folder, course_id, exchange, part or (), course_file=course_file)
+    assignments = dict(map(parse_assignment, assignment or []))
+    files = make_course(folder, course_id, exchange, part or (), course_file=course_file, assignments=assignments)
     print(f"{len(files)} files in {folder}. Next, in that folder:")
     for name in sorted({path.parts[1] for path in files if path.parts[0] == "source"}):
         print(f"  nbgrader generate_assignment {name}", f"  nbgrader release_assignment {name}", sep="\n")

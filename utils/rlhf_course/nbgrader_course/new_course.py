@@ -3,13 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_course.building.build import assignment_files
 from rlhf_course.course_file import COURSE_FILE, course_file_in, course_file_template, read_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import create_secret
+from rlhf_course.nbgrader_course.assignments import assignment_sources
 from rlhf_course.paths import REPOSITORY
 
 # The folder beside the gradebook that holds the secret, the lock, the results, and a marker file for each submission
@@ -58,6 +58,7 @@ def new_course(
     part_names: Sequence[str] = (),
     root: Path = REPOSITORY,
     course_file: Path | None = None,
+    assignments: Mapping[str, frozenset[int]] | None = None,
 ) -> list[Path]:
     """Write a course's folder: settings, an assignment's source for each part, settings for learners, and a secret.
 
@@ -72,13 +73,14 @@ def new_course(
         part_names: The names of the parts, each of which becomes an assignment; nothing for those of the `course.toml`.
         root: The repository that holds `solutions/`.
         course_file: A `course.toml` to copy to the folder; None for the one in the folder, or else a new one.
+        assignments: The numbers of the notebooks of each assignment; None to make an assignment of each part.
 
     Returns:
         The paths of the written files below the folder.
 
     Raises:
-        CourseError: The folder is not empty, nbgrader does not accept the name, the `course.toml` has a wrong entry, or
-            `root` holds no solutions.
+        CourseError: The folder is not empty, nbgrader does not accept the name, the `course.toml` has a wrong entry,
+            `root` holds no solutions, or no part has such a notebook.
     """
     if folder.exists() and (not folder.is_dir() or any(path.name != COURSE_FILE for path in folder.iterdir())):
         raise CourseError(f"{folder} exists already and is not empty: name a new folder")
@@ -86,15 +88,12 @@ def new_course(
         raise CourseError(f"a course id holds letters, digits, - and _ only, got {course_id!r}")
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: run new-course in a clone of the repository")
-    settings = _settings_text(folder / COURSE_FILE, course_file)
+    settings = _settings_text(folder / COURSE_FILE, course_file, list(assignments or ()))
     course = course_file_in(folder) if course_file is None else read_course_file(course_file)
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
-    files = {
-        Path("source") / part.name / path: content
-        for part in course.parts(part_names)
-        for path, content in assignment_files(root, part).items()
-    }
+    sources = assignment_sources(root, course.parts(part_names), assignments)
+    files = {Path("source") / path: content for path, content in sources.items()}
     files[Path("nbgrader_config.py")] = _INSTRUCTOR.format(**names).encode()
     files[Path(COURSE_FILE)] = settings
     files[Path("for_learners/nbgrader_config.py")] = _LEARNER.format(**names).encode()
@@ -112,14 +111,14 @@ def new_course(
     return sorted(files)
 
 
-def _settings_text(own_file: Path, course_file: Path | None) -> bytes:
+def _settings_text(own_file: Path, course_file: Path | None, assignments: Sequence[str]) -> bytes:
     """Return the content of the new course's `course.toml`.
 
     Raises:
         CourseError: The named file cannot be read, or the folder has another one.
     """
     if course_file is None:
-        return own_file.read_bytes() if own_file.is_file() else course_file_template().encode()
+        return own_file.read_bytes() if own_file.is_file() else course_file_template(assignments=assignments).encode()
     if own_file.is_file() and own_file.resolve() != course_file.resolve():
         raise CourseError(f"{own_file} exists already: leave --course out, or remove it")
     try:

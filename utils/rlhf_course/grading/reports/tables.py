@@ -64,14 +64,19 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
     """Write a row for each submission to a CSV file.
 
     Columns: name, score, max_score, percent, seconds (of grading), warnings (separated by " | "), and for each exercise
-    its score, under its name, and its state, under its name and " status".
+    its score, under its name, and its state, under its name and " status". Where somebody was late, the last columns
+    are late_penalty and mark, which is the score without the penalty.
     """
     exercises = list(dict.fromkeys(name for result in results for name in result.exercises))
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     columns = ["name", "score", "max_score", "percent", "seconds", "warnings"]
-    writer.writerow([*columns, *(f"{name}{suffix}" for name in exercises for suffix in ("", " status"))])
-    writer.writerows(_csv_row(result, exercises) for result in results)
+    columns += [f"{name}{suffix}" for name in exercises for suffix in ("", " status")]
+    is_late = any(result.late_penalty for result in results)
+    writer.writerow([*columns, *(["late_penalty", "mark"] if is_late else [])])
+    for result in results:
+        late = [f"{result.late_penalty:g}", f"{result.mark:g}"] if is_late else []
+        writer.writerow([*_csv_row(result, exercises), *late])
     write_text(path, file.getvalue())
 
 
