@@ -17,19 +17,23 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/rlhf-course demo
 
+# A process for each core, up to four; the tests of a file stay together, since they share what is slow to make. Torch
+# uses one thread in each process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The fast tests once, and then the slow ones.
 test-all: test
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 # No finding of style or types, and files in .github/ as GitHub wants them; the schemas are part of check-jsonschema.
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p rlhf_course
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml docs/recipes/classroom/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/exercise.yml

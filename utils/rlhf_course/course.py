@@ -27,7 +27,7 @@ class Exercise:
 
     name: str
     notebook: str
-    points: int
+    points: float
     difficulty: int
     importance: int
     minutes: tuple[int, int]
@@ -94,7 +94,7 @@ class Part:
         object.__setattr__(self, "optional", tuple(replace(task, part=self.name) for task in self.optional))
 
     @property
-    def points(self) -> int:
+    def points(self) -> float:
         """The points of all exercises of the part together."""
         return sum(exercise.points for exercise in self.exercises)
 
@@ -163,6 +163,12 @@ OPTIONAL = {task.name: task for part in PARTS for task in part.optional}
 def part_of(exercise: Exercise) -> Part:
     """Return the part that an exercise belongs to."""
     return PARTS_BY_NAME[exercise.part]
+
+
+def left_out_of(part: Part) -> tuple[Exercise, ...]:
+    """Return the exercises of the list that a course's part lacks."""
+    names = {exercise.name for exercise in part.exercises}
+    return tuple(exercise for exercise in PARTS_BY_NAME[part.name].exercises if exercise.name not in names)
 
 
 def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:

@@ -12,6 +12,8 @@ from rlhf_course.paths import STUBS
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 NOT_WRITTEN = "write this part"
 CODE_STUB = f'raise NotImplementedError("{NOT_WRITTEN}")'
+# The first line of the file of an exercise that a course leaves out.
+GIVEN = "# Given: in this course this is no exercise, and the file holds its answer."
 # A longer text is not compared with the stub's syntax tree: no stub has this many characters.
 _MAX_STUB_LENGTH = 20_000
 
@@ -26,6 +28,21 @@ def stub_of(exercise: Exercise) -> str:
         return _stubs()[exercise.name]
     except KeyError:
         raise CourseError(f"there is no stub of {exercise.name}: run `rlhf-course build`") from None
+
+
+def given_text(solution: str) -> str:
+    """Return the file of an exercise that a course leaves out.
+
+    Args:
+        solution: The text of the answer's file, with the marks around each solution.
+    """
+    lines = [line for line in solution.splitlines() if line.strip() not in (BEGIN, END)]
+    return "\n".join([GIVEN, *lines]) + "\n"
+
+
+def is_given(text: str | None) -> bool:
+    """Return whether a text is the file of an exercise that the course leaves out."""
+    return text is not None and text.startswith(GIVEN)
 
 
 def is_stub(exercise: Exercise, text: str | None) -> bool:

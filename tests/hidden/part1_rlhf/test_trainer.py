@@ -323,22 +323,40 @@ def rollout_inputs(draw, name):
     """Return the driver's inputs of a case.
 
     "raw" makes two rollouts with another temperature than 1, whose rewards are not normalised. "whole" makes two phases
-    as in a real run, of one minibatch each, with steps that are proportional to the gradient. Only the texts of
-    "raw" start with a beginning-of-sequence token.
+    as in a real run, of one minibatch each, with steps that are proportional to the gradient. "top k" makes one rollout
+    of so high a temperature that other tokens than the likeliest are sampled wherever they may be. The texts of "whole"
+    start without a beginning-of-sequence token.
     """
     draw = draw.shared(f"rollouts, {name}")
 
     def make():
-        settings = (raw_settings if name == "raw" else whole_settings)(draw)
+        settings = {"raw": raw_settings, "whole": whole_settings, "top k": top_k_settings}[name](draw)
+        prefix = drawn_prefix(draw)
         return {
-            "settings": {**settings, "prefix": drawn_prefix(draw), "prepend_bos": name == "raw"},
+            "settings": {**settings, "prefix": prefix, "prepend_bos": name != "whole"},
             "weights": drawn_weights(draw, sharper=name == "raw"),
-            "character_rewards": [number / 4 for number in draw.integers(-8, 8, 31).tolist()],
-            "count": 2,
+            "character_rewards": drawn_character_rewards(draw, [prefix, BOS, BOS + prefix]),
+            "count": 1 if name == "top k" else 2,
             "learns": name == "whole",
         }
 
     return cached(WANTED, draw.key, make)
+
+
+def drawn_character_rewards(draw, texts):
+    """Draw the reward of each character so that leaving one of these texts out changes a reward."""
+    for number in range(200):
+        rewards = [number / 4 for number in draw.numbered(number).integers(-8, 8, 31).tolist()]
+        if all(abs(sum(rewards[ord(char) % len(rewards)] for char in text)) >= 0.5 for text in texts):
+            return rewards
+    raise AssertionError("no rewards were found under which each of these texts counts")
+
+
+def top_k_settings(draw):
+    """Draw settings under which each of the top_k likeliest tokens is sampled about as often as the others."""
+    sizes = drawn_sizes(draw, texts=draw.integer(12, 18), minibatches=4)
+    sampling = {"temperature": draw.number(4, 6), "top_k": draw.integer(4, 9)}
+    return {**sizes, **sampling, "gen_len": draw.integer(2, 3), "normalize_reward": False}
 
 
 def raw_settings(draw):
@@ -503,7 +521,7 @@ def ranks(phase, settings, logits):
 
 @pytest.mark.points(1)
 def test_top_k_is_the_settings(RLHFTrainer, draw):
-    settings, phases = rollouts(RLHFTrainer, draw)
+    settings, phases = rollouts(RLHFTrainer, draw, "top k")
     top_k, least_likely, expected = settings["top_k"], 0, 0.0
     for phase, logits, _ in phases:
         ordered, rank = ranks(phase, settings, logits)

@@ -51,7 +51,7 @@ def test_a_cluster_gives_the_results_of_a_pool_although_one_of_its_workers_is_ki
     victim = pids(dask)[0]
     seen: list[str] = []
 
-    def kill_half_way(result):
+    def kill_half_way(_, result):
         seen.append(result.name)
         if len(seen) == 50:
             os.kill(victim, signal.SIGKILL)

@@ -3,6 +3,7 @@
 import errno
 import json
 import lzma
+import re
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +15,10 @@ from submission_files import ANSWER, PATH, write_folder, write_zip
 from rlhf_course.cli import main
 from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
 from rlhf_course.grading import commands
+from rlhf_course.grading.reports.changes import Change, changed_marks
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 from rlhf_course.grading.secret import create_secret, read_secret
+from rlhf_course.grading.submissions.submission import Submission
 
 
 @pytest.fixture
@@ -133,6 +136,13 @@ def test_a_submission_that_cannot_be_read_is_a_zero_with_its_reason_and_stops_no
     assert {exercise["status"] for exercise in bob["exercises"].values()} == {"unreadable"}
 
 
+def test_a_log_holds_start_machine_isolation_progress_warnings_and_totals(run, class_folder):
+    _, _, errors = run("grade", "--each", class_folder, "--workers", "1", "--isolation", "unsafe")
+    assert re.match(r"\S+ \d{4}-\d\d-\d\d grading 3 submissions on .* cores, .*; isolation unsafe, 1 workers,", errors)
+    assert "starting the judges" in errors and "read 3 of 3, judged 3 of 3" in errors
+    assert re.search(r" bob: .*is damaged", errors) and "finished: 3 of 3 submissions in" in errors
+
+
 def test_a_second_call_takes_the_cached_results_unless_no_cache_is_given(run, class_folder, tmp_path):
     run("grade", "--each", class_folder)
     first = (tmp_path / "log").read_text()
@@ -155,6 +165,7 @@ def test_results_are_stored_in_the_named_cache_folder(run, class_folder, tmp_pat
         (("{ada}", "--workers", "0"), "--workers"),
         (("{ada}", "--each"), None),
         (("{ada}", "--json", "/dev/null/r.json"), "cannot be written"),
+        (("{ada}", "--explain-to", "there"), "add --explain SUBMISSION EXERCISE TEST"),
         (("{ada}", "--frobnicate"), "No such option"),
     ],
 )
@@ -181,8 +192,8 @@ def test_after_ctrl_c_the_message_says_how_much_is_graded_and_how_to_continue(ru
     real = commands.grade_all
 
     def interrupted(submissions, grader, cache, on_result):
-        def interrupt(result):
-            on_result(result)
+        def interrupt(submission, result):
+            on_result(submission, result)
             raise KeyboardInterrupt
 
         return real(submissions, grader, cache, interrupt)
@@ -211,7 +222,7 @@ def test_a_report_is_made_from_the_results_alone(run, class_folder, tmp_path):
     )
     assert run("report", tmp_path / "r.json", "--html", tmp_path / "b", "--csv", tmp_path / "b.csv")[0] == 0
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
-    assert len(pages) == 4
+    assert len(pages) == 4 + len(EXERCISES)
     for page in [*pages]:
         assert (tmp_path / "b" / page).read_text() == (tmp_path / "a" / page).read_text()
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
@@ -252,8 +263,41 @@ def test_results_name_the_secret_and_grading_with_another_one_says_so(run, class
     assert "another secret" not in again
     create_secret(tmp_path / "other")
     _, _, other = run("grade", "--each", class_folder, "--json", results, "--secret-file", tmp_path / "other")
-    assert f"was graded with another secret ({first})" in other
+    assert f"was graded with another secret ({first})" in other and "no mark differs" in other
     assert json.loads(results.read_text())["secret"] == read_secret(tmp_path / "other").fingerprint
+
+
+def test_where_another_suite_changes_marks_they_are_listed_and_nothing_is_written_without_replace(
+    run, class_folder, tmp_path
+):
+    results, arguments = tmp_path / "r.json", ("grade", "--each", class_folder, "--json", tmp_path / "r.json")
+    run(*arguments)
+    grades = json.loads(results.read_text())
+    assert grades["suite"]
+    ada = grades["submissions"][0]["exercises"]["compute_advantages"]
+    assert ada["score"] == 8
+    grades["suite"], ada["score"] = "older", 5
+    results.write_text(json.dumps(grades))
+    before = results.read_text()
+    code, shown, errors = run(*arguments, "--html", tmp_path / "html")
+    assert code == 1 and "nothing was written: add --replace" in errors and "submission" not in shown
+    assert "was graded with other hidden tests, or another judge (older)" in errors
+    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learners differ" in errors
+    assert results.read_text() == before and not (tmp_path / "html").exists()
+    code, _, errors = run(*arguments, "--replace")
+    assert code == 0 and "5 / 8" in errors
+    assert json.loads(results.read_text())["submissions"][0]["exercises"]["compute_advantages"]["score"] == 8
+    code, _, errors = run(*arguments)
+    assert code == 0 and "differ" not in errors
+
+
+def test_a_submission_that_only_one_grading_holds_is_listed_with_its_points():
+    ada, ben = (
+        FakeJudge().grade(Submission(name, {f"{DEFAULT_PART.name}/compute_advantages.py": "#####"}))
+        for name in ("ada", "ben")
+    )
+    assert changed_marks([ada], [ada, ben]) == [Change("ben", "", "-", f"5 / {DEFAULT_PART.points}")]
+    assert changed_marks([ada, ben], [ada]) == [Change("ben", "", f"5 / {DEFAULT_PART.points}", "-")]
 
 
 def test_results_of_one_secret_are_not_taken_for_another(run, class_folder, tmp_path):
@@ -281,5 +325,5 @@ def test_the_results_are_written_although_nobody_reads_what_is_printed(run, clas
 
     monkeypatch.setattr(commands, "print_results", refuse)
     code, _, errors = run("grade", "--each", class_folder, "--json", tmp_path / "r.json")
-    assert code and not errors
+    assert code and "error" not in errors
     assert len(json.loads((tmp_path / "r.json").read_text())["submissions"]) == 3

@@ -30,7 +30,7 @@ def graded(
     workers: int = 2,
     cache: ResultCache | None = None,
     task_timeout: float = 60,
-    on_result: Callable[[SubmissionResult], None] = lambda result: None,
+    on_result: Callable[[Submission, SubmissionResult], None] = lambda submission, result: None,
 ) -> list[SubmissionResult]:
     with Pool(partial(FakeJudge, log), workers, task_timeout) as pool:
         return grade_all(submissions, pool, cache, on_result)
@@ -78,7 +78,7 @@ def test_an_error_at_the_start_of_the_judge_ends_grading():
 
 
 def test_an_interruption_leaves_the_results_so_far_in_the_cache_and_ends_the_workers(tmp_path):
-    def interrupt(result):
+    def interrupt(_, result):
         if len(seen) == 3:
             raise KeyboardInterrupt
         seen.append(result.name)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from rlhf_course.grading.reports.tables import terminal_table, write_csv
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
 from rlhf_course.grading.results import TestResult as Outcome
 from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.nbgrader_course.outputs import judged_output
+from rlhf_course.releasing.on_gradescope import _test as gradescope_test
 
 POINTS = DEFAULT_PART.points
 HOSTILE = (
@@ -93,7 +96,7 @@ def test_a_page_runs_no_script_loads_no_resource_and_shows_hostile_text_as_text(
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     for name, value in page.attributes:
         if name in ("href", "src", "xlink:href", "action"):
-            assert re.match(r"^(#|learners/)[\w./-]+$", value), value
+            assert re.match(r"^(#|learners/|exercises/)[\w./-]+$", value), value
     assert "url(http" not in pages()[number] and not re.search(r"[\x00-\x08\x0b-\x1f\u202e]", pages()[number])
     if number in (0, 5):
         assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
@@ -167,6 +170,7 @@ def test_the_summary_says_where_learners_are_stuck_and_which_mistakes_are_freque
         "failed": 0,
         "error": 1,
         "timeout": 0,
+        "unfinished": 0,
         "missing": 0,
         "unreadable": 0,
     }
@@ -213,8 +217,44 @@ def test_unwritten_unfinished_and_wrong_answers_are_told_apart():
     results = [graded("ada", -1, -1), graded("ben", 2, -1), graded("cy", 0, 2), graded("dee", 0, -1)]
     summary = summarise(GradeReport(isolation="unsafe", submissions=results))
     (exercise,) = summary.exercises
-    assert (exercise.counts["missing"], exercise.unfinished, exercise.counts["failed"]) == (2, 2, 2)
+    assert {state: count for state, count in exercise.counts.items() if count} == {
+        "missing": 1, "unfinished": 2, "failed": 1,
+    }  # fmt: skip
     assert [(cause.description, cause.learners) for cause in summary.causes] == [("m", ["cy", "dee"])]
+
+
+def test_table_csv_and_pages_show_an_unfinished_answer_as_unfinished(tmp_path):
+    results = [graded("ada", -1, -1), graded("ben", 2, -1)]
+    console = Console(record=True, width=100)
+    console.print(terminal_table(results))
+    assert [line.split()[4] for line in console.export_text().splitlines()[1:]] == ["·", "◐"]
+    write_csv(tmp_path / "a.csv", results)
+    assert [line.split(",")[-1] for line in (tmp_path / "a.csv").read_text().splitlines()[1:]] == [
+        "missing", "unfinished",
+    ]  # fmt: skip
+    report = GradeReport(isolation="uid", submissions=results)
+    assert "2 ◐ unfinished" in " ".join(Page(class_page(report, ["a.html", "b.html"])).text.split())
+    own = Page(learner_page(results[1], "uid")).text
+    assert "A part of this answer is written" in own and "no answer to this exercise" not in own
+
+
+def test_nbgrader_and_gradescope_show_what_passed_in_an_unfinished_answer():
+    result = graded("ben", 2, -1).exercises["get_logprobs"]
+    shown = judged_output(result, 4)["data"]["text/html"]
+    assert "a part of it is not written" in shown and "nothing was handed in</b>" not in shown and "test 0" in shown
+    assert "+ test 0 (2)" in gradescope_test(1, "get_logprobs", result)["output"]
+
+
+def test_pages_say_when_work_was_handed_in_and_what_counts_of_late_work():
+    results = [graded("ada", 2, 2), graded("ben", 2, 2), graded("cy", 0, 0)]
+    results[0].handed_in = datetime(2027, 3, 5, 18, 30, tzinfo=UTC)
+    results[1] = results[1].model_copy(
+        update={"handed_in": datetime(2027, 3, 1, 9, 5, tzinfo=UTC), "late_penalty": 1.0, "late": "One day late."}
+    )
+    page = " ".join(Page(class_page(GradeReport(isolation="uid", submissions=results), list("abc"))).text.split())
+    assert "Handed in from 2027-03-01 09:05 to 2027-03-05 18:30." in page
+    assert "1 lose points for late work" in page and ": ben." in page
+    assert "3 points count : One day late." in Page(learner_page(results[1], "uid")).text
 
 
 def test_item_analysis_gives_each_hidden_test_its_share_its_correlation_with_the_rest_and_a_remark():
@@ -231,6 +271,7 @@ def test_item_analysis_gives_each_hidden_test_its_share_its_correlation_with_the
     assert (easy.remark, hard.remark, easy.discrimination) == ("everybody passes it", "nobody passes it", None)
     # Without test 1 the scores are 4, 4, 4, 6; those who pass it are a and b: the correlation is -1/sqrt(3).
     assert separates.discrimination == pytest.approx(-(3**-0.5))
+    assert separates.failed_by == ["c", "d"]
     assert separates.remark == "who passes it does worse elsewhere"
 
 
@@ -278,5 +319,7 @@ def test_templates_are_part_of_what_is_installed():
         "page.html",
         "marks.html",
         "learner.html",
+        "exercise.html",
+        "course.html",
         "class.html",
     }

@@ -5,13 +5,15 @@ import json
 import pytest
 from learners import answer_text, stub_text
 
-from rlhf_course import RLHFArgs, open_training, passed, train_run
+from rlhf_course import RLHFArgs, check, open_training, passed, reset, train_run
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.notebook import run_cost
+from rlhf_course.notebook.exercise_progress import read_progress
 from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import profiles
+from rlhf_course.stubs import given_text, is_given
 
 
 @pytest.fixture
@@ -55,6 +57,21 @@ def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_wor
     with pytest.raises(NotImplementedError):
         part1_rlhf.compute_advantages(torch.zeros(1, 3), torch.zeros(1), 1)
     assert path.read_text() == stub_text("compute_advantages")
+
+
+def test_an_exercise_that_the_course_leaves_out_is_neither_asked_for_nor_listed_and_trains(
+    solved_workspace, small_runs, capsys
+):
+    path = solved_workspace / DEFAULT_PART.name / "compute_advantages.py"
+    path.write_text(given_text(path.read_text()))
+    folder = train_run("collapse", profile="laptop").path
+    shown = capsys.readouterr().out
+    assert "The gate is open" in shown and "compute_advantages" not in shown.split("The gate is open")[1]
+    assert json.loads((folder / "config.json").read_text())["reference"] == []
+    assert "compute_advantages" not in [row.exercise for row in read_progress()]
+    assert passed("compute_advantages") and check("compute_advantages")
+    reset("compute_advantages")
+    assert is_given(path.read_text()) and "is given in this course" in capsys.readouterr().out
 
 
 MEASURED = json.loads((REPOSITORY / "benchmarks/results/profiles.json").read_text())

@@ -8,16 +8,20 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.building.course_changes import change_notebook
+from rlhf_course.course import BY_NAME, DEFAULT_PART
+from rlhf_course.course_file import CourseFile
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.releasing.archive import write_zip
 from rlhf_course.releasing.bundle import TOP, bundle_files, readme
 from rlhf_course.releasing.leaks import leaks
+from rlhf_course.stubs import given_text, is_given
 
 NOTEBOOK_3 = """
 import sys
@@ -100,6 +104,51 @@ def nbformat_of(text: str) -> str:
 
 def test_nothing_of_it_is_in_the_bundle(files):
     assert not leaks(files, REPOSITORY)
+
+
+def test_of_an_exercise_left_out_learners_get_the_answer_in_its_file_and_no_cell(files):
+    course = CourseFile(left_out=("compute_advantages",), points={"get_logprobs": 3})
+    changed = {
+        path.relative_to(TOP).as_posix(): content
+        for path, content in bundle_files(parts=course.parts()).items()
+        if files[path] != content
+    }
+    file = f"notebooks/{DEFAULT_PART.name}/compute_advantages.py"
+    assert set(changed) == {file, "notebooks/05_advantages_and_memory.ipynb", "notebooks/06_objective.ipynb"}
+    text = changed[file].decode()
+    assert is_given(text) and "SOLUTION" not in text and "NotImplementedError" not in text
+    compile(text, file, "exec")
+    left, kept = (nbformat.reads(changed[name].decode(), as_version=4) for name in sorted(changed)[:2])
+    sources = "\n".join(cell.source for cell in left.cells)
+    assert "from part1_rlhf import compute_advantages  # given" in sources
+    assert "%%exercise" not in sources and 'check("compute_advantages")' not in sources and "hint(" not in sources
+    assert "## 5.2 Given: `compute_advantages`" in sources and "**Predict**" in sources
+    checks = [cell.metadata.nbgrader for cell in kept.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert {check.grade_id: check.points for check in checks}["check-get_logprobs"] == 3
+    assert not [cell for cell in left.cells if "nbgrader" in cell.metadata]
+
+
+def test_only_the_file_of_an_exercise_left_out_may_hold_its_answer():
+    left_out = [BY_NAME["compute_advantages"]]
+    text = given_text((SOLUTIONS / DEFAULT_PART.name / "compute_advantages.py").read_text())
+    own, other = Path(f"notebooks/{left_out[0].path}"), Path("notebooks/other.py")
+    assert not leaks({own: text.encode()}, REPOSITORY, left_out)
+    assert leaks({own: text.encode()}, REPOSITORY)
+    assert leaks({other: text.encode()}, REPOSITORY, left_out)
+    more = text + (SOLUTIONS / DEFAULT_PART.name / "get_logprobs.py").read_text()
+    assert leaks({own: more.encode()}, REPOSITORY, left_out)
+
+
+@pytest.mark.parametrize("exercise", DEFAULT_PART.exercises, ids=lambda exercise: exercise.name)
+def test_each_exercise_can_be_left_out_of_its_notebook(exercise):
+    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{exercise.notebook}.ipynb", as_version=4)
+    count = len(notebook.cells)
+    assert change_notebook(notebook, {}, [exercise]) and len(notebook.cells) in (count - 1, count - 2)
+    nbformat.validate(notebook)
+    sources = "\n".join(cell.source for cell in notebook.cells)
+    for text in (f'hint("{exercise.name}")', f'check("{exercise.name}")', f"**Exercise** `{exercise.name}`"):
+        assert text not in sources
+    assert f"%%exercise {exercise.name}" not in sources and f"**Given** `{exercise.name}`" in sources
 
 
 def test_a_model_answer_in_prose_is_found_too():

@@ -8,12 +8,13 @@ import nbformat
 import pytest
 from classroom import found, run_nbgrader
 from nbgrader.api import Gradebook
-from nbgrader.apps import ExportApp, GenerateFeedbackApp
+from nbgrader.apps import ExportApp, GenerateAssignmentApp, GenerateFeedbackApp
 
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 
 POINTS = 16
+BRAINSTORM = "04_sampling_and_rewards"
 # Raised inside nbgrader, by the SQLAlchemy that the lock pins.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
@@ -230,17 +231,145 @@ def test_a_submission_without_any_notebook_is_graded_from_its_files(course, hand
     assert scores(course)["ada"] == POINTS, "alone, too"
 
 
-def test_a_renamed_notebook_is_named_and_the_learners_own_files_stay(course, hand_in, judge_finds, autograde):
+def test_a_notebook_of_nobody_is_named_and_the_learners_own_files_stay(course, hand_in, judge_finds, autograde):
     folder = hand_in("ada")
-    (folder / "07_optimizer.ipynb").rename(folder / "my_07.ipynb")
+    (folder / "my plots.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook()))
     (folder / "part1_rlhf/get_optimizer.py").write_text("mine = 1\n")
     judge_finds(ada=found())
     autograde()
-    assert "my_07.ipynb is not a notebook of this assignment" in notes(course, "ada", "01_environment").replace(
-        "&#95;", "_"
-    )
+    assert "my plots.ipynb is not a notebook of this assignment" in notes(course, "ada", "01_environment")
     assert (course / "autograded/ada" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text() == "mine = 1\n"
     assert scores(course)["ada"] == POINTS
+
+
+def _answer(text):
+    return lambda notebook: cell_of(notebook, "brainstorm_periods").update(source=text)
+
+
+def test_a_renamed_notebooks_written_answer_is_found_and_the_note_stands_in_the_notebook_that_the_grader_opens(
+    course, hand_in, judge_finds, autograde
+):
+    folder = hand_in("ada")
+    change(folder / f"{BRAINSTORM}.ipynb", _answer("Many short sentences."))
+    (folder / f"{BRAINSTORM}.ipynb").rename(folder / "my rewards.ipynb")
+    judge_finds(ada=found())
+    autograde()
+    graded = autograded(course, "ada", BRAINSTORM)
+    assert cell_of(graded, "brainstorm_periods").source == "Many short sentences."
+    assert grades(course, "ada", BRAINSTORM)["brainstorm_periods"] == (None, True)
+    told = notes(course, "ada", BRAINSTORM)
+    assert "my rewards.ipynb holds its cells and is used in its place" in told and "missing" not in told
+    assert not notes(course, "ada", "01_environment")
+
+
+def test_a_written_answer_in_a_copy_of_the_notebook_is_found_and_a_second_answer_is_named(
+    course, hand_in, judge_finds, autograde
+):
+    for learner, original in (("ada", None), ("ben", "Ellipses.")):
+        folder = hand_in(learner)
+        (folder / "mine").mkdir()
+        shutil.copy(folder / f"{BRAINSTORM}.ipynb", folder / "mine/copy.ipynb")
+        change(folder / "mine/copy.ipynb", _answer("Initials."))
+        if original:
+            change(folder / f"{BRAINSTORM}.ipynb", _answer(original))
+    judge_finds(ada=found(), ben=found())
+    autograde()
+    for learner, answer, note in (
+        ("ada", "Initials.", "is from mine/copy.ipynb"),
+        ("ben", "Ellipses.", "mine/copy.ipynb holds another answer"),
+    ):
+        assert cell_of(autograded(course, learner, BRAINSTORM), "brainstorm_periods").source == answer
+        assert note in notes(course, learner, BRAINSTORM)
+        assert grades(course, learner, BRAINSTORM)["brainstorm_periods"] == (None, True)
+
+
+OWN_TEST = """assert 1 + 1 == 2
+### BEGIN HIDDEN TESTS
+assert the_secret_of_the_instructor
+### END HIDDEN TESTS"""
+
+
+def _add_own_test(notebook, text=OWN_TEST) -> None:
+    marks = {"grade": True, "grade_id": "own-test", "locked": True, "solution": False, "points": 3}
+    marks |= {"schema_version": 3, "task": False}
+    notebook.cells.append(nbformat.v4.new_code_cell(text, metadata={"nbgrader": marks}))
+
+
+def _generate(course, do) -> None:
+    """Change a notebook of the source and generate the assignment again."""
+    change(course / "source" / DEFAULT_PART.name / "07_optimizer.ipynb", do)
+    run_nbgrader(GenerateAssignmentApp, course, DEFAULT_PART.name, "--force")
+
+
+def test_who_hands_in_what_was_released_is_told_of_no_change_and_feedback_shows_no_hidden_test_of_the_instructor(
+    course, hand_in, judge_finds, autograde
+):
+    _generate(course, _add_own_test)
+    hand_in("ada")
+    change(
+        hand_in("eve") / "07_optimizer.ipynb", lambda notebook: cell_of(notebook, "own-test").update(source="assert 1")
+    )
+    judge_finds(ada=found(), eve=found())
+    autograde()
+    assert not notes(course, "ada", "07_optimizer")
+    assert "text of the locked cell own-test was changed" in notes(course, "eve", "07_optimizer")
+    for learner in ("ada", "eve"):
+        source = cell_of(autograded(course, learner, "07_optimizer"), "own-test").source
+        assert source == OWN_TEST, "graders see the instructor's test"
+    run_nbgrader(GenerateFeedbackApp, course, DEFAULT_PART.name)
+    for learner in ("ada", "eve"):
+        page = (course / "feedback" / learner / DEFAULT_PART.name / "07_optimizer.html").read_text()
+        assert "own-test" in page and "secret_of_the_instructor" not in page
+
+
+def test_a_learner_who_writes_the_marker_of_hidden_tests_gets_feedback(course, hand_in, judge_finds, autograde):
+    change(
+        hand_in("ada") / "07_optimizer.ipynb",
+        lambda notebook: notebook.cells.append(nbformat.v4.new_code_cell("### BEGIN HIDDEN TESTS\nmine = 1")),
+    )
+    judge_finds(ada=found())
+    autograde()
+    run_nbgrader(GenerateFeedbackApp, course, DEFAULT_PART.name)
+    assert "BEGIN HIDDEN TESTS" in (course / "feedback/ada" / DEFAULT_PART.name / "07_optimizer.html").read_text()
+
+
+def test_an_earlier_release_is_named_as_such_and_nobody_is_blamed_for_what_the_instructor_changed(
+    course, hand_in, judge_finds, autograde
+):
+    hand_in("ada")
+    change(hand_in("eve") / "07_optimizer.ipynb", _edit_locked_cells)
+
+    def regenerate(notebook):
+        _add_own_test(notebook)
+        cell_of(notebook, "check-get_optimizer").source += "\n# a remark"
+        cell_of(notebook, "check-get_optimizer").metadata.nbgrader.points = 4
+
+    _generate(course, regenerate)
+    hand_in("ben")
+    judge_finds(ada=found(), ben=found(), eve=found())
+    autograde()
+    told = notes(course, "ada", "07_optimizer")
+    assert "from an earlier release of the assignment" in told and "own-test is new in the newest release" in told
+    assert "was changed" not in told and "were changed" not in told and "missing" not in told
+    assert not notes(course, "ada", BRAINSTORM), "this notebook did not change"
+    assert not notes(course, "ben", "07_optimizer")
+    told = notes(course, "eve", "07_optimizer")
+    assert "from an earlier release" in told and "locked cell check-get_optimizer was changed" in told.replace(
+        "&#95;", "_"
+    )
+    check = cell_of(autograded(course, "ada", "07_optimizer"), "check-get_optimizer")
+    assert check.source.endswith("# a remark") and check.metadata.nbgrader.points == 4
+
+
+def test_a_course_without_a_record_of_its_releases_compares_with_the_release_folder(
+    course, hand_in, judge_finds, autograde
+):
+    _generate(course, _add_own_test)
+    shutil.rmtree(course / ".rlhf_course/releases")
+    hand_in("ada")
+    judge_finds(ada=found())
+    autograde()
+    assert not notes(course, "ada", "07_optimizer")
 
 
 def test_the_notebook_shows_the_text_that_was_judged_also_where_it_was_written_in_a_file(

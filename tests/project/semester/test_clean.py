@@ -154,6 +154,7 @@ def test_feedback_is_made_of_a_hostile_notebook_and_only_mathjax_may_run(course,
     hand_in("ada")
     judge_finds(eve=found(), ada=found(0.5))
     autograde()
+    (course / "comments.toml").write_text("[[comment]]\nlearner = 'eve'\ntext = '<script>hello</script>'\n")
     run_nbgrader(GenerateFeedbackApp, course, DEFAULT_PART.name)
     for learner in ("ada", "eve"):
         page = (course / "feedback" / learner / DEFAULT_PART.name / "07_optimizer.html").read_text()
@@ -163,6 +164,7 @@ def test_feedback_is_made_of_a_hostile_notebook_and_only_mathjax_may_run(course,
         (nonce,) = set(re.findall(r'<script nonce="([^"]+)"', head))
         assert f"'nonce-{nonce}'" in policy and "'unsafe-inline' 'nonce" not in policy and nonce not in body
     assert plot()[:80] in body and "hidden test" in body
+    assert "&lt;script&gt;hello&lt;/script&gt;" in body, "the instructor's comment is plain text"
 
 
 @pytest.mark.parametrize(

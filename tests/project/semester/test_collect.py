@@ -1,6 +1,7 @@
 """`nbgrader zip_collect`: whatever a hand-in is called and holds, the others are collected and nothing is shared."""
 
 import io
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbgrader.apps import ZipCollectApp
 
+from rlhf_course.class_list.matching import match_rows
+from rlhf_course.class_list.roster import read_roster
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.nbgrader_course.collect import folder_names
+from rlhf_course.paths import REPOSITORY
 
 PART = DEFAULT_PART.name
 FILE = f"{PART}/get_optimizer.py"
@@ -47,7 +51,7 @@ def collect(tmp_path) -> Callable[..., dict[str, dict[str, str]]]:
             f"c = get_config()\nconfigure(c, {str(tmp_path)!r})\n"
         )
         archive = tmp_path / "downloaded" / PART / "archive"
-        archive.mkdir(parents=True)
+        archive.mkdir(parents=True, exist_ok=True)
         for name, content in {"zoe.zip": zip_of({FILE: "zoe"}), **hand_ins}.items():
             (archive / name).write_bytes(content)
         run_nbgrader(ZipCollectApp, tmp_path, PART, *options)
@@ -140,6 +144,45 @@ def test_a_pattern_for_names_finds_no_path_and_stops_nobody(collect, tmp_path, r
         "gradebook.db",
         ".nbgrader.log",
     }
+
+
+def patterns() -> dict[str, tuple[str, str, str]]:
+    """Return a learner, a pattern and a roster's column of the guide, by the name of a download."""
+    rows, pattern = {}, ""
+    for line in (REPOSITORY / "docs/instructors_guide.md").read_text().splitlines():
+        if match := re.match(
+            r"\| (?:Moodle|Canvas)[^|]* \| `([^`]+)` \| (?:`r\"(.+)\"`|the same) \| `(\w+)` \| `(\w+)`", line
+        ):
+            pattern = match[2] or pattern
+            rows[match[1]] = (match[3], pattern, match[4])
+    return rows
+
+
+@pytest.mark.parametrize("name", patterns())
+def test_the_guides_pattern_finds_the_platforms_number_in_the_names_of_its_downloads(collect, tmp_path, name):
+    learner, pattern, _ = patterns()[name]
+    name = name if name.endswith(".zip") else f"{name}/my_answers.zip"
+    forged = "Eve_12345_assignsubmission_ x_7_assignsubmission_file_x.zip"
+    path = tmp_path / "downloaded" / PART / "archive" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(zip_of({FILE: "1"}))
+    collected = collect({forged: zip_of({FILE: "2"})}, f"--CourseCollector.named_regexp={pattern}", check=False)
+    assert collected.pop(learner) == {FILE: "1"}
+    assert set(collected) == {"zoe", forged.removesuffix(".zip")}
+
+
+def test_the_guide_has_patterns_for_three_forms_of_names():
+    assert len(patterns()) == 3
+
+
+@pytest.mark.parametrize("name", patterns())
+def test_the_column_that_the_guide_names_matches_the_numbers_that_its_pattern_finds(tmp_path, name):
+    learner, _, column = patterns()[name]
+    roster = tmp_path / "roster.csv"
+    entry = f"Participant {learner}" if column == "Identifier" else learner
+    roster.write_text(f"{column},Full name,Grade,Maximum grade,homework (1)\n{entry},Jane Doe,,100,\n7,Eve,,100,\n")
+    matching = match_rows([learner], read_roster(roster), column)
+    assert matching.submissions == {0: 0} and not matching.problems
 
 
 def test_no_terminal_escape_reaches_the_log(collect, capfd):

@@ -7,13 +7,17 @@ import zipfile
 import nbformat
 import pytest
 from classroom import NOTEBOOKS, run_nbgrader
+from nbgrader.api import Gradebook
 
 from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course_file import CourseFile, course_file_in
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import read_secret
+from rlhf_course.nbgrader_course.assignments import parse_assignment
 from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
+from rlhf_course.stubs import is_given
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,49 @@ def test_outputs_that_an_instructor_left_in_the_source_are_not_released(tmp_path
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)])
     cleared, _ = ClearOutputButExpected().preprocess(notebook, {})
     assert cleared.cells[0].outputs == outputs[:1]
+
+
+def test_a_new_course_follows_its_course_toml_and_gets_one_that_changes_nothing(fresh, tmp_path):
+    assert course_file_in(fresh) == CourseFile() and "# get_logprobs = 8" in (fresh / "course.toml").read_text()
+    text = "left_out = ['get_optimizer']\n[points]\nreward_fn_char_count = 7.5\n"
+    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/course.toml").write_text(text)
+    new_course(tmp_path / "here")
+    new_course(tmp_path / "copied", course_file=tmp_path / "mine.toml")
+    for course in (tmp_path / "here", tmp_path / "copied"):
+        assert (course / "course.toml").read_text() == text
+        points = points_in(course / "source" / DEFAULT_PART.name)
+        assert points["check-reward_fn_char_count"] == 7.5 and "check-get_optimizer" not in points
+        assert len(points) == len(DEFAULT_PART.exercises) - 1
+        assert is_given((course / "source" / DEFAULT_PART.name / "part1_rlhf/get_optimizer.py").read_text())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/course.toml").write_text("title = 'x'\n")
+    with pytest.raises(CourseError, match="exists already"):
+        new_course(tmp_path / "other", course_file=tmp_path / "mine.toml")
+
+
+def points_in(source) -> dict[str, float]:
+    cells = [cell for path in source.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    checks = [cell.metadata.nbgrader for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    return {check.grade_id: check.points for check in checks if not check.solution}
+
+
+def test_a_release_follows_a_course_toml_that_was_changed_after_the_source_was_made(course):
+    from nbgrader.apps import GenerateAssignmentApp
+
+    (course / "course.toml").write_text("left_out = ['get_optimizer']\n[points]\nreward_fn_char_count = 7.5\n")
+    run_nbgrader(GenerateAssignmentApp, course, DEFAULT_PART.name, "--force")
+    release = course / "release" / DEFAULT_PART.name
+    assert is_given((release / "part1_rlhf/get_optimizer.py").read_text())
+    assert "NotImplementedError" in (release / "part1_rlhf/trainer.py").read_text()
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        cells = {
+            cell.name: cell.max_score
+            for notebook in gradebook.find_assignment(DEFAULT_PART.name).notebooks
+            for cell in notebook.grade_cells
+        }
+    assert cells["check-reward_fn_char_count"] == 7.5 and "check-get_optimizer" not in cells
 
 
 def test_a_folder_with_something_in_it_and_a_name_that_is_none_are_refused(tmp_path):
@@ -155,3 +202,32 @@ def test_a_course_has_a_secret_of_its_own_that_no_learner_receives(generated, tm
         path for folder in ("release", "source") for path in (generated / folder).rglob("*") if path.is_file()
     ]
     assert handed_out and not any(secret.key.hex().encode() in path.read_bytes() for path in handed_out)
+
+
+def test_assignments_of_some_notebooks_each_hold_these_and_all_stubs_of_the_part(tmp_path):
+    assignments = dict(map(parse_assignment, ("week1=01,2,03", "week2=04")))
+    new_course(tmp_path / "course", assignments=assignments)
+    source = tmp_path / "course/source"
+    names = {path.name: sorted(notebook.name[:2] for notebook in path.glob("*.ipynb")) for path in source.iterdir()}
+    assert names == {"week1": ["01", "02", "03"], "week2": ["04"]}
+    for exercise in DEFAULT_PART.exercises:
+        assert (source / "week2" / exercise.path).is_file()
+    assert course_file_in(tmp_path / "course").assignments == ("week1", "week2"), "they may have due dates"
+
+
+@pytest.mark.parametrize("text", ["week1", "week1=", "week1=a", "week/1=01", "week1=01;02"])
+def test_an_assignment_of_another_form_is_refused_with_the_form(text):
+    with pytest.raises(CourseError, match="NAME=01,02,03"):
+        parse_assignment(text)
+
+
+def test_a_notebook_that_the_part_does_not_have_is_refused_with_those_that_it_has(tmp_path):
+    with pytest.raises(CourseError, match=r"week1: there is no notebook 77 in part1_rlhf, whose notebooks are 01, 02"):
+        new_course(tmp_path / "course", assignments={"week1": frozenset({1, 77})})
+    assert not (tmp_path / "course").exists()
+
+
+def test_a_course_whose_exchange_lies_elsewhere_is_closed_to_other_accounts(tmp_path):
+    new_course(tmp_path / "course", exchange=tmp_path / "exchange")
+    assert (tmp_path / "course").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "exchange").stat().st_mode & 0o777 == 0o777

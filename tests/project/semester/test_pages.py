@@ -3,12 +3,14 @@
 import json
 import re
 import runpy
+from pathlib import Path
 
 import pytest
 
 from rlhf_course.paths import REPOSITORY
 
-PAGES = [REPOSITORY / "docs" / name for name in ("instructors_guide.md", "at_scale.md")]
+_NAMES = ("instructors_guide.md", "at_scale.md", "where_courses_run.md", "course_toml.md")
+PAGES = [REPOSITORY / "docs" / name for name in _NAMES]
 
 
 def test_the_tables_of_the_page_on_large_classes_are_made_from_the_figures_that_were_measured():
@@ -19,15 +21,19 @@ def test_the_tables_of_the_page_on_large_classes_are_made_from_the_figures_that_
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_lead_to_files_and_headings_that_are_there(page):
-    text = page.read_text()
-    headings = {
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    return {
         re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in text.splitlines()
+        for line in page.read_text().splitlines()
         if line.startswith("#")
     }
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_to_files_and_headings_that_are_there(page):
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
         path, _, heading = link.partition("#")
-        assert not path or (page.parent / path).exists(), link
-        assert not heading or heading in headings, link
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link

@@ -5,27 +5,25 @@ Real nbgrader commands, a real exchange and gradebook, and the real judge.
 
 import csv
 import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+from played_guide import Semester, cell_of, edit
 
 from rlhf_course.bank import bank_file
 from rlhf_course.course import BY_NAME, DEFAULT_PART
-from rlhf_course.learner_package import WORKSPACE_VARIABLES
+from rlhf_course.grading.comments.groups import group_answers
+from rlhf_course.grading.results import GradeReport
+from rlhf_course.grading.secret import read_secret
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
 pytestmark = pytest.mark.slow
 
-GUIDE = REPOSITORY / "docs/instructors_guide.md"
 ANSWERS = REPOSITORY / "solutions" / DEFAULT_PART.name
 LEARNERS = ("ada", "half", "slips", "hostile", "mangled")
 ALL = DEFAULT_PART.points
@@ -54,83 +52,10 @@ def get_optimizer(model, base_lr, head_lr):
 """
 
 
-def blocks() -> list[tuple[str, str]]:
-    """The guide's commands, block by block, each with who runs it."""
-    return [
-        (who.strip() or "instructor", text)
-        for who, text in re.findall(r"^```sh([ \w]*)\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    ]
-
-
-class Semester:
-    """A home for the instructor and each learner, and the guide's blocks played in them."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.course = home, home / "rlhf-2027"
-        self.blocks = blocks()
-        programs = Path(sys.executable).parent
-        self.environment = {
-            **os.environ,
-            "HOME": str(home),
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY / "utils"),
-        }
-        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "NBGRADER_EXECUTION", *WORKSPACE_VARIABLES):
-            self.environment.pop(name, None)
-
-    def run(self, commands: str, learner: str = "") -> str:
-        """Run commands in a shell, in the instructor's or a learner's home; returns what they print."""
-        home = self.home / learner
-        shell = ["bash", "-euo", "pipefail", "-c", commands]
-        done = subprocess.run(
-            shell, cwd=home, env={**self.environment, "HOME": str(home)}, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout + done.stderr
-
-    def in_course(self, commands: str) -> str:
-        """Run commands in the course's folder."""
-        return self.run(f"cd {self.course}\n{commands}")
-
-    def play(self, holds: str) -> str:
-        """Play the instructor's next block of the guide, which holds a command."""
-        who, commands = next((who, text) for who, text in self.blocks if holds in text)
-        self.blocks.remove((who, commands))
-        assert who in ("instructor", "zips")
-        return self.run(commands)
-
-    def play_learner(self, holds: str, learner: str) -> str:
-        """Let a learner play a block of the guide, at home."""
-        who, commands = next((who, text) for who, text in self.blocks if holds in text)
-        self.blocks.remove((who, commands))
-        assert who == "learner"
-        return self.run(commands, learner)
-
-    def grades(self, file: str = "grades.csv") -> dict[str, dict[str, str]]:
-        """Rows of the exported table, by learner."""
-        with (self.course / file).open() as table:
-            return {row["student_id"]: row for row in csv.DictReader(table)}
-
-    def scores(self) -> dict[str, float]:
-        """Scores, exported anew."""
-        self.in_course("nbgrader export --to grades.csv")
-        return {learner: float(row["score"]) for learner, row in self.grades().items()}
-
-
 def answer(folder: Path, name: str, text: str | None = None) -> None:
     """Write an exercise's file in a learner's folder; by default the reference answer."""
     file = BY_NAME[name].file
     (folder / DEFAULT_PART.name / DEFAULT_PART.name / file).write_text(text or (ANSWERS / file).read_text())
-
-
-def edit(path: Path, do: Callable[[nbformat.NotebookNode], None]) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    do(notebook)
-    path.write_text(json.dumps(notebook))
-
-
-def cell_of(notebook: nbformat.NotebookNode, grade_id: str) -> nbformat.NotebookNode:
-    return next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
 
 
 def mistaken(name: str, mistake: str) -> str:
@@ -206,10 +131,7 @@ def semester(tmp_path_factory):
     played.play("new-course")
     played.play("generate_assignment")
     for learner in LEARNERS:
-        (home / learner).mkdir()
-        settings = (played.course / "for_learners/nbgrader_config.py").read_text()
-        # All learners of this test are one user of this machine; nbgrader would tell them apart by their accounts.
-        (home / learner / "nbgrader_config.py").write_text(settings + f'c.CourseDirectory.student_id = "{learner}"\n')
+        played.enroll(learner)
     assert "part1_rlhf" in played.play_learner("fetch_assignment", "ada")
     for learner in LEARNERS[1:]:
         played.run("nbgrader fetch_assignment part1_rlhf", learner)
@@ -282,7 +204,23 @@ def test_the_semester(semester):
     semester.play("--html report")
     results = json.loads((course / "results.json").read_text())
     assert {submission["name"]: submission["score"] for submission in results["submissions"]} == scores
+    assert results["secret"] == read_secret(course / ".rlhf_course/secret").fingerprint, "nothing is judged twice"
     assert (course / "report/index.html").is_file() and (course / "similarity/index.html").is_file()
+
+    (group, *_) = group_answers(GradeReport(**results).submissions)["calc_kl_penalty"]
+    assert group.members == ["slips"] and group.example.mistake
+    (course / "comments.toml").write_text(
+        f'[[comment]]\nexercise = "calc_kl_penalty"\ngroup = "{group.key}"\ntext = "Which axis?"\n'
+        '[[comment]]\nlearner = "zora"\ntext = "gone"\n'
+    )
+    printed = semester.play("report results.json --html report\nnbgrader")
+    assert printed.count("a comment reaches nobody: to zora: gone") == 2
+    assert "Which axis?" in (course / "report/learners/slips.html").read_text()
+    feedback = course / "feedback/slips" / DEFAULT_PART.name
+    assert "Which axis?" in (feedback / "06_objective.html").read_text()
+    assert "Which axis?" not in (course / "report/learners/ada.html").read_text()
+    assert "in a notebook" in semester.play("--explain") and (course / "appeal/reproduce.py").is_file()
+    semester.play("grading.log")
 
     archive = course / "downloaded" / DEFAULT_PART.name / "archive"
     archive.mkdir(parents=True)
@@ -292,6 +230,8 @@ def test_the_semester(semester):
     assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM, "zoe": BY_NAME["get_optimizer"].points}
     semester.play("platform.json")
     assert f"zoe,{BY_NAME['get_optimizer'].points}" in (course / "platform_moodle.csv").read_text()
+    assert "zoe is not in results" in semester.play("results.json platform.json")
+    assert (course / "course_report/platform/index.html").is_file()
     semester.play("--bundle")
     semester.play("--gradescope")
     assert not semester.blocks, "every command of the guide was run"

@@ -9,9 +9,10 @@ from typing import Any
 
 from rlhf_course.bank import bank_file
 from rlhf_course.building.check_data import build_data, data_equal, format_data
+from rlhf_course.building.course_changes import change_files
 from rlhf_course.building.notebooks import build_notebook, exercises_in, notebook_sources, source_notebook
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import DEFAULT_PART, EXERCISES, OPTIONAL, PARTS, Exercise, Part
+from rlhf_course.course import DEFAULT_PART, EXERCISES, OPTIONAL, PARTS, PARTS_BY_NAME, Exercise, Part
 from rlhf_course.errors import CourseError
 
 _CACHE = Path(".cache/rlhf-course-build")
@@ -56,20 +57,22 @@ def assignment_files(root: Path, part: Part = DEFAULT_PART) -> dict[Path, bytes]
 
     Args:
         root: The repository.
-        part: The part of the course.
+        part: The part, with a course's points, and without the exercises that it leaves out.
 
     Returns:
         The content of each file, by its path below the folder.
     """
-    solutions = root / "solutions"
-    solved = {exercise.name: (solutions / exercise.path).read_text(encoding="utf-8") for exercise in part.exercises}
+    solutions, exercises = root / "solutions", PARTS_BY_NAME[part.name].exercises
+    solved = {exercise.name: (solutions / exercise.path).read_text(encoding="utf-8") for exercise in exercises}
     solved |= {task.name: _stub(root, task) for task in part.optional}
     sources = [source for source in notebook_sources(root) if part.has_notebook(source.stem)]
     files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in sources}
     files[Path(part.name) / "__init__.py"] = (solutions / part.name / "__init__.py").read_bytes()
-    for exercise in (*part.exercises, *part.optional):
+    for exercise in (*exercises, *part.optional):
         files[Path(exercise.path)] = _stub(root, exercise).encode("utf-8")
-    return files | {path.relative_to(_NOTEBOOKS): content for path, content in _figures(root).items()}
+    return change_files(files, [part], root) | {
+        path.relative_to(_NOTEBOOKS): content for path, content in _figures(root).items()
+    }
 
 
 def write_files(root: Path, files: dict[Path, bytes], force: bool = False) -> list[Path]:

@@ -123,7 +123,7 @@ def _exercise(name: str, source: Path) -> str:
 
 
 def _nbgrader(
-    grade_id: str, grade: bool = False, solution: bool = False, locked: bool = False, points: int | None = None
+    grade_id: str, grade: bool = False, solution: bool = False, locked: bool = False, points: float | None = None
 ) -> dict[str, Any]:
     metadata = {
         "grade": grade,

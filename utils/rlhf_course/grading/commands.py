@@ -1,9 +1,11 @@
 """Define the commands `rlhf-course grade` and `rlhf-course report`."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of, select_parts
+from rlhf_course.class_list.matching import marked_as_late
+from rlhf_course.course import BY_NAME, DEFAULT_PART, Part, part_of
+from rlhf_course.course_file import CourseFile, read_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
-from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder
+from rlhf_course.grading.batch.cache import ResultCache, default_cache_folder, grading_version
 from rlhf_course.grading.batch.grade_all import grade_all
 from rlhf_course.grading.batch.pool import JudgeFactory, Pool, available_cores
+from rlhf_course.grading.batch.progress import show_progress
+from rlhf_course.grading.comments.comments import ClassComments, Comment, comments_beside, read_comments
+from rlhf_course.grading.comments.groups import Examples
+from rlhf_course.grading.course_marks import apply_course_to_class, unknown_extensions, without_time
+from rlhf_course.grading.handed_in import read_handed_in
 from rlhf_course.grading.limits import ResourceLimits
+from rlhf_course.grading.reports.changes import changed_marks, changes_table
 from rlhf_course.grading.reports.tables import LEGEND, terminal_table, write_csv
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.grading.sandbox.isolation import (
@@ -30,7 +39,7 @@ from rlhf_course.grading.sandbox.isolation import (
     require_isolation,
 )
 from rlhf_course.grading.secret import PUBLIC, Secret, default_secret_file, read_or_create_secret, read_secret
-from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions
+from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, printable
 from rlhf_course.grading.submissions.reader import SubmissionReader, read_submission
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY
@@ -40,7 +49,12 @@ if TYPE_CHECKING:
     from rlhf_course.grading.judge.judge import Judge
 
 EXAMPLES = REPOSITORY / "tests" / "project" / "examples" / "submissions"
-_EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 3, 130
+COMMENTS_OPTION = typer.Option(
+    metavar="FILE", help="the instructor's comments; by default comments.toml beside the results"
+)
+_MAX_LISTED = 20
+_EXIT_NOT_REPLACED, _EXIT_NO_ISOLATION, _EXIT_INTERRUPTED = 1, 3, 130
+_SUITE_DIGITS = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -86,19 +100,39 @@ def grade(
             help="grade nothing, and show what one hidden test passed to an answer, what came back and what was wanted",
         ),
     ] = None,
+    explain_to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="with --explain: write a script that makes the test's calls, and its tensors"),
+    ] = None,
     secret_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", help="the course's secret, which decides the tests' inputs; by default one of this user's"
         ),
     ] = None,
+    course_file: Annotated[
+        Path | None,
+        typer.Option("--course", metavar="FILE", help="course.toml: points, exercises left out, due dates, late rule"),
+    ] = None,
+    submitted: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="when submissions were handed in: columns learner and time, Moodle's worksheet or Gradescope's grades",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="folder that results are stored in; by default in the user's cache")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="neither read nor store results")] = False,
+    comments: Annotated[Path | None, COMMENTS_OPTION] = None,
+    replace_results: Annotated[
+        bool, typer.Option("--replace", help="write other marks over those of another secret or older hidden tests")
+    ] = False,
 ) -> None:
     """Grade submissions. Results are stored: after an interruption, run the same command again to continue."""
-    parts = select_parts(part)
+    course = read_course_file(course_file)
+    parts = course.parts(part)
     console = Console(stderr=True)
     limits = _limits(
         timeout=timeout, submission_timeout=submission_timeout, memory=memory, threads=threads, output=output
@@ -109,39 +143,122 @@ def grade(
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
     if explain is not None:
-        _explain(*explain, _make_judge(parse_level(isolation), limits, secret))
+        _explain(*explain, _make_judge(parse_level(isolation), limits, secret), explain_to)
         return
+    if explain_to is not None:
+        raise CourseError("--explain-to is about one hidden test: add --explain SUBMISSION EXERCISE TEST")
     if not submissions:
         raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
     paths = list_submissions(submissions, each)
+    times = read_handed_in(submitted, [path.name for path in paths], course.timezone) if submitted else {}
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
-    if json_file is not None and (earlier := _other_secret(json_file, secret)):
-        console.print(
-            f"{json_file} was graded with another secret ({earlier}): its inputs, and so its marks, may differ",
-            markup=False,
-            highlight=False,
-        )
+    suite = grading_version()[:_SUITE_DIGITS]
+    earlier = _graded_otherwise(json_file, secret, suite, console)
     try:
-        results = grade_with_progress(paths, config, result_cache, console, parts)
+        results = grade_with_progress(paths, config, result_cache, console, parts, examples := Examples())
     except IsolationUnavailable as error:
         raise _no_isolation(error, console) from error
-    grades = GradeReport(isolation=config.isolation, secret=secret.fingerprint, submissions=results)
-    write_reports(grades, json_file, html, csv)  # first, since printing ends the process where a pipe's reader has gone
+    results = apply_course_to_class([_with_time(result, times) for result in results], course)
+    for line in _notes_on_late_work(results, course):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    grades = GradeReport(
+        isolation=config.isolation,
+        secret=secret.fingerprint,
+        suite=suite,
+        title=course.title,
+        submissions=results,
+        examples=examples.texts,
+    )
+    if earlier is not None and not _may_replace(earlier, grades, replace_results, console):
+        raise typer.Exit(_EXIT_NOT_REPLACED)
+    # first, since printing ends the process where a pipe's reader has gone
+    write_reports(grades, json_file, html, csv, _comments(comments, json_file))
     print_results(results, Console())
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="a file that `grade --json` wrote")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS.json", help="files that `grade --json` wrote, one for each assignment"),
+    ],
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="write a row for each submission to this file")] = None,
+    course_file: Annotated[
+        Path | None, typer.Option("--course", metavar="FILE", help="course.toml, whose points and rules count now")
+    ] = None,
+    comments: Annotated[Path | None, COMMENTS_OPTION] = None,
 ) -> None:
-    """Write pages and tables from results, without grading again."""
+    """Write pages and tables from results, without grading again; from several, follow the learners over them."""
     if html is None and csv is None:
         raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
-    write_reports(_read_report(results), None, html, csv)
+    graded = {path: _counted(_read_report(path), course_file) for path in results}
+    if len(results) == 1:
+        write_reports(graded[results[0]], None, html, csv, _comments(comments, results[0]))
+    else:
+        _write_course_report(graded, html, csv, {path: _comments(comments, path) for path in results})
+
+
+def _counted(graded: GradeReport, course_file: Path | None) -> GradeReport:
+    """Return results as a course counts them, if there is a file of its settings."""
+    if course_file is None:
+        return graded
+    course = read_course_file(course_file)
+    counted = apply_course_to_class(graded.submissions, course)
+    return graded.model_copy(update={"title": course.title, "submissions": counted})
+
+
+def _write_course_report(
+    graded: Mapping[Path, GradeReport], html: Path | None, csv: Path | None, comments: Mapping[Path, list[Comment]]
+) -> None:
+    """Write a report that follows the learners over several assignments, which are named after their files."""
+    from rlhf_course.grading.reports.assignments import follow, write_course_csv, write_course_pages
+
+    stems = Counter(path.stem for path in graded)
+    names = {path: path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}" for path in graded}
+    if len(set(names.values())) < len(names):
+        raise CourseError("results of different assignments are in files of different names, or folders")
+    reports = {names[path]: report for path, report in graded.items()}
+    with _writing():
+        if csv is not None:
+            write_course_csv(csv, reports)
+        if html is not None:
+            index = write_course_pages(html, reports, {names[path]: listed for path, listed in comments.items()})
+            print(f"course report: {index}")
+    for path, listed in comments.items():
+        _print_unmatched(listed, graded[path])
+    for message in follow(reports).unmatched:
+        print(printable(message))
+
+
+def _comments(file: Path | None, results: Path | None) -> list[Comment]:
+    """Return the comments in a file, or else in the file beside the results."""
+    if file is not None:
+        return read_comments(file)
+    return [] if results is None else comments_beside(results)
+
+
+def _with_time(result: SubmissionResult, times: Mapping[str, datetime]) -> SubmissionResult:
+    return result.model_copy(update={"handed_in": times.get(result.name)})
+
+
+def _notes_on_late_work(results: Sequence[SubmissionResult], course: CourseFile) -> Iterator[str]:
+    """Yield a line on the submissions that lose points, on those of unknown time, and on extensions of nobody."""
+    if late := [f"{result.name} -{result.late_penalty:g}" for result in results if result.late_penalty]:
+        yield f"handed in late, with the points that they lose: {_listed(late)}"
+    if unknown := without_time(results, course):
+        yield f"no penalty for late work, since the time of handing in is unknown: {_listed(unknown)}; see --submitted"
+        if marked := marked_as_late(unknown):
+            yield f"late says Canvas, but not since when: {_listed(marked)}"
+    if strangers := unknown_extensions(results, course):
+        yield f"extensions in course.toml of learners without a submission: {_listed(strangers)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    further = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
+    return ", ".join([*map(printable, names[:_MAX_LISTED]), *further])
 
 
 def _read_report(path: Path) -> GradeReport:
@@ -155,7 +272,7 @@ def _read_report(path: Path) -> GradeReport:
         raise CourseError(f"{path} holds no results of `rlhf-course grade --json`: {field}: {first['msg']}") from error
 
 
-def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
+def _explain(path: Path, exercise: str, test: str, judge: "Judge", folder: Path | None) -> None:
     """Print an account of one hidden test on one submission.
 
     Raises:
@@ -167,7 +284,7 @@ def _explain(path: Path, exercise: str, test: str, judge: "Judge") -> None:
         raise CourseError(f"{exercise} is no exercise; they are {', '.join(BY_NAME)}")
     (submission,) = list_submissions([path], each=False)
     with judge, judge.answers(read_submission(submission, [part_of(BY_NAME[exercise])])) as answers:
-        print(*explain(answers, exercise, test, judge.secret), sep="\n")
+        print(*explain(answers, exercise, test, judge.secret, folder), sep="\n")
 
 
 def _no_isolation(error: IsolationUnavailable, console: Console) -> typer.Exit:
@@ -181,13 +298,42 @@ def _limits(**options: Any) -> ResourceLimits:
     return replace(ResourceLimits(), **{name: value for name, value in options.items() if value is not None})
 
 
-def _other_secret(json_file: Path, secret: Secret) -> str:
-    """Return the fingerprint of the secret in a file of results, if it is another one; otherwise an empty text."""
+def _graded_otherwise(json_file: Path | None, secret: Secret, suite: str, console: Console) -> GradeReport | None:
+    """Return the results in a file if another secret or another suite gave them, and print which; otherwise None."""
     try:
-        earlier = GradeReport.model_validate_json(json_file.read_bytes()).secret
+        earlier = None if json_file is None else GradeReport.model_validate_json(json_file.read_bytes())
     except (OSError, ValueError):
-        return ""
-    return "" if earlier == secret.fingerprint else earlier
+        return None
+    if earlier is None or (earlier.secret, earlier.suite) == (secret.fingerprint, suite):
+        return None
+    if earlier.secret == secret.fingerprint:
+        what = (
+            f"other hidden tests, or another judge ({earlier.suite or 'older than this record'}): its marks may differ"
+        )
+    else:
+        what = f"another secret ({earlier.secret}): its inputs, and so its marks, may differ"
+    console.print(f"{json_file} was graded with {what}", markup=False, highlight=False)
+    return earlier
+
+
+def _may_replace(earlier: GradeReport, grades: GradeReport, replace_results: bool, console: Console) -> bool:
+    """Print whose marks differ from earlier ones, and return whether to write the new ones.
+
+    They are written if no mark differs, if an option says so, or if the user at a terminal does.
+    """
+    changes = changed_marks(earlier.submissions, grades.submissions)
+    if not changes:
+        console.print("no mark differs from those that the file holds")
+        return True
+    console.print(changes_table(changes))
+    learners = len({change.learner for change in changes})
+    console.print(f"marks of {learners} learners differ from those that the file holds", highlight=False)
+    if replace_results:
+        return True
+    if console.is_terminal and sys.stdin.isatty():
+        return typer.confirm("write the new marks?", err=True)
+    console.print("nothing was written: add --replace to write the new marks", style="red")
+    return False
 
 
 def _judge_factory(isolation: Level, limits: ResourceLimits, secret: Secret) -> JudgeFactory:
@@ -219,6 +365,12 @@ class GradingConfig:
     scheduler: str | None = None
     secret: Secret = PUBLIC
 
+    @property
+    def description(self) -> str:
+        """The settings in words, for a log."""
+        where = f"the cluster {self.scheduler}" if self.scheduler else f"{self.workers or available_cores()} workers"
+        return f"isolation {self.isolation}, {where}, secret {self.secret.fingerprint}"
+
     @contextmanager
     def grader(self, submission_count: int) -> Iterator["Pool | Cluster"]:
         """Connect to the cluster, or start a pool with no more workers than submissions.
@@ -244,15 +396,17 @@ def grade_with_progress(
     cache: ResultCache | None,
     console: Console,
     parts: Sequence[Part] = (DEFAULT_PART,),
+    examples: Examples | None = None,
 ) -> list[SubmissionResult]:
-    """Grade submissions and show a progress bar; Ctrl-C ends grading with a message that says how to continue.
+    """Grade submissions and show the progress; Ctrl-C ends grading with a message that says how to continue.
 
     Args:
         paths: The submissions.
         config: The settings of grading.
         cache: The cache of results; None for no cache.
-        console: The console for the progress bar and the messages.
+        console: The console for the progress and the messages.
         parts: The parts to grade.
+        examples: Collects the text of one answer of each group that does the same.
 
     Returns:
         The results in the order of the submissions.
@@ -263,24 +417,30 @@ def grade_with_progress(
         typer.Exit: The user pressed Ctrl-C.
     """
     other_parts: Counter[str] = Counter()
+    progress, is_shown = show_progress(console, len(paths))
 
     def read(reader: SubmissionReader) -> Iterator[Submission]:
         for path in paths:
             submission = reader.read(path, parts)
             other_parts.update(submission.other_parts)
+            progress.read(submission)
             yield submission
 
-    columns = ("grading", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(paths))
-        try:
+    def on_result(submission: Submission, result: SubmissionResult) -> None:
+        progress.judged(submission, result)
+        if examples is not None:
+            examples.add(submission, result)
+
+    try:
+        with is_shown:
+            progress.start(config.description)
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
-                results = grade_all(read(reader), grader, cache, lambda result: progress.advance(bar))
-        except KeyboardInterrupt:
-            progress.stop()
-            message = _interruption_message(int(progress.tasks[0].completed), len(paths), cache)
-            console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+                results = grade_all(read(reader), grader, cache, on_result)
+            progress.end()
+    except KeyboardInterrupt:
+        message = _interruption_message(progress.done, len(paths), cache)
+        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
     if other_parts:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(other_parts.items()))
         console.print(f"also handed in, but not graded: {names}; --part names the parts to grade", highlight=False)
@@ -328,7 +488,13 @@ def print_results(results: Sequence[SubmissionResult], console: Console) -> None
     console.print(LEGEND, style="dim", highlight=False)
 
 
-def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None, csv: Path | None) -> None:
+def write_reports(
+    grades: GradeReport,
+    json_file: Path | None,
+    html: Path | None,
+    csv: Path | None,
+    comments: Sequence[Comment] = (),
+) -> None:
     """Write results to files.
 
     Args:
@@ -336,11 +502,12 @@ def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None
         json_file: The JSON file to write; None for no JSON.
         html: The folder to write pages to; None for no pages.
         csv: The CSV file to write; None for no CSV.
+        comments: The instructor's comments.
 
     Raises:
         CourseError: A file cannot be written.
     """
-    try:
+    with _writing():
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             write_text(json_file, grades.model_dump_json(indent=1) + "\n")
@@ -350,6 +517,23 @@ def write_reports(grades: GradeReport, json_file: Path | None, html: Path | None
         if html is not None:
             from rlhf_course.grading.reports.pages import write_pages  # jinja2 takes time to load.
 
-            print(f"class report: {write_pages(html, grades)}")
+            print(f"class report: {write_pages(html, grades, comments)}")
+            _print_unmatched(comments, grades)
+
+
+def _print_unmatched(comments: Sequence[Comment], grades: GradeReport) -> None:
+    for message in ClassComments(comments, grades.submissions).unmatched:
+        print(f"a comment reaches nobody: {printable(message)}")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn an error of writing a file into a message.
+
+    Raises:
+        CourseError: A file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise CourseError(f"{error.filename} cannot be written: {error.strerror}") from error

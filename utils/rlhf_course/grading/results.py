@@ -1,5 +1,6 @@
 """Define the results of grading, as they are written to JSON."""
 
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel
@@ -8,6 +9,8 @@ from pydantic import BaseModel
 LIMIT_MESSAGES = ("MemoryError", "OutOfMemoryError", "used up its processor time", "was ended by signal 9")
 
 Status = Literal["passed", "failed", "error", "timeout", "missing", "unreadable"]
+# What reports show: where a part of an answer is written and a part is not, it is unfinished, whatever the part does.
+State = Literal["passed", "failed", "error", "timeout", "unfinished", "missing", "unreadable"]
 
 
 class TestResult(BaseModel):
@@ -38,6 +41,8 @@ class ExerciseResult(BaseModel):
             was handed in, "unreadable" that what was handed in could not be read.
         tests: The results of the tests, in the order of their file.
         mistake: The description of the known mistake that the answer behaves like; None if there is none.
+        outputs: A number between -1 and 1 that is computed from all that the answer returned to the tests, so that
+            answers with equal outputs have equal numbers up to rounding; None for classes and in older files.
     """
 
     score: float
@@ -45,6 +50,26 @@ class ExerciseResult(BaseModel):
     status: Status
     tests: list[TestResult]
     mistake: str | None = None
+    outputs: float | None = None
+
+    @property
+    def state(self) -> State:
+        """The status as reports show it: "unfinished" if a part of the answer is written and a part is not."""
+        is_unfinished = {test.status != "missing" for test in self.tests} == {True, False}
+        return "unfinished" if is_unfinished else self.status
+
+    def scaled(self, points: float) -> "ExerciseResult":
+        """Return the result with other points for the exercise; no score and full score stay exact.
+
+        Args:
+            points: The points of the exercise, to which score and tests are scaled.
+        """
+        if self.max_score <= 0 or points == self.max_score:
+            return self
+        factor = points / self.max_score
+        tests = [test.model_copy(update={"points": round(test.points * factor, 4)}) for test in self.tests]
+        score = min(points, max(0.0, round(points * self.score / self.max_score, 4)))
+        return self.model_copy(update={"score": score, "max_score": points, "tests": tests})
 
 
 class SubmissionResult(BaseModel):
@@ -52,11 +77,14 @@ class SubmissionResult(BaseModel):
 
     Attributes:
         name: The submission's name.
-        score: The sum of the exercises' scores.
-        max_score: The sum of the exercises' maximum scores.
+        score: The sum of the exercises' scores, at most the full marks.
+        max_score: The full marks: the sum of the exercises' maximum scores, unless the course sets fewer.
         seconds: The time that grading took.
         warnings: Messages for the instructor about the reading and grading of the submission.
         exercises: The results of the exercises, by name.
+        handed_in: The time of handing in; None if it is not known.
+        late_penalty: The points that the submission loses because it is late. The score is the one without them.
+        late: A sentence on the penalty, for the learner; empty if there is none.
     """
 
     name: str
@@ -65,6 +93,19 @@ class SubmissionResult(BaseModel):
     seconds: float
     warnings: list[str]
     exercises: dict[str, ExerciseResult]
+    handed_in: datetime | None = None
+    late_penalty: float = 0
+    late: str = ""
+
+    @property
+    def mark(self) -> float:
+        """The score without the penalty for late work."""
+        return max(0.0, self.score - self.late_penalty)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether something that was handed in could not be read, so that the score is not known."""
+        return any(exercise.status == "unreadable" for exercise in self.exercises.values())
 
     @property
     def is_decided_by_limits(self) -> bool:
@@ -80,10 +121,16 @@ class GradeReport(BaseModel):
         version: The version of the format.
         isolation: The isolation level that the submissions were graded at.
         secret: The fingerprint of the course's secret, which the tests' inputs were drawn from; empty in older files.
+        suite: The fingerprint of the hidden tests and of all else that decides a mark; empty in older files.
+        title: The course's title; empty if it has none.
         submissions: The results of the submissions.
+        examples: The texts of some answers, by exercise and submission: one of each group of answers that do the same.
     """
 
     version: Literal[1] = 1
     isolation: Literal["namespaces", "uid", "unsafe"]
     secret: str = ""
+    suite: str = ""
+    title: str = ""
     submissions: list[SubmissionResult]
+    examples: dict[str, dict[str, str]] = {}

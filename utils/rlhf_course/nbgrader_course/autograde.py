@@ -20,7 +20,6 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import (
-    AssignLatePenalties,
     CheckCellMetadata,
     LimitOutput,
     OverwriteKernelspec,
@@ -28,13 +27,15 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Enum, Float, Integer, List, Type, Unicode
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part, select_parts
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS_BY_NAME, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.files import file_lock
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox.isolation import Level
 from rlhf_course.grading.submissions.limited_process import LimitedProcess
+from rlhf_course.nbgrader_course.cells import Release, grade_ids
 from rlhf_course.nbgrader_course.judging import Judgement, Settings, judge_folders
+from rlhf_course.nbgrader_course.late import AssignCourseLatePenalties, course_of
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.notebook_file import read_notebook
 from rlhf_course.nbgrader_course.preprocessors import (
@@ -44,9 +45,12 @@ from rlhf_course.nbgrader_course.preprocessors import (
     JudgeAnswers,
     RestoreCells,
 )
+from rlhf_course.nbgrader_course.releases import read_releases
 
 # The longest name of a file on the file systems of Linux.
 _MAX_NAME_BYTES = 255
+# The largest number of notebooks of a submission that are read though they are none of the assignment's.
+_MAX_COPIES = 20
 
 
 class TolerantExporter(NotebookExporter):
@@ -54,9 +58,16 @@ class TolerantExporter(NotebookExporter):
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, dict[str, Any]]:
         """Convert a file; see the class."""
-        notebook, problem = read_notebook(filename, cast("JudgedAutograde", self.parent).reading_process)
+        converter = cast("JudgedAutograde", self.parent)
+        notebook, problem = read_notebook(filename, converter.reading_process)
         resources = {} if resources is None else resources
         path = Path(filename)
+        copies = converter.copies.get(path.stem, {})
+        if problem is not None and copies:
+            name = next(iter(copies))
+            notebook = copies.pop(name)
+            resources["nbgrader"]["notes"] = [problem, f"{name} holds its cells and is used in its place."]
+            problem = None
         resources["metadata"] = {
             "name": path.stem,
             "path": str(path.parent),
@@ -102,7 +113,7 @@ class JudgedAutograde(Autograde):
             LimitOutput,
             SaveAutoGrades,
             FlagForReview,
-            AssignLatePenalties,
+            AssignCourseLatePenalties,
             CleanContent,
             CheckCellMetadata,
         ]
@@ -115,6 +126,8 @@ class JudgedAutograde(Autograde):
         self.judgement = Judgement(None, "Grading did not reach this submission.")
         self.answers: Mapping[str, str] = {}
         self.notes: list[str] = []
+        # Submitted notebooks that are none of the assignment's, by the assignment's notebook whose cells they hold.
+        self.copies: dict[str, dict[str, NotebookNode]] = {}
         self.to_review: set[str] = set()
 
     # The submissions.
@@ -198,11 +211,8 @@ class JudgedAutograde(Autograde):
         self.answers = self.judgement.answers
         self.exclude_overwriting = {**self.exclude_overwriting, assignment_id: self._files_of_learners(assignment_id)}
         known = self._known_notebooks(assignment_id)
-        unknown = sorted({Path(path).stem for path in self.notebooks} - set(known))
-        self.notes = [
-            *self.judgement.notes,
-            *(f"{name}.ipynb is not a notebook of this assignment." for name in unknown),
-        ]
+        self.notes = list(self.judgement.notes)
+        self.copies = self._read_copies(Path(folder), known)
         chosen = [name for name in known if fnmatch.fnmatch(name, self.coursedir.notebook_id)]
         self.notebooks = [os.path.join(folder, f"{name}.ipynb") for name in sorted(chosen)]
         for note in self.notes:
@@ -223,14 +233,47 @@ class JudgedAutograde(Autograde):
                 cells = []
         exercises = {cell.removeprefix(CHECK_PREFIX) for cell in cells if cell.startswith(CHECK_PREFIX)}
         names = {BY_NAME[exercise].part for exercise in exercises & BY_NAME.keys()}
-        return select_parts(sorted(names) or [PARTS_BY_NAME.get(assignment_id, DEFAULT_PART).name])
+        return course_of(self).parts(sorted(names) or [PARTS_BY_NAME.get(assignment_id, DEFAULT_PART).name])
 
-    def _known_notebooks(self, assignment_id: str) -> list[str]:
+    def _known_notebooks(self, assignment_id: str) -> dict[str, set[str]]:
+        """Return the names of the assignment's notebooks, each with the names of its cells."""
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             try:
-                return [notebook.name for notebook in gradebook.find_assignment(assignment_id).notebooks]
+                notebooks = gradebook.find_assignment(assignment_id).notebooks
+                return {notebook.name: {cell.name for cell in notebook.source_cells} for notebook in notebooks}
             except MissingEntry:
-                return []
+                return {}
+
+    def _read_copies(self, folder: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str, NotebookNode]]:
+        """Read the submitted notebooks that are none of the assignment's, such as renamed ones.
+
+        Args:
+            folder: The submission.
+            known: The names of the assignment's notebooks, each with the names of its cells.
+
+        Returns:
+            By notebook of the assignment, the notebooks that hold most cells of it, by their paths in the submission.
+        """
+        copies: dict[str, dict[str, NotebookNode]] = {}
+        paths = [path.relative_to(folder) for path in sorted(folder.rglob("*.ipynb"))]
+        names = {str(path) for path in paths if not any(part.startswith(".") for part in path.parts)}
+        unknown = sorted(names - {f"{name}.ipynb" for name in known})
+        for name in unknown[:_MAX_COPIES]:
+            notebook, _ = read_notebook(str(folder / name), self.reading_process)
+            ids = grade_ids(notebook.cells)
+            original = max(known, key=lambda other: len(ids & known[other]), default=None)
+            if original is None or not ids & known[original]:
+                self.notes.append(f"{name} is not a notebook of this assignment.")
+            else:
+                copies.setdefault(original, {})[name] = notebook
+        if unknown[_MAX_COPIES:]:
+            self.notes.append(f"{len(unknown) - _MAX_COPIES} more notebooks are none of this assignment.")
+        return copies
+
+    def releases(self, assignment_id: str, notebook: str) -> list[Release]:
+        """Return the releases of a notebook, the newest first."""
+        folder = self.coursedir.format_path(self.coursedir.release_directory, ".", assignment_id)
+        return read_releases(Path(self.coursedir.root) / STATE_FOLDER, assignment_id, notebook, Path(folder))
 
     # One process writes at a time, and a submission whose writing was interrupted is graded again.
 

@@ -3,16 +3,23 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nbgrader.plugins.zipcollect import ExtractorPlugin, FileNameCollectorPlugin
+from nbgrader.utils import parse_utc
 
 from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
 from rlhf_course.errors import CourseError
+from rlhf_course.grading.handed_in import read_handed_in
 from rlhf_course.grading.submissions.archives import UnreadableSubmission
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, list_submissions, printable
 from rlhf_course.grading.submissions.reader import SubmissionReader
+from rlhf_course.nbgrader_course.late import course_of
 
+# The table of times of handing in, beside the folder `archive` of an assignment.
+SUBMITTED = "submitted.csv"
 # The file systems of Linux allow names of 255 bytes; nbgrader's names of files add to the learner's.
 _MAX_NAME_BYTES = 180
 
@@ -54,12 +61,14 @@ class SafeExtractor(ExtractorPlugin):
 class CourseCollector(FileNameCollectorPlugin):
     """Collect notebooks and the files of the parts' folders; of several files with the same target, the first is kept.
 
-    The name of the zip or folder is the learner's name, unless `named_regexp` finds a `student_id` in it.
+    The name of the zip or folder is the learner's name, unless `named_regexp` finds a `student_id` in it. The time of
+    handing in is the `timestamp` that it finds, or that of the table `submitted.csv` beside the folder `archive`.
     """
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self._targets: dict[str, set[PurePosixPath]] = {}
+        self._times: dict[str, datetime] | None = None
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
         """Return the learner and the target of an extracted file; None if the file is not collected."""
@@ -70,8 +79,26 @@ class CourseCollector(FileNameCollectorPlugin):
             self.log.warning("%s: %s is left out", learner or folder, Path(*below))
             return None
         self._targets.setdefault(learner, set()).add(target)
+        time = self._time(folder)
         # nbgrader replaces what follows the last dot by the suffix of the submitted file.
-        return {"student_id": learner, "file_id": str(target)}
+        return {"student_id": learner, "file_id": str(target), **({} if time is None else {"timestamp": time})}
+
+    def _time(self, folder: str) -> Any:
+        """Return when a folder was handed in: what `named_regexp` finds as `timestamp`, or what `submitted.csv` says.
+
+        The result is a text, or a time in UTC without a zone; None if the time is not known.
+        """
+        match = self._match(folder) if "?P<timestamp>" in self.named_regexp else None
+        if match and match.get("timestamp"):
+            return match["timestamp"]
+        if self._times is None:
+            extracted = Path(self.parent._format_collect_path(self.parent.extracted_directory))
+            table = extracted.parent / SUBMITTED
+            names = sorted(path.name for path in extracted.iterdir())
+            timezone = course_of(self.parent).timezone
+            self._times = read_handed_in(table, names, timezone) if table.is_file() else {}
+        time = self._times.get(folder)
+        return None if time is None else parse_utc(time)
 
     def _learner(self, folder: str) -> str | None:
         """Return the learner whose folder it is; None if `named_regexp` finds a name that is no name of a folder."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rlhf_course.course import DEFAULT_PART, select_parts
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import missing_extra
 
 
@@ -25,17 +25,28 @@ def new_course(
         list[str] | None,
         typer.Option(help=f"a part to make an assignment of, or all; repeatable; by default {DEFAULT_PART.name}"),
     ] = None,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBERS",
+            help="an assignment of some notebooks, such as week1=01,02,03; repeatable; by default each part is one",
+        ),
+    ] = None,
+    course_file: Annotated[
+        Path | None,
+        typer.Option("--course", metavar="FILE", help="a course.toml; by default the one in DIR, or a new one"),
+    ] = None,
 ) -> None:
     """Make an nbgrader course that autogrades with this course's judge."""
     if importlib.util.find_spec("nbgrader") is None:
         raise missing_extra("new-course", "nbgrader")
+    from rlhf_course.nbgrader_course.assignments import parse_assignment
     from rlhf_course.nbgrader_course.new_course import new_course as make_course
 
-    parts = select_parts(part)
-    files = make_course(folder, course_id, exchange, parts)
+    assignments = dict(map(parse_assignment, assignment or []))
+    files = make_course(folder, course_id, exchange, part or (), course_file=course_file, assignments=assignments)
     print(f"{len(files)} files in {folder}. Next, in that folder:")
-    for assigned in parts:
-        name = assigned.name
+    for name in sorted({path.parts[1] for path in files if path.parts[0] == "source"}):
         print(f"  nbgrader generate_assignment {name}", f"  nbgrader release_assignment {name}", sep="\n")
     print(
         "Learners copy for_learners/nbgrader_config.py to the folder where their Jupyter starts. See "

@@ -9,8 +9,10 @@ from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.plugins import ExportPlugin
 from traitlets import Unicode
 
+from rlhf_course.course_file import CourseFile
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
+from rlhf_course.nbgrader_course.late import course_of, full_marks, update_submission
 from rlhf_course.releasing.marks import MarkTable, canvas_csv, moodle_csv
 from rlhf_course.releasing.scale import Mark, parse_scale
 
@@ -29,7 +31,12 @@ class _Exporter(ExportPlugin):
         names = [str(name) for name in self.assignment] or [assignment.name for assignment in gradebook.assignments]
         if len(names) != 1:
             raise CourseError(f"name one assignment with --assignment; there are {', '.join(names) or 'none'}")
-        marks = [mark for student in gradebook.students if (mark := _mark(gradebook, names[0], student.id)) is not None]
+        course = course_of(self.parent)
+        students = [str(student.id) for student in gradebook.students]
+        known = {name.lower() for name in students}
+        for learner in (name for name in course.extensions if name.strip().lower() not in known):
+            self.log.warning("%s has an extension in course.toml, and is not in the gradebook", learner)
+        marks = [mark for name in students if (mark := _mark(gradebook, names[0], name, course)) is not None]
         if self.student:
             marks = [mark for mark in marks if mark.learner in map(str, self.student)]
         table = self.table(marks, names[0], Path(self.roster) if self.roster else None)
@@ -76,16 +83,18 @@ class MoodleExporter(_Exporter):
         return moodle_csv(marks, roster, self.key or None, scale=parse_scale(self.scale))
 
 
-def _mark(gradebook: Gradebook, assignment: str, student: str) -> Mark | None:
+def _mark(gradebook: Gradebook, assignment: str, student: str, course: CourseFile) -> Mark | None:
+    late = update_submission(gradebook, assignment, student, course)
     try:
         submission = gradebook.find_submission(assignment, student)
     except MissingEntry:
         return None
-    points = max(0.0, submission.score - submission.late_submission_penalty)
+    full = full_marks(submission, course)
+    points = max(0.0, min(full, submission.score) - submission.late_submission_penalty)
     # After each autograding nbgrader flags scores that were given by hand; they count until a person changes them.
     is_ungraded = any(grade.manual_score is None for grade in _to_grade_by_hand(submission))
     score = None if is_ungraded else points
-    return Mark(student, score, submission.max_score, _feedback(submission))
+    return Mark(student, score, full, "; ".join(filter(None, (late, _feedback(submission)))))
 
 
 def _to_grade_by_hand(submission: SubmittedAssignment) -> list[Grade]:

@@ -1,10 +1,22 @@
 """Let `nbgrader generate_feedback` write pages on which no script of a learner can run."""
 
+import html
 import re
 import secrets
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from nbgrader.converters import GenerateFeedback
+from nbgrader.converters.base import NbGraderException
+from traitlets import List
+
+from rlhf_course.course import BY_NAME
+from rlhf_course.errors import CourseError
+from rlhf_course.grading.comments.comments import Comment, FolderComments, feedback_lines
+from rlhf_course.nbgrader_course.late import UpdateLatePenalty
+from rlhf_course.nbgrader_course.preprocessors import CutHiddenTests
 
 _MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/"
 _POLICY = (
@@ -24,14 +36,54 @@ window.MathJax = {{
 
 
 class CleanFeedback(GenerateFeedback):
-    """nbgrader's feedback with a content security policy: the page runs MathJax, and no other script.
+    """nbgrader's feedback without the sources of hidden tests, and with a content security policy.
 
-    `HTMLExporter` cleans the notebook before this; see `settings.configure`.
+    The page runs MathJax, and no other script. `HTMLExporter` cleans the notebook before this; see
+    `settings.configure`.
     """
+
+    preprocessors = List([UpdateLatePenalty, CutHiddenTests, *GenerateFeedback.preprocessors.default()]).tag(
+        config=True
+    )
 
     def write_single_notebook(self, output: str, resources: Any) -> None:
         """Write the page of one notebook; see the class."""
-        super().write_single_notebook(with_policy(output), resources)
+        ids = resources["nbgrader"]
+        comments = shown_comments(self._comments.to_learner(ids["student"]), ids["notebook"])
+        super().write_single_notebook(with_comments(with_policy(output), comments), resources)
+
+    @cached_property
+    def _comments(self) -> FolderComments:
+        """The comments in the course's folder; those that reach nobody are in the log."""
+        try:
+            comments = FolderComments(Path(self.coursedir.root))
+        except CourseError as error:
+            raise NbGraderException(str(error)) from error
+        for message in comments.unmatched:
+            self.log.warning("a comment reaches nobody: %s", message)
+        return comments
+
+
+def shown_comments(comments: Sequence[Comment], notebook: str) -> list[str]:
+    """Return the comments that a notebook's page shows: those on its exercises, and those on none."""
+    return feedback_lines(
+        [
+            comment
+            for comment in comments
+            if not comment.exercise or (comment.exercise in BY_NAME and BY_NAME[comment.exercise].notebook == notebook)
+        ]
+    )
+
+
+def with_comments(page: str, comments: Sequence[str]) -> str:
+    """Return a page that shows comments, as plain text, at the top of its body."""
+    if not comments:
+        return page
+    start, tag, rest = page.partition("<body")
+    attributes, end, body = rest.partition(">")
+    style = "white-space: pre-wrap; border-left: 0.3em solid; margin: 1em; padding-left: 0.8em"
+    items = "".join(f'<p style="{style}">{html.escape(comment)}</p>' for comment in comments)
+    return "".join((start, tag, attributes, end, "\n", items, body))
 
 
 def with_policy(page: str) -> str:

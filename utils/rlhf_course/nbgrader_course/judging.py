@@ -76,6 +76,7 @@ def judge_folders(
     """
     from rlhf_course.grading.batch.cache import ResultCache
     from rlhf_course.grading.batch.grade_all import grade_all
+    from rlhf_course.grading.batch.progress import LogLines
     from rlhf_course.grading.judge.judge import Judge
     from rlhf_course.grading.sandbox.isolation import require_hidden
     from rlhf_course.grading.secret import read_or_create_secret
@@ -88,7 +89,8 @@ def judge_folders(
     require_hidden(settings.isolation, [settings.secret_file])
     limits = settings.limits
     answers: list[Mapping[str, str]] = []
-    log.info("Judging %d submissions", len(folders))
+    progress = LogLines(len(folders), log.info, log.warning)
+    progress.start(f"isolation {settings.isolation}, secret {secret.fingerprint}")
     # Each judge has one thread, since the judges share the cores, and since sums depend on the number of threads.
     with (
         setenv(OMP_NUM_THREADS="1"),
@@ -102,9 +104,12 @@ def judge_folders(
         def read() -> Iterator[Submission]:
             for folder in folders.values():
                 answers.append((submission := reader.read(SubmissionPath(str(folder), folder), parts)).files)
+                progress.read(submission)
                 yield submission
 
-        results = grade_all(read(), recording, ResultCache(settings.cache, settings.isolation, limits, secret))
+        cache = ResultCache(settings.cache, settings.isolation, limits, secret)
+        results = grade_all(read(), recording, cache, progress.judged)
+        progress.end()
     return {
         key: Judgement(None, recording.failures[number], answers[number])
         if number in recording.failures

@@ -15,6 +15,7 @@ _WORDS = {
     "failed": "not right yet",
     "error": "raised an error",
     "timeout": "took too long",
+    "unfinished": "a part of it is not written",
     "missing": "nothing was handed in",
     "unreadable": "what was handed in could not be read",
 }
@@ -46,26 +47,19 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
         result: The result of the exercise.
         points: The points of the cell in this course, to which the score is scaled.
     """
-    score = scaled(result, points)
+    result = result.scaled(points)
     # If there is no answer, each test would only repeat the heading.
-    rows = [] if result.status in ("missing", "unreadable") else [_row(test) for test in result.tests]
-    head = f"<p><b>{_WORDS[result.status]}</b>: {_number(score)} of {_number(points)} points</p>"
+    rows = [] if result.state in ("missing", "unreadable") else [_row(test) for test in result.tests]
+    head = f"<p><b>{_WORDS[result.state]}</b>: {_number(result.score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
     table = ["<table>", _HEAD, *rows, "</table>"] if rows else []
-    return _score_output(score, "\n".join([head, *mistake, *table]))
+    return _score_output(result.score, "\n".join([head, *mistake, *table]))
 
 
 def unjudged_output(reason: str) -> Any:
     """Return the output of the cell with a check that was not judged: the reason, and no points for now."""
     text = f"<p><b>Not judged.</b> {html.escape(reason)} There are no points until a person has graded it.</p>"
     return _score_output(0.0, text)
-
-
-def scaled(result: ExerciseResult, points: float) -> float:
-    """Return an exercise's score scaled to a cell's points, rounded so that no score and full score stay exact."""
-    if result.max_score <= 0:
-        return 0.0
-    return min(points, max(0.0, round(points * result.score / result.max_score, 4)))
 
 
 def notes_cell(notes: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 from nbformat.v4 import new_markdown_cell
 from nbgrader.api import Gradebook
-from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade, is_solution
+from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
+from nbgrader.utils import is_grade, is_locked, is_solution
 from traitlets import List
 
 from rlhf_course.course import BY_NAME, Exercise
@@ -35,9 +35,11 @@ class RestoreCells(_AutogradePreprocessor):
         ids = resources["nbgrader"]
         with Gradebook(ids["db_url"]) as gradebook:
             known = known_cells(gradebook.find_notebook(ids["notebook"], ids["assignment"]))
-        restored = restore(notebook, known)
-        problem = ids.get("problem")
-        notes = [problem] if problem else restored.notes
+        releases = self.converter.releases(ids["assignment"], ids["notebook"])
+        restored = restore(notebook, known, releases, self.converter.copies.get(ids["notebook"]))
+        # All cells of a notebook that could not be read are missing, so the problem stands for the notes on them.
+        notes = [ids["problem"]] if "problem" in ids else restored.notes
+        notes = [*ids.get("notes", []), *notes]
         self.converter.to_review = restored.to_review
         for note in notes:
             self.log.warning("%s, %s: %s", ids["student"], ids["notebook"], note)
@@ -104,6 +106,19 @@ class FlagForReview(_AutogradePreprocessor):
                     grade.needs_manual_grade = True
                 gradebook.db.commit()
         return notebook, resources
+
+
+class CutHiddenTests(ClearHiddenTests):
+    """Cut the hidden tests out of the instructor's own test cells, which hold them again after autograding.
+
+    The cells of learners stay, whatever they hold.
+    """
+
+    def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
+        """Cut the hidden tests of one cell; see the class."""
+        if is_grade(cell) and is_locked(cell):
+            return super().preprocess_cell(cell, resources, cell_index)
+        return cell, resources
 
 
 class CleanContent(NbGraderPreprocessor):

@@ -23,7 +23,8 @@ from rlhf_course.grading.submissions.parse_submission import printable
 from rlhf_course.nbgrader_course.autograde import JudgedAutograde
 from rlhf_course.nbgrader_course.collect import CourseCollector, SafeExtractor
 from rlhf_course.nbgrader_course.feedback import CleanFeedback
-from rlhf_course.nbgrader_course.generate import StubbedAssignment
+from rlhf_course.nbgrader_course.generate import ChangeToCourse, StubbedAssignment
+from rlhf_course.nbgrader_course.late import CourseLatePenalty
 from rlhf_course.nbgrader_course.outputs import ClearOutputButExpected
 
 # nbgrader's converters that are replaced, and the modules where its commands and the formgrader look them up.
@@ -62,6 +63,7 @@ def configure(config: Any, course: str) -> None:
     config.Execute.timeout = 3600
     config.Execute.iopub_timeout = 120
     config.ClearSolutions.update(CLEAR_SOLUTIONS)
+    config.AssignLatePenalties.plugin_class = CourseLatePenalty
     _replace(config.GenerateAssignment, ClearOutput, ClearOutputButExpected)
     # Feedback and the formgrader convert notebooks by this exporter.
     config.HTMLExporter.preprocessors = ["rlhf_course.nbgrader_course.preprocessors.CleanContent"]
@@ -106,6 +108,7 @@ def _set_busy_timeout(connection: Any, _: Any) -> None:
 
 
 def _replace(section: Any, old: type, new: type) -> None:
-    """Replace a preprocessor of `nbgrader generate_assignment`."""
+    """Replace a preprocessor of `nbgrader generate_assignment`, which first gets the notebook as the course has it."""
     stock = GenerateAssignment.class_traits()["preprocessors"].default()
-    section.preprocessors = [new if preprocessor is old else preprocessor for preprocessor in stock]
+    replaced = [new if preprocessor is old else preprocessor for preprocessor in stock]
+    section.preprocessors = [ChangeToCourse, *replaced]

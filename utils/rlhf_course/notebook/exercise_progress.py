@@ -9,7 +9,7 @@ from rlhf_course.course import Exercise
 from rlhf_course.learner_package import parts_in
 from rlhf_course.notebook import workspace
 from rlhf_course.notebook.progress_file import read_state, section
-from rlhf_course.stubs import is_stub
+from rlhf_course.stubs import is_given, is_stub
 
 NOT_ATTEMPTED, ERROR, WRONG, PASSED = "not attempted", "error", "wrong", "passed"
 _NOT_CHECKED = "not checked"
@@ -48,14 +48,18 @@ def checks_of(exercise: Exercise) -> ModuleType:
 
 
 def read_progress() -> list[ExerciseProgress]:
-    """Return the progress in each exercise of the workspace's parts.
+    """Return the progress in each exercise of the workspace's parts, without those that the course leaves out.
 
     Raises:
         CourseError: There is no workspace.
     """
     home = workspace.find_workspace()
     states = {part.name: read_state(home / part.name) for part in parts_in(home)}
-    return [_progress_of(exercise, states[exercise.part]) for exercise in workspace.exercises_in(home)]
+    return [
+        _progress_of(exercise, states[exercise.part])
+        for exercise in workspace.exercises_in(home)
+        if not is_given(workspace.read_answer(exercise))
+    ]
 
 
 def _progress_of(exercise: Exercise, state: dict[str, Any]) -> ExerciseProgress:

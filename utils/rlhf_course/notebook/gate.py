@@ -19,6 +19,7 @@ from rlhf_course.notebook.recorded import recorded_runs
 from rlhf_course.notebook.run_cost import cost_sentence
 from rlhf_course.notebook.session import current_session
 from rlhf_course.paths import SOLUTIONS
+from rlhf_course.stubs import is_given
 
 if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.args import RLHFArgs
@@ -51,6 +52,7 @@ def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: s
     session = current_session()
     try:
         needed = [*_exercises_to_train(part), *(BY_NAME[name] for name in also)]
+        needed = [exercise for exercise in needed if not is_given(workspace.read_answer(exercise))]
         session.substituted = _checked_reference(use_reference)
         statuses = check_all([exercise for exercise in needed if exercise.name not in session.substituted])
         workspace.load_all(session.substituted)

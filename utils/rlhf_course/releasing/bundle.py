@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_course.building.build import built_files
-from rlhf_course.course import DEFAULT_PART, PARTS, Part
+from rlhf_course.building.course_changes import change_files
+from rlhf_course.course import DEFAULT_PART, PARTS, Part, left_out_of
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.archive import files_below, write_zip
@@ -13,7 +14,16 @@ from rlhf_course.releasing.leaks import leaks
 
 TOP = Path("rlhf-course")
 # Packages that only instructors need.
-INSTRUCTOR_PACKAGES = ("building", "grading", "nbgrader_course", "releasing", "similarity")
+INSTRUCTOR_PACKAGES = (
+    "building",
+    "class_list",
+    "course_file.py",
+    "grading",
+    "late_work.py",
+    "nbgrader_course",
+    "releasing",
+    "similarity",
+)
 _ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml", "utils/setup.sh")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
 # The README's text between such marks is for one kind of bundle: `<!-- self-study -->` or `<!-- class -->`.
@@ -27,18 +37,21 @@ def bundle_files(
 
     Args:
         root: The repository.
-        parts: The parts whose notebooks, stubs and checks the bundle holds.
+        parts: The parts whose notebooks, stubs and checks the bundle holds. The files of exercises that a course leaves
+            out hold the answers.
         self_study: Whether the bundle also holds the answers, in `solutions/`.
 
     Raises:
         CourseError: A file for learners holds an answer, a known mistake or a hidden test.
     """
     package = Path("utils/rlhf_course")
-    others = [part for part in PARTS if part not in parts]
+    released = {part.name for part in parts}
+    others = [part for part in PARTS if part.name not in released]
     excluded = [package / name for name in INSTRUCTOR_PACKAGES]
     for part in others:
         excluded += [package / "checks" / part.name, Path("notebooks") / part.name]
-    files = files_below(root, *_ENVIRONMENT_FILES, str(package)) | built_files(root)
+    built = change_files(built_files(root), parts, root)
+    files = files_below(root, *_ENVIRONMENT_FILES, str(package)) | built
     files = {
         path: content
         for path, content in files.items()
@@ -46,7 +59,7 @@ def bundle_files(
     }
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
     files[Path("README.md")] = readme(files[Path("README.md")].decode(), self_study).encode()
-    if leaked := leaks(files, root):
+    if leaked := leaks(files, root, [exercise for part in parts for exercise in left_out_of(part)]):
         raise CourseError(
             "the bundle would hold answers, known mistakes or hidden tests; remove them from these files:\n  "
             + "\n  ".join(leaked[:10])

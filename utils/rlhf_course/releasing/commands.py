@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlhf_course.course import DEFAULT_PART, select_parts
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
 
 if TYPE_CHECKING:
-    from rlhf_course.releasing.matching import Matching
+    from rlhf_course.class_list.matching import Matching
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +32,12 @@ def release(
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to release, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
+    course_file: Annotated[
+        Path | None, typer.Option("--course", metavar="FILE", help="course.toml: points, exercises left out, late rule")
+    ] = None,
 ) -> None:
     """Make a learner's bundle or an autograder for Gradescope."""
+    from rlhf_course.course_file import read_course_file
     from rlhf_course.releasing.bundle import write_bundle
     from rlhf_course.releasing.gradescope import write_autograder
 
@@ -41,13 +45,14 @@ def release(
         raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
     if self_study and bundle is None:
         raise CourseError("--self-study is about the learner's bundle: add --bundle FILE.zip")
-    parts = select_parts(part)
+    course = read_course_file(course_file)
+    parts = course.parts(part)
     if bundle is not None:
         count = write_bundle(bundle, parts, self_study=self_study)
         held = "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
         print(f"{bundle}: {count} files for learners; {held}")
     if gradescope is not None:
-        count = write_autograder(gradescope, parts)
+        count = write_autograder(gradescope, parts, course_file=course_file)
         print(f"{gradescope}: {count} files for Gradescope; do not give them to learners")
 
 
@@ -61,6 +66,9 @@ def marks(
     key: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="the roster's column that marks are matched by; the output names it"),
+    ] = None,
+    course_file: Annotated[
+        Path | None, typer.Option("--course", metavar="FILE", help="course.toml, whose points and rules count now")
     ] = None,
     title: Annotated[str, typer.Option(help="the assignment's name in Canvas")] = DEFAULT_PART.name,
     grade_column: Annotated[str | None, typer.Option(metavar="COLUMN", help="Moodle's column for the points")] = None,
@@ -80,7 +88,10 @@ def marks(
     With a roster, a mark is written only where one submission and one row have the same entry in one column. The others
     are listed. The exit code is 1 if no mark has a row.
     """
+    from rlhf_course.course_file import read_course_file
     from rlhf_course.files import write_text
+    from rlhf_course.grading.comments.comments import ClassComments, comments_beside, feedback_lines
+    from rlhf_course.grading.course_marks import apply_course_to_class
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
     from rlhf_course.releasing.scale import parse_scale
@@ -94,7 +105,12 @@ def marks(
     except (OSError, ValueError) as error:
         raise CourseError(f"{results} holds no results of `rlhf-course grade --json`") from error
     on_scale = parse_scale(scale)
-    class_marks = [mark_of(result) for result in report.submissions]
+    graded = report.submissions
+    if course_file is not None:
+        graded = apply_course_to_class(graded, read_course_file(course_file))
+    comments = ClassComments(comments_beside(results), graded)
+    _print_list("comments that reach nobody:", comments.unmatched)
+    class_marks = [mark_of(result, feedback_lines(comments.to_learner(result.name))) for result in graded]
     tables = (
         (canvas, lambda: canvas_csv(class_marks, title, roster, key, on_scale)),
         (moodle, lambda: moodle_csv(class_marks, roster, key, grade_column, feedback_column, on_scale)),

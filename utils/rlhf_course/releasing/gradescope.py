@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_course.course import DEFAULT_PART, PARTS, Part
+from rlhf_course.course_file import COURSE_FILE
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import format_secret, new_secret
 from rlhf_course.paths import REPOSITORY
@@ -54,26 +55,37 @@ exec "$home/venv/bin/python" -m rlhf_course.releasing.on_gradescope "$home" {par
 """
 
 
-def autograder_files(root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,)) -> dict[Path, bytes]:
+def autograder_files(
+    root: Path = REPOSITORY, parts: Sequence[Part] = (DEFAULT_PART,), course_file: Path | None = None
+) -> dict[Path, bytes]:
     """Return the archive's files by path, with a new secret for the hidden tests' inputs.
 
     Args:
         root: The repository.
         parts: The parts that submissions are graded on.
+        course_file: The course's `course.toml`, which counts there too; None for none.
     """
     files = {COURSE / path: content for path, content in files_below(root, *_CONTENTS).items()}
     files[COURSE / SECRET] = format_secret(new_secret())
+    if course_file is not None:
+        files[COURSE / COURSE_FILE] = course_file.read_bytes()
     run = _RUN.replace("{parts}", " ".join(part.name for part in parts))
     return files | {Path("setup.sh"): _SETUP.encode(), Path("run_autograder"): run.encode()}
 
 
-def write_autograder(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root: Path = REPOSITORY) -> int:
+def write_autograder(
+    target: Path,
+    parts: Sequence[Part] = (DEFAULT_PART,),
+    root: Path = REPOSITORY,
+    course_file: Path | None = None,
+) -> int:
     """Write the archive, and return the number of its files.
 
     Args:
         target: The zip to write.
         parts: The parts that submissions are graded on.
         root: The repository.
+        course_file: The course's `course.toml`, which counts there too; None for none.
 
     Raises:
         CourseError: The repository lacks the hidden tests or the solutions, or the zip cannot be written.
@@ -81,6 +93,6 @@ def write_autograder(target: Path, parts: Sequence[Part] = (DEFAULT_PART,), root
     for name in _CONTENTS:
         if not (root / name).exists():
             raise CourseError(f"{root / name} is missing: run release in a clone of the repository")
-    files = autograder_files(root, parts)
+    files = autograder_files(root, parts, course_file)
     write_zip(target, files)
     return len(files)

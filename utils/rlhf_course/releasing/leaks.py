@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_course.bank import bank_file
+from rlhf_course.building.course_changes import given_files
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import EXERCISES, OPTIONAL
+from rlhf_course.course import EXERCISES, OPTIONAL, Exercise
 from rlhf_course.stubs import BEGIN, END
 
 # A shorter statement is not searched for, since other code may contain it by chance.
@@ -58,18 +59,19 @@ def secrets(root: Path) -> dict[str, str]:
     }
 
 
-def leaks(files: Mapping[Path, bytes], root: Path) -> list[str]:
+def leaks(files: Mapping[Path, bytes], root: Path, left_out: Sequence[Exercise] = ()) -> list[str]:
     """Find the secrets in files for learners, and describe each in a line.
 
     Args:
         files: The content of each file, by path.
         root: The repository.
+        left_out: The exercises that the course leaves out, whose own files hold the answers.
     """
-    hidden = secrets(root)
+    hidden, given = secrets(root), given_files(root, left_out)
     return [
         f"{path} holds a text of {hidden[secret]}: {secret[:60]}"
         for path, content in files.items()
-        if path.suffix in _TEXT_SUFFIXES
+        if path.suffix in _TEXT_SUFFIXES and given.get(Path(*path.parts[-2:])) != content
         for text in [_without_space(_readable(path, content))]
         for secret in hidden
         if secret in text

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlhf_course.class_list.matching import Matching, match_rows, names_a_file
+from rlhf_course.class_list.roster import Roster, read_roster, table_text
 from rlhf_course.errors import CourseError
 from rlhf_course.files import escape_formula
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult
-from rlhf_course.releasing.matching import Matching, match_rows, names_a_file
-from rlhf_course.releasing.roster import Roster, read_roster, table_text
 from rlhf_course.releasing.scale import Mark, Scale, scale_note
 
 PLATFORM = Scale()
@@ -61,10 +61,14 @@ class MarkTable:
     doubtful: list[str] = field(default_factory=list)
 
 
-def mark_of(result: SubmissionResult) -> Mark:
+def mark_of(result: SubmissionResult, comments: Sequence[str] = ()) -> Mark:
     """Return the mark of a judge's result; the feedback says what is wrong in each exercise that did not pass.
 
-    There is no mark if something could not be read.
+    There is no mark if something could not be read. The penalty for late work is subtracted, and the feedback says so.
+
+    Args:
+        result: The result.
+        comments: The instructor's comments to the learner, which the feedback begins with.
     """
     missed = [
         f"{name} {exercise.score:g}/{exercise.max_score:g}: {_reason(exercise)}"
@@ -72,13 +76,14 @@ def mark_of(result: SubmissionResult) -> Mark:
         if exercise.status != "passed"
     ]
     is_read = all(exercise.status != "unreadable" for exercise in result.exercises.values())
-    return Mark(result.name, result.score if is_read else None, result.max_score, "; ".join(missed))
+    lines = [*comments, *([result.late] if result.late else []), *missed]
+    return Mark(result.name, result.mark if is_read else None, result.max_score, "; ".join(lines))
 
 
 def _reason(exercise: ExerciseResult) -> str:
     """Return what a learner's page says first about an exercise that did not pass."""
     messages = (test.message for test in exercise.tests if test.status != "passed" and test.message)
-    return exercise.mistake or next(messages, exercise.status)
+    return exercise.mistake or next(messages, exercise.state)
 
 
 def canvas_csv(

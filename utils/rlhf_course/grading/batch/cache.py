@@ -111,8 +111,7 @@ class ResultCache:
             ) from error
 
     def _path(self, submission: Submission) -> Path:
-        content = json.dumps(
-            [self._conditions, submission.parts, sorted(submission.files.items()), sorted(submission.unreadable)]
-        )
-        digest = hashlib.sha256(content.encode()).hexdigest()
+        graded = [submission.parts, sorted(submission.files.items()), sorted(submission.unreadable)]
+        left_out = [sorted(submission.left_out)] if submission.left_out else []
+        digest = hashlib.sha256(json.dumps([self._conditions, *graded, *left_out]).encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.json"

@@ -20,7 +20,7 @@ def grade_all(
     submissions: Iterable[Submission],
     grader: Grader,
     cache: ResultCache | None,
-    on_result: Callable[[SubmissionResult], None] = lambda result: None,
+    on_result: Callable[[Submission, SubmissionResult], None] = lambda submission, result: None,
 ) -> list[SubmissionResult]:
     """Grade submissions.
 
@@ -28,7 +28,7 @@ def grade_all(
         submissions: The submissions; an iterator is advanced only when the next submission can be graded.
         grader: The pool or cluster that grades the submissions that are not in the cache.
         cache: The cache of results; None for no cache.
-        on_result: A function that is called with each result as soon as it is available.
+        on_result: A function that is called with each submission and its result as soon as there is one.
 
     Returns:
         The results in the order of the submissions.
@@ -38,14 +38,14 @@ def grade_all(
     """
     results: dict[int, SubmissionResult] = {}
 
-    def add(number: int, result: SubmissionResult) -> None:
+    def add(number: int, submission: Submission, result: SubmissionResult) -> None:
         results[number] = result
-        on_result(result)
+        on_result(submission, result)
 
     def tasks_not_in_cache() -> Iterator[Task]:
         for number, submission in enumerate(submissions):
             if cache is not None and (cached := cache.get(submission)) is not None:
-                add(number, cached)
+                add(number, submission, cached)
             else:
                 yield number, submission
 
@@ -53,5 +53,5 @@ def grade_all(
         # What time or memory decided may come out otherwise in another run.
         if cache is not None and is_graded and not result.is_decided_by_limits:
             cache.put(submission, result)
-        add(number, result)
+        add(number, submission, result)
     return [results[number] for number in sorted(results)]

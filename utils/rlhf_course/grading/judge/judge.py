@@ -105,7 +105,7 @@ class Judge:
                 tests = [_printable(test) for test in run[exercise.name]]
                 is_wrong = _exercise_status(tests) in ("failed", "error")
                 mistake = _mistake(answers, exercise, tests, recorder) if is_wrong else None
-                results[exercise.name] = _exercise_result(tests, mistake)
+                results[exercise.name] = _exercise_result(tests, mistake, recorder.outputs.number)
         return results
 
 
@@ -115,11 +115,16 @@ def _printable(test: TestResult) -> TestResult:
     return test.model_copy(update={"message": message})
 
 
-def _exercise_result(tests: list[TestResult], mistake: str | None) -> ExerciseResult:
+def _exercise_result(tests: list[TestResult], mistake: str | None, outputs: float | None) -> ExerciseResult:
     score = sum(test.points for test in tests if test.status == "passed")
     max_score = sum(test.points for test in tests)
     return ExerciseResult(
-        score=score, max_score=max_score, status=_exercise_status(tests), tests=tests, mistake=mistake
+        score=score,
+        max_score=max_score,
+        status=_exercise_status(tests),
+        tests=tests,
+        mistake=mistake,
+        outputs=outputs,
     )
 
 

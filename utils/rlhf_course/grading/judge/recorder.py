@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from rlhf_course.checks.layouts import copy_with_strides
+from rlhf_course.grading.judge.output_sketch import OutputSketch
 from rlhf_course.grading.sandbox.answers import AnswerError
 
 # The arguments of a call with more entries are not kept: it costs much time and tells no more than a smaller one.
@@ -37,10 +38,12 @@ class CallRecorder:
     Attributes:
         is_complete: Whether to keep the arguments of large calls and of drivers, too, and the results.
         calls: The calls, by the name of the test.
+        outputs: What the function returned in all calls, as one number.
     """
 
     is_complete: bool = False
     calls: dict[str, list[RecordedCall]] = field(default_factory=dict)
+    outputs: OutputSketch = field(default_factory=OutputSketch)
     _test: str = ""
 
     def start(self, test: str) -> None:
@@ -63,6 +66,8 @@ class CallRecorder:
             raise
         if self.is_complete:
             call.result = copied(result)
+        if not driver:
+            self.outputs.add(result)
         return result
 
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_course.grading.results import ExerciseResult, SubmissionResult
+from rlhf_course.grading.results import SubmissionResult
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Item:
         exercise: The name of the exercise.
         test: The sentence that the test proves.
         learners: How many learners handed in an answer that the test was run on.
-        passed: How many of them passed it.
+        failed_by: The names of those who did not pass it.
         discrimination: The correlation of passing it with the score in everything else, from -1 to 1; None where all
             learners are alike in one of both.
     """
@@ -26,8 +26,13 @@ class Item:
     exercise: str
     test: str
     learners: int
-    passed: int
+    failed_by: list[str]
     discrimination: float | None
+
+    @property
+    def passed(self) -> int:
+        """How many learners passed it."""
+        return self.learners - len(self.failed_by)
 
     @property
     def difficulty(self) -> float:
@@ -45,29 +50,37 @@ class Item:
 
 
 def analyse_items(results: Sequence[SubmissionResult]) -> list[Item]:
-    """Return the analysis of each hidden test, in the order of the course; an unwritten answer is not counted."""
-    taken: dict[tuple[str, str], list[tuple[bool, float]]] = {}
+    """Return the analysis of each hidden test, in the order of the course; an unwritten answer is not counted.
+
+    The correlation leaves out submissions of which something could not be read, since their points are not known.
+    """
+    taken: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+    pairs: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for result in results:
+        total = sum(exercise.score for exercise in result.exercises.values())
         for name, exercise in result.exercises.items():
             for test in exercise.tests:
-                if test.status not in ("missing", "unreadable"):
-                    passed = test.status == "passed"
-                    rest = result.score - (test.points if passed else 0)
-                    taken.setdefault((name, test.name), []).append((passed, rest))
+                if test.status in ("missing", "unreadable"):
+                    continue
+                passed = test.status == "passed"
+                taken.setdefault((name, test.name), []).append((result.name, passed))
+                if not result.is_unread:
+                    rest = total - (test.points if passed else 0)
+                    pairs.setdefault((name, test.name), []).append((passed, rest))
     return [
-        Item(exercise, test, len(pairs), sum(passed for passed, _ in pairs), _correlation(pairs))
-        for (exercise, test), pairs in taken.items()
+        Item(
+            exercise,
+            test,
+            len(learners),
+            [learner for learner, passed in learners if not passed],
+            _correlation(pairs.get((exercise, test), [])),
+        )
+        for (exercise, test), learners in taken.items()
     ]
 
 
-def is_unfinished(exercise: ExerciseResult) -> bool:
-    """Whether a part of an answer is written and a part is not."""
-    written = {test.status != "missing" for test in exercise.tests}
-    return written == {True, False}
-
-
 def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
-    passed, rest = zip(*pairs, strict=True)
+    passed, rest = zip(*pairs, strict=True) if pairs else ((), ())
     if len(set(passed)) < 2 or len(set(rest)) < 2:
         return None
     return statistics.correlation([float(value) for value in passed], rest)

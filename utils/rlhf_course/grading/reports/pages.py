@@ -1,12 +1,13 @@
-"""Write results as HTML pages that open from disk: one for each learner, and one for the class.
+"""Write results as HTML pages that open from disk: one for each learner, one for each exercise, and one for the class.
 
-A learner's page holds only facts about that learner: scores, messages, the likely mistake and the warnings.
+A learner's page holds only facts about that learner: scores, comments, messages, the likely mistake and the warnings.
+The page of an exercise is for the instructor alone.
 Names and messages are not trusted: all of them are escaped, and no page runs a script or loads a resource.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,72 +16,114 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlhf_course.files import write_text
+from rlhf_course.grading.comments.comments import ClassComments, Comment
+from rlhf_course.grading.comments.groups import example_text
 from rlhf_course.grading.reports import plots
-from rlhf_course.grading.reports.summary import percent, summarise
+from rlhf_course.grading.reports.summary import ClassSummary, ExerciseSummary, percent, summarise
 from rlhf_course.grading.reports.tables import SYMBOLS
 from rlhf_course.grading.results import GradeReport, SubmissionResult
 
-LEARNERS = "learners"
+LEARNERS, EXERCISES = "learners", "exercises"
 _MAX_NAMES = 40
 
 
-def write_pages(folder: Path, report: GradeReport) -> Path:
-    """Write the class's page, `index.html`, and a page for each learner, `learners/<name>.html`.
+def write_pages(folder: Path, report: GradeReport, comments: Sequence[Comment] = ()) -> Path:
+    """Write the class's page, `index.html`, and `learners/<name>.html` and `exercises/<name>.html`.
 
     Args:
         folder: The folder for the pages, which is created if it does not exist.
         report: The results of the class.
+        comments: The instructor's comments.
 
     Returns:
         The path of the class's page.
     """
-    (folder / LEARNERS).mkdir(parents=True, exist_ok=True)
-    files = _file_names(report.submissions)
+    for subfolder in (LEARNERS, EXERCISES):
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
+    in_class = ClassComments(comments, report.submissions)
+    files = file_names(result.name for result in report.submissions)
     for result, file in zip(report.submissions, files, strict=True):
-        write_text(folder / LEARNERS / file, learner_page(result, report.isolation))
-    write_text(folder / "index.html", class_page(report, files))
+        page = learner_page(result, report.isolation, in_class.to_learner(result.name))
+        write_text(folder / LEARNERS / file, page)
+    summary = summarise(report)
+    exercise_files = file_names(exercise.name for exercise in summary.exercises)
+    for exercise, file in zip(summary.exercises, exercise_files, strict=True):
+        write_text(folder / EXERCISES / file, exercise_page(exercise, report, summary, in_class, files))
+    write_text(folder / "index.html", class_page(report, files, in_class.unmatched))
     return folder / "index.html"
 
 
-def learner_page(result: SubmissionResult, isolation: str) -> str:
+def learner_page(result: SubmissionResult, isolation: str, comments: Sequence[Comment] = ()) -> str:
     """Return the page of one learner, as HTML.
 
     Args:
         result: The learner's results.
         isolation: The isolation level that they were graded at.
+        comments: The comments that the learner gets.
     """
-    return _template("learner.html").render(result=result, isolation=isolation)
+    return template("learner.html").render(result=result, isolation=isolation, comments=comments)
 
 
-def class_page(report: GradeReport, files: Sequence[str]) -> str:
+def exercise_page(
+    exercise: ExerciseSummary,
+    report: GradeReport,
+    summary: ClassSummary,
+    comments: ClassComments,
+    files: Sequence[str],
+) -> str:
+    """Return the page of one exercise, as HTML: its answers grouped by what they do, and whom each test separates.
+
+    Args:
+        exercise: The summary of the exercise.
+        report: The results of the class.
+        summary: The summary of the class.
+        comments: The instructor's comments, with the groups.
+        files: The file name of each learner's page, in the order of the results.
+    """
+    groups = comments.groups[exercise.name]
+    return template("exercise.html").render(
+        exercise=exercise,
+        groups=groups,
+        comments=comments,
+        texts=[example_text(group, report.examples) for group in groups],
+        items=[item for item in summary.items if item.exercise == exercise.name],
+        learner_files={result.name: file for result, file in zip(report.submissions, files, strict=True)},
+    )
+
+
+def class_page(report: GradeReport, files: Sequence[str], unmatched: Sequence[str] = ()) -> str:
     """Return the page of the class, as HTML.
 
     Args:
         report: The results of the class.
         files: The file name of each learner's page, in the order of the results.
+        unmatched: Messages on the comments that reach nobody.
     """
     summary = summarise(report)
-    return _template("class.html").render(
+    names = [exercise.name for exercise in summary.exercises]
+    return template("class.html").render(
         report=report,
         files=files,
+        exercise_files=dict(zip(names, file_names(names), strict=True)),
+        unmatched=unmatched,
         summary=summary,
         histogram=plots.histogram(summary.percents),
         outcomes=plots.outcomes(summary.exercises),
     )
 
 
-def _file_names(results: Sequence[SubmissionResult]) -> list[str]:
+def file_names(names: Iterable[str]) -> list[str]:
     """Return a safe file name for each page; no two are equal, even on a file system that ignores case."""
-    names: list[str] = []
+    files: list[str] = []
     taken: set[str] = set()
-    for result in results:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", result.name).strip("-")[:60] or "submission"
-        name, number = stem, 2
-        while name.lower() in taken:
-            name, number = f"{stem}-{number}", number + 1
-        taken.add(name.lower())
-        names.append(f"{name}.html")
-    return names
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60] or "submission"
+        file, number = stem, 2
+        while file.lower() in taken:
+            file, number = f"{stem}-{number}", number + 1
+        taken.add(file.lower())
+        files.append(f"{file}.html")
+    return files
 
 
 @cache
@@ -94,11 +137,12 @@ def _environment() -> Environment:
         finalize=visible,
     )
     environment.filters |= {"number": lambda value: f"{value:g}", "listed": _listed}
-    environment.globals |= {"symbols": SYMBOLS, "percent": percent, "learners": LEARNERS}
+    environment.globals |= {"symbols": SYMBOLS, "percent": percent, "learners": LEARNERS, "exercises": EXERCISES}
     return environment
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """Return a template of this package's pages."""
     return _environment().get_template(name)
 
 

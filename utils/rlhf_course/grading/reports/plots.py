@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from rlhf_course.grading.reports.summary import STATUSES, ExerciseSummary
+from rlhf_course.grading.reports.summary import STATES, ExerciseSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 # matplotlib draws with these placeholder colours, which are then replaced by the CSS variables of the page.
 _INK, _ACCENT = "#010203", "#010204"
-_STATUS_COLOURS = dict(zip(STATUSES, ("#010205", "#010206", "#010207", "#010208", "#010209", "#01020a"), strict=True))
+_STATE_COLOURS = dict(
+    zip(STATES, ("#010205", "#010206", "#010207", "#010208", "#010209", "#01020a", "#01020b"), strict=True)
+)
 _PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)"} | {
-    colour: f"var(--{status})" for status, colour in _STATUS_COLOURS.items()
+    colour: f"var(--{state})" for state, colour in _STATE_COLOURS.items()
 }
 _BINS = 10
 
@@ -36,16 +38,24 @@ def histogram(percents: Sequence[float]) -> Markup:
 
 
 def outcomes(exercises: Sequence[ExerciseSummary]) -> Markup:
-    """Return bars that show, for each exercise, the shares of the class with each status."""
+    """Return bars that show, for each exercise, the shares of the class in each state."""
     figure, axes = _figure(1 + 0.3 * len(exercises))
     names = [exercise.name for exercise in exercises][::-1]
     left = [0.0] * len(names)
-    for status in STATUSES:
-        shares = [100 * exercise.share(status) for exercise in exercises][::-1]
-        axes.barh(names, shares, left=left, color=_STATUS_COLOURS[status], label=status, height=0.7)
+    for state in STATES:
+        shares = [100 * exercise.share(state) for exercise in exercises][::-1]
+        axes.barh(names, shares, left=left, color=_STATE_COLOURS[state], label=state, height=0.7)
         left = [start + share for start, share in zip(left, shares, strict=True)]
     axes.set(xlabel="% of the learners", xlim=(0, 100))
-    figure.legend(ncols=len(STATUSES), loc="outside upper center", frameon=False, labelcolor=_INK, fontsize=9)
+    figure.legend(
+        ncols=len(STATES),
+        loc="outside upper center",
+        frameon=False,
+        labelcolor=_INK,
+        fontsize=8,
+        columnspacing=1,
+        handlelength=1.2,
+    )
     return _svg(figure, "outcomes")
 
 

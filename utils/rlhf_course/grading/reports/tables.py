@@ -10,26 +10,35 @@ from rich.text import Text
 
 from rlhf_course.files import escape_formula, write_text
 from rlhf_course.grading.reports.summary import percent
-from rlhf_course.grading.results import SubmissionResult
+from rlhf_course.grading.results import State, SubmissionResult
 
-SYMBOLS = {"passed": "✓", "failed": "✗", "error": "!", "timeout": "…", "missing": "·", "unreadable": "?"}
+SYMBOLS: dict[State, str] = {
+    "passed": "✓",
+    "failed": "✗",
+    "error": "!",
+    "timeout": "…",
+    "unfinished": "◐",
+    "missing": "·",
+    "unreadable": "?",
+}
 _COLOURS = {
     "passed": "green",
     "failed": "red",
     "error": "magenta",
     "timeout": "yellow",
+    "unfinished": "blue",
     "missing": "dim",
     "unreadable": "cyan",
 }
 LEGEND = "in the order of `rlhf-course exercises`: " + ", ".join(
-    f"{symbol} {status}" for status, symbol in SYMBOLS.items()
+    f"{symbol} {state}" for state, symbol in SYMBOLS.items()
 )
 
 
 def terminal_table(results: Sequence[SubmissionResult]) -> Table:
     """Return a table with a row for each submission.
 
-    Columns: name, score, a symbol for the status of each exercise, the first exercise that is not passed with the
+    Columns: name, score, a symbol for the state of each exercise, the first exercise that is not passed with the
     number of further ones, and the number of warnings.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -39,8 +48,8 @@ def terminal_table(results: Sequence[SubmissionResult]) -> Table:
     table.add_column("first not passed", overflow="fold")
     table.add_column("warnings", justify="right", no_wrap=True)
     for result in results:
-        statuses = [exercise.status for exercise in result.exercises.values()]
-        symbols = Text(" ").join(Text(SYMBOLS[status], _COLOURS[status]) for status in statuses)
+        states = [exercise.state for exercise in result.exercises.values()]
+        symbols = Text(" ").join(Text(SYMBOLS[state], _COLOURS[state]) for state in states)
         score = f"{result.score:g} / {result.max_score:g}"
         table.add_row(Text(result.name), score, symbols, _not_passed(result), str(len(result.warnings) or ""))
     return table
@@ -55,14 +64,19 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
     """Write a row for each submission to a CSV file.
 
     Columns: name, score, max_score, percent, seconds (of grading), warnings (separated by " | "), and for each exercise
-    its score, under its name, and its status, under its name and " status".
+    its score, under its name, and its state, under its name and " status". Where somebody was late, the last columns
+    are late_penalty and mark, which is the score without the penalty.
     """
     exercises = list(dict.fromkeys(name for result in results for name in result.exercises))
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     columns = ["name", "score", "max_score", "percent", "seconds", "warnings"]
-    writer.writerow([*columns, *(f"{name}{suffix}" for name in exercises for suffix in ("", " status"))])
-    writer.writerows(_csv_row(result, exercises) for result in results)
+    columns += [f"{name}{suffix}" for name in exercises for suffix in ("", " status")]
+    is_late = any(result.late_penalty for result in results)
+    writer.writerow([*columns, *(["late_penalty", "mark"] if is_late else [])])
+    for result in results:
+        late = [f"{result.late_penalty:g}", f"{result.mark:g}"] if is_late else []
+        writer.writerow([*_csv_row(result, exercises), *late])
     write_text(path, file.getvalue())
 
 
@@ -77,5 +91,5 @@ def _csv_row(result: SubmissionResult, exercises: Sequence[str]) -> list[str]:
     ]
     for name in exercises:
         exercise = result.exercises.get(name)
-        row += ["", ""] if exercise is None else [f"{exercise.score:g}", exercise.status]
+        row += ["", ""] if exercise is None else [f"{exercise.score:g}", exercise.state]
     return row

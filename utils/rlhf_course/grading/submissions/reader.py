@@ -2,12 +2,12 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Part
+from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME, Part, left_out_of
 from rlhf_course.grading.submissions import archives
 from rlhf_course.grading.submissions.archives import Source, UnreadableSubmission
 from rlhf_course.grading.submissions.limited_process import (
@@ -50,7 +50,7 @@ class SubmissionReader:
 
         Args:
             submission: The submission.
-            parts: The parts that it will be graded on.
+            parts: The parts that it will be graded on. They may lack exercises, which are then not graded.
 
         Returns:
             The submission; without files, and with a warning that says why, if it cannot be read.
@@ -58,9 +58,9 @@ class SubmissionReader:
         names = [part.name for part in parts]
         try:
             fields = self._process.call(f"{__name__}:submission_as_json", str(submission.path.absolute()), names)
-            return _submission(submission.name, names, fields)
+            return _without_left_out(_submission(submission.name, names, fields), parts)
         except ReadingFailed as error:
-            return unreadable_submission(submission, parts, str(error))
+            return _without_left_out(unreadable_submission(submission, parts, str(error)), parts)
 
     def read_source(self, path: Path) -> Source:
         """Read the files of a submission that may hold answers.
@@ -76,6 +76,13 @@ class SubmissionReader:
             return _source(fields)
         except ReadingFailed as error:
             raise UnreadableSubmission(str(error)) from error
+
+
+def _without_left_out(submission: Submission, parts: Sequence[Part]) -> Submission:
+    """Return a submission that is not graded on the exercises that the given parts lack."""
+    left_out = tuple(exercise.name for part in parts for exercise in left_out_of(part))
+    unreadable = tuple(name for name in submission.unreadable if name not in left_out)
+    return replace(submission, left_out=left_out, unreadable=unreadable)
 
 
 def read_submission(submission: SubmissionPath, parts: Sequence[Part] = (DEFAULT_PART,)) -> Submission:

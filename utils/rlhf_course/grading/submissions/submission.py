@@ -19,6 +19,7 @@ class Submission:
         other_parts: The names of the parts that were handed in too, but are not graded now.
         unreadable: The names of the exercises that have no text in `files` because a file that may hold their answer
             could not be read.
+        left_out: The names of the exercises of its parts that the course leaves out; they are not graded.
     """
 
     name: str
@@ -27,8 +28,14 @@ class Submission:
     parts: tuple[str, ...] = (DEFAULT_PART.name,)
     other_parts: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
         """The exercises that the submission is graded on."""
-        return tuple(exercise for name in self.parts for exercise in PARTS_BY_NAME[name].exercises)
+        return tuple(
+            exercise
+            for name in self.parts
+            for exercise in PARTS_BY_NAME[name].exercises
+            if exercise.name not in self.left_out
+        )

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlhf_course.class_list.roster import Roster
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.archives import ARCHIVES, NOTEBOOK
-from rlhf_course.releasing.roster import Roster
 
 FULL_NAME = ("full name", "vollständiger name", "nom complet", "nombre completo", "nome completo", "nome")
 IDENTIFIER = ("identifier", "identifikator", "identifiant", "identificador", "identificatore", "teilnehmer/in")
@@ -55,6 +55,9 @@ _FORMS = (
     NameForm("Gradescope", re.compile(r"\Asubmission_(?P<number>\d+)\Z"), ("submission id",)),
     NameForm("Canvas", re.compile(r"_(?:LATE_)?(?P<number>\d+)_\d+_"), ("id",)),
 )
+
+
+_LATE = re.compile(r"_LATE_\d+_\d+_")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,21 @@ def match_rows(names: Sequence[str], roster: Roster, key: str | None = None) -> 
     return Matching(roster.columns[column], submissions, problems, without)
 
 
+def learner_ids(names: Sequence[str]) -> list[str]:
+    """Return what each submission of a class is matched by: the platform's number in its name, or else its name.
+
+    Upper and lower case are the same.
+    """
+    form = _form_of_class(names)
+    numbers = [form.number(name) if form is not None and _form_of(name) is form else None for name in names]
+    return [number or plain_name(name) for name, number in zip(names, numbers, strict=True)]
+
+
+def marked_as_late(names: Sequence[str]) -> list[str]:
+    """Return the names by which Canvas says that a submission is late, which do not say since when."""
+    return [name for name in names if _form_of(name) is _FORMS[-1] and _LATE.search(name)]
+
+
 def names_a_file(name: str) -> bool:
     """Return whether a submission's name is that of a platform's download or of a second copy, and so is no login."""
     return _form_of(name) is not None or _without_suffix(name) != name
@@ -146,7 +164,7 @@ def _default_column(roster: Roster, form: NameForm | None) -> int:
 def _value(name: str, column: str, form: NameForm | None) -> str | None:
     """Return the entry that a submission's name stands for; None if it stands for none."""
     if form is None:
-        return _normalised(_without_suffix(name))
+        return plain_name(name)
     if _form_of(name) is not form:
         return None
     if column.strip().lower() in form.columns:
@@ -158,10 +176,15 @@ def _value(name: str, column: str, form: NameForm | None) -> str | None:
 
 def _entry(cell: str, column: str, form: NameForm | None) -> str:
     """Return the entry of a cell; of Moodle's "Participant 4711", in any language, the number."""
-    if form is not None and column.strip().lower() in form.columns:
+    if column.strip().lower() in (*IDENTIFIER, *(form.columns if form is not None else ())):
         match = re.fullmatch(r"\D*(\d+)\s*", cell)
         return match[1] if match else ""
     return _normalised(cell)
+
+
+def plain_name(name: str) -> str:
+    """Return a submission's name for a comparison: in lower case, and without the ending of an archive."""
+    return _normalised(_without_suffix(name))
 
 
 def _without_suffix(name: str) -> str:

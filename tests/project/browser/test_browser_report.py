@@ -1,0 +1,89 @@
+"""The class report of 200 learners fits the screen, a phone and paper, in the light and the dark theme."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import browser_path
+
+from rlhf_course.grading.comments.comments import Comment
+from rlhf_course.grading.comments.groups import group_answers
+from rlhf_course.grading.reports.pages import write_pages
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "grading"))
+from class_of_200 import class_of_200
+
+PAGES = ("index", "exercises/normalize_reward", "learners/learner002")
+# The width of A4 paper between margins of 1 cm, in the pixels of CSS.
+PAPER_WIDTH = 718
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    known = class_of_200()
+    group = group_answers(known.report.submissions)["normalize_reward"][0]
+    comments = [Comment("What is left of the mean?", exercise=group.exercise, group=group.key), Comment("Well done.")]
+    folder = tmp_path_factory.mktemp("report")
+    write_pages(folder, known.report, comments)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """A headless Chromium, without JupyterLab."""
+    from playwright.sync_api import sync_playwright
+
+    if browser_path() is None:
+        pytest.skip("no Chromium found")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+def overflow(page) -> int:
+    """Return by how many pixels a page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_the_screen_and_a_phone_without_errors(chromium, report, artefacts, name, scheme):
+    page, errors = chromium.new_page(color_scheme=scheme), []
+    page.on("console", lambda message: errors.append(message.text))
+    for width in (1200, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"file://{report}/{name}.html")
+        assert overflow(page) <= 0
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.screenshot(path=artefacts / f"report-{name.replace('/', '-')}-{scheme}.png", full_page=True)
+    assert not errors
+    page.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_printed_to_pdf_is_cut_nowhere(chromium, report, artefacts, name):
+    page = chromium.new_page(viewport={"width": PAPER_WIDTH, "height": 900})
+    page.goto(f"file://{report}/{name}.html")
+    page.emulate_media(media="print")
+    assert overflow(page) <= 0
+    right = (
+        "Math.max(...[...document.querySelectorAll('table, pre, svg, p')].map(e => e.getBoundingClientRect().right))"
+    )
+    assert page.evaluate(right) <= PAPER_WIDTH
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "1cm")
+    path = artefacts / f"report-{name.replace('/', '-')}.pdf"
+    assert page.pdf(path=path, format="A4", margin=margin).startswith(b"%PDF")
+    page.screenshot(path=path.with_suffix(".png"), full_page=True)
+    page.close()
+
+
+def test_the_links_lead_from_the_class_to_an_exercise_and_to_a_learner(chromium, report):
+    page = chromium.new_page()
+    page.goto(f"file://{report}/index.html")
+    page.get_by_role("link", name="normalize_reward").first.click()
+    assert page.get_by_role("heading", level=1).inner_text() == "normalize_reward"
+    page.get_by_role("link", name="learner002").click()
+    assert "What is left of the mean?" in page.content() and "Well done." in page.content()
+    page.close()
