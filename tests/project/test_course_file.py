@@ -36,7 +36,7 @@ def test_each_key_in_the_comments_of_a_new_file_can_be_set(read):
     assert course.points == {exercise.name: exercise.points for exercise in EXERCISES}
     assert course.late.max == Amount(50, is_percent=True) and course.late.grace == 15
     assert course.due[PART] == datetime.fromisoformat("2027-03-05T23:59:00+01:00")
-    assert course.assignments == ("week1", "week2") and course.full == {PART: DEFAULT_PART.points}
+    assert course.assignments == ("week1", "week2") and course.full == {PART: course.parts()[0].points}
     assert len(course.left_out) == 1 and course.timezone and course.title and len(course.extensions) == 3
     for key in ("title", "parts", "assignments", "left_out", "timezone", *(f"[{name}]" for name in _TABLES)):
         assert key in template
@@ -84,6 +84,7 @@ def test_the_late_rule_takes_points_and_percentages(read):
         ("points.get_logprobs = -1", 1, "0 or more"),
         ("points = 3", 1, "points is a table"),
         ("[full]\npart1_rlhf = 0", 2, "takes a number above 0"),
+        ("[points]\nRLHFTrainer = 10\n[full]\npart1_rlhf = 77", 4, "more than all points of the part, 76"),
         ("[due]\npart1_rlhf = 2027-03-05T23:59:00", 2, "their offset from UTC, like 2027-03-05T23:59:00+01:00, got"),
         ("[due]\npart1_rlhf = 2027-03-05", 2, "offset from UTC"),
         ("[due]\nweek1 = 2027-03-05T23:59:00Z", 2, "due.week1 is unknown here; allowed are part1_rlhf"),

@@ -169,8 +169,8 @@ def course_file_template(title: str = "", assignments: Sequence[str] = ()) -> st
         part=DEFAULT_PART.name,
         assignments=("" if assignments else "# ") + f"assignments = {json.dumps(assignments or ['week1', 'week2'])}",
         points=points,
-        exercise=EXERCISES[-1].name,
-        full=f"{DEFAULT_PART.points:g}",
+        exercise=DEFAULT_PART.exercises[-1].name,
+        full=f"{DEFAULT_PART.points - DEFAULT_PART.exercises[-1].points:g}",
     )
 
 
@@ -206,9 +206,11 @@ class _Reader:
             fields[name] = self._table(key, content.get(key, {}), assignments, read_value)
         fields["extensions"] = self._extensions(content.get("extensions", {}), assignments)
         course = CourseFile(**fields)
-        for part in course.parts():
+        for part in course.parts(list(PARTS_BY_NAME)):
             if not part.exercises:
                 raise self._error(("left_out",), f"leaves no exercise of {part.name}")
+            if course.full.get(part.name, 0) > part.points:
+                raise self._error(("full", part.name), f"is more than all points of the part, {part.points:g}")
         return course
 
     def _timezone(self, value: Any) -> str:

@@ -49,14 +49,14 @@ class LateRule:
 
 
 Extension = timedelta | datetime
-"""A learner's additional time after the due date, or a due date of the learner's own."""
+"""A learner's additional time after the due date, or a later due date of the learner's own."""
 
 
 def due_date(due: datetime, extension: Extension | None) -> datetime:
     """Return the due date of a learner, who may have an extension."""
     if extension is None:
         return due
-    return extension if isinstance(extension, datetime) else due + extension
+    return max(due, extension) if isinstance(extension, datetime) else due + extension
 
 
 def days_late(due: datetime, handed_in: datetime, extension: Extension | None = None) -> int:

@@ -13,7 +13,7 @@ from fake_judge import FakeJudge
 from submission_files import ANSWER, PATH, write_folder, write_zip
 
 from rlhf_course.cli import main
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
 from rlhf_course.grading import commands
 from rlhf_course.grading.reports.changes import Change, changed_marks
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
@@ -165,6 +165,7 @@ def test_results_are_stored_in_the_named_cache_folder(run, class_folder, tmp_pat
         (("{ada}", "--workers", "0"), "--workers"),
         (("{ada}", "--each"), None),
         (("{ada}", "--json", "/dev/null/r.json"), "cannot be written"),
+        (("{ada}", "--explain-to", "there"), "add --explain SUBMISSION EXERCISE TEST"),
         (("{ada}", "--frobnicate"), "No such option"),
     ],
 )
@@ -314,7 +315,7 @@ def test_results_of_one_secret_are_not_taken_for_another(run, class_folder, tmp_
 
 def test_an_unknown_part_is_refused_with_the_parts_that_there_are(run, class_folder, tmp_path):
     code, _, error = run("grade", "--each", class_folder, "--part", "part9", "--json", tmp_path / "r.json")
-    assert code == 2 and f"{DEFAULT_PART.name}, all" in error and "got part9" in error
+    assert code == 2 and ", ".join([*PARTS_BY_NAME, "all"]) in error and "got part9" in error
     assert not (tmp_path / "r.json").exists()
 
 

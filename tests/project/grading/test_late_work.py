@@ -50,6 +50,7 @@ def test_the_penalty_of_a_rule(rule, late, score, penalty):
         (2 * DAY, 2 * DAY + SECOND, 10),
         (DUE + DAY, DAY, 0),
         (DUE + DAY, DAY + SECOND, 10),
+        (DUE - 9 * DAY, 0 * DAY, 0),
     ],
 )
 def test_days_are_counted_from_the_end_of_an_extension(extension, late, penalty):

@@ -5,7 +5,7 @@ import json
 import pytest
 from learners import answer_text, stub_text
 
-from rlhf_course import RLHFArgs, check, open_training, passed, train_run
+from rlhf_course import RLHFArgs, check, open_training, passed, reset, train_run
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.notebook import run_cost
@@ -13,7 +13,7 @@ from rlhf_course.notebook.exercise_progress import read_progress
 from rlhf_course.notebook.run_cost import estimate
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import profiles
-from rlhf_course.stubs import given_text
+from rlhf_course.stubs import given_text, is_given
 
 
 @pytest.fixture
@@ -70,6 +70,8 @@ def test_an_exercise_that_the_course_leaves_out_is_neither_asked_for_nor_listed_
     assert json.loads((folder / "config.json").read_text())["reference"] == []
     assert "compute_advantages" not in [row.exercise for row in read_progress()]
     assert passed("compute_advantages") and check("compute_advantages")
+    reset("compute_advantages")
+    assert is_given(path.read_text()) and "is given in this course" in capsys.readouterr().out
 
 
 MEASURED = json.loads((REPOSITORY / "benchmarks/results/profiles.json").read_text())

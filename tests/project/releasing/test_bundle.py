@@ -15,7 +15,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from rlhf_course.building.course_changes import change_notebook
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART
 from rlhf_course.course_file import CourseFile
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.releasing.archive import write_zip
@@ -139,7 +139,7 @@ def test_only_the_file_of_an_exercise_left_out_may_hold_its_answer():
     assert leaks({own: more.encode()}, REPOSITORY, left_out)
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+@pytest.mark.parametrize("exercise", DEFAULT_PART.exercises, ids=lambda exercise: exercise.name)
 def test_each_exercise_can_be_left_out_of_its_notebook(exercise):
     notebook = nbformat.read(REPOSITORY / "notebooks" / f"{exercise.notebook}.ipynb", as_version=4)
     count = len(notebook.cells)

@@ -7,16 +7,20 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course_file import CourseFile
 from rlhf_course.grading import results
+from rlhf_course.grading.course_marks import apply_course
+from rlhf_course.late_work import Amount, LateRule
 from rlhf_course.learner_package import WORKSPACE_VARIABLES
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.releasing.gradescope import write_autograder
-from rlhf_course.releasing.on_gradescope import as_gradescope
+from rlhf_course.releasing.gradescope import COURSE, autograder_files, write_autograder
+from rlhf_course.releasing.on_gradescope import as_gradescope, read_metadata
 
 # On Gradescope every user can read Python; where this one lies in root's home, that is opened for what is run here.
 OPEN_PYTHON = """
@@ -141,3 +145,39 @@ def test_a_submission_is_graded_as_on_the_platform(platform):
     assert "known mistake" in tests["calc_kl_penalty"]["output"]
     assert tests["get_optimizer"]["score"] == 0 and "PermissionError" in tests["get_optimizer"]["output"]
     assert "nothing was handed in" in tests["RLHFTrainer"]["output"]
+
+
+def test_gradescope_says_when_a_submission_was_handed_in_and_who_did(tmp_path):
+    path = tmp_path / "submission_metadata.json"
+    path.write_text('{"created_at": "2027-03-05T15:10:00.5-08:00", "users": [{"id": 1, "email": "ada@x.org"}]}')
+    assert read_metadata(path) == (datetime.fromisoformat("2027-03-06T00:10:00.5+01:00"), "ada@x.org")
+    for text in ("", "[]", "{}", '{"created_at": 3}', '{"created_at": "2027-03-05T15:10:00", "users": []}'):
+        path.write_text(text)
+        assert read_metadata(path) == (None, "")
+    assert read_metadata(tmp_path / "none.json") == (None, "")
+
+
+def test_gradescope_shows_the_points_that_count_and_what_being_late_costs():
+    course = CourseFile(
+        due={DEFAULT_PART.name: datetime.fromisoformat("2027-03-05T23:59:00+01:00")},
+        late=LateRule(flat=Amount(3)),
+        extensions={"Ada@x.org": {"": timedelta(days=1)}},
+        points={"get_optimizer": 16},
+    )
+    tests = [results.TestResult(name="it ascends", points=8, status="passed")]
+    exercise = results.ExerciseResult(score=8, max_score=8, status="passed", tests=tests)
+    result = results.SubmissionResult(
+        name="submission", score=8, max_score=8, seconds=1, warnings=[], exercises={"get_optimizer": exercise},
+        handed_in=datetime.fromisoformat("2027-03-05T15:10:00-08:00"),
+    )  # fmt: skip
+    late = as_gradescope(apply_course(result, course, "ben@x.org"))
+    assert (late["score"], late["tests"][0]["score"], late["tests"][0]["max_score"]) == (13, 16, 16)
+    assert "1 day late: 3 of 16 points are subtracted" in late["output"]
+    assert as_gradescope(apply_course(result, course, "ada@x.org"))["score"] == 16
+
+
+def test_the_archive_holds_the_course_toml_that_it_is_made_with(tmp_path):
+    (tmp_path / "course.toml").write_text("left_out = ['get_logprobs']\n")
+    files = autograder_files(course_file=tmp_path / "course.toml")
+    assert files[COURSE / "course.toml"] == (tmp_path / "course.toml").read_bytes()
+    assert COURSE / "course.toml" not in autograder_files()

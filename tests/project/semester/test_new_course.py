@@ -210,7 +210,7 @@ def test_assignments_of_some_notebooks_each_hold_these_and_all_stubs_of_the_part
     source = tmp_path / "course/source"
     names = {path.name: sorted(notebook.name[:2] for notebook in path.glob("*.ipynb")) for path in source.iterdir()}
     assert names == {"week1": ["01", "02", "03"], "week2": ["04"]}
-    for exercise in EXERCISES:
+    for exercise in DEFAULT_PART.exercises:
         assert (source / "week2" / exercise.path).is_file()
     assert course_file_in(tmp_path / "course").assignments == ("week1", "week2"), "they may have due dates"
 

@@ -145,6 +145,8 @@ def grade(
     if explain is not None:
         _explain(*explain, _make_judge(parse_level(isolation), limits, secret), explain_to)
         return
+    if explain_to is not None:
+        raise CourseError("--explain-to is about one hidden test: add --explain SUBMISSION EXERCISE TEST")
     if not submissions:
         raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
     paths = list_submissions(submissions, each)

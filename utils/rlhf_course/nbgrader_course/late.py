@@ -11,7 +11,7 @@ from nbgrader.utils import parse_utc
 
 from rlhf_course.course_file import CourseFile, course_file_in
 from rlhf_course.grading.course_marks import late_sentence
-from rlhf_course.late_work import late_penalty
+from rlhf_course.late_work import due_date, late_penalty
 
 
 def course_of(converter: Any) -> CourseFile:
@@ -71,8 +71,8 @@ def set_due_date(submission: SubmittedAssignment, course: CourseFile) -> None:
         submission.assignment.duedate = parse_utc(due)
         submission.extension = None
     if extension is not None and submission.assignment.duedate is not None:
-        is_date = isinstance(extension, datetime)
-        submission.extension = parse_utc(extension) - submission.assignment.duedate if is_date else extension
+        due = _aware(submission.assignment.duedate)
+        submission.extension = due_date(due, extension) - due
 
 
 def update_submission(gradebook: Gradebook, assignment: str, student: str, course: CourseFile) -> str:

@@ -16,7 +16,7 @@ from rlhf_course.notebook.page_style import show_page_style
 from rlhf_course.notebook.progress_file import changed_state, read_state, section
 from rlhf_course.notebook.session import Session, current_session
 from rlhf_course.recording import recorded
-from rlhf_course.stubs import is_stub, stub_of
+from rlhf_course.stubs import is_given, is_stub, stub_of
 
 # The calls that the notebooks' texts and the messages name. In a notebook they are defined from its first cell on.
 # IPython has magics of its own that are called `reset` and `load`; a name that is defined takes precedence over them.
@@ -319,6 +319,8 @@ def reset(name_or_object: Any) -> None:
     """
     try:
         exercise = workspace.exercise_of(name_or_object)
+        if is_given(workspace.read_answer(exercise)):
+            raise CourseError(f"{exercise.name} is given in this course, and has no stub")
         stub = stub_of(exercise)
         backup = workspace.save_answer(exercise, stub)
     except CourseError as error:
