@@ -441,6 +441,8 @@ def grade_with_progress(
         with is_shown:
             progress.start(config.description)
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
+                if isinstance(grader, Pool):
+                    grader.on_wait = progress.wait
                 results = grade_all(read(reader), grader, cache, on_result)
             progress.end()
     except KeyboardInterrupt:
