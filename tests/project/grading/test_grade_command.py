@@ -165,6 +165,7 @@ def test_results_are_stored_in_the_named_cache_folder(run, class_folder, tmp_pat
         (("{ada}", "--workers", "0"), "--workers"),
         (("{ada}", "--each"), None),
         (("{ada}", "--json", "/dev/null/r.json"), "cannot be written"),
+        (("{ada}", "--explain-to", "there"), "add --explain SUBMISSION EXERCISE TEST"),
         (("{ada}", "--frobnicate"), "No such option"),
     ],
 )

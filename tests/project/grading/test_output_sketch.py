@@ -34,8 +34,24 @@ def test_right_answers_have_one_number_up_to_rounding_and_most_mistakes_have_oth
     assert len({round(number, 3) for number in wrong}) > len(wrong) / 2
 
 
+ENDLESS: list[object] = []
+ENDLESS.append(ENDLESS)
+
+
 @pytest.mark.parametrize(
-    "output", [math.nan, 10**400, [], [[1.0, [2]], "x"], None, torch.tensor([torch.inf, -torch.inf]), torch.empty(0)]
+    "output",
+    [
+        ENDLESS,
+        torch.eye(2).to_sparse(),
+        torch.ones(2, device="meta"),
+        math.nan,
+        10**400,
+        [],
+        [[1.0, [2]], "x"],
+        None,
+        torch.tensor([torch.inf, -torch.inf]),
+        torch.empty(0),
+    ],
 )
 def test_whatever_an_answer_returns_the_number_is_finite(output):
     sketch = OutputSketch()

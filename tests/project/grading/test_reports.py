@@ -17,6 +17,8 @@ from rlhf_course.grading.reports.tables import terminal_table, write_csv
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
 from rlhf_course.grading.results import TestResult as Outcome
 from rlhf_course.grading.submissions.submission import Submission
+from rlhf_course.nbgrader_course.outputs import judged_output
+from rlhf_course.releasing.on_gradescope import _test as gradescope_test
 
 POINTS = DEFAULT_PART.points
 HOSTILE = (
@@ -234,6 +236,13 @@ def test_table_csv_and_pages_show_an_unfinished_answer_as_unfinished(tmp_path):
     assert "2 ◐ unfinished" in " ".join(Page(class_page(report, ["a.html", "b.html"])).text.split())
     own = Page(learner_page(results[1], "uid")).text
     assert "A part of this answer is written" in own and "no answer to this exercise" not in own
+
+
+def test_nbgrader_and_gradescope_show_what_passed_in_an_unfinished_answer():
+    result = graded("ben", 2, -1).exercises["get_logprobs"]
+    shown = judged_output(result, 4)["data"]["text/html"]
+    assert "a part of it is not written" in shown and "nothing was handed in</b>" not in shown and "test 0" in shown
+    assert "+ test 0 (2)" in gradescope_test(1, "get_logprobs", result)["output"]
 
 
 def test_pages_say_when_work_was_handed_in_and_what_counts_of_late_work():

@@ -1,6 +1,6 @@
 """A judge for tests of what surrounds the real one: an answer gets full points if it is the reference's text.
 
-A course's `nbgrader_config.py` imports this module, which then replaces the real judge in nbgrader's commands.
+A course whose `nbgrader_config.py` ends with `SETTINGS` has this judge in place of the real one in nbgrader's commands.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,22 @@ SETTINGS = f"""
 import sys
 sys.path.append({str(Path(__file__).parent)!r})
 import reference_judge
+reference_judge.install()
 """
+
+
+def install() -> None:
+    """Replace the real judge in this process."""
+    rlhf_course.nbgrader_course.autograde.judge_folders = judge_folders
 
 
 def judge_folders(folders: Mapping[str, Path], settings: Any, log: Any, parts: Sequence[Part]) -> dict[str, Judgement]:
     """Judge submissions; see the module."""
-    return {key: _judge(folder, parts) for key, folder in folders.items()}
+    return {key: judge(folder, parts) for key, folder in folders.items()}
 
 
-def _judge(folder: Path, parts: Sequence[Part]) -> Judgement:
+def judge(folder: Path, parts: Sequence[Part]) -> Judgement:
+    """Judge the submission in a folder `LEARNER/ASSIGNMENT`."""
     submission = read_submission(SubmissionPath(folder.parts[-2], folder), parts)
     exercises = {
         exercise.name: _result(exercise, submission.files.get(exercise.path))
@@ -47,6 +54,3 @@ def _result(exercise: Exercise, text: str | None) -> ExerciseResult:
     test = TestResult(name="it is right", points=exercise.points, status=status)
     score = exercise.points if is_right else 0
     return ExerciseResult(score=score, max_score=exercise.points, status=status, tests=[test])
-
-
-rlhf_course.nbgrader_course.autograde.judge_folders = judge_folders

@@ -16,6 +16,9 @@ from played_guide import Semester, cell_of, edit
 
 from rlhf_course.bank import bank_file
 from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
+from rlhf_course.grading.comments.groups import group_answers
+from rlhf_course.grading.results import GradeReport
+from rlhf_course.grading.secret import read_secret
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
 
@@ -201,7 +204,23 @@ def test_the_semester(semester):
     semester.play("--html report")
     results = json.loads((course / "results.json").read_text())
     assert {submission["name"]: submission["score"] for submission in results["submissions"]} == scores
+    assert results["secret"] == read_secret(course / ".rlhf_course/secret").fingerprint, "nothing is judged twice"
     assert (course / "report/index.html").is_file() and (course / "similarity/index.html").is_file()
+
+    (group, *_) = group_answers(GradeReport(**results).submissions)["calc_kl_penalty"]
+    assert group.members == ["slips"] and group.example.mistake
+    (course / "comments.toml").write_text(
+        f'[[comment]]\nexercise = "calc_kl_penalty"\ngroup = "{group.key}"\ntext = "Which axis?"\n'
+        '[[comment]]\nlearner = "zora"\ntext = "gone"\n'
+    )
+    printed = semester.play("report results.json --html report\nnbgrader")
+    assert printed.count("a comment reaches nobody: to zora: gone") == 2
+    assert "Which axis?" in (course / "report/learners/slips.html").read_text()
+    feedback = course / "feedback/slips" / DEFAULT_PART.name
+    assert "Which axis?" in (feedback / "06_objective.html").read_text()
+    assert "Which axis?" not in (course / "report/learners/ada.html").read_text()
+    assert "in a notebook" in semester.play("--explain") and (course / "appeal/reproduce.py").is_file()
+    semester.play("grading.log")
 
     archive = course / "downloaded" / DEFAULT_PART.name / "archive"
     archive.mkdir(parents=True)
@@ -211,6 +230,8 @@ def test_the_semester(semester):
     assert semester.scores() == {**scores, "ada": ALL + BRAINSTORM, "zoe": BY_NAME["get_optimizer"].points}
     semester.play("platform.json")
     assert f"zoe,{BY_NAME['get_optimizer'].points}" in (course / "platform_moodle.csv").read_text()
+    assert "zoe is not in results" in semester.play("results.json platform.json")
+    assert (course / "course_report/platform/index.html").is_file()
     semester.play("--bundle")
     semester.play("--gradescope")
     assert not semester.blocks, "every command of the guide was run"

@@ -15,6 +15,7 @@ _WORDS = {
     "failed": "not right yet",
     "error": "raised an error",
     "timeout": "took too long",
+    "unfinished": "a part of it is not written",
     "missing": "nothing was handed in",
     "unreadable": "what was handed in could not be read",
 }
@@ -48,8 +49,8 @@ def judged_output(result: ExerciseResult, points: float) -> Any:
     """
     result = result.scaled(points)
     # If there is no answer, each test would only repeat the heading.
-    rows = [] if result.status in ("missing", "unreadable") else [_row(test) for test in result.tests]
-    head = f"<p><b>{_WORDS[result.status]}</b>: {_number(result.score)} of {_number(points)} points</p>"
+    rows = [] if result.state in ("missing", "unreadable") else [_row(test) for test in result.tests]
+    head = f"<p><b>{_WORDS[result.state]}</b>: {_number(result.score)} of {_number(points)} points</p>"
     mistake = [f"<p>It behaves like a known mistake: {html.escape(result.mistake)}</p>"] if result.mistake else []
     table = ["<table>", _HEAD, *rows, "</table>"] if rows else []
     return _score_output(result.score, "\n".join([head, *mistake, *table]))

@@ -83,7 +83,7 @@ def mark_of(result: SubmissionResult, comments: Sequence[str] = ()) -> Mark:
 def _reason(exercise: ExerciseResult) -> str:
     """Return what a learner's page says first about an exercise that did not pass."""
     messages = (test.message for test in exercise.tests if test.status != "passed" and test.message)
-    return exercise.mistake or next(messages, exercise.status)
+    return exercise.mistake or next(messages, exercise.state)
 
 
 def canvas_csv(

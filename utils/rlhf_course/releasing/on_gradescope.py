@@ -79,8 +79,8 @@ def _test(number: int, name: str, result: ExerciseResult) -> dict[str, Any]:
         f"{'+' if test.status == 'passed' else '-'} {test.name} ({test.points:g})" + _message(test.message)
         for test in result.tests
     ]
-    if result.status in _NO_ANSWER:
-        lines = [_NO_ANSWER[result.status]]
+    if result.state in _NO_ANSWER:
+        lines = [_NO_ANSWER[result.state]]
     if result.mistake:
         lines.append(f"It behaves like a known mistake: {result.mistake}")
     return {

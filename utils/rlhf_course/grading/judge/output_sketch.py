@@ -34,7 +34,13 @@ class OutputSketch:
 
 
 def _sketch(output: Any) -> float:
-    values = _flat(output)[:_MAX_ENTRIES]
+    try:
+        return _weighted_mean(_flat(output)[:_MAX_ENTRIES])
+    except RuntimeError:  # A sparse tensor, or a list that holds itself; its test says what is wrong with it.
+        return 0.0
+
+
+def _weighted_mean(values: Tensor) -> float:
     if not values.numel():
         return 0.0
     squashed = torch.nan_to_num(values / (1 + values.abs()), nan=_NOT_A_NUMBER)
