@@ -9,12 +9,13 @@ from lab import browser_path
 
 from rlhf_course.grading.comments.comments import Comment
 from rlhf_course.grading.comments.groups import group_answers
+from rlhf_course.grading.reports.assignments import write_course_pages
 from rlhf_course.grading.reports.pages import write_pages
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "grading"))
 from class_of_200 import class_of_200
 
-PAGES = ("index", "exercises/normalize_reward", "learners/learner002")
+PAGES = ("index", "exercises/normalize_reward", "learners/learner002", "course/index")
 # The width of A4 paper between margins of 1 cm, in the pixels of CSS.
 PAPER_WIDTH = 718
 
@@ -26,6 +27,9 @@ def report(tmp_path_factory) -> Path:
     comments = [Comment("What is left of the mean?", exercise=group.exercise, group=group.key), Comment("Well done.")]
     folder = tmp_path_factory.mktemp("report")
     write_pages(folder, known.report, comments)
+    few = known.report.model_copy(update={"submissions": known.report.submissions[:9]})
+    names = [f"assignment {number}" for number in range(1, 7)]
+    write_course_pages(folder / "course", dict.fromkeys(names, few), {name: [] for name in names})
     return folder
 
 

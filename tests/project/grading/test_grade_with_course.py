@@ -1,5 +1,6 @@
 """`rlhf-course grade --course`, `report --course` and `marks --course`: points, full marks and late work."""
 
+import csv
 import json
 import sys
 from functools import partial
@@ -70,6 +71,15 @@ def test_points_are_scaled_by_exercise_and_judge_nothing_anew(grade, tmp_path):
     assert scaled["score"] == plain["score"] - 8 - 4 + 10 and scaled["max_score"] == DEFAULT_PART.points - 8 + 12
     assert grade()[0]["ada"] == plain and judged(tmp_path) == 1
     assert json.loads((tmp_path / "r.json").read_text())["title"] == ""
+
+
+def test_an_exercise_that_had_no_points_gets_points_again_without_grading(grade, run, tmp_path):
+    write_folder(tmp_path / "class", {f"ada/{path}": text for path, text in LONG.items()})
+    assert grade("[points]\ncompute_advantages = 0\n")[0]["ada"]["exercises"]["compute_advantages"]["score"] == 0
+    (tmp_path / "course.toml").write_text("[points]\ncompute_advantages = 2\n")
+    assert run("report", "r.json", "--course", "course.toml", "--csv", "r.csv")[0] == 0
+    (row,) = csv.DictReader((tmp_path / "r.csv").open())
+    assert float(row["compute_advantages"]) == 2 and float(row["max_score"]) == DEFAULT_PART.points - 6
 
 
 def test_points_changed_in_the_list_of_exercises_count_too(grade, tmp_path, monkeypatch):

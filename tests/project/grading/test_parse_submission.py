@@ -533,6 +533,22 @@ def test_no_damaged_file_raises_an_exception(tmp_path, noise, name, data):
 # Names.
 
 
+def test_an_assignment_is_a_folder_of_each_submission_which_keeps_the_submissions_name(tmp_path):
+    for folder in ("ada/week1", "ada/week2", "ben/week1"):
+        (tmp_path / "submitted" / folder).mkdir(parents=True)
+    submitted = [tmp_path / "submitted"]
+    listed = {week: list_submissions(submitted, each=True, assignment=week) for week in ("week1", "week2")}
+    assert {week: [path.name for path in paths] for week, paths in listed.items()} == {
+        "week1": ["ada", "ben"],
+        "week2": ["ada"],
+    }
+    assert listed["week2"][0].path == tmp_path / "submitted/ada/week2"
+    with pytest.raises(CourseError, match="no submission holds a folder week3"):
+        list_submissions(submitted, each=True, assignment="week3")
+    with pytest.raises(CourseError, match="add --each"):
+        list_submissions(submitted, each=False, assignment="week1")
+
+
 def test_each_entry_of_a_folder_is_a_submission(tmp_path):
     write_folder(
         tmp_path,

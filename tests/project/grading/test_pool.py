@@ -71,6 +71,14 @@ def test_no_worker_outlives_the_pool_and_each_judge_is_closed(tmp_path):
     assert log.count("start") == log.count("end") == 2
 
 
+def test_while_a_worker_is_busy_the_pool_calls_on_wait():
+    waits: list[None] = []
+    with Pool(partial(FakeJudge, None), 1) as pool:
+        pool.on_wait = lambda: waits.append(None)
+        grade_all([submission("a")], pool, None)
+    assert waits
+
+
 def test_an_error_at_the_start_of_the_judge_ends_grading():
     with pytest.raises(CourseError, match="no isolation here"), Pool(partial(FakeJudge, None, True), 2) as pool:
         grade_all([submission("a")], pool, None)

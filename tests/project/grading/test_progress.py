@@ -52,6 +52,15 @@ def test_a_slow_class_gives_a_line_after_thirty_seconds():
     assert lines[0] == "read 3 of 1000, judged 2 of 1000, about 4 h 59 min left"
 
 
+def test_while_nothing_ends_there_is_a_line_every_thirty_seconds():
+    log = Log()
+    log.progress.read(ADA)
+    for _ in range(90):
+        log.now += 1
+        log.progress.wait()
+    assert [line.partition(" ")[2] for line in log.lines[2:]] == ["read 1 of 1000, judged 0 of 1000"] * 3
+
+
 def test_warnings_and_failures_are_lines_with_the_submission_and_the_totals_count_them():
     log = Log(2)
     log.progress.judged(ADA, FakeJudge().grade(ADA).model_copy(update={"warnings": ["late\x1b[31m"]}))

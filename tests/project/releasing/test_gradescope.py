@@ -110,7 +110,7 @@ def test_setup_makes_an_environment_from_the_lock_with_torch_for_cpus_and_hides_
     assert "apt-get" not in steps, "the Python that is wanted was there"
     assert steps.index("-m venv") < steps.index("torch==2.13.0 --index-url") < steps.index("-r ")
     assert str(platform / "source/course/requirements.lock") in steps
-    for hidden in ("solutions", "tests", "secret"):
+    for hidden in ("solutions", "tests", "secret", "course.toml"):
         assert (platform / "source/course" / hidden).stat().st_mode & 0o077 == 0
 
 
@@ -180,4 +180,7 @@ def test_the_archive_holds_the_course_toml_that_it_is_made_with(tmp_path):
     (tmp_path / "course.toml").write_text("left_out = ['get_logprobs']\n")
     files = autograder_files(course_file=tmp_path / "course.toml")
     assert files[COURSE / "course.toml"] == (tmp_path / "course.toml").read_bytes()
-    assert COURSE / "course.toml" not in autograder_files()
+    without = autograder_files()
+    assert without[COURSE / "course.toml"] == b""
+    for script in ("setup.sh", "run_autograder"):
+        assert b"for path in solutions tests secret course.toml; do chmod -R go-rwx" in without[Path(script)]

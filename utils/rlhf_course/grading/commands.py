@@ -74,6 +74,12 @@ def grade(
         list[str] | None, typer.Option(help=f"a part to grade, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="grade everything in the folders as a submission")] = False,
+    assignment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="with --each: grade this folder of each submission, as in nbgrader's submitted/"
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results to this file")] = None,
     html: Annotated[
         Path | None, typer.Option(help="write a page for each learner and one for the class to this folder")
@@ -149,7 +155,7 @@ def grade(
         raise CourseError("--explain-to is about one hidden test: add --explain SUBMISSION EXERCISE TEST")
     if not submissions:
         raise CourseError("name a SUBMISSION to grade: a folder, an archive or a notebook")
-    paths = list_submissions(submissions, each)
+    paths = list_submissions(submissions, each, assignment)
     times = read_handed_in(submitted, [path.name for path in paths], course.timezone) if submitted else {}
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
@@ -435,6 +441,8 @@ def grade_with_progress(
         with is_shown:
             progress.start(config.description)
             with SubmissionReader() as reader, config.grader(len(paths)) as grader:
+                if isinstance(grader, Pool):
+                    grader.on_wait = progress.wait
                 results = grade_all(read(reader), grader, cache, on_result)
             progress.end()
     except KeyboardInterrupt:

@@ -61,14 +61,20 @@ class ExerciseResult(BaseModel):
     def scaled(self, points: float) -> "ExerciseResult":
         """Return the result with other points for the exercise; no score and full score stay exact.
 
+        Where the exercise gets no points, its tests keep theirs, so that the result can be scaled again.
+
         Args:
             points: The points of the exercise, to which score and tests are scaled.
         """
-        if self.max_score <= 0 or points == self.max_score:
+        score, total = self.score, self.max_score
+        if total == 0:
+            score = sum(test.points for test in self.tests if test.status == "passed")
+            total = sum(test.points for test in self.tests)
+        if total <= 0 or points == self.max_score:
             return self
-        factor = points / self.max_score
+        score = min(points, max(0.0, round(points * score / total, 4)))
+        factor = points / total if points else 1
         tests = [test.model_copy(update={"points": round(test.points * factor, 4)}) for test in self.tests]
-        score = min(points, max(0.0, round(points * self.score / self.max_score, 4)))
         return self.model_copy(update={"score": score, "max_score": points, "tests": tests})
 
 

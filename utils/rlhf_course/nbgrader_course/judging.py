@@ -100,6 +100,7 @@ def judge_folders(
         ) as grader,
     ):
         recording = _RecordingGrader(grader)
+        grader.on_wait = progress.wait  # A cluster does not call it.
 
         def read() -> Iterator[Submission]:
             for folder in folders.values():

@@ -40,15 +40,15 @@ fi
 torch="$(grep '^torch==' "$source/course/requirements.lock")"
 "$home/venv/bin/python" -m pip install --quiet "$torch" --index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
 "$home/venv/bin/python" -m pip install --quiet -r "$source/course/requirements.lock"
-# Learners' code runs as another user, who must not read these folders.
-chmod -R go-rwx "$source/course/solutions" "$source/course/tests" "$source/course/secret"
+# Learners' code runs as another user, who must not read these files.
+for path in solutions tests secret course.toml; do chmod -R go-rwx "$source/course/$path"; done
 """
 
 _RUN = """#!/usr/bin/env bash
 # Gradescope runs this for each submission, beside the folders source/, submission/ and results/.
 set -euo pipefail
 home="$(cd "$(dirname "$0")" && pwd)"
-for path in solutions tests secret; do chmod -R go-rwx "$home/source/course/$path"; done
+for path in solutions tests secret course.toml; do chmod -R go-rwx "$home/source/course/$path"; done
 chmod -R go-rwx "$home/results"
 export PYTHONPATH="$home/source/course/utils" OMP_NUM_THREADS=1
 exec "$home/venv/bin/python" -m rlhf_course.releasing.on_gradescope "$home" {parts}
@@ -67,8 +67,7 @@ def autograder_files(
     """
     files = {COURSE / path: content for path, content in files_below(root, *_CONTENTS).items()}
     files[COURSE / SECRET] = format_secret(new_secret())
-    if course_file is not None:
-        files[COURSE / COURSE_FILE] = course_file.read_bytes()
+    files[COURSE / COURSE_FILE] = b"" if course_file is None else course_file.read_bytes()
     run = _RUN.replace("{parts}", " ".join(part.name for part in parts))
     return files | {Path("setup.sh"): _SETUP.encode(), Path("run_autograder"): run.encode()}
 

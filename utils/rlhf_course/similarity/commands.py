@@ -22,6 +22,9 @@ def similarity(
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to compare, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
+    assignment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="compare this folder of each submission, as in submitted/")
+    ] = None,
 ) -> None:
     """Write a report that shows near-copies among submissions side by side. It changes no mark."""
     from rlhf_course.grading.submissions.limited_process import LimitedProcess
@@ -33,7 +36,8 @@ def similarity(
 
     parts = select_parts(part)
     with SubmissionReader() as reader:
-        submissions = [reader.read(submission, parts) for submission in list_submissions(folders, each=True)]
+        listed = list_submissions(folders, each=True, assignment=assignment)
+        submissions = [reader.read(submission, parts) for submission in listed]
     with LimitedProcess(LIMITS) as process:
         normalizer = LimitedNormalizer(process)
         exercises = [exercise for part in parts for exercise in part.exercises]

@@ -63,6 +63,9 @@ class Pool:
     """Worker processes that grade; a worker that dies or does not reply is replaced.
 
     Use it as a context manager, which ends all workers.
+
+    Attributes:
+        on_wait: A function that is called about once a second while workers are busy.
     """
 
     def __init__(self, make_judge: JudgeFactory, workers: int, task_timeout: float = 1800) -> None:
@@ -75,6 +78,7 @@ class Pool:
         """
         self._make_judge, self._max_workers, self._task_timeout = make_judge, workers, task_timeout
         self._workers: list[_Worker] = []
+        self.on_wait: Callable[[], None] = lambda: None
 
     def __enter__(self) -> "Pool":
         return self
@@ -99,6 +103,7 @@ class Pool:
                 return
             sentinels = [worker.process.sentinel for worker in busy]
             wait([*(worker.pipe for worker in busy), *sentinels], timeout=_POLL_INTERVAL)
+            self.on_wait()
             for worker in busy:
                 if (outcome := worker.outcome()) is not None:
                     yield outcome

@@ -34,6 +34,9 @@ class GradingProgress(Protocol):
     def judged(self, submission: Submission, result: SubmissionResult) -> None:
         """A submission has its result."""
 
+    def wait(self) -> None:
+        """Some time has passed."""
+
     def end(self) -> None:
         """All submissions have their results."""
 
@@ -67,8 +70,12 @@ class LogLines:
         self._line("starting the judges: sandboxes and torch take some seconds")
 
     def read(self, submission: Submission) -> None:
-        """Write how many submissions are read, if no line was written for some time."""
+        """Count a submission."""
         self._read += 1
+        self.wait()
+
+    def wait(self) -> None:
+        """Write how far grading is, if no line was written for some time."""
         if self._clock() - self._last_line >= _LINE_INTERVAL:
             self._progress()
 
@@ -127,6 +134,9 @@ class TerminalBar:
         self.done += 1
         self.progress.advance(self._bar)
         self._show(self._judging())
+
+    def wait(self) -> None:
+        """Do nothing: the bar is up to date."""
 
     def end(self) -> None:
         """Do nothing: the bar disappears, and a table follows."""

@@ -51,22 +51,37 @@ class SubmissionPath:
     path: Path
 
 
-def list_submissions(paths: Sequence[Path], each: bool) -> list[SubmissionPath]:
+def list_submissions(paths: Sequence[Path], each: bool, assignment: str | None = None) -> list[SubmissionPath]:
     """Return the submissions to grade, each with a name of its own.
 
     Args:
         paths: Submissions, or with `each` folders of submissions.
         each: Whether everything in the folders except hidden files is a submission.
+        assignment: With `each`, the name of a folder in each submission, such as that of an assignment in nbgrader's
+            folder `submitted`: that folder is graded. Submissions without it are left out.
 
     Raises:
-        CourseError: A path does not exist; or, with `each`, it is not a folder or is empty.
+        CourseError: A path does not exist; or, with `each`, it is not a folder or is empty, or no submission holds the
+            assignment; or there is an assignment without `each`.
     """
+    if assignment is not None and not each:
+        raise CourseError("--assignment names a folder in each submission of a folder: add --each")
     for path in paths:
         if not path.exists():
             raise CourseError(f"{path} does not exist: name a folder, a zip, a tar or a notebook")
     if each:
         paths = [entry for path in paths for entry in _entries(path)]
-    return [SubmissionPath(name, path) for name, path in zip(_names(paths), paths, strict=True)]
+    named = [SubmissionPath(name, path) for name, path in zip(_names(paths), paths, strict=True)]
+    return named if assignment is None else _of_assignment(named, assignment)
+
+
+def _of_assignment(submissions: Sequence[SubmissionPath], assignment: str) -> list[SubmissionPath]:
+    """Return the folders of an assignment in submissions, under the submissions' names."""
+    folders = [SubmissionPath(submission.name, submission.path / assignment) for submission in submissions]
+    found = [folder for folder in folders if folder.path.is_dir()]
+    if not found:
+        raise CourseError(f"no submission holds a folder {assignment}")
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:
