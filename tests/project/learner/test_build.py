@@ -17,7 +17,7 @@ from rlhf_course.building.new_exercise import todo_lines
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import show_finished_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import BY_NAME, EXERCISES, OPTIONAL, PARTS
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, OPTIONAL, PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.stubs import CODE_STUB, stub_of
