@@ -9,9 +9,8 @@ import reference_judge
 from played_guide import Semester, cell_of, edit
 
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.course_file import read_course_file
 from rlhf_course.grading.comments.groups import group_answers
-from rlhf_course.grading.results import GradeReport
+from rlhf_course.grading.results import GradeReport, SubmissionResult
 from rlhf_course.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -83,15 +82,13 @@ def grade_by_hand(semester: Semester, learner: str, score: float) -> None:
         gradebook.db.commit()
 
 
+def results(semester: Semester, week: str) -> list[SubmissionResult]:
+    return GradeReport.model_validate_json((semester.course / f"{week}.json").read_text()).submissions
+
+
 def write_comment(semester: Semester, exercise: str) -> None:
     """Comment on the group of answers to an exercise that are wrong, as the page of the exercise names it."""
-    course = read_course_file(semester.course / "course.toml")
-    parts = course.parts()
-    submitted = (semester.course / "submitted").glob("*/week2")
-    results = [reference_judge.judge(folder, parts).result for folder in submitted]
-    report = GradeReport(isolation="uid", submissions=results)
-    (semester.course / "results.json").write_text(report.model_dump_json())
-    (group,) = [group for group in group_answers(results)[exercise] if group.example.status == "failed"]
+    (group,) = [group for group in group_answers(results(semester, "week2"))[exercise] if group.members == ["ben"]]
     (semester.course / "comments.toml").write_text(
         f'[[comment]]\nexercise = "{exercise}"\ngroup = "{group.key}"\ntext = "Mind the shift by one."\n'
     )
@@ -178,6 +175,21 @@ def test_a_course_of_two_assignments_with_points_due_dates_and_comments_of_its_o
     assert filled == {
         learner: pytest.approx(100 * expected[learner, "week1"] / full, abs=0.01) for learner in ("ada", "ben")
     }
+
+    # The real judge grades this block, on all exercises of the part.
+    semester.play("report week1.json week2.json")
+    passed = {
+        (result.name, week): {name for name, graded in result.exercises.items() if graded.status == "passed"}
+        for week in WEEKS
+        for result in results(semester, week)
+    }
+    assert passed == {
+        ("ada", "week1"): set(first),
+        ("ben", "week1"): set(first[:2]),
+        ("ada", "week2"): {*first, *second},
+        ("ben", "week2"): {*first, *right},
+    }
+    assert (semester.course / "report/index.html").is_file()
 
     write_comment(semester, "get_logprobs")
     semester.in_course("nbgrader generate_feedback week2")
