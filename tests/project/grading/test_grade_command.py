@@ -222,7 +222,7 @@ def test_a_report_is_made_from_the_results_alone(run, class_folder, tmp_path):
     )
     assert run("report", tmp_path / "r.json", "--html", tmp_path / "b", "--csv", tmp_path / "b.csv")[0] == 0
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
-    assert len(pages) == 4 + len(EXERCISES)
+    assert len(pages) == 4 + len(DEFAULT_PART.exercises)
     for page in [*pages]:
         assert (tmp_path / "b" / page).read_text() == (tmp_path / "a" / page).read_text()
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
