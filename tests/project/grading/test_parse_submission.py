@@ -27,7 +27,7 @@ from submission_files import (
     write_zip,
 )
 
-from rlhf_course.course import BY_NAME
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions import archives
 from rlhf_course.grading.submissions import parse_submission as parsing
@@ -44,6 +44,16 @@ FILES = {PATH: ANSWER}
 def test_the_folder_of_answers_is_found_at_any_depth(tmp_path, depth):
     submission = read_path(write_folder(tmp_path, {depth + PATH: ANSWER}))
     assert submission.files == {PATH: ANSWER} and not submission.warnings
+
+
+def test_another_part_was_handed_in_where_it_holds_an_answer_and_not_only_stubs(tmp_path):
+    other = next(exercise for exercise in EXERCISES if exercise.part != DEFAULT_PART.name)
+    untouched = read_path(write_folder(tmp_path / "a", {PATH: ANSWER, other.path: stub_of(other)}))
+    assert untouched.other_parts == ()
+    written = stub_of(other).replace('raise NotImplementedError("write this part")', "return chosen_rewards.sum()")
+    assert read_path(write_folder(tmp_path / "b", {PATH: ANSWER, other.path: written})).other_parts == (other.part,)
+    cell = notebook_json(exercise_cell(written, other.name))
+    assert read_path(write_folder(tmp_path / "c", {PATH: ANSWER, "10.ipynb": cell})).other_parts == (other.part,)
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tgz", "tar.bz2"])

@@ -229,13 +229,25 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _other_parts(source: Source, cells: Mapping[str, object], parts: Sequence[Part]) -> tuple[str, ...]:
-    """Return the names of the parts that are in the source but are not graded."""
-    folders = {name for path in source.files for name in path.parts[:-1]}
+    """Return the names of the parts of which the source holds work, but which are not graded."""
     return tuple(
-        part.name
-        for part in PARTS
-        if part not in parts and (part.name in folders or any(exercise.name in cells for exercise in part.exercises))
+        part.name for part in PARTS if part not in parts and (_has_work(source, part) or _has_cells(cells, part))
     )
+
+
+def _has_work(source: Source, part: Part) -> bool:
+    """Return whether a part's folder holds an answer that is not a stub as it was handed out."""
+    exercises = {exercise.file: exercise for exercise in part.exercises}
+    return any(
+        part.name in path.parts[:-1]
+        and path.name in exercises
+        and not is_stub(exercises[path.name], _decoded_or_empty(content))
+        for path, content in source.files.items()
+    )
+
+
+def _has_cells(cells: Mapping[str, object], part: Part) -> bool:
+    return any(exercise.name in cells for exercise in part.exercises)
 
 
 def _warn_of_no_work(source: Source, parts: Sequence[Part]) -> None:
