@@ -11,7 +11,7 @@ from typer.main import get_command
 
 import rlhf_course
 from rlhf_course.cli import app
-from rlhf_course.course import EXERCISES
+from rlhf_course.course import EXERCISES, PARTS
 from rlhf_course.notebook import gate, guide
 from rlhf_course.notebook.exercise_progress import checks_of
 from rlhf_course.notebook.magic import CALLS
@@ -20,7 +20,7 @@ from rlhf_course.releasing.bundle import INSTRUCTOR_PACKAGES, readme
 
 FOR_LEARNERS = PACKAGE / "releasing" / "for_learners"
 READMES = {
-    kind: readme((FOR_LEARNERS / "README.md").read_text(), self_study=kind == "self-study")
+    kind: readme((FOR_LEARNERS / "README.md").read_text(), PARTS, self_study=kind == "self-study")
     for kind in ("class", "self-study")
 }
 BUILT = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))

@@ -15,7 +15,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from rlhf_course.building.course_changes import change_notebook
-from rlhf_course.course import BY_NAME, DEFAULT_PART
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS
 from rlhf_course.course_file import CourseFile
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.releasing.archive import write_zip
@@ -70,10 +70,22 @@ def test_a_self_study_bundle_holds_the_answers_beside_what_a_class_gets(files):
 
 def test_the_readme_of_a_class_names_no_answers_and_that_of_self_study_no_hand_in():
     text = (REPOSITORY / "utils/rlhf_course/releasing/for_learners/README.md").read_text()
-    of_class, own = readme(text, self_study=False), readme(text, self_study=True)
+    of_class, own = readme(text), readme(text, self_study=True)
     assert "solution(" not in of_class and "use_reference" not in of_class and "hand_in()" in of_class
     assert "solution(" in own and "use_reference" in own and "hand_in()" not in own
     assert "<!--" not in of_class + own
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_the_readme_of_a_part_speaks_of_no_other_part(part):
+    text = (REPOSITORY / "utils/rlhf_course/releasing/for_learners/README.md").read_text()
+    for self_study in (False, True):
+        shown = readme(text, [part], self_study)
+        assert "<!--" not in shown and not [other.name for other in PARTS if other != part and other.name in shown]
+        assert ("--run periods" in shown, "--run reward_model" in shown) == (
+            part is PARTS[0],
+            part is PARTS[1],
+        )
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,9 @@ INSTRUCTOR_PACKAGES = (
 )
 _ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml", "utils/setup.sh")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"
-# The README's text between such marks is for one kind of bundle: `<!-- self-study -->` or `<!-- class -->`.
-_MARKED = re.compile(r"<!-- (self-study|class) -->\n(.*?)<!-- end -->\n", re.DOTALL)
+# The README's text between such marks is for some bundles: `<!-- self-study -->`, `<!-- class -->`, a part's name, or
+# several of them with a plus sign between.
+_MARKED = re.compile(r"<!-- ([\w+-]+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 
 
 def bundle_files(
@@ -58,7 +59,7 @@ def bundle_files(
         if not any(map(path.is_relative_to, excluded)) and not _is_notebook_of(path, others)
     }
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
-    files[Path("README.md")] = readme(files[Path("README.md")].decode(), self_study).encode()
+    files[Path("README.md")] = readme(files[Path("README.md")].decode(), parts, self_study).encode()
     if leaked := leaks(files, root, [exercise for part in parts for exercise in left_out_of(part)]):
         raise CourseError(
             "the bundle would hold answers, known mistakes or hidden tests; remove them from these files:\n  "
@@ -69,10 +70,10 @@ def bundle_files(
     return {TOP / path: content for path, content in files.items()}
 
 
-def readme(text: str, self_study: bool) -> str:
-    """Return the README of one kind of bundle: without the text that is marked for the other kind."""
-    kind = "self-study" if self_study else "class"
-    return _MARKED.sub(lambda marked: marked[2] if marked[1] == kind else "", text)
+def readme(text: str, parts: Sequence[Part] = (DEFAULT_PART,), self_study: bool = False) -> str:
+    """Return the README of a bundle of some parts: without the text that is marked for other parts or kinds."""
+    kept = {"self-study" if self_study else "class", *(part.name for part in parts)}
+    return _MARKED.sub(lambda marked: marked[2] if kept.issuperset(marked[1].split("+")) else "", text)
 
 
 def _is_notebook_of(path: Path, parts: Sequence[Part]) -> bool:
