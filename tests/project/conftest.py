@@ -1,5 +1,6 @@
 """What the tests share: the reference answers in use, and a language model small enough to be made on the spot."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ use_code()  # for test modules that import answers at their top
 @pytest.fixture(autouse=True)
 def _reference_answers_in_use() -> None:
     use_code()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_as_in_a_terminal() -> None:
+    """The worker processes of pytest-xdist ignore SIGINT, which the tests and the programs that they start need."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
