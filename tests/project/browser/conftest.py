@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import Notebook, Server, browser_path
 
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import PARTS
 from rlhf_course.paths import RECORDED_RUNS, REPOSITORY
 
 # As in the rule `learn` of the Makefile.
@@ -40,8 +40,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The learner's folder with every exercise solved, and with two runs in `runs/`."""
     home = tmp_path_factory.mktemp("workspace") / "notebooks"
     shutil.copytree(REPOSITORY / "notebooks", home, ignore=shutil.ignore_patterns("__pycache__", ".*", "runs"))
-    for answer in (REPOSITORY / "solutions" / DEFAULT_PART.name).glob("*.py"):
-        shutil.copy(answer, home / DEFAULT_PART.name)
+    for part in PARTS:
+        for answer in (REPOSITORY / "solutions" / part.name).glob("*.py"):
+            shutil.copy(answer, home / part.name)
     for run in ("collapse", "periods"):
         shutil.copytree(RECORDED_RUNS / run, home / "runs" / run)
     return home
