@@ -36,7 +36,8 @@ def run_build(root: Path, *flags: str) -> subprocess.CompletedProcess:
 
 def copy_of_the_tree(target: Path) -> Path:
     """Copy what the build reads and writes, except for the sources of the notebooks and the models."""
-    for folder in ("solutions/part1_rlhf", "notebooks/part1_rlhf", "tests/hidden", "utils/rlhf_course"):
+    of_parts = [f"{folder}/{part.name}" for part in PARTS for folder in ("solutions", "notebooks")]
+    for folder in (*of_parts, "tests/hidden", "utils/rlhf_course"):
         ignored = shutil.ignore_patterns("__pycache__", "models", ".*")
         shutil.copytree(REPOSITORY / folder, target / folder, ignore=ignored)
     return target
