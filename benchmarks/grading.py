@@ -28,7 +28,7 @@ from harness import machine
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.bank import bank_file, read_bank
-from rlhf_course.course import EXERCISES, Exercise
+from rlhf_course.course import DEFAULT_PART, Exercise
 from rlhf_course.grading.commands import EXAMPLES
 from rlhf_course.grading.submissions.parse_submission import SubmissionPath, parse_submission
 from rlhf_course.learner_package import use_code
@@ -56,7 +56,7 @@ def answer_sets() -> list[dict[str, str]]:
     rng = random.Random(0)
     for _ in range(3):
         answers = {}
-        for exercise in EXERCISES:
+        for exercise in DEFAULT_PART.exercises:
             path = bank_file(REPOSITORY, exercise)
             bank = read_bank(path)
             name = rng.choice(list(rng.choice([bank.visible, bank.right])))
@@ -177,7 +177,7 @@ def nbgrader(course: Path, *arguments: str) -> None:
 def write_notebook(folder: Path, files: dict[str, str]) -> None:
     """Write a notebook with a cell for each answer, followed by a cell that tests it."""
     cells = [new_code_cell(OPENING)]
-    for exercise in EXERCISES:
+    for exercise in DEFAULT_PART.exercises:
         cells.append(
             new_code_cell(
                 answer_text(files, exercise),
