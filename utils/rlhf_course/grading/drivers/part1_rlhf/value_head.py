@@ -9,31 +9,18 @@ answer can be judged where its head is wrong.
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
+from rlhf_course.grading.drivers.bridge_models import fill, for_subclasses, named_parameters, write
 from rlhf_course.grading.drivers.plain import plain, shapes
 from rlhf_course.rl.models import BridgeModel
 
 
-def _for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Let a driver run only answers that extend `BridgeModel`, and return its result as plain data."""
-
-    @wraps(function)
-    def wrapper(answer: Any, **inputs: Any) -> dict[str, Any]:
-        if not (isinstance(answer, type) and issubclass(answer, BridgeModel)):
-            return {"base class": False}
-        observation: dict[str, Any] = plain(function(answer, **inputs))
-        return observation
-
-    return wrapper
-
-
-@_for_subclasses
+@for_subclasses
 def head(answer: Any, width: int, weights: Sequence[Tensor], resid: Tensor) -> dict[str, Any]:
     """Run the value head that an answer makes for some width, by itself.
 
@@ -53,11 +40,11 @@ def head(answer: Any, width: int, weights: Sequence[Tensor], resid: Tensor) -> d
     parameters = list(value_head.parameters())
     if shapes(parameters) != shapes(weights):
         return {"head": shapes(parameters)}
-    _write(parameters, weights)
+    write(parameters, weights)
     return {"values": value_head(resid)}
 
 
-@_for_subclasses
+@for_subclasses
 def calls(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -81,7 +68,7 @@ def calls(
         `results`: for each operation what it gave, and as `stored` the `value_head_output` after it.
     """
     model = _model(answer, use_value_head, own_head)
-    if (found := _fill(model, transformer, weights)) is not None:
+    if (found := fill(model, model.value_head, transformer, weights)) is not None:
         return {"head": found}
     operations = _OPERATIONS | {"halve the weights": lambda model, _: _halve(model, transformer, weights)}
     results = []
@@ -94,7 +81,7 @@ def calls(
     return {"results": results}
 
 
-@_for_subclasses
+@for_subclasses
 def gradients(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -123,7 +110,7 @@ def gradients(
         numbers or too few.
     """
     model = _model(answer, True, own_head)
-    if (found := _fill(model, transformer, weights)) is not None:
+    if (found := fill(model, model.value_head, transformer, weights)) is not None:
         return {"head": found}
     _OPERATIONS[mode](model, None)
     outputs = _logits_and_values(model.forward_with_value_head(input_ids))
@@ -135,13 +122,13 @@ def gradients(
         total.backward()
     listed = {id(parameter) for parameter in model.get_base_model_trainable_params()}
     found_gradients = {
-        name: parameter.grad for name, parameter in _named_parameters(model).items() if id(parameter) in listed
+        name: parameter.grad for name, parameter in named_parameters(model).items() if id(parameter) in listed
     }
     of_head = [parameter.grad for parameter in model.get_value_head_params()]
     return {**outputs, "transformer": found_gradients, "value head": of_head}
 
 
-@_for_subclasses
+@for_subclasses
 def saved(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -155,14 +142,14 @@ def saved(
         `logits` and `values` of the second model.
     """
     first, second = _model(answer, True, own_head), _model(answer, True, own_head)
-    if (found := _fill(first, transformer, weights)) is not None:
+    if (found := fill(first, first.value_head, transformer, weights)) is not None:
         return {"head": found}
     _halve(second, transformer, weights)
     second.load_state_dict(first.state_dict())
     return _logits_and_values(second.forward_with_value_head(input_ids))
 
 
-@_for_subclasses
+@for_subclasses
 def bridged(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -187,7 +174,7 @@ def bridged(
         tokenizer; `continued`, the ids with the generated ones; and `logits` and `values` for these.
     """
     model = _model(answer, True, own_head)
-    if (found := _fill(model, transformer, weights)) is not None:
+    if (found := fill(model, model.value_head, transformer, weights)) is not None:
         return {"head": found}
     ids = model.to_tokens(text)
     continued = model.generate(ids, max_new_tokens=length, do_sample=False, verbose=False)
@@ -212,33 +199,15 @@ def _model(answer: Any, use_value_head: bool = True, own_head: bool = True) -> A
     return model
 
 
-def _named_parameters(model: Any) -> dict[str, nn.Parameter]:
-    """Return the transformer's parameters by name, without the names of wrapped components."""
-    named = nn.Module.named_parameters(model.base_model)
-    return {name.replace("._original_component", ""): parameter for name, parameter in named}
-
-
-def _fill(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> list[list[int]] | None:
-    """Write weights to a model, or return the shapes of its head's parameters if they are others."""
-    parameters = [] if model.value_head is None else list(model.value_head.parameters())
-    if parameters and shapes(parameters) != shapes(weights):
-        return shapes(parameters)
-    _write(parameters, weights)
-    named = _named_parameters(model)
-    _write([named[name] for name in transformer], list(transformer.values()))
-    return None
-
-
 def _halve(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> dict[str, Any]:
     """Write half of some weights to a model."""
-    _fill(model, {name: 0.5 * tensor for name, tensor in transformer.items()}, [0.5 * tensor for tensor in weights])
+    fill(
+        model,
+        model.value_head,
+        {name: 0.5 * tensor for name, tensor in transformer.items()},
+        [0.5 * tensor for tensor in weights],
+    )
     return {}
-
-
-def _write(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for parameter, numbers in zip(parameters, weights, strict=False):
-            parameter.copy_(numbers)
 
 
 def _logits_and_values(result: Any) -> dict[str, Any]:

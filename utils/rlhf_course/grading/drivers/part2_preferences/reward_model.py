@@ -8,35 +8,21 @@ can be judged where its head is wrong.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import plain, shapes
+from rlhf_course.grading.drivers.bridge_models import fill, for_subclasses, named_parameters
+from rlhf_course.grading.drivers.plain import plain
 from rlhf_course.rl import models
-from rlhf_course.rl.models import BridgeModel
 
 _MAX_NUMBERS = 8
 
 
-def _for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Let a driver run only answers that extend `BridgeModel`, and return its result as plain data."""
-
-    @wraps(function)
-    def wrapper(answer: Any, **inputs: Any) -> dict[str, Any]:
-        if not (isinstance(answer, type) and issubclass(answer, BridgeModel)):
-            return {"base class": False}
-        observation: dict[str, Any] = plain(function(answer, **inputs))
-        return observation
-
-    return wrapper
-
-
-@_for_subclasses
+@for_subclasses
 def heads(answer: Any, width: int, count: int) -> dict[str, Any]:
     """Make several new reward heads for some width.
 
@@ -54,7 +40,7 @@ def heads(answer: Any, width: int, count: int) -> dict[str, Any]:
     return {"kinds": [type(head).__name__ for head in made[:1]], "parameters": parameters}
 
 
-@_for_subclasses
+@for_subclasses
 def rewards(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -78,7 +64,7 @@ def rewards(
         has one.
     """
     model = _model(answer, own_head)
-    if (found := _fill(model, transformer, weights)) is not None:
+    if (found := fill(model, model.reward_head, transformer, weights)) is not None:
         return {"head": found}
     results, changed = [], False
     try:
@@ -93,7 +79,7 @@ def rewards(
     return {"rewards": results, "changed": changed, "value head": model.value_head is not None}
 
 
-@_for_subclasses
+@for_subclasses
 def refusal(
     answer: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor], input_ids: Tensor, attention_mask: Tensor
 ) -> dict[str, Any]:
@@ -104,7 +90,7 @@ def refusal(
         message. Nothing where a result came.
     """
     model = _model(answer, own_head=False)
-    _fill(model, transformer, weights)
+    fill(model, model.reward_head, transformer, weights)
     try:
         model(input_ids, attention_mask)
     except Exception as error:
@@ -113,7 +99,7 @@ def refusal(
     return {}
 
 
-@_for_subclasses
+@for_subclasses
 def gradients(
     answer: Any,
     transformer: Mapping[str, Tensor],
@@ -139,7 +125,7 @@ def gradients(
         the head's parameters. Only the rewards where they are not as many as wanted.
     """
     model = _model(answer, own_head)
-    if (found := _fill(model, transformer, weights)) is not None:
+    if (found := fill(model, model.reward_head, transformer, weights)) is not None:
         return {"head": found}
     result = model(input_ids, attention_mask)
     if not (isinstance(result, Tensor) and result.numel() == of_rewards.numel()):
@@ -147,7 +133,7 @@ def gradients(
     total = (result.reshape(of_rewards.shape) * of_rewards).sum()
     if total.requires_grad:
         total.backward()
-    found_gradients = {name: parameter.grad for name, parameter in _named_parameters(model).items()}
+    found_gradients = {name: parameter.grad for name, parameter in named_parameters(model).items()}
     of_head = [parameter.grad for parameter in model.reward_head.parameters()]
     return {
         "rewards": result,
@@ -162,23 +148,3 @@ def _model(answer: Any, own_head: bool = True) -> Any:
         return answer.from_pretrained(gpt2_folder())
     right = {"make_reward_head": lambda self, d_model: nn.Linear(d_model, 1)}
     return type(answer.__name__, (answer,), right)(models.load_model(gpt2_folder()))
-
-
-def _named_parameters(model: Any) -> dict[str, nn.Parameter]:
-    """Return the transformer's parameters by name, without the names of wrapped components."""
-    named = nn.Module.named_parameters(model.base_model)
-    return {name.replace("._original_component", ""): parameter for name, parameter in named}
-
-
-def _fill(model: Any, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]) -> list[list[int]] | None:
-    """Write weights to a model, or return the shapes of its head's parameters if they are others."""
-    parameters = list(model.reward_head.parameters())
-    if shapes(parameters) != shapes(weights):
-        return shapes(parameters)
-    named = _named_parameters(model)
-    with torch.no_grad():
-        for parameter, numbers in zip(parameters, weights, strict=True):
-            parameter.copy_(numbers)
-        for name, numbers in transformer.items():
-            named[name].copy_(numbers)
-    return None

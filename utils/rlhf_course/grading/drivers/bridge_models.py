@@ -1,0 +1,57 @@
+"""Write the judge's weights to models that extend `BridgeModel`; the drivers of such classes use these."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_course.grading.drivers.plain import plain, shapes
+from rlhf_course.rl.models import BridgeModel
+
+
+def for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let a driver run only answers that extend `BridgeModel`, and return its result as plain data."""
+
+    @wraps(function)
+    def wrapper(answer: Any, **inputs: Any) -> dict[str, Any]:
+        if not (isinstance(answer, type) and issubclass(answer, BridgeModel)):
+            return {"base class": False}
+        observation: dict[str, Any] = plain(function(answer, **inputs))
+        return observation
+
+    return wrapper
+
+
+def named_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """Return the transformer's parameters by name, without the names of wrapped components."""
+    named = nn.Module.named_parameters(model.base_model)
+    return {name.replace("._original_component", ""): parameter for name, parameter in named}
+
+
+def fill(
+    model: Any, head: nn.Module | None, transformer: Mapping[str, Tensor], weights: Sequence[Tensor]
+) -> list[list[int]] | None:
+    """Write weights to a model, or return the shapes of its head's parameters if they are others.
+
+    Args:
+        model: The model.
+        head: The head of the model; None if it has none.
+        transformer: The weights of the transformer by name.
+        weights: The weights of the head in order.
+    """
+    parameters = [] if head is None else list(head.parameters())
+    if parameters and shapes(parameters) != shapes(weights):
+        return shapes(parameters)
+    write(parameters, weights)
+    named = named_parameters(model)
+    write([named[name] for name in transformer], list(transformer.values()))
+    return None
+
+
+def write(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    """Write weights to parameters."""
+    with torch.no_grad():
+        for parameter, numbers in zip(parameters, weights, strict=False):
+            parameter.copy_(numbers)
