@@ -162,6 +162,20 @@ def test_one_call_of_make_runs_every_test_once():
     assert runs == ['"not slow"', "slow"]
 
 
+def test_every_name_that_the_code_uses_is_defined():
+    """Ruff's own check is off, since it takes an axis of jaxtyping, a word between quotes, for a name."""
+    command = [sys.executable, "-m", "ruff", "check", "--select=F821", "--output-format=json", "--exit-zero", "."]
+    found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    undefined = set()
+    for finding in found:
+        line = Path(finding["filename"]).read_text().splitlines()[finding["location"]["row"] - 1]
+        if line[finding["location"]["column"] - 2] not in "\"'":
+            undefined.add(finding["message"])
+    # The first is Jupyter's, and a test gives the others to its module.
+    defined_elsewhere = {f"Undefined name `{name}`" for name in ("get_config", "my_bonus", "my_penalty")}
+    assert undefined == defined_elsewhere
+
+
 def test_the_two_commands_stand_on_the_readmes_first_screen():
     first_screen = "\n".join(README.splitlines()[:40])
     assert "make demo" in first_screen and "make test" in first_screen

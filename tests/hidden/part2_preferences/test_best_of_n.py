@@ -31,7 +31,7 @@ def distinct(draw, shape):
     return torch.stack([torch.tensor(draw.distinct_integers(-40, 40, shape[1])) / 8 for _ in range(shape[0])])
 
 
-def late(draw, shape):
+def with_the_best_among_the_last(draw, shape):
     """Draw distinct rewards of many completions, of which one among the last is the best one."""
     rewards = torch.stack([torch.tensor(draw.distinct_integers(-900, 900, shape[1])) / 8 for _ in range(shape[0])])
     rewards[draw.integer(0, shape[0] - 1), draw.integer(shape[1] - 20, shape[1] - 1)] = 200.0
@@ -40,7 +40,7 @@ def late(draw, shape):
 
 DISTINCT = Circumstance(entries=distinct)
 CLOSE = Circumstance("for rewards that hardly differ", entries=hardly_different)
-MANY = Circumstance("for many completions", sizes={"n": 256}, entries=late)
+MANY = Circumstance("for many completions", sizes={"n": 256}, entries=with_the_best_among_the_last)
 
 
 def best(rewards):

@@ -49,12 +49,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A JupyterLab server in the learner's folder."""
-    if browser_path() is None:
+def chromium_path() -> str:
+    """The path of a browser. Where there is none, the tests are skipped, and in CI they fail."""
+    if (path := browser_path()) is None:
         if os.environ.get("CI"):
             pytest.fail(_NO_BROWSER)
         pytest.skip(_NO_BROWSER)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(chromium_path: str, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A JupyterLab server in the learner's folder."""
     lab_server = Server(workspace, tmp_path_factory.mktemp("jupyter"), LAB_SETTINGS)
     try:
         lab_server.wait()
@@ -64,12 +70,12 @@ def server(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def browser(server: Server) -> Iterator[object]:
+def browser(chromium_path: str) -> Iterator[object]:
     """A headless Chromium for a module: other tests cannot run an event loop while Playwright's is running."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser_path(), headless=True, args=_FLAGS)
+        chromium = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=_FLAGS)
         yield chromium
         chromium.close()
 

@@ -1,11 +1,9 @@
 """The class report of 200 learners fits the screen, a phone and paper, in the light and the dark theme."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import browser_path
 
 from rlhf_course.grading.comments.comments import Comment
 from rlhf_course.grading.comments.groups import group_answers
@@ -33,19 +31,6 @@ def report(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    """A headless Chromium, without JupyterLab."""
-    from playwright.sync_api import sync_playwright
-
-    if browser_path() is None:
-        pytest.skip("no Chromium found")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
 def overflow(page) -> int:
     """Return by how many pixels a page is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -53,8 +38,8 @@ def overflow(page) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_the_screen_and_a_phone_without_errors(chromium, report, artefacts, name, scheme):
-    page, errors = chromium.new_page(color_scheme=scheme), []
+def test_a_page_fits_the_screen_and_a_phone_without_errors(browser, report, artefacts, name, scheme):
+    page, errors = browser.new_page(color_scheme=scheme), []
     page.on("console", lambda message: errors.append(message.text))
     for width in (1200, 390):
         page.set_viewport_size({"width": width, "height": 900})
@@ -67,8 +52,8 @@ def test_a_page_fits_the_screen_and_a_phone_without_errors(chromium, report, art
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_printed_to_pdf_is_cut_nowhere(chromium, report, artefacts, name):
-    page = chromium.new_page(viewport={"width": PAPER_WIDTH, "height": 900})
+def test_a_page_printed_to_pdf_is_cut_nowhere(browser, report, artefacts, name):
+    page = browser.new_page(viewport={"width": PAPER_WIDTH, "height": 900})
     page.goto(f"file://{report}/{name}.html")
     page.emulate_media(media="print")
     assert overflow(page) <= 0
@@ -83,8 +68,8 @@ def test_a_page_printed_to_pdf_is_cut_nowhere(chromium, report, artefacts, name)
     page.close()
 
 
-def test_the_links_lead_from_the_class_to_an_exercise_and_to_a_learner(chromium, report):
-    page = chromium.new_page()
+def test_the_links_lead_from_the_class_to_an_exercise_and_to_a_learner(browser, report):
+    page = browser.new_page()
     page.goto(f"file://{report}/index.html")
     page.get_by_role("link", name="normalize_reward").first.click()
     assert page.get_by_role("heading", level=1).inner_text() == "normalize_reward"

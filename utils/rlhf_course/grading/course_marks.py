@@ -37,7 +37,7 @@ def apply_course(result: SubmissionResult, course: CourseFile, learner: str | No
     for part, graded in _by_part(exercises).items():
         full = course.full.get(part, sum(exercise.max_score for exercise in graded))
         part_score = min(full, sum(exercise.score for exercise in graded))
-        lost, sentence = _late(course, part, result.handed_in, learner or result.name, part_score, full)
+        lost, sentence = _penalty_of_part(course, part, result.handed_in, learner or result.name, part_score, full)
         score, max_score, penalty = score + part_score, max_score + full, penalty + lost
         sentences += [sentence] if sentence else []
     return result.model_copy(
@@ -74,7 +74,7 @@ def _by_part(exercises: Mapping[str, ExerciseResult]) -> dict[str, list[Exercise
     return parts
 
 
-def _late(
+def _penalty_of_part(
     course: CourseFile, part: str, handed_in: datetime | None, learner: str, score: float, full: float
 ) -> tuple[float, str]:
     """Return what a part loses because it is late, and a sentence on it."""

@@ -57,7 +57,7 @@ class SentimentModel:
     `steadiness` keeps the probability of a text of few words near 0.5.
     """
 
-    weights: Float[np.ndarray, buckets]
+    weights: Float[np.ndarray, "buckets"]
     bias: float
     steadiness: float
 

@@ -20,14 +20,14 @@ def end_states(model: Any, prompt: str, completions: Sequence[str]) -> Float[Ten
     """Return the normalised residual stream of a bridge at the end-of-text token after each completion."""
     found: list[Tensor] = []
 
-    def keep(resid: Tensor, hook: Any) -> None:
+    def store_end_states(resid: Tensor, hook: Any) -> None:
         last = batch.attention_mask.sum(1) - 1
         found.append(resid[torch.arange(len(resid)), last].float().cpu())
 
     for start in range(0, len(completions), _TEXTS_AT_ONCE):
         part = completions[start : start + _TEXTS_AT_ONCE]
         batch = encode(model.tokenizer, [prompt] * len(part), part, ended=True).to(model.cfg.device)
-        model.run_with_hooks(batch.input_ids, fwd_hooks=[(BridgeModel.HOOK_POINT, keep)])
+        model.run_with_hooks(batch.input_ids, fwd_hooks=[(BridgeModel.HOOK_POINT, store_end_states)])
     return torch.cat(found)
 
 
