@@ -11,7 +11,15 @@ PAGE = (REPOSITORY / "docs" / "widgets.md").read_text()
 
 def test_every_widget_of_the_page_can_be_imported():
     named = set(re.findall(r"`(\w+)\(", PAGE.split("## The training dashboard")[0]))
-    assert named == {"kl_explorer", "advantage_picture", "objective_explorer", "dashboard", "gallery", "progress"}
+    assert named == {
+        "kl_explorer",
+        "advantage_picture",
+        "objective_explorer",
+        "dashboard",
+        "gallery",
+        "label_pairs",
+        "progress",
+    }
     assert all(callable(getattr(rlhf_course, name)) for name in named)
 
 
