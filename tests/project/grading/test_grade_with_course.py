@@ -12,7 +12,7 @@ from submission_files import ANSWER, PATH, write_folder
 from rlhf_course import course_file
 from rlhf_course.cli import main
 from rlhf_course.course import BY_NAME, DEFAULT_PART
-from rlhf_course.grading import commands
+from rlhf_course.grading.commands import grade_command, grader
 
 PART = DEFAULT_PART.name
 LONG = {
@@ -25,10 +25,10 @@ LONG = {
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run a command line in a folder of its own with a fake judge, and return the exit code, output and errors."""
-    monkeypatch.setattr(commands, "_judge_factory", lambda *_: partial(FakeJudge, tmp_path / "log"))
-    monkeypatch.setattr(commands, "require_isolation", lambda level: None)
-    monkeypatch.setattr(commands, "default_cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(commands, "default_secret_file", lambda: tmp_path / "data/secret")
+    monkeypatch.setattr(grader, "_judge_factory", lambda *_: partial(FakeJudge, tmp_path / "log"))
+    monkeypatch.setattr(grader, "require_isolation", lambda level: None)
+    monkeypatch.setattr(grade_command, "default_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(grade_command, "default_secret_file", lambda: tmp_path / "data/secret")
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
