@@ -48,6 +48,7 @@ class PairTrainer:
 
     Attributes:
         kind: The name of the run.
+        exercises: The exercises whose answers the run calls.
         args: The settings, with the numbers of pairs that there are.
         model: The model, in eval mode: the course trains without dropout.
         pairs, held_out: The pairs to learn from, and those to measure accuracy on.
@@ -55,6 +56,7 @@ class PairTrainer:
     """
 
     kind = ""
+    exercises: tuple[str, ...] = ()
 
     def __init__(self, args: PairArgs, pairs: tuple[list[Pair], list[Pair]] | None = None) -> None:
         seed_everything(args.seed)
