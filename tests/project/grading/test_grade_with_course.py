@@ -166,6 +166,34 @@ def test_the_learners_page_says_what_being_late_costs_and_the_classs_page_has_th
     assert "<h1>RL 2027</h1>" in (tmp_path / "html/index.html").read_text()
 
 
+def test_the_classs_page_shows_points_penalty_and_mark_of_each_submission(grade, late_class, tmp_path):
+    grade(LATE, "--submitted", "submitted.csv", "--html", "html")
+    page = (tmp_path / "html/index.html").read_text()
+    assert "<strong>1</strong> loses points for late work: ben." in page and "the mean is 6.5" in page
+    assert "Handed in from 2027-03-06 00:05 (UTC+0100) to 2027-03-07" in page
+    ben = re.sub(r"\s*<[^>]+>\s*", " ", re.search(r"<tr><th[^>]*><a [^>]*>ben</a>.*?</tr>", page, re.DOTALL)[0])
+    assert ben.split()[:5] == ["ben", "8", "9", "&minus;6", "2"]
+    grade("", "--html", "html")
+    assert "&minus;" not in (tmp_path / "html/index.html").read_text()
+
+
+def test_the_report_over_assignments_says_that_penalties_are_not_subtracted(grade, late_class, run, tmp_path):
+    grade(LATE, "--submitted", "submitted.csv")
+    (tmp_path / "two.json").write_bytes((tmp_path / "r.json").read_bytes())
+    assert run("report", "r.json", "two.json", "--html", "html")[0] == 0
+    assert "Points that ben lose for late work are not subtracted" in (tmp_path / "html/index.html").read_text()
+
+
+def test_a_table_of_times_may_name_learners_by_the_platforms_number_as_extensions_do(grade, tmp_path):
+    folders = ("Ada Li_4711_assignsubmission_file_", "Ben Ro_4712_assignsubmission_file_")
+    write_folder(tmp_path / "class", {f"{folder}/{PATH}": ANSWER for folder in folders})
+    (tmp_path / "times.csv").write_text(
+        f"learner,time\n4711,2027-03-06T12:00:00+01:00\n{folders[1]},2027-03-07T12:00:00+01:00\n"
+    )
+    results, _ = grade(LATE.replace("cy = 2", "4712 = 1"), "--submitted", "times.csv")
+    assert [results[folder]["late_penalty"] for folder in folders] == [3, 3]
+
+
 def test_without_times_there_is_no_penalty_and_one_line_says_so(grade, late_class):
     results, messages = grade(LATE)
     assert {result["late_penalty"] for result in results.values()} == {0}

@@ -146,6 +146,7 @@ def _print_matching(matching: "Matching") -> None:
     for heading, lines in (
         ("not written:", matching.problems),
         ("rows without a submission:", matching.without_submission),
+        (f"rows without an entry in {matching.key}:", matching.without_key),
     ):
         _print_list(heading, lines)
 
