@@ -98,6 +98,12 @@ class Part:
         """The points of all exercises of the part together."""
         return sum(exercise.points for exercise in self.exercises)
 
+    @property
+    def needed_to_train(self) -> tuple[Exercise, ...]:
+        """The exercises up to the trainer, which a run of the part needs; none where the part has no trainer."""
+        names = [exercise.name for exercise in self.exercises]
+        return () if self.trainer is None else self.exercises[: names.index(self.trainer) + 1]
+
     def has_notebook(self, stem: str) -> bool:
         """Return whether a notebook belongs to the part, given the stem of its file, such as "03_value_head"."""
         number = stem.partition("_")[0]

@@ -17,12 +17,13 @@ TOP = Path("rlhf-course")
 INSTRUCTOR_PACKAGES = (
     "building",
     "class_list",
-    "course_file.py",
+    "course_file",
     "grading",
     "late_work.py",
     "nbgrader_course",
     "releasing",
     "similarity",
+    "toml_file.py",
 )
 _ENVIRONMENT_FILES = ("LICENSE", "pyproject.toml", "requirements.lock", "environment.yml", "utils/setup.sh")
 _FOR_LEARNERS = Path(__file__).parent / "for_learners"

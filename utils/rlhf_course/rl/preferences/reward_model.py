@@ -23,6 +23,7 @@ class RewardModelTrainer(PairTrainer):
     """Train a `RewardModel` by the Bradley-Terry loss."""
 
     kind = "reward_model"
+    exercises = ("RewardModel", "bradley_terry_loss", "reward_accuracy")
 
     def make_model(self) -> Any:
         """Return a reward model with a new head."""
