@@ -263,7 +263,7 @@ def test_results_name_the_secret_and_grading_with_another_one_says_so(run, class
     assert "another secret" not in again
     create_secret(tmp_path / "other")
     _, _, other = run("grade", "--each", class_folder, "--json", results, "--secret-file", tmp_path / "other")
-    assert f"was graded with another secret ({first})" in other and "no mark differs" in other
+    assert f"were graded with another secret ({first})" in other and "no mark differs" in other
     assert json.loads(results.read_text())["secret"] == read_secret(tmp_path / "other").fingerprint
 
 
@@ -281,8 +281,8 @@ def test_where_another_suite_changes_marks_they_are_listed_and_nothing_is_writte
     before = results.read_text()
     code, shown, errors = run(*arguments, "--html", tmp_path / "html")
     assert code == 1 and "nothing was written: add --replace" in errors and "submission" not in shown
-    assert "was graded with other hidden tests, or another judge (older)" in errors
-    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learners differ" in errors
+    assert "were graded with other hidden tests, or another judge (older)" in errors
+    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learner differs" in errors
     assert results.read_text() == before and not (tmp_path / "html").exists()
     code, _, errors = run(*arguments, "--replace")
     assert code == 0 and "5 / 8" in errors

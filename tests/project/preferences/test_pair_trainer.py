@@ -172,3 +172,21 @@ def test_a_stub_is_named_when_a_run_needs_it(tmp_path, settings):
 
     with pytest.raises(CourseError, match="is not written yet"):
         start_run(tmp_path / "run", "reward_model", "auto", None, None, REPOSITORY / "notebooks", settings)
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_pairs_of_several_prompts_or_an_empty_one_are_refused(settings, kind):
+    other = Pair("That is", " good.", " a test")
+    with pytest.raises(CourseError, match="one prompt, got 2 prompts: 'That is', 'This is'"):
+        TRAINERS[kind](PairArgs(**settings), ([*PAIRS, other], PAIRS[:3]))
+    with pytest.raises(CourseError, match="an empty one"):
+        TRAINERS[kind](PairArgs(**settings), ([Pair("", " good.", " a test")],) * 2)
+
+
+def test_a_reward_model_from_a_file_judges_texts_by_the_files_prompt(settings, tmp_path):
+    pairs = [Pair("That film", pair.chosen, pair.rejected) for pair in PAIRS]
+    RewardModelTrainer(PairArgs(**settings), (pairs, pairs[:3])).train(tmp_path / "run", show=False)
+    reward = named_reward(f"reward-model:{tmp_path / 'run'}")
+    texts = ["<|endoftext|>That film good.", "<|endoftext|>That film a test"]
+    model, _ = load_reward_model(tmp_path / "run")
+    assert torch.equal(reward(texts), predicted_rewards(model, "That film", [" good.", " a test"]))

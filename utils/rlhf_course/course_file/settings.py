@@ -1,13 +1,16 @@
 """Define the settings of a course."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 
-from rlhf_course.course import DEFAULT_PART, Exercise, Part, select_parts
+from rlhf_course.course import DEFAULT_PART, EXERCISES, Exercise, Part, select_parts
 from rlhf_course.late_work import Extension, LateRule
 
 EVERY = ""  # an extension of a learner for each assignment
+_FINGERPRINT_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,30 @@ class CourseFile:
         """Return the points of an exercise in this course."""
         return self.points.get(exercise.name, exercise.points)
 
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs between two courses if a setting that decides marks differs."""
+        settings = [
+            {exercise.name: self.points_of(exercise) for exercise in EXERCISES},
+            sorted(self.left_out),
+            dict(self.full),
+            {name: _comparable(due) for name, due in self.due.items()},
+            asdict(self.late),
+            {
+                learner.strip().lower(): {name: _comparable(extension) for name, extension in extensions.items()}
+                for learner, extensions in self.extensions.items()
+            },
+        ]
+        content = json.dumps(settings, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
+
     def extension(self, learner: str, assignment: str) -> Extension | None:
         """Return the extension of a learner for an assignment; None if there is none."""
         by_learner = {name.strip().lower(): extensions for name, extensions in self.extensions.items()}
         extensions = by_learner.get(learner.strip().lower(), {})
         return extensions.get(assignment, extensions.get(EVERY))
+
+
+def _comparable(extension: Extension) -> str:
+    """Return a time in UTC, or the days of an extension."""
+    return extension.astimezone(UTC).isoformat() if isinstance(extension, datetime) else str(extension)

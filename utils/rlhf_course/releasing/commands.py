@@ -91,7 +91,8 @@ def marks(
     from rlhf_course.course_file import read_course_file
     from rlhf_course.files import write_text
     from rlhf_course.grading.comments.comments import ClassComments, comments_beside, feedback_lines
-    from rlhf_course.grading.course_marks import apply_course_to_class
+    from rlhf_course.grading.course_marks import apply_course_to_class, not_graded
+    from rlhf_course.grading.reports.changes import print_recount
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
     from rlhf_course.releasing.scale import parse_scale
@@ -107,7 +108,9 @@ def marks(
     on_scale = parse_scale(scale)
     graded = report.submissions
     if course_file is not None:
-        graded = apply_course_to_class(graded, read_course_file(course_file))
+        course = read_course_file(course_file)
+        graded = apply_course_to_class(graded, course)
+        print_recount(results, report.submissions, graded, not_graded(report.submissions, course))
     comments = ClassComments(comments_beside(results), graded)
     _print_list("comments that reach nobody:", comments.unmatched)
     class_marks = [mark_of(result, feedback_lines(comments.to_learner(result.name))) for result in graded]
@@ -143,6 +146,7 @@ def _print_matching(matching: "Matching") -> None:
     for heading, lines in (
         ("not written:", matching.problems),
         ("rows without a submission:", matching.without_submission),
+        (f"rows without an entry in {matching.key}:", matching.without_key),
     ):
         _print_list(heading, lines)
 

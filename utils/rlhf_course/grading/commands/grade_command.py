@@ -15,7 +15,7 @@ from rlhf_course.grading.commands.grader import GradingConfig, grade_with_progre
 from rlhf_course.grading.commands.late_notes import notes_on_late_work, with_time
 from rlhf_course.grading.commands.options import CommentsFile, CsvFile, HtmlFolder
 from rlhf_course.grading.commands.output import comments_of, print_results, write_reports
-from rlhf_course.grading.commands.replacing import graded_otherwise, may_replace
+from rlhf_course.grading.commands.replacing import earlier_results, may_replace
 from rlhf_course.grading.comments.groups import Examples
 from rlhf_course.grading.course_marks import apply_course_to_class
 from rlhf_course.grading.handed_in import read_handed_in
@@ -123,7 +123,7 @@ def grade(
     config = GradingConfig(parse_level(isolation), limits, workers, scheduler, secret)
     result_cache = None if no_cache else ResultCache(cache or default_cache_folder(), isolation, limits, secret)
     suite = grading_version()[:_SUITE_DIGITS]
-    earlier = graded_otherwise(json_file, secret, suite, console)
+    earlier = earlier_results(json_file)
     try:
         results = grade_with_progress(paths, config, result_cache, console, parts, examples := Examples())
     except IsolationUnavailable as error:
@@ -135,6 +135,7 @@ def grade(
         isolation=config.isolation,
         secret=secret.fingerprint,
         suite=suite,
+        course=course.fingerprint,
         title=course.title,
         submissions=results,
         examples=examples.texts,

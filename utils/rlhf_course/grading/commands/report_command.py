@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from rlhf_course.course_file import read_course_file
+from rlhf_course.course_file import CourseFile, read_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.commands.options import CommentsFile, CsvFile, HtmlFolder
 from rlhf_course.grading.commands.output import comments_of, print_unmatched, write_reports, writing_files
 from rlhf_course.grading.comments.comments import Comment
-from rlhf_course.grading.course_marks import apply_course_to_class
+from rlhf_course.grading.course_marks import apply_course_to_class, not_graded
+from rlhf_course.grading.reports.changes import print_recount
 from rlhf_course.grading.results import GradeReport
 from rlhf_course.grading.submissions.parse_submission import printable
 
@@ -33,19 +34,20 @@ def report(
     """Write pages and tables from results, without grading again; from several, follow the learners over them."""
     if html is None and csv is None:
         raise CourseError("nothing to write: add --html DIR, --csv FILE or both")
-    graded = {path: _counted(_read_report(path), course_file) for path in results}
+    course = None if course_file is None else read_course_file(course_file)
+    graded = {path: _counted(path, _read_report(path), course) for path in results}
     if len(results) == 1:
         write_reports(graded[results[0]], None, html, csv, comments_of(comments, results[0]))
     else:
         _write_course_report(graded, html, csv, {path: comments_of(comments, path) for path in results})
 
 
-def _counted(graded: GradeReport, course_file: Path | None) -> GradeReport:
-    """Return results as a course counts them, if there is a file of its settings."""
-    if course_file is None:
+def _counted(path: Path, graded: GradeReport, course: CourseFile | None) -> GradeReport:
+    """Return results as a course counts them now, if there is one, and print the marks that differ."""
+    if course is None:
         return graded
-    course = read_course_file(course_file)
     counted = apply_course_to_class(graded.submissions, course)
+    print_recount(path, graded.submissions, counted, not_graded(graded.submissions, course))
     return graded.model_copy(update={"title": course.title, "submissions": counted})
 
 

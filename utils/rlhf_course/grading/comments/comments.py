@@ -66,10 +66,11 @@ class ClassComments:
         self.groups = group_answers(results)
         self._comments = comments
         self._learners = {result.name for result in results}
+        self._reached = [(comment, self._recipients(comment)) for comment in comments]
 
     def to_learner(self, name: str) -> list[Comment]:
         """Return the comments that a learner gets: those to all, to a group of theirs, and to them."""
-        return [comment for comment in self._comments if self._is_for(comment, name)]
+        return [comment for comment, recipients in self._reached if recipients is None or name in recipients]
 
     def to_group(self, group: Group) -> list[Comment]:
         """Return the comments to a group."""
@@ -84,12 +85,13 @@ class ClassComments:
             if (reason := self.problem(comment)) is not None
         ]
 
-    def _is_for(self, comment: Comment, name: str) -> bool:
+    def _recipients(self, comment: Comment) -> frozenset[str] | None:
+        """Return the names of the learners that a comment is for; None for all."""
         if comment.exercise and comment.exercise not in self.groups:
-            return False
+            return frozenset()
         if comment.group:
-            return any(name in group.members for group in self._groups_of(comment))
-        return comment.learner in ("", name)
+            return frozenset(name for group in self._groups_of(comment) for name in group.members)
+        return frozenset([comment.learner]) if comment.learner else None
 
     def _groups_of(self, comment: Comment) -> list[Group]:
         return [group for group in self.groups.get(comment.exercise, []) if group.is_named(comment.group)]
