@@ -177,7 +177,7 @@ class DefaultWeights(_Right):
 
 @visible_mistake(refused_with="standard deviation")
 class LayerAsItIs(_Right):
-    """The head keeps PyTorch's own initial weights and bias: draw the weights as the text says, and set the bias to 0."""
+    """The head keeps PyTorch's own initial weights and bias: draw the weights anew, and set the bias to 0."""
 
     def make_reward_head(self, d_model):
         return nn.Linear(d_model, 1)

@@ -13,7 +13,8 @@ HINTS = (
     "`attention_mask`, both of shape [batch, longest]; the model turns these into logits of shape [batch, 2].",
     "First raise a ValueError for any other direction. Replace '<|endoftext|>' in each text by a space. Tokenize with "
     "padding=True, truncation=True (the classifier reads 512 tokens at most) and return_tensors='pt', and move the "
-    "tensors to the model's device. Pass ids and attention mask to the model, take the softmax of its logits over the last dimension, and return the column of the direction.",
+    "tensors to the model's device. Pass ids and attention mask to the model, take the softmax of its logits over the "
+    "last dimension, and return the column of the direction.",
 )
 
 _TEXTS = ["this film was good", "bad", "a dull story and never the end", ""]
