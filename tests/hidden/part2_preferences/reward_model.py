@@ -175,7 +175,7 @@ class DefaultWeights(_Right):
         return head
 
 
-@visible_mistake(refused_with="standard deviation")
+@visible_mistake(refused_with="The bias of a new reward head should be 0")
 class LayerAsItIs(_Right):
     """The head keeps PyTorch's own initial weights and bias: draw the weights anew, and set the bias to 0."""
 
