@@ -194,6 +194,27 @@ def zero_without_a_pair(chosen_rewards, rejected_rewards, margin=None):
     return _loss(chosen_rewards, rejected_rewards, margin)
 
 
+@hidden_mistake(refused_with="for negative margins")
+def positive_margins_only(chosen_rewards, rejected_rewards, margin=None):
+    """A margin is used only where the margins of the batch sum to more than 0."""
+    is_used = margin is not None and margin.sum() > 0
+    return _loss(chosen_rewards, rejected_rewards, margin if is_used else None)
+
+
+@hidden_mistake(refused_with="The gradient")
+def finite_value_and_nan_gradient(chosen_rewards, rejected_rewards, margin=None):
+    """An overflowing branch of torch.where is not taken, and still makes the gradient NaN."""
+    difference = _difference(chosen_rewards, rejected_rewards, margin)
+    return torch.where(difference > -50, (-difference).exp().log1p(), -difference).mean()
+
+
+@hidden_mistake(refused_with="is right, but only up to single precision")
+def through_single_precision(chosen_rewards, rejected_rewards, margin=None):
+    """The loss is computed in single precision, and returned in double precision."""
+    difference = _difference(chosen_rewards, rejected_rewards, margin).float()
+    return -functional.logsigmoid(difference).mean().to(chosen_rewards.dtype)
+
+
 @right_answer
 def softplus(chosen_rewards, rejected_rewards, margin=None):
     return functional.softplus(-_difference(chosen_rewards, rejected_rewards, margin)).mean()

@@ -169,6 +169,25 @@ def first_reference_texts_only(rewards, reference_rewards):
     return _right(rewards, reference_rewards[:40])
 
 
+@hidden_mistake(refused_with="for rewards that differ by thousandths")
+def eps_below_the_root(rewards, reference_rewards):
+    """1e-8 is added to the variance, where it counts for far more than beside the deviation."""
+    _require_spread(reference_rewards)
+    return (rewards - reference_rewards.mean()) / (reference_rewards.var() + 1e-8).sqrt()
+
+
+_STATISTICS = {}
+
+
+@hidden_mistake
+def first_reference_kept(rewards, reference_rewards):
+    """Mean and deviation are those of the first reference of that length."""
+    _require_spread(reference_rewards)
+    key = len(reference_rewards), reference_rewards.dtype
+    mean, deviation = _STATISTICS.setdefault(key, (reference_rewards.mean(), reference_rewards.std()))
+    return (rewards - mean) / (deviation + 1e-8)
+
+
 @right_answer
 def population_deviation(rewards, reference_rewards):
     _require_spread(reference_rewards)

@@ -136,6 +136,23 @@ def changed_in_place(chosen_rewards, rejected_rewards):
     return result
 
 
+@hidden_mistake(refused_with="for rewards that hardly differ")
+def close_rewards_are_ties(chosen_rewards, rejected_rewards):
+    """Rewards that are nearly equal, relative to their size, count as equal."""
+    _require_pairs(chosen_rewards)
+    is_tie = torch.isclose(chosen_rewards, rejected_rewards)
+    right = (chosen_rewards > rejected_rewards) & ~is_tie
+    return right.to(chosen_rewards.dtype).mean() + 0.5 * is_tie.to(chosen_rewards.dtype).mean()
+
+
+@hidden_mistake(refused_with="equal rewards")
+def half_a_tie_is_lost(chosen_rewards, rejected_rewards):
+    """Half of the ties is rounded down to a whole number."""
+    _require_pairs(chosen_rewards)
+    right = (chosen_rewards > rejected_rewards).sum() + (chosen_rewards == rejected_rewards).sum() // 2
+    return (right / len(chosen_rewards)).to(chosen_rewards.dtype)
+
+
 @right_answer
 def heaviside(chosen_rewards, rejected_rewards):
     _require_pairs(chosen_rewards)

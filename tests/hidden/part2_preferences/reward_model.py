@@ -327,6 +327,37 @@ class SideOfTheBatch(_Right):
         return (_last(mask) * 0 + mask.shape[1] - 1) if not mask[:, 0].all() else mask.sum(1) - 1
 
 
+@hidden_mistake(refused_with="leave a hook in the model")
+class HookStays(_Right):
+    """Each call adds a hook to the transformer, and removes none."""
+
+    def final_residual(self, input_ids, attention_mask):
+        found = []
+        self.base_model.add_hook(self.HOOK_POINT, lambda resid, hook: found.append(resid))
+        self.base_model(input_ids, attention_mask=attention_mask)
+        return found[0].to(self.reward_head.weight.dtype)
+
+
+@hidden_mistake(refused_with="leave a training mode in the model")
+class LeftInTrainingMode(_Right):
+    """The model is in training mode after a call."""
+
+    def forward(self, input_ids, attention_mask):
+        self.train(not self.training)
+        return super().forward(input_ids, attention_mask)
+
+
+@hidden_mistake
+class PositionsOfTheFirstBatch(_Right):
+    """The positions are made once, for as many texts as the largest batch so far had."""
+
+    def positions(self, input_ids, mask):
+        stored = self.__dict__.get("stored")
+        if stored is None or stored.shape[1] < mask.shape[1]:
+            stored = self.__dict__["stored"] = torch.arange(mask.shape[1]).expand_as(mask)
+        return stored[: len(mask), : mask.shape[1]].masked_fill(~mask, -1).amax(1)
+
+
 @right_answer
 class Flipped(_Right):
     """The position is found from the end."""

@@ -211,6 +211,43 @@ def long_texts_detached(logits, input_ids, completion_mask):
     return result if logits.numel() < 2**20 else result.detach().requires_grad_()
 
 
+@hidden_mistake(refused_with="is wrong only for texts whose mask is True at the first position")
+def wrapped_around(logits, input_ids, completion_mask):
+    """The ids are rolled, so that the last logits predict the token at position 0."""
+    chosen = logits.log_softmax(-1).gather(-1, input_ids.roll(-1, 1)[..., None]).squeeze(-1)
+    return _sum(chosen, completion_mask.roll(-1, 1))
+
+
+@hidden_mistake(refused_with="that have the token id 0 where the mask is True")
+def id_0_ignored(logits, input_ids, completion_mask):
+    """The ids that do not count are set to 0, and all targets that are 0 are ignored."""
+    targets = (input_ids * completion_mask)[:, 1:]
+    return -functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets, ignore_index=0, reduction="none").sum(1)
+
+
+@hidden_mistake(refused_with="The gradient of the log-probability")
+def normaliser_detached(logits, input_ids, completion_mask):
+    """No gradient flows through the logarithm of the sum of exponentials."""
+    scores = logits[:, :-1]
+    chosen = scores.gather(-1, input_ids[:, 1:, None]).squeeze(-1) - scores.detach().logsumexp(-1)
+    return _sum(chosen, completion_mask[:, 1:])
+
+
+@hidden_mistake(refused_with="is wrong only for texts whose mask is False at the last position")
+def counted_from_the_end(logits, input_ids, completion_mask):
+    """The completion is taken to be the last tokens of the row, as many as the mask has."""
+    lengths = completion_mask[:, 1:].sum(1, keepdim=True)
+    from_the_end = torch.arange(input_ids.shape[1] - 1, 0, -1)
+    return _sum(_chosen(logits, input_ids), from_the_end <= lengths)
+
+
+@hidden_mistake(refused_with="`input_ids` was changed in place")
+def ids_changed_in_place(logits, input_ids, completion_mask):
+    """The ids that do not count are overwritten in the caller's tensor."""
+    input_ids[~completion_mask] = 0
+    return _right(logits, input_ids, completion_mask)
+
+
 @right_answer
 def cross_entropy(logits, input_ids, completion_mask):
     losses = functional.cross_entropy(logits[:, :-1].transpose(1, 2), input_ids[:, 1:], reduction="none")
