@@ -20,7 +20,7 @@ def _right(rewards, reference_rewards):
 def statistics_of_the_batch(rewards, reference_rewards):
     """You use mean and deviation of the rewards themselves; the scale is that of the reference's texts."""
     _require_spread(reference_rewards)
-    return (rewards - rewards.mean()) / (rewards.std(correction=0) + 1e-8)
+    return (rewards - rewards.mean()) / (rewards.std() + 1e-8)
 
 
 @visible_mistake
@@ -42,7 +42,7 @@ def mean_of_the_batch(rewards, reference_rewards):
 def deviation_of_the_batch(rewards, reference_rewards):
     """You divide by the deviation of the rewards themselves; divide by the deviation of the reference's."""
     _require_spread(reference_rewards)
-    return (rewards - reference_rewards.mean()) / (rewards.std(correction=0) + 1e-8)
+    return (rewards - reference_rewards.mean()) / (rewards.std() + 1e-8)
 
 
 @visible_mistake

@@ -178,6 +178,14 @@ class DefaultWeights(_Right):
         return head
 
 
+@visible_mistake(refused_with="The bias of a new reward head should be 0")
+class LayerAsItIs(_Right):
+    """The head keeps PyTorch's own initial weights and bias: draw the weights anew, and set the bias to 0."""
+
+    def make_reward_head(self, d_model):
+        return nn.Linear(d_model, 1)
+
+
 @visible_mistake(refused_with="standard deviation")
 class VarianceForDeviation(_Right):
     """The weights have the standard deviation 1 / (d_model + 1), which is the variance: take its square root."""
