@@ -149,7 +149,7 @@ def test_make_learn_starts_jupyterlab_with_the_settings_for_learners(folder):
     rule = re.search(r"JUPYTER_CONFIG_PATH=\"\$\(CURDIR\)/(\S+)\" \S+/jupyter lab", (folder / "Makefile").read_text())
     assert rule is not None
     settings = json.loads((ROOT / rule[1] / "labconfig/page_config.json").read_text())
-    assert {"@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:create-assignment"} <= set(
+    assert {"@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:validate-assignment"} <= set(
         settings["disabledExtensions"]
     )
 

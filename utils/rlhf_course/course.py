@@ -177,11 +177,12 @@ def left_out_of(part: Part) -> tuple[Exercise, ...]:
     return tuple(exercise for exercise in PARTS_BY_NAME[part.name].exercises if exercise.name not in names)
 
 
-def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
+def select_parts(names: Sequence[str] | None, option: str = "--part") -> tuple[Part, ...]:
     """Return the parts that a command line names, in the course's order; the first part if it names none.
 
     Args:
         names: The names of parts, or "all".
+        option: The option that takes the names, for the message.
 
     Raises:
         CourseError: There is no part of such a name.
@@ -190,5 +191,5 @@ def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
         return (DEFAULT_PART,)
     if unknown := [name for name in names if name not in PARTS_BY_NAME and name != ALL_PARTS]:
         known = ", ".join([*PARTS_BY_NAME, ALL_PARTS])
-        raise CourseError(f"--part takes {known}, got {', '.join(unknown)}")
+        raise CourseError(f"{option} takes {known}, got {', '.join(unknown)}")
     return PARTS if ALL_PARTS in names else tuple(part for part in PARTS if part.name in names)

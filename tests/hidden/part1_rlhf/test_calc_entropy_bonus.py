@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     Circumstance,
@@ -150,3 +151,4 @@ def test_the_bonus_is_one_number_of_the_logits_dtype_and_the_logits_stay_as_they
         got = calc_entropy_bonus(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The bonus"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_bonus(calc_entropy_bonus, INPUTS.call(draw.numbered(-2), BEYOND_FLOAT32))

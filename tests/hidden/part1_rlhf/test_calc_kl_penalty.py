@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import DOUBLE, ORDINARY, Circumstance, Floats, Inputs, Number, Size
+from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
+    DOUBLE,
+    ORDINARY,
+    Circumstance,
+    Floats,
+    Inputs,
+    Number,
+    Size,
+)
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -127,3 +136,4 @@ def test_the_penalty_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_th
         got = calc_kl_penalty(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The penalty"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_penalty(calc_kl_penalty, INPUTS.call(draw.numbered(-2), BEYOND_FLOAT32))

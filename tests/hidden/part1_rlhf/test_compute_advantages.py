@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     WITH_GRADIENT,
@@ -141,3 +142,4 @@ def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_v
         got = compute_advantages(*call.passed())
         wanted = call.right(advantages)
         expect_form(got, wanted, call.subject("The advantage"), call.circumstance.dtype)
+    expect_advantages(compute_advantages, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     WITH_GRADIENT,
@@ -197,3 +198,4 @@ def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_l
         got = get_logprobs(*call.passed())
         wanted = call.right(logprobs)
         expect_form(got, wanted, call.subject("The log-probability"), call.circumstance.dtype)
+    expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))

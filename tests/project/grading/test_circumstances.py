@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     COMPLETION_CIRCUMSTANCES,
     DOUBLE,
     EMBEDDED_VOCABULARY,
@@ -72,6 +73,9 @@ def test_each_circumstance_is_what_its_phrase_says(draw):
     assert not logits(SLICE).is_contiguous() and logits(SLICE).stride(-1) == 1
     assert not logits(TRANSPOSED).is_contiguous() and logits(TRANSPOSED).stride(0) == 1
     assert logits(DOUBLE).dtype == torch.float64
+    beyond = logits(BEYOND_FLOAT32)
+    assert beyond.float().unique().numel() <= 2 < beyond.unique().numel()
+    assert torch.equal(beyond - BEYOND_FLOAT32.level, logits(DOUBLE))
     assert logits(WITH_GRADIENT).requires_grad and logits(WITH_GRADIENT).is_leaf
     assert logits(WITH_GRAPH).requires_grad and not logits(WITH_GRAPH).is_leaf
     assert bool((logits(INPUTS.repeated()) == logits(INPUTS.repeated())[:1]).all())

@@ -225,16 +225,16 @@ class Check:
         return None
 
     def _one_of_several(self, observations: Mapping[str, Observation], shown: Case) -> Diagnosis | None:
-        """Return the known mistake on one case of an answer with several, or None.
+        """Return the known mistake on one case of an answer with several mistakes, or None.
 
-        Each case has to be explained by some known mistake. The mistake that is named explains the shown case, and more
-        of the others than any other mistake that does.
+        The mistake that is named explains the shown case, and more of the others than any other mistake that does. It
+        explains three cases of four, or each case is explained by some known mistake.
         """
         matched = self._matched_cases(observations)
-        if set(observations) - set().union(*matched.values()):
-            return None
         ranked = sorted((cases for cases in matched.values() if shown in map(self.cases.get, cases)), key=len)
         if not ranked or (len(ranked) > 1 and len(ranked[-1]) == len(ranked[-2])):
+            return None
+        if 4 * len(ranked[-1]) < 3 * len(observations) and set(observations) - set().union(*matched.values()):
             return None
         name = next(name for name, cases in matched.items() if cases is ranked[-1])
         return Diagnosis(name, known_mistakes(self.exercise)[name]["description"])

@@ -55,7 +55,8 @@ def cost_sentence(args: Any, how_to_stop: str) -> str:
     assumption = "" if split_name(args.base_model)[0] in _SIZES else " (if the model is about as large as GPT-2 small)"
     return (
         f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
-        f"about {gigabytes:.1f} GB of memory and {_in_minutes(cost.seconds)} {machine}{assumption}. {how_to_stop}"
+        f"about {gigabytes:.1f} GB of memory in all and {_in_minutes(cost.seconds)} {machine}{assumption}. "
+        f"{how_to_stop}"
     )
 
 

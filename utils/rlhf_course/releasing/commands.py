@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import DEFAULT_PART, select_parts
 from rlhf_course.errors import CourseError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def release(
     self_study: Annotated[
         bool, typer.Option("--self-study", help="put the answers into the bundle, for learners without an instructor")
     ] = False,
+    with_answers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART", help="another part, whose files in the bundle hold the course's answers; repeatable"
+        ),
+    ] = None,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to release, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
@@ -45,11 +51,16 @@ def release(
         raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
     if self_study and bundle is None:
         raise CourseError("--self-study is about the learner's bundle: add --bundle FILE.zip")
+    if with_answers and bundle is None:
+        raise CourseError("--with-answers is about the learner's bundle: add --bundle FILE.zip")
     course = read_course_file(course_file)
     parts = course.parts(part)
+    answered = select_parts(with_answers, "--with-answers") if with_answers else ()
     if bundle is not None:
-        count = write_bundle(bundle, parts, self_study=self_study)
-        held = "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
+        count = write_bundle(bundle, parts, self_study=self_study, answered=answered)
+        filled_in = ", ".join(part.name for part in answered)
+        held = f"{filled_in} is filled in with the course's answers; otherwise " if answered else ""
+        held += "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
         print(f"{bundle}: {count} files for learners; {held}")
     if gradescope is not None:
         count = write_autograder(gradescope, parts, course_file=course_file)

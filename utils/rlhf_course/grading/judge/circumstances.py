@@ -137,6 +137,7 @@ class Circumstance:
         partly_repeated: Whether the first two entries along the first axis of each tensor are equal.
         agreeing: Whether tensors with the same axes agree in the first entry along them.
         extreme: Entries lie near this number and its negative; None for ordinary entries.
+        level: Is added to all entries of float tensors, which are drawn as usual.
         entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
         texts: Draws a list of texts of a length; None for ordinary texts.
         rollout: Whether the arguments come from a recorded rollout of the course's model.
@@ -158,6 +159,7 @@ class Circumstance:
     partly_repeated: bool = False
     agreeing: bool = False
     extreme: float | None = None
+    level: float = 0.0
     entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
     texts: Callable[[Draw, int], list[str]] | None = None
     rollout: bool = False
@@ -175,6 +177,10 @@ EQUAL_SIZES = Circumstance("for tensors whose sizes are all equal", equal_sizes=
 SLICE = Circumstance("for slices of larger tensors, as the trainer passes them", layout="slice")
 TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
+# A result for float64 tensors is only right here if no step of its computation is in float32.
+BEYOND_FLOAT32 = Circumstance(
+    "for float64 tensors whose entries float32 could not tell apart", dtype=torch.float64, level=2.0**26
+)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
 IN_A_ROLLOUT = Circumstance("for what a rollout of the course's model holds", layout="as drawn", rollout=True)
 WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
@@ -543,7 +549,8 @@ def _argument(draw: Draw, kind: Argument, sizes: Mapping[str, int], circumstance
         return _with_equal_rows(_mask(draw, kind, shape, circumstance), circumstance)
     if isinstance(kind, Tokens):
         return _with_equal_rows(draw.integers(0, sizes[kind.vocabulary] - 1, *shape), circumstance)
-    return _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance).to(circumstance.dtype)
+    entries = _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance)
+    return entries.to(circumstance.dtype) + circumstance.level
 
 
 def _entries(draw: Draw, kind: Floats, shape: Sequence[int], circumstance: Circumstance) -> Tensor:
