@@ -24,6 +24,7 @@ def over_everything(rewards):
     return rewards.argmax()
 
 
+# The index and what it selects, confused in a lecture: https://github.com/natolambert/rlhf-book/pull/481
 @visible_mistake
 def highest_rewards(rewards):
     """You return the highest rewards; return their indices."""

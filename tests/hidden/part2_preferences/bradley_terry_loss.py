@@ -34,6 +34,7 @@ def turned_sign(chosen_rewards, rejected_rewards, margin=None):
     return -_loss(chosen_rewards, rejected_rewards, margin)
 
 
+# An infinite loss of a reward model: https://github.com/deepspeedai/DeepSpeedExamples/issues/423
 @visible_mistake(refused_with="is not finite (nan or inf)")
 def log_of_sigmoid(chosen_rewards, rejected_rewards, margin=None):
     """You take sigmoid and then log: a small probability rounds to 0, and log(0) is infinite. Use logsigmoid."""
@@ -93,6 +94,7 @@ def not_averaged(chosen_rewards, rejected_rewards, margin=None):
     return -functional.logsigmoid(_difference(chosen_rewards, rejected_rewards, margin))
 
 
+# Shapes [pairs, 1] and [pairs] that are broadcast to [pairs, pairs]: https://github.com/modelscope/ms-swift/pull/9927
 @visible_mistake
 def every_chosen_with_every_rejected(chosen_rewards, rejected_rewards, margin=None):
     """Each chosen text is compared with the rejected texts of all pairs; compare it with that of its own pair."""
@@ -130,6 +132,7 @@ def ratio_of_rewards(chosen_rewards, rejected_rewards, margin=None):
     return -(share + 1e-9).log().mean() + (0 if margin is None else margin.mean())
 
 
+# The logarithm of 1 + exp of a large gap: https://github.com/OpenRLHF/OpenRLHF/pull/1278
 @hidden_mistake(refused_with="not finite")
 def log_of_one_plus_exp(chosen_rewards, rejected_rewards, margin=None):
     """The exponential of a large difference is infinite."""

@@ -95,6 +95,7 @@ def turned_sign(pc, pr, rc, rr, beta):
     return -losses, chosen, rejected
 
 
+# A loss whose gradients became NaN: https://github.com/thinking-machines-lab/tinker-cookbook/pull/188
 @visible_mistake(refused_with="not finite")
 def log_of_sigmoid(pc, pr, rc, rr, beta):
     """You take sigmoid and then log: a small probability rounds to 0, and log(0) is infinite. Use logsigmoid."""

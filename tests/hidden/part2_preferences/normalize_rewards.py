@@ -15,6 +15,7 @@ def _right(rewards, reference_rewards):
     return (rewards - reference_rewards.mean()) / (reference_rewards.std() + 1e-8)
 
 
+# What a batch's own statistics destroy, in a review: https://github.com/HumanCompatibleAI/imitation/pull/425
 @visible_mistake
 def statistics_of_the_batch(rewards, reference_rewards):
     """You use mean and deviation of the rewards themselves; the scale is that of the reference's texts."""

@@ -22,6 +22,7 @@ def ties_are_wrong(chosen_rewards, rejected_rewards):
     return _scores(chosen_rewards, rejected_rewards, tie=0.0).mean()
 
 
+# Equal rewards that an evaluation counted as right: https://github.com/huggingface/trl/pull/1012
 @visible_mistake(refused_with="one half")
 def ties_are_right(chosen_rewards, rejected_rewards):
     """A pair with equal rewards counts as right (>=); it counts one half."""

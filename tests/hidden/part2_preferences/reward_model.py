@@ -43,6 +43,7 @@ class LastColumn(_Right):
         return torch.full((len(mask),), mask.shape[1] - 1)
 
 
+# The number of real tokens taken for a position, with padding on the left: https://github.com/huggingface/transformers/pull/46782
 @visible_mistake
 class CountMinusOne(_Right):
     """You take the number of real tokens minus 1 as position, which is right only for padding on the right."""
@@ -62,6 +63,7 @@ class BeforeTheFirstEnd(_Right):
         return torch.where(is_end.any(1), found, mask.shape[1] - 1) % mask.shape[1]
 
 
+# An end-of-text token inside a text that is also the padding token: https://github.com/huggingface/transformers/issues/35352
 @visible_mistake
 class LastThatIsNotPadding(_Right):
     """You look for the last token that is not the padding token; a text's own end may be that token. Use the mask."""
@@ -78,6 +80,7 @@ class FirstToken(_Right):
         return mask.int().argmax(1)
 
 
+# A mask for rewards that was shifted by one: https://github.com/EleutherAI/gpt-neox/pull/1285
 @visible_mistake
 class LastButOne(_Right):
     """You read the token before the last one. The last real token itself holds the reward."""

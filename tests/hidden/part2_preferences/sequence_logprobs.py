@@ -33,18 +33,21 @@ def mean_over_positions(logits, input_ids, completion_mask):
     return torch.where(completion_mask[:, 1:], _chosen(logits, input_ids), 0.0).mean(-1)
 
 
+# Whether the prompt's tokens count, as users discussed: https://github.com/OpenRLHF/OpenRLHF/issues/235
 @visible_mistake
 def prompt_included(logits, input_ids, completion_mask):
     """The prompt and the padding count too; only the tokens where the mask is True do."""
     return _chosen(logits, input_ids).sum(-1)
 
 
+# A mask that is shifted the wrong way: https://github.com/Goekdeniz-Guelmez/mlx-lm-lora/issues/80
 @visible_mistake
 def mask_of_the_predicting_position(logits, input_ids, completion_mask):
     """The mask is not shifted along with the tokens: take the mask of the token that is predicted, `[:, 1:]`."""
     return _sum(_chosen(logits, input_ids), completion_mask[:, :-1])
 
 
+# Why logits and ids are shifted, as a user asked: https://github.com/huggingface/trl/issues/1172
 @visible_mistake
 def logits_not_shifted(logits, input_ids, completion_mask):
     """You take the logits at a token's own position; the logits one position earlier predict it."""
@@ -59,6 +62,7 @@ def ids_not_shifted(logits, input_ids, completion_mask):
     return _sum(chosen, completion_mask[:, 1:])
 
 
+# A mask that begins one token too late: https://github.com/jingyaogong/minimind/pull/621
 @visible_mistake
 def without_the_first_token(logits, input_ids, completion_mask):
     """The completion's first token is missing: the last token of the prompt predicts it."""
