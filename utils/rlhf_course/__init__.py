@@ -39,6 +39,7 @@ _LAZY_EXPORTS = {
     "Labelling": "rl.preferences.labels",
     "PairArgs": "rl.preferences.args",
     "RewardModelTrainer": "rl.preferences.reward_model",
+    "latest_reward_model": "rl.preferences.reward_model",
     "load_reward_model": "rl.preferences.reward_model",
     "predicted_rewards": "rl.preferences.reward_model",
     "DPOTrainer": "rl.preferences.dpo",

@@ -123,7 +123,7 @@ def test_full_marks_bound_what_is_exported(course, rule, handed_in, judge_finds,
 
 
 def test_without_a_rule_nothing_is_subtracted(course, rule, handed_in, judge_finds, autograde):
-    rule("grace = 5")
+    rule("flat = 0\ngrace = 5")
     handed_in("ben", timedelta(days=30))
     judge_finds(ben=found())
     autograde()

@@ -46,7 +46,7 @@ def update_penalty(submission: SubmittedAssignment, course: CourseFile) -> str:
         due, handed_in = _aware(submission.duedate), _aware(submission.timestamp)
         penalty = late_penalty(course.late, due, handed_in, None, score, full)
         zone = course.due[submission.name].tzinfo if submission.name in course.due else UTC
-        sentence = late_sentence(due.astimezone(zone), handed_in, penalty, score)
+        sentence = late_sentence(course.local(due.astimezone(zone)), handed_in, penalty, score)
     # What is above full marks does not count anyway, so work that counts nothing loses all.
     rest = submission.score if penalty and penalty == score else penalty
     for notebook in sorted(submission.notebooks, key=lambda notebook: str(notebook.name)):

@@ -138,7 +138,7 @@ def _environment() -> Environment:
         finalize=visible,
     )
     filters: dict[str, Callable[[Any], str]] = {
-        "number": lambda value: f"{value:g}",
+        "number": lambda value: f"{round(value, 2):.10g}",
         "listed": _listed,
         "moment": _moment,
     }
