@@ -8,7 +8,7 @@ import pytest
 from rlhf_course.paths import REPOSITORY
 
 RECORDED = json.loads((REPOSITORY / "benchmarks/results/part2_against_trl.json").read_text())
-# Neither library has `normalize_rewards`, `best_of_n` or `best_of_n_kl`: test_reference_answers.py has formulas of these.
+# Neither library has the other functions: test_reference_answers.py compares them with plain formulas.
 WITH_A_PEER = ("bradley_terry_loss", "reward_accuracy", "sequence_logprobs", "dpo_loss", "RewardModel")
 WITHOUT_GRADIENT = ("reward_accuracy",)
 
