@@ -80,7 +80,8 @@ _REWARDS = {}
 def right_rewards(model, call):
     """Return the right rewards of a call, which all answers meet, computed once."""
     batch = call.exact["input_ids"], call.exact["attention_mask"]
-    key = (model.key, *(tensor.numpy().tobytes() for tensor in batch))
+    # The shape is part of the key: one text of three tokens and three texts of one have the same bytes.
+    key = (model.key, batch[0].shape, *(tensor.numpy().tobytes() for tensor in batch))
     if key not in _REWARDS:
         _REWARDS[key] = model.rewards(*batch)
     return _REWARDS[key]
