@@ -55,6 +55,7 @@ _LAZY_EXPORTS = {
     "compare": "notebook.predictions",
     "open_training": "notebook.gate",
     "train_run": "notebook.gate",
+    "pair_trainer": "notebook.pair_training",
     "kl_explorer": "widgets.kl_explorer",
     "advantage_picture": "widgets.advantage_picture",
     "objective_explorer": "widgets.objective_explorer",

@@ -1,6 +1,5 @@
 """Open the gate to training: a learner's code trains once the exercises that training needs pass."""
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +17,7 @@ from rlhf_course.notebook.messages import join_names, show_message
 from rlhf_course.notebook.recorded import recorded_runs
 from rlhf_course.notebook.run_cost import cost_sentence
 from rlhf_course.notebook.session import current_session
+from rlhf_course.notebook.short_runs import shortened
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_given
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
+# What makes a run short.
 _SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
 
 
@@ -173,8 +174,7 @@ def prepare_run(
     try:
         from rlhf_course.rl.args import RLHFArgs
 
-        short = _SHORT if os.environ.get("RLHF_COURSE_SHORT") == "1" else {}
-        args = RLHFArgs.for_profile(profile, run, **{**overrides, **short})
+        args = RLHFArgs.for_profile(profile, run, **shortened(overrides, _SHORT))
         uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
         also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
         trainer_class = _opened(use_reference, also, part, _recorded_name(run, args))
