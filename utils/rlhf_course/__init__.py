@@ -62,6 +62,7 @@ _LAZY_EXPORTS = {
     "dashboard": "widgets.dashboard",
     "gallery": "widgets.gallery",
     "label_pairs": "widgets.labelling",
+    "preference_picture": "widgets.preference_picture",
 }
 __all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"
