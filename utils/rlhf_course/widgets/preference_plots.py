@@ -62,7 +62,9 @@ def plot_overoptimisation(figure: Figure, run: "RunFolder | None" = None) -> str
         for reward, look in _REWARDS.items()
     ]
     if run is not None:
-        parts.append(_plot_own(panels[0 if _kl_coef(run) == 0 else 1], run, tuple(_REWARDS)))
+        own = panels[0 if _kl_coef(run) == 0 else 1]
+        parts.append(_plot_own(own, run, tuple(_REWARDS)))
+        own.legend(loc="best", fontsize=8)
     panels[0].set_ylabel("mean reward")
     for axes in panels:
         axes.set_xlabel(_ROOT)
@@ -132,7 +134,7 @@ def _plot_band(axes: Axes, values: Band, label: str, colour: str, style: str = "
     shown = []
     for index, name in names.items():
         spread = f"{values.low[index]:.2f} to {values.high[index]:.2f}"
-        shown.append(f"{name} {values.mean[index]:.2f} ({spread}) at {values.x[index]:.3g}")
+        shown.append(f"{name} {values.mean[index]:.2f} ({spread}) at {values.x[index]:.4g}")
     return f"{label}: {', '.join(shown)}"
 
 

@@ -13,7 +13,7 @@ from rlhf_course.paths import RECORDED_RUNS
 # A band goes on as long as this share of its seeds has a point.
 _LEAST_SHARE = 0.6
 # The width of a bin of the root of the KL, in which a run's phases are averaged.
-BIN_WIDTH = 1.0
+BIN_WIDTH = 0.5
 _BINS_OF_CALIBRATION = 10
 Columns = Mapping[str, Sequence[float]]
 
@@ -125,6 +125,11 @@ def _at_distance(columns: Columns, key: str, reward: str) -> list[Point]:
 def roots(columns: Columns) -> list[float]:
     """Return the root of the KL of a text, for each row."""
     return [math.sqrt(max(0.0, kl)) for kl in columns["kl"]]
+
+
+def smoothed(values: Sequence[float], width: int = 5) -> list[float]:
+    """Return the mean of each run of `width` values that follow each other."""
+    return [fmean(values[start : start + width]) for start in range(len(values) - width + 1)]
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], gen_len: int) -> dict[str, list[float]]:
