@@ -35,7 +35,7 @@ echo "setup: installing into $venv with $("$python" --version): about 0.8 GB to 
 # Where the locale is not UTF-8, setuptools cannot write the path of a folder with another letter.
 [ "$(locale charmap 2>/dev/null)" = UTF-8 ] || { LC_ALL=C.UTF-8 && export LC_ALL; }
 "$python" -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.lock
+"$venv/bin/pip" install --quiet --disable-pip-version-check --use-pep517 -r requirements.lock
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -e .
 # The path from there, in ASCII: Python reads this file in the locale of whoever starts it.
 for file in "$venv"/lib/python*/site-packages/__editable__.rlhf_course-*.pth; do

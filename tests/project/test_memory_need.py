@@ -1,5 +1,6 @@
 """Tests of the memory estimate before a run, and of the error when memory runs out."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +26,7 @@ def test_whole_logits_of_gpt2_at_the_default_batch_are_counted_as_0_8_gigabytes_
 def test_a_run_says_what_it_will_take(small_args, tmp_path, capsys):
     RLHFTrainer(small_args(total_phases=1)).train(tmp_path / "run")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "memory: about 0.0 GB beside PyTorch itself, of which 0.0 GB for models and optimizer" in shown
+    assert re.search(r"memory: about [1-9]\d* MB beside PyTorch itself, of which [1-9]\d* MB for models and", shown)
 
 
 def test_advice_comes_with_a_run_that_will_not_fit_and_names_what_to_lower():

@@ -327,6 +327,20 @@ def test_what_transformer_lens_offers_on_a_model_is_the_bridges(model):
     assert {"run_with_hooks", "add_hook", "W_U", "forward_with_value_head"} <= set(dir(model))
 
 
+@pytest.mark.parametrize("return_type", ["logits", "loss", "both", None])
+def test_the_second_argument_of_a_call_is_the_bridges_return_type(model, return_type):
+    got, wanted = model(IDS, return_type), model.base_model(IDS, return_type=return_type)
+    assert type(got) is type(wanted)
+    for first, second in zip(*((r if isinstance(r, tuple) else [r]) for r in (got, wanted)), strict=True):
+        assert first is second or torch.equal(first, second)
+
+
+@pytest.mark.parametrize("wrong", ["losses", torch.ones(2, 5)])
+def test_another_second_argument_is_refused_in_one_sentence(model, wrong):
+    with pytest.raises(CourseError, match="second argument is return_type, which takes 'logits', 'loss', 'both' or"):
+        model(IDS, wrong)
+
+
 def test_hooks_that_are_added_through_the_model_run_and_are_reset(model):
     seen = []
     hook = ("ln_final.hook_normalized", lambda resid, hook: seen.append(resid.shape))

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from rlhf_course.errors import CourseError
 from rlhf_course.files import load_module
@@ -46,6 +48,33 @@ def test_the_lock_pins_every_package_that_the_project_asks_for():
     assert pins["torch"] == "2.13.0"
     assert pins["transformer-lens"].startswith("4.")
     assert {"einops", "eindex-callum", "jaxtyping", "jupyterlab", "nbgrader", "ipywidgets", "pytest"} <= set(pins)
+
+
+def test_every_locked_package_installs_on_each_python_that_setup_takes():
+    """`utils/setup.sh` takes any Python 3.11 or 3.12; a package may need a later patch release, which not all have."""
+    unknown, refused = [], []
+    for name, version in locked_versions().items():
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            unknown.append(name)
+            continue
+        admitted = SpecifierSet(package.metadata["Requires-Python"] or "")
+        if package.version.partition("+")[0] == version and not {"3.11.0", "3.12.0"} <= set(
+            admitted.filter(["3.11.0", "3.12.0"])
+        ):
+            refused.append(f"{name}=={version}: {admitted}")
+    assert not refused
+    assert len(unknown) < len(locked_versions()) / 10, unknown
+
+
+def test_eindex_says_nothing_of_torch_in_the_code_of_a_learner():
+    code = (
+        "import rlhf_course, torch; from eindex import eindex; "
+        "print(eindex(torch.zeros(2, 3, 5), torch.zeros(2, 3, dtype=torch.long), 'b s [b s]').shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("torch.Size([2, 3])\n", "")
 
 
 def test_every_dependency_is_listed_once_and_has_a_lower_bound_that_the_lock_meets():
@@ -120,7 +149,7 @@ def test_make_learn_starts_jupyterlab_with_the_settings_for_learners(folder):
     rule = re.search(r"JUPYTER_CONFIG_PATH=\"\$\(CURDIR\)/(\S+)\" \S+/jupyter lab", (folder / "Makefile").read_text())
     assert rule is not None
     settings = json.loads((ROOT / rule[1] / "labconfig/page_config.json").read_text())
-    assert {"@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:create-assignment"} <= set(
+    assert {"@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:validate-assignment"} <= set(
         settings["disabledExtensions"]
     )
 

@@ -21,10 +21,12 @@ from typer.testing import CliRunner
 
 from rlhf_course import Trainer, calc_clipped_surrogate_objective
 from rlhf_course.cli import app, main
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.paths import SOLUTIONS
+from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.rl.run_folder import METRICS, RunFolder, checkpoints, claim_folder, new_folder, read_run
 
+STUBS = REPOSITORY / "notebooks"
 COMMAND = [sys.executable, "-c", "from rlhf_course.cli import main; main()"]
 
 
@@ -463,12 +465,45 @@ def test_a_learners_code_and_a_reward_in_the_current_folder_are_trained_and_reco
     )
     monkeypatch.chdir(beside)
     flags = small_flags(tiny_folder, reward="my_rewards:long", code=desk, out=tmp_path / "run")
-    assert command_line("train", *flags, "--no-normalize-reward") == (0, "")
+    assert command_line("train", *flags, "--no-normalize-reward", "--unchecked") == (0, "")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["code"] == str(desk)
     assert config["args"]["reward_fn"] == {"name": "my_rewards:long", "direction": "pos"}
     assert config["args"]["normalize_reward"] is False and config["args"]["kl_coef"] == 0.0
     assert float(metrics_of(tmp_path / "run")[0]["mean_reward"]) > 20
+
+
+def test_answers_that_do_not_pass_are_named_and_not_trained(command_line, tiny_folder, tmp_path):
+    shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")
+    (tmp_path / "part1_rlhf" / "normalize_reward.py").write_text(
+        "def normalize_reward(reward, eps=1e-5):\n    return 0 * reward\n"
+    )
+    shutil.copy(STUBS / "part1_rlhf" / "get_logprobs.py", tmp_path / "part1_rlhf")
+    code, error = command_line("train", *small_flags(tiny_folder, code=tmp_path, out=tmp_path / "run"))
+    assert code == 2 and error.count("\n") == 1
+    # The trainer uses both, so that it cannot be checked before they pass.
+    assert (
+        "normalize_reward (wrong), get_logprobs (not attempted) and RLHFTrainer (not attempted) have to pass" in error
+    )
+    assert "--unchecked" in error and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("run", ["reward_model", "dpo"])
+def test_a_run_on_pairs_asks_only_for_the_exercises_that_it_calls(command_line, tiny_folder, tmp_path, run):
+    shutil.copytree(STUBS / "part2_preferences", tmp_path / "part2_preferences")
+    shutil.copy(SOLUTIONS / "part2_preferences" / "reward_accuracy.py", tmp_path / "part2_preferences")
+    flags = ("--run", run, "--base-model", tiny_folder, "--code", tmp_path, "--out", tmp_path / "run")
+    code, error = command_line("train", *flags)
+    needed = {"reward_model": {"RewardModel", "bradley_terry_loss"}, "dpo": {"sequence_logprobs", "dpo_loss"}}
+    assert code == 2 and {name for name in BY_NAME if f"{name} (not attempted)" in error} == needed[run]
+
+
+def test_answers_that_pass_are_checked_and_trained_in_a_process_of_their_own(tiny_folder, tmp_path):
+    shutil.copytree(SOLUTIONS / "part1_rlhf", tmp_path / "part1_rlhf")
+    flags = small_flags(tiny_folder, code=tmp_path, out=tmp_path / "run", total_phases=1, warmup_steps=0)
+    done = subprocess.run([*COMMAND, "train", *flags], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Checking 9 exercises" in done.stdout and len(metrics_of(tmp_path / "run")) == 1
 
 
 def test_doctor_tells_what_is_here_and_what_is_missing():
@@ -588,7 +623,7 @@ def test_an_exercise_that_returns_nothing_is_named_in_one_line(command_line, tin
     joint = "### BEGIN SOLUTION" if docstring else ""
     (tmp_path / "part1_rlhf" / file).write_text(docstring + joint + code.replace(returning, instead))
     flags = small_flags(tiny_folder, code=tmp_path, out=tmp_path / "run", kl_coef=1.0)
-    code, error = command_line("train", *flags)
+    code, error = command_line("train", *flags, "--unchecked")
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert message in error
 

@@ -6,11 +6,16 @@ a name that needs them is first used.
 
 import importlib
 import os
+import warnings
 from typing import Any
 
 # With this setting, OpenMP threads sleep while they wait for each other, rather than spin. It must be set before torch
 # loads. While another program is busy (a browser is enough), spinning threads make training tens of times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# eindex indexes a tensor with a list, which the pinned version of torch reads as eindex means it. The warning would say
+# nothing about the code of a learner who uses eindex.
+warnings.filterwarnings("ignore", message="Using a non-tuple sequence", category=UserWarning, module=r"eindex\b")
 
 _LAZY_EXPORTS = {
     "RLHFArgs": "rl.args",
@@ -34,6 +39,7 @@ _LAZY_EXPORTS = {
     "Labelling": "rl.preferences.labels",
     "PairArgs": "rl.preferences.args",
     "RewardModelTrainer": "rl.preferences.reward_model",
+    "latest_reward_model": "rl.preferences.reward_model",
     "load_reward_model": "rl.preferences.reward_model",
     "predicted_rewards": "rl.preferences.reward_model",
     "DPOTrainer": "rl.preferences.dpo",
@@ -56,7 +62,6 @@ _LAZY_EXPORTS = {
     "open_training": "notebook.gate",
     "train_run": "notebook.gate",
     "pair_trainer": "notebook.pair_training",
-    "finished_pair_runs": "notebook.pair_training",
     "kl_explorer": "widgets.kl_explorer",
     "advantage_picture": "widgets.advantage_picture",
     "objective_explorer": "widgets.objective_explorer",

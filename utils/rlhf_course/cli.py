@@ -130,14 +130,19 @@ def train(
         Path | None,
         typer.Option(help="folder that holds the code to train with, such as notebooks; by default solutions"),
     ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="train with the answers in --code also where checks do not pass")
+    ] = False,
     lean: Annotated[
         bool | None, typer.Option(help="train with the trainer in solutions that saves time and memory")
     ] = None,
     **settings: Any,
 ) -> None:
     """Train a language model by RLHF."""
-    from rlhf_course.rl.launch import resume_run, start_run  # deferred: it loads torch
+    from rlhf_course.notebook.training_gate import require_passing  # deferred: it loads torch
+    from rlhf_course.rl.launch import resume_run, start_run
 
+    gate = None if unchecked else require_passing
     given = {name: value for name, value in settings.items() if value is not None}
     if resume is None:
         if lean:
@@ -145,14 +150,22 @@ def train(
         if lean and code is not None:
             raise CourseError("--lean trains with the solutions' own trainer: leave out --code")
         start_run(
-            out, run or "periods", profile or "auto", reward, direction, code or course_answers(), given, bool(lean)
+            out,
+            run or "periods",
+            profile or "auto",
+            reward,
+            direction,
+            code or course_answers(),
+            given,
+            bool(lean),
+            gate,
         )
         return
     fixed = {"run": run, "profile": profile, "reward": reward, "direction": direction, "lean": lean}
     if refused := [name for name, value in {**fixed, **given}.items() if value is not None]:
         flags = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise CourseError(f"a resumed run keeps its settings: leave out {flags}")
-    resume_run(resume, out, code)
+    resume_run(resume, out, code, gate)
 
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)

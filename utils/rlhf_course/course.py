@@ -98,6 +98,12 @@ class Part:
         """The points of all exercises of the part together."""
         return sum(exercise.points for exercise in self.exercises)
 
+    @property
+    def needed_to_train(self) -> tuple[Exercise, ...]:
+        """The exercises up to the trainer, which a run of the part needs; none where the part has no trainer."""
+        names = [exercise.name for exercise in self.exercises]
+        return () if self.trainer is None else self.exercises[: names.index(self.trainer) + 1]
+
     def has_notebook(self, stem: str) -> bool:
         """Return whether a notebook belongs to the part, given the stem of its file, such as "03_value_head"."""
         number = stem.partition("_")[0]
@@ -171,11 +177,12 @@ def left_out_of(part: Part) -> tuple[Exercise, ...]:
     return tuple(exercise for exercise in PARTS_BY_NAME[part.name].exercises if exercise.name not in names)
 
 
-def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
+def select_parts(names: Sequence[str] | None, option: str = "--part") -> tuple[Part, ...]:
     """Return the parts that a command line names, in the course's order; the first part if it names none.
 
     Args:
         names: The names of parts, or "all".
+        option: The option that takes the names, for the message.
 
     Raises:
         CourseError: There is no part of such a name.
@@ -184,5 +191,5 @@ def select_parts(names: Sequence[str] | None) -> tuple[Part, ...]:
         return (DEFAULT_PART,)
     if unknown := [name for name in names if name not in PARTS_BY_NAME and name != ALL_PARTS]:
         known = ", ".join([*PARTS_BY_NAME, ALL_PARTS])
-        raise CourseError(f"--part takes {known}, got {', '.join(unknown)}")
+        raise CourseError(f"{option} takes {known}, got {', '.join(unknown)}")
     return PARTS if ALL_PARTS in names else tuple(part for part in PARTS if part.name in names)

@@ -110,6 +110,13 @@ def summed(logits, tokens, prefix_len=None):
     return _pick(logits[:, first - 1 : -1].log_softmax(-1), tokens[:, first:]).sum(-1)
 
 
+@visible_mistake(refused_with="should have 2 dimensions; 0 came")
+def averaged(logits, tokens, prefix_len=None):
+    """The result is one number: `cross_entropy` takes the mean over all tokens unless it gets reduction="none"."""
+    first = _first(prefix_len)
+    return -cross_entropy(logits[:, first - 1 : -1].flatten(0, 1), tokens[:, first:].flatten())
+
+
 @visible_mistake
 def likeliest(logits, tokens, prefix_len=None):
     """You return the log-probability of the likeliest token; return that of the token that followed."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     Circumstance,
@@ -66,7 +67,7 @@ def bonus_gradient(logits, ent_coef, gen_len):
 def expect_bonus(calc_entropy_bonus, call, **tolerance):
     """Require the right bonus in one call, and return it."""
     got = calc_entropy_bonus(*call.passed())
-    return expect_values(got, bonus(**call.exact), call.subject("The bonus"), WHY, call, bonus, **tolerance)
+    return expect_values(got, call.right(bonus), call.subject("The bonus"), WHY, call, bonus, **tolerance)
 
 
 @pytest.mark.points(1.5)
@@ -83,14 +84,14 @@ def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus, d
         logits, *others = call.passed()
         got = calc_entropy_bonus(logits.requires_grad_(True), *others)
         tolerance = {"rtol": 1e-3, "atol": 4e-3 * call.exact["ent_coef"]}
-        mended = expect_values(got, bonus(**call.exact), call.subject("The bonus"), WHY, call, bonus, **tolerance)
+        mended = expect_values(got, call.right(bonus), call.subject("The bonus"), WHY, call, bonus, **tolerance)
         assert mended.requires_grad, (
             "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
         )
         why = "every part of the sum that holds the logits counts, the probabilities too: detach none of them"
         subject, atol = call.subject("The gradient of the bonus"), 2e-4 * call.exact["ent_coef"]
         gradient = gradient_at(logits, mended, subject)
-        expect_values(gradient, bonus_gradient(**call.exact), subject, why, call, bonus_gradient, rtol=1e-3, atol=atol)
+        expect_values(gradient, call.right(bonus_gradient), subject, why, call, bonus_gradient, rtol=1e-3, atol=atol)
 
 
 @pytest.mark.points(1)
@@ -99,7 +100,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus, dr
         logits, *others = call.passed()
         got = calc_entropy_bonus(logits.requires_grad_(True), *others)
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
-        wanted, subject = bonus(**call.exact), call.subject("The bonus")
+        wanted, subject = call.right(bonus), call.subject("The bonus")
         mended = expect_values(got, wanted, subject, why, call, bonus, rtol=2e-3, atol=2e-2)
         if mended.requires_grad:
             (gradient,) = torch.autograd.grad(mended, logits)
@@ -150,3 +151,4 @@ def test_the_bonus_is_one_number_of_the_logits_dtype_and_the_logits_stay_as_they
         got = calc_entropy_bonus(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The bonus"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_bonus(calc_entropy_bonus, INPUTS.call(draw.numbered(-2), BEYOND_FLOAT32))

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import DOUBLE, ORDINARY, Circumstance, Floats, Inputs, Number, Size
+from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
+    DOUBLE,
+    ORDINARY,
+    Circumstance,
+    Floats,
+    Inputs,
+    Number,
+    Size,
+)
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -62,7 +71,7 @@ def penalty_gradient(logits, ref_logits, kl_coef, gen_len):
 def expect_penalty(calc_kl_penalty, call, **tolerance):
     """Require the right penalty in one call, and return it."""
     got = calc_kl_penalty(*call.passed())
-    return expect_values(got, penalty(**call.exact), call.subject("The penalty"), WHY, call, penalty, **tolerance)
+    return expect_values(got, call.right(penalty), call.subject("The penalty"), WHY, call, penalty, **tolerance)
 
 
 @pytest.mark.points(2)
@@ -78,14 +87,14 @@ def test_the_gradient_at_the_policys_logits_is_that_of_the_divergence(calc_kl_pe
     for call in INPUTS.calls(draw, INPUTS.gradient_circumstances()):
         logits, *others = call.passed()
         got = calc_kl_penalty(logits.requires_grad_(True), *others)
-        mended = expect_values(got, penalty(**call.exact), call.subject("The penalty"), WHY, call, penalty, rtol=1e-3)
+        mended = expect_values(got, call.right(penalty), call.subject("The penalty"), WHY, call, penalty, rtol=1e-3)
         assert mended.requires_grad, (
             "No gradient of the penalty reaches the policy's logits, so it cannot hold the policy back"
         )
         why = "every part of the sum that holds the policy's logits counts, its probabilities too: detach none of them"
         subject, atol = call.subject("The gradient of the penalty"), 2e-4 * call.exact["kl_coef"]
         gradient = gradient_at(logits, mended, subject)
-        wanted = penalty_gradient(**call.exact)
+        wanted = call.right(penalty_gradient)
         expect_values(gradient, wanted, subject, why, call, penalty_gradient, rtol=1e-3, atol=atol)
 
 
@@ -95,7 +104,7 @@ def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty, draw)
         logits, *others = call.passed()
         got = calc_kl_penalty(logits.requires_grad_(True), *others)
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
-        mended = expect_values(got, penalty(**call.exact), call.subject("The penalty"), why, call, penalty, rtol=2e-3)
+        mended = expect_values(got, call.right(penalty), call.subject("The penalty"), why, call, penalty, rtol=2e-3)
         if mended.requires_grad:
             (gradient,) = torch.autograd.grad(mended, logits)
             assert bool(torch.isfinite(gradient).all()), f"{call.subject('The gradient of the penalty')} is not finite"
@@ -127,3 +136,4 @@ def test_the_penalty_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_th
         got = calc_kl_penalty(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The penalty"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_penalty(calc_kl_penalty, INPUTS.call(draw.numbered(-2), BEYOND_FLOAT32))

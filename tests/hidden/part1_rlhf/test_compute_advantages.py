@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     WITH_GRADIENT,
@@ -51,7 +52,7 @@ def advantages(values, rewards, prefix_len):
 def expect_advantages(compute_advantages, call, why=WHY):
     """Require the right advantages in one call, and return them."""
     got = compute_advantages(*call.passed())
-    return expect_values(got, advantages(**call.exact), call.subject("The advantage"), why, call, advantages)
+    return expect_values(got, call.right(advantages), call.subject("The advantage"), why, call, advantages)
 
 
 @pytest.mark.points(2)
@@ -139,5 +140,6 @@ def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_v
     expect_advantages(compute_advantages, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
         got = compute_advantages(*call.passed())
-        wanted = advantages(**call.exact)
+        wanted = call.right(advantages)
         expect_form(got, wanted, call.subject("The advantage"), call.circumstance.dtype)
+    expect_advantages(compute_advantages, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))

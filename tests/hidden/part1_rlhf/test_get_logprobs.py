@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     DOUBLE,
     ORDINARY,
     WITH_GRADIENT,
@@ -85,7 +86,7 @@ OF_A_LARGE_VOCABULARY = {"rtol": 1e-3, "atol": 1e-3}
 def expect_logprobs(get_logprobs, call, why=WHY, **tolerance):
     """Require the right log-probabilities in one call, and return them with the logits that were passed."""
     logits, got = called(get_logprobs, call)
-    wanted = logprobs(**call.exact)
+    wanted = call.right(logprobs)
     return logits, expect_values(got, wanted, call.subject("The log-probability"), why, call, logprobs, **tolerance)
 
 
@@ -195,5 +196,6 @@ def test_the_result_has_one_row_a_text_and_one_column_a_generated_token_in_the_l
     expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(0)))
     for call in INPUTS.calls(draw, [ORDINARY, DOUBLE, ONE_TEXT, ONE_TOKEN, ONE_TOKEN_OF_ONE_TEXT]):
         got = get_logprobs(*call.passed())
-        wanted = logprobs(**call.exact)
+        wanted = call.right(logprobs)
         expect_form(got, wanted, call.subject("The log-probability"), call.circumstance.dtype)
+    expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))

@@ -24,6 +24,7 @@ def over_everything(rewards):
     return rewards.argmax()
 
 
+# The index and what it selects, confused in a lecture: https://github.com/natolambert/rlhf-book/pull/481
 @visible_mistake
 def highest_rewards(rewards):
     """You return the highest rewards; return their indices."""
@@ -148,6 +149,42 @@ def sorted_in_place(rewards):
     best = rewards.argmax(dim=1)
     rewards.detach().copy_(rewards.detach().sort(dim=1, descending=True).values)
     return best
+
+
+@hidden_mistake(refused_with="for float64 tensors whose entries float32 could not tell apart")
+def single_precision(rewards):
+    """Rewards in double precision are compared in single precision, in which different ones may be equal."""
+    _require_numbers(rewards)
+    return rewards.float().argmax(dim=1)
+
+
+@hidden_mistake(refused_with="for rewards far below 0")
+def best_so_far_from_a_low_number(rewards):
+    """The search for the highest reward starts from -10,000, and finds none below that."""
+    _require_numbers(rewards)
+    indices = []
+    for row in rewards.tolist():
+        best, index = -1e4, 0
+        for place, reward in enumerate(row):
+            if reward > best:
+                best, index = reward, place
+        indices.append(index)
+    return torch.tensor(indices)
+
+
+@hidden_mistake(refused_with="for rewards of which some are equal")
+def every_equal_one(rewards):
+    """All completions that share the highest reward are returned."""
+    _require_numbers(rewards)
+    return (rewards == rewards.amax(dim=1, keepdim=True)).nonzero()[:, 1]
+
+
+@hidden_mistake(refused_with="should raise a ValueError; a result came")
+def nan_by_equality(rewards):
+    """NaN is looked for with ==, which is never true of it."""
+    if (rewards == float("nan")).any():
+        raise ValueError("NaN")
+    return rewards.argmax(dim=1)
 
 
 @right_answer

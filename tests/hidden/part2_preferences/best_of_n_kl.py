@@ -122,8 +122,8 @@ def large_n_approximated(n):
 
 @hidden_mistake(refused_with="for very many texts")
 def capped(n):
-    """Above 4096 texts, the divergence stays the same."""
-    return _kl(min(n, 4096))
+    """Above 20,000 texts, the divergence stays the same."""
+    return _kl(min(n, 20_000))
 
 
 @hidden_mistake
@@ -153,6 +153,27 @@ def asserts(n):
     """Another exception is raised for n less than 1."""
     assert n >= 1
     return _kl(n)
+
+
+@hidden_mistake(refused_with="is right, but rounded to a few decimals")
+def rounded(n):
+    """The result is rounded to four decimals."""
+    return round(_kl(n), 4)
+
+
+@hidden_mistake(refused_with="for thousands of texts")
+def approximated_from_a_thousand_on(n):
+    """From 1,000 texts on, the share is taken for 1."""
+    return _kl(n) if n < 1000 else math.log(n) - 1
+
+
+@hidden_mistake
+def quadrature(n):
+    """The divergence is an integral over a grid, which is too coarse for many texts."""
+    _require_texts(n)
+    share = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    log_density = math.log(n) + (n - 1) * share.log()
+    return float((log_density.exp() * log_density).mean())
 
 
 @right_answer

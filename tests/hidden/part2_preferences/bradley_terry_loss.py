@@ -34,6 +34,7 @@ def turned_sign(chosen_rewards, rejected_rewards, margin=None):
     return -_loss(chosen_rewards, rejected_rewards, margin)
 
 
+# An infinite loss of a reward model: https://github.com/deepspeedai/DeepSpeedExamples/issues/423
 @visible_mistake(refused_with="is not finite (nan or inf)")
 def log_of_sigmoid(chosen_rewards, rejected_rewards, margin=None):
     """You take sigmoid and then log: a small probability rounds to 0, and log(0) is infinite. Use logsigmoid."""
@@ -93,6 +94,7 @@ def not_averaged(chosen_rewards, rejected_rewards, margin=None):
     return -functional.logsigmoid(_difference(chosen_rewards, rejected_rewards, margin))
 
 
+# Shapes [pairs, 1] and [pairs] that are broadcast to [pairs, pairs]: https://github.com/modelscope/ms-swift/pull/9927
 @visible_mistake
 def every_chosen_with_every_rejected(chosen_rewards, rejected_rewards, margin=None):
     """Each chosen text is compared with the rejected texts of all pairs; compare it with that of its own pair."""
@@ -130,6 +132,7 @@ def ratio_of_rewards(chosen_rewards, rejected_rewards, margin=None):
     return -(share + 1e-9).log().mean() + (0 if margin is None else margin.mean())
 
 
+# The logarithm of 1 + exp of a large gap: https://github.com/OpenRLHF/OpenRLHF/pull/1278
 @hidden_mistake(refused_with="not finite")
 def log_of_one_plus_exp(chosen_rewards, rejected_rewards, margin=None):
     """The exponential of a large difference is infinite."""
@@ -192,6 +195,27 @@ def zero_without_a_pair(chosen_rewards, rejected_rewards, margin=None):
     if len(chosen_rewards) == 0:
         return chosen_rewards.sum()
     return _loss(chosen_rewards, rejected_rewards, margin)
+
+
+@hidden_mistake(refused_with="for negative margins")
+def positive_margins_only(chosen_rewards, rejected_rewards, margin=None):
+    """A margin is used only where the margins of the batch sum to more than 0."""
+    is_used = margin is not None and margin.sum() > 0
+    return _loss(chosen_rewards, rejected_rewards, margin if is_used else None)
+
+
+@hidden_mistake(refused_with="The gradient")
+def finite_value_and_nan_gradient(chosen_rewards, rejected_rewards, margin=None):
+    """An overflowing branch of torch.where is not taken, and still makes the gradient NaN."""
+    difference = _difference(chosen_rewards, rejected_rewards, margin)
+    return torch.where(difference > -50, (-difference).exp().log1p(), -difference).mean()
+
+
+@hidden_mistake(refused_with="is right, but only up to single precision")
+def through_single_precision(chosen_rewards, rejected_rewards, margin=None):
+    """The loss is computed in single precision, and returned in double precision."""
+    difference = _difference(chosen_rewards, rejected_rewards, margin).float()
+    return -functional.logsigmoid(difference).mean().to(chosen_rewards.dtype)
 
 
 @right_answer

@@ -95,6 +95,7 @@ def turned_sign(pc, pr, rc, rr, beta):
     return -losses, chosen, rejected
 
 
+# A loss whose gradients became NaN: https://github.com/thinking-machines-lab/tinker-cookbook/pull/188
 @visible_mistake(refused_with="not finite")
 def log_of_sigmoid(pc, pr, rc, rr, beta):
     """You take sigmoid and then log: a small probability rounds to 0, and log(0) is infinite. Use logsigmoid."""
@@ -218,6 +219,32 @@ def large_batches_detached(pc, pr, rc, rr, beta):
     """From 16 pairs on, the losses carry no gradient."""
     losses, chosen, rejected = _right(pc, pr, rc, rr, beta)
     return (losses if len(losses) < 16 else losses.detach().requires_grad_()), chosen, rejected
+
+
+# `beta` of softplus is not that of the loss: the result is divided by it.
+@visible_mistake(refused_with="divided by `beta`")
+def softplus_with_beta(pc, pr, rc, rr, beta):
+    """`softplus(x, beta=beta)` divides by beta: multiply the difference by beta, and use softplus without it."""
+    chosen, rejected = _rewards(pc, pr, rc, rr, beta)
+    return _result(chosen, rejected, functional.softplus(-(chosen - rejected) / beta, beta=beta))
+
+
+@hidden_mistake(refused_with="switches gradients off")
+def gradients_switched_off(pc, pr, rc, rr, beta):
+    """Gradients are switched off for the rewards, and not on again."""
+    chosen, rejected = _rewards(pc, pr, rc, rr, beta)
+    losses = -functional.logsigmoid(chosen - rejected)
+    torch.set_grad_enabled(False)
+    return losses, chosen + 0, rejected + 0
+
+
+@hidden_mistake(refused_with="whether `reference_chosen_logps` requires a gradient")
+def reference_flag_changed(pc, pr, rc, rr, beta):
+    """The caller's reference log-probabilities no longer require a gradient."""
+    for reference in (rc, rr):
+        if reference.is_leaf:
+            reference.requires_grad_(False)
+    return _right(pc, pr, rc, rr, beta)
 
 
 @right_answer

@@ -15,11 +15,12 @@ def _right(rewards, reference_rewards):
     return (rewards - reference_rewards.mean()) / (reference_rewards.std() + 1e-8)
 
 
+# What a batch's own statistics destroy, in a review: https://github.com/HumanCompatibleAI/imitation/pull/425
 @visible_mistake
 def statistics_of_the_batch(rewards, reference_rewards):
     """You use mean and deviation of the rewards themselves; the scale is that of the reference's texts."""
     _require_spread(reference_rewards)
-    return (rewards - rewards.mean()) / (rewards.std(correction=0) + 1e-8)
+    return (rewards - rewards.mean()) / (rewards.std() + 1e-8)
 
 
 @visible_mistake
@@ -41,7 +42,7 @@ def mean_of_the_batch(rewards, reference_rewards):
 def deviation_of_the_batch(rewards, reference_rewards):
     """You divide by the deviation of the rewards themselves; divide by the deviation of the reference's."""
     _require_spread(reference_rewards)
-    return (rewards - reference_rewards.mean()) / (rewards.std(correction=0) + 1e-8)
+    return (rewards - reference_rewards.mean()) / (rewards.std() + 1e-8)
 
 
 @visible_mistake
@@ -167,6 +168,25 @@ def squeezed(rewards, reference_rewards):
 def first_reference_texts_only(rewards, reference_rewards):
     """Only the first 40 reference texts count."""
     return _right(rewards, reference_rewards[:40])
+
+
+@hidden_mistake(refused_with="for rewards that differ by thousandths")
+def eps_below_the_root(rewards, reference_rewards):
+    """1e-8 is added to the variance, where it counts for far more than beside the deviation."""
+    _require_spread(reference_rewards)
+    return (rewards - reference_rewards.mean()) / (reference_rewards.var() + 1e-8).sqrt()
+
+
+_STATISTICS = {}
+
+
+@hidden_mistake
+def first_reference_kept(rewards, reference_rewards):
+    """Mean and deviation are those of the first reference of that length."""
+    _require_spread(reference_rewards)
+    key = len(reference_rewards), reference_rewards.dtype
+    mean, deviation = _STATISTICS.setdefault(key, (reference_rewards.mean(), reference_rewards.std()))
+    return (rewards - mean) / (deviation + 1e-8)
 
 
 @right_answer

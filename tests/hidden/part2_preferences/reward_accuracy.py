@@ -22,6 +22,7 @@ def ties_are_wrong(chosen_rewards, rejected_rewards):
     return _scores(chosen_rewards, rejected_rewards, tie=0.0).mean()
 
 
+# Equal rewards that an evaluation counted as right: https://github.com/huggingface/trl/pull/1012
 @visible_mistake(refused_with="one half")
 def ties_are_right(chosen_rewards, rejected_rewards):
     """A pair with equal rewards counts as right (>=); it counts one half."""
@@ -134,6 +135,23 @@ def changed_in_place(chosen_rewards, rejected_rewards):
     result = _scores(chosen_rewards, rejected_rewards).mean()
     chosen_rewards.detach().sub_(rejected_rewards.detach())
     return result
+
+
+@hidden_mistake(refused_with="for rewards that hardly differ")
+def close_rewards_are_ties(chosen_rewards, rejected_rewards):
+    """Rewards that are nearly equal, relative to their size, count as equal."""
+    _require_pairs(chosen_rewards)
+    is_tie = torch.isclose(chosen_rewards, rejected_rewards)
+    right = (chosen_rewards > rejected_rewards) & ~is_tie
+    return right.to(chosen_rewards.dtype).mean() + 0.5 * is_tie.to(chosen_rewards.dtype).mean()
+
+
+@hidden_mistake(refused_with="equal rewards")
+def half_a_tie_is_lost(chosen_rewards, rejected_rewards):
+    """Half of the ties is rounded down to a whole number."""
+    _require_pairs(chosen_rewards)
+    right = (chosen_rewards > rejected_rewards).sum() + (chosen_rewards == rejected_rewards).sum() // 2
+    return (right / len(chosen_rewards)).to(chosen_rewards.dtype)
 
 
 @right_answer

@@ -43,6 +43,7 @@ class LastColumn(_Right):
         return torch.full((len(mask),), mask.shape[1] - 1)
 
 
+# The number of real tokens taken for a position, with padding on the left: https://github.com/huggingface/transformers/pull/46782
 @visible_mistake
 class CountMinusOne(_Right):
     """You take the number of real tokens minus 1 as position, which is right only for padding on the right."""
@@ -62,6 +63,7 @@ class BeforeTheFirstEnd(_Right):
         return torch.where(is_end.any(1), found, mask.shape[1] - 1) % mask.shape[1]
 
 
+# An end-of-text token inside a text that is also the padding token: https://github.com/huggingface/transformers/issues/35352
 @visible_mistake
 class LastThatIsNotPadding(_Right):
     """You look for the last token that is not the padding token; a text's own end may be that token. Use the mask."""
@@ -78,6 +80,7 @@ class FirstToken(_Right):
         return mask.int().argmax(1)
 
 
+# A mask for rewards that was shifted by one: https://github.com/EleutherAI/gpt-neox/pull/1285
 @visible_mistake
 class LastButOne(_Right):
     """You read the token before the last one. The last real token itself holds the reward."""
@@ -173,6 +176,14 @@ class DefaultWeights(_Right):
         head = nn.Linear(d_model, 1)
         head.bias.data.zero_()
         return head
+
+
+@visible_mistake(refused_with="The bias of a new reward head should be 0")
+class LayerAsItIs(_Right):
+    """The head keeps PyTorch's own initial weights and bias: draw the weights anew, and set the bias to 0."""
+
+    def make_reward_head(self, d_model):
+        return nn.Linear(d_model, 1)
 
 
 @visible_mistake(refused_with="standard deviation")
@@ -317,6 +328,37 @@ class SideOfTheBatch(_Right):
 
     def positions(self, input_ids, mask):
         return (_last(mask) * 0 + mask.shape[1] - 1) if not mask[:, 0].all() else mask.sum(1) - 1
+
+
+@hidden_mistake(refused_with="leave a hook in the model")
+class HookStays(_Right):
+    """Each call adds a hook to the transformer, and removes none."""
+
+    def final_residual(self, input_ids, attention_mask):
+        found = []
+        self.base_model.add_hook(self.HOOK_POINT, lambda resid, hook: found.append(resid))
+        self.base_model(input_ids, attention_mask=attention_mask)
+        return found[0].to(self.reward_head.weight.dtype)
+
+
+@hidden_mistake(refused_with="leave a training mode in the model")
+class LeftInTrainingMode(_Right):
+    """The model is in training mode after a call."""
+
+    def forward(self, input_ids, attention_mask):
+        self.train(not self.training)
+        return super().forward(input_ids, attention_mask)
+
+
+@hidden_mistake
+class PositionsOfTheFirstBatch(_Right):
+    """The positions are made once, for as many texts as the largest batch so far had."""
+
+    def positions(self, input_ids, mask):
+        stored = self.__dict__.get("stored")
+        if stored is None or stored.shape[1] < mask.shape[1]:
+            stored = self.__dict__["stored"] = torch.arange(mask.shape[1]).expand_as(mask)
+        return stored[: len(mask), : mask.shape[1]].masked_fill(~mask, -1).amax(1)
 
 
 @right_answer

@@ -33,18 +33,21 @@ def mean_over_positions(logits, input_ids, completion_mask):
     return torch.where(completion_mask[:, 1:], _chosen(logits, input_ids), 0.0).mean(-1)
 
 
+# Whether the prompt's tokens count, as users discussed: https://github.com/OpenRLHF/OpenRLHF/issues/235
 @visible_mistake
 def prompt_included(logits, input_ids, completion_mask):
     """The prompt and the padding count too; only the tokens where the mask is True do."""
     return _chosen(logits, input_ids).sum(-1)
 
 
+# A mask that is shifted the wrong way: https://github.com/Goekdeniz-Guelmez/mlx-lm-lora/issues/80
 @visible_mistake
 def mask_of_the_predicting_position(logits, input_ids, completion_mask):
     """The mask is not shifted along with the tokens: take the mask of the token that is predicted, `[:, 1:]`."""
     return _sum(_chosen(logits, input_ids), completion_mask[:, :-1])
 
 
+# Why logits and ids are shifted, as a user asked: https://github.com/huggingface/trl/issues/1172
 @visible_mistake
 def logits_not_shifted(logits, input_ids, completion_mask):
     """You take the logits at a token's own position; the logits one position earlier predict it."""
@@ -59,6 +62,7 @@ def ids_not_shifted(logits, input_ids, completion_mask):
     return _sum(chosen, completion_mask[:, 1:])
 
 
+# A mask that begins one token too late: https://github.com/jingyaogong/minimind/pull/621
 @visible_mistake
 def without_the_first_token(logits, input_ids, completion_mask):
     """The completion's first token is missing: the last token of the prompt predicts it."""
@@ -209,6 +213,43 @@ def long_texts_detached(logits, input_ids, completion_mask):
     """From a million logits on, the result carries no gradient."""
     result = _right(logits, input_ids, completion_mask)
     return result if logits.numel() < 2**20 else result.detach().requires_grad_()
+
+
+@hidden_mistake(refused_with="is wrong only for texts whose mask is True at the first position")
+def wrapped_around(logits, input_ids, completion_mask):
+    """The ids are rolled, so that the last logits predict the token at position 0."""
+    chosen = logits.log_softmax(-1).gather(-1, input_ids.roll(-1, 1)[..., None]).squeeze(-1)
+    return _sum(chosen, completion_mask.roll(-1, 1))
+
+
+@hidden_mistake(refused_with="that have the token id 0 where the mask is True")
+def id_0_ignored(logits, input_ids, completion_mask):
+    """The ids that do not count are set to 0, and all targets that are 0 are ignored."""
+    targets = (input_ids * completion_mask)[:, 1:]
+    return -functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets, ignore_index=0, reduction="none").sum(1)
+
+
+@hidden_mistake(refused_with="The gradient of the log-probability")
+def normaliser_detached(logits, input_ids, completion_mask):
+    """No gradient flows through the logarithm of the sum of exponentials."""
+    scores = logits[:, :-1]
+    chosen = scores.gather(-1, input_ids[:, 1:, None]).squeeze(-1) - scores.detach().logsumexp(-1)
+    return _sum(chosen, completion_mask[:, 1:])
+
+
+@hidden_mistake(refused_with="is wrong only for texts whose mask is False at the last position")
+def counted_from_the_end(logits, input_ids, completion_mask):
+    """The completion is taken to be the last tokens of the row, as many as the mask has."""
+    lengths = completion_mask[:, 1:].sum(1, keepdim=True)
+    from_the_end = torch.arange(input_ids.shape[1] - 1, 0, -1)
+    return _sum(_chosen(logits, input_ids), from_the_end <= lengths)
+
+
+@hidden_mistake(refused_with="`input_ids` was changed in place")
+def ids_changed_in_place(logits, input_ids, completion_mask):
+    """The ids that do not count are overwritten in the caller's tensor."""
+    input_ids[~completion_mask] = 0
+    return _right(logits, input_ids, completion_mask)
 
 
 @right_answer

@@ -1,9 +1,11 @@
 """Hidden tests of `best_of_n`."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import Circumstance, Floats, Inputs
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -38,8 +40,15 @@ def with_the_best_among_the_last(draw, shape):
     return rewards
 
 
+def very_low(draw, shape):
+    """Draw distinct rewards of some billions below 0, which differ by a billion."""
+    numbers = [draw.distinct_integers(8, 8 + 4 * shape[1], shape[1]) for _ in range(shape[0])]
+    return -(2.0**30) * torch.tensor(numbers, dtype=torch.float32)
+
+
 DISTINCT = Circumstance(entries=distinct)
 CLOSE = Circumstance("for rewards that hardly differ", entries=hardly_different)
+LOW = Circumstance("for rewards far below 0", sizes={"prompts": 5, "n": 6}, entries=very_low)
 MANY = Circumstance("for many completions", sizes={"n": 256}, entries=with_the_best_among_the_last)
 
 
@@ -86,7 +95,8 @@ def test_a_reward_that_is_nan_is_a_value_error(best_of_n, draw):
 
 @pytest.mark.points(0.5)
 def test_every_circumstance_gives_the_same_indices(best_of_n, draw):
-    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), CLOSE, CLOSE]):
+    few = replace(BEYOND_FLOAT32, sizes={"prompts": 6})
+    for call in INPUTS.calls(draw, [*INPUTS.other_circumstances(), CLOSE, CLOSE, LOW, few]):
         expect_best(best_of_n, call)
     expect_results_stay(best_of_n, list(INPUTS.calls(draw, [DISTINCT])), best, "The index")
 

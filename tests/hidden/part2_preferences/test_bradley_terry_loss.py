@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Floats, Inputs
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, DOUBLE, ORDINARY, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
+    DOUBLE_PRECISION,
     expect_form,
     expect_results_stay,
     expect_unchanged,
@@ -45,6 +46,7 @@ def chosen_gradient(chosen_rewards, rejected_rewards, margin=0.0):
 def expect_loss(bradley_terry_loss, call, subject="The loss", why=WHY, **tolerance):
     """Require the right loss in one call."""
     got = bradley_terry_loss(*call.passed())
+    tolerance = {"rtol": 2e-5, "atol": 2e-6} | tolerance  # A loss that is rounded to four decimals is refused.
     return expect_values(got, loss(**call.exact), call.subject(subject), why, call, loss, **tolerance)
 
 
@@ -83,6 +85,8 @@ def test_differences_of_any_size_give_finite_numbers_and_gradients(bradley_terry
 @pytest.mark.points(1)
 def test_a_margin_is_subtracted_from_the_difference(bradley_terry_loss, draw):
     for call in WITH_MARGIN.calls(draw, WITH_MARGIN.size_circumstances(), each=2):
+        negative = call.with_arguments("for negative margins", margin=-call.exact["margin"].abs().float() - 0.25)
+        expect_loss(bradley_terry_loss, negative, "The loss with a margin")
         expect_loss(bradley_terry_loss, call, "The loss with a margin")
     call = INPUTS.call(draw.numbered(0))
     got = bradley_terry_loss(*call.passed(), None)
@@ -111,3 +115,6 @@ def test_the_loss_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_
         got = bradley_terry_loss(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The loss"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_loss(bradley_terry_loss, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))
+    for number in range(-5, -1):
+        expect_loss(bradley_terry_loss, INPUTS.call(draw.numbered(number), DOUBLE), **DOUBLE_PRECISION)

@@ -5,8 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Floats, Inputs, Number
+from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
+    DOUBLE,
+    ORDINARY,
+    Circumstance,
+    Floats,
+    Inputs,
+    Number,
+)
 from rlhf_course.grading.judge.compare import (
+    DOUBLE_PRECISION,
     expect_form,
     expect_unchanged,
     expect_values,
@@ -118,7 +127,9 @@ def test_no_gradient_reaches_the_reference_and_the_rewards_carry_none(dpo_loss, 
         )
         if not losses.requires_grad:
             continue
-        for gradient in torch.autograd.grad(losses.sum(), passed[2:4], allow_unused=True):
+        reference = [tensor for tensor in passed[2:4] if tensor.requires_grad]  # Another test requires that both do.
+        gradients = torch.autograd.grad(losses.sum(), reference, allow_unused=True) if reference else ()
+        for gradient in gradients:
             assert gradient is None or not bool(gradient.any()), (
                 "A gradient of the loss reaches the reference's log-probabilities: the reference is a constant"
             )
@@ -155,3 +166,6 @@ def test_the_results_have_one_number_a_pair_in_the_inputs_dtype_and_the_inputs_s
         for part, (subject, formula, _) in zip(three(dpo_loss(*passed)), RESULTS, strict=True):
             expect_form(part, formula(**call.exact), call.subject(subject), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_results(dpo_loss, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))
+    for number in (-2, -3):
+        expect_results(dpo_loss, INPUTS.call(draw.numbered(number), DOUBLE), **DOUBLE_PRECISION)

@@ -1,9 +1,11 @@
 """Hidden tests of `normalize_rewards`. The deviation may be that of a sample or of a population."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Floats, Inputs
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, ORDINARY, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_unchanged,
@@ -106,3 +108,4 @@ def test_the_result_has_the_form_of_the_rewards_and_the_inputs_stay_as_they_were
         subject = call.subject("The normalised reward")
         expect_form(got, call.exact["rewards"], subject, call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_normalized(normalize_rewards, INPUTS.call(draw.numbered(-1), replace(BEYOND_FLOAT32, level=2.0**18)))

@@ -1,9 +1,11 @@
 """Hidden tests of `reward_accuracy`."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import Floats, Inputs
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -32,7 +34,8 @@ def accuracy(chosen_rewards, rejected_rewards):
 def expect_accuracy(reward_accuracy, call):
     """Require the right share in one call."""
     got = reward_accuracy(*call.passed())
-    expect_values(got, accuracy(**call.exact), call.subject("The accuracy"), WHY, call, accuracy)
+    # Shares are exact but for the last digit, so that a rounded one is refused.
+    expect_values(got, accuracy(**call.exact), call.subject("The accuracy"), WHY, call, accuracy, rtol=2e-6, atol=1e-6)
 
 
 def differing(draw, number=0):
@@ -64,18 +67,18 @@ def test_a_pair_with_equal_rewards_counts_one_half(reward_accuracy, draw):
 
 
 def hardly_differing(draw, number):
-    """Draw a call in which the rewards of each pair differ by 1/1024."""
+    """Draw a call in which the rewards of each pair differ by 1/1024, and lie near 0 or far from it."""
     call = differing(draw, number)
-    rejected = call.exact["rejected_rewards"].float()
+    rejected = draw.choice((0, draw.integer(500, 4_000))) + call.exact["rejected_rewards"].float()
     chosen = rejected + (2 * draw.integers(0, 1, *rejected.shape) - 1) / 1024
-    return call.with_arguments("for rewards that hardly differ", chosen_rewards=chosen)
+    return call.with_arguments("for rewards that hardly differ", chosen_rewards=chosen, rejected_rewards=rejected)
 
 
 @pytest.mark.points(1)
 def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_accuracy, draw):
     for call in INPUTS.calls(draw, [one for one in INPUTS.other_circumstances() if not one.agreeing]):
         expect_accuracy(reward_accuracy, call)
-    for number in range(3, 6):
+    for number in range(3, 9):
         expect_accuracy(reward_accuracy, hardly_differing(draw, number))
     expect_results_stay(reward_accuracy, [differing(draw, number) for number in range(3)], accuracy, "The accuracy")
 
@@ -94,3 +97,4 @@ def test_the_accuracy_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_t
         got = reward_accuracy(*passed)
         expect_form(got, torch.tensor(0.0), call.subject("The accuracy"), call.circumstance.dtype)
         expect_unchanged(call, passed)
+    expect_accuracy(reward_accuracy, INPUTS.call(draw.numbered(-1), replace(BEYOND_FLOAT32, sizes={"pairs": 9})))

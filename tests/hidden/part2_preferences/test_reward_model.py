@@ -32,6 +32,8 @@ INPUTS = Inputs(
     arguments={"input_ids": Tokens(("texts", "seq")), "attention_mask": Mask(("texts", "seq"), "attention")},
     words={"texts": "one text", "seq": "texts of one token"},
 )
+MIXED = Circumstance("for many texts", sizes={"texts": 32, "seq": 9})
+LEFT_BEHIND = ("a hook", "a training mode", "a weight that does not require a gradient", "a changed weight")
 RIGHT, LEFT, UNPADDED = MASK_CIRCUMSTANCES
 ROLLOUT = Circumstance("for texts of a rollout's size", sizes={"texts": 16, "seq": 32})
 
@@ -156,7 +158,9 @@ def test_texts_without_padding_get_the_reward_of_their_last_token(RewardModel, d
 
 @pytest.mark.points(2.5)
 def test_padding_on_either_side_changes_no_reward(RewardModel, draw):
-    expect_rewards(RewardModel, draw, INPUTS.calls(draw, [RIGHT, LEFT, UNPADDED, ORDINARY, ORDINARY], each=2))
+    # The first batch has texts of all kinds, from which a message can tell what the wrong ones have in common.
+    calls = INPUTS.calls(draw, [RIGHT, LEFT, UNPADDED, ORDINARY, ORDINARY], each=2)
+    expect_rewards(RewardModel, draw, [INPUTS.call(draw.numbered(-1), MIXED), *calls])
 
 
 @pytest.mark.points(1.5)
@@ -236,7 +240,10 @@ def test_gradients_of_the_rewards_reach_the_head_and_the_transformer(RewardModel
 @pytest.mark.points(1)
 def test_every_call_gives_the_rewards_of_its_own_texts(RewardModel, draw):
     found = [INPUTS.many(), INPUTS.repeated(), INPUTS.partly_repeated(), ROLLOUT, ORDINARY, ORDINARY]
-    expect_rewards(RewardModel, draw, INPUTS.calls(draw, [replace(one, padding="right") for one in found]))
+    calls = INPUTS.calls(draw, [replace(one, padding="right") for one in found])
+    report, _ = expect_rewards(RewardModel, draw, calls)
+    left = [words for words in LEFT_BEHIND if words in report["left"]]
+    assert not left, f"The calls leave {left[0]} in the model: leave the model as it was"
 
 
 @pytest.mark.points(1)

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     COMPLETION_CIRCUMSTANCES,
+    DOUBLE,
     MASK_CIRCUMSTANCES,
     ORDINARY,
     Circumstance,
@@ -16,6 +18,7 @@ from rlhf_course.grading.judge.circumstances import (
     Tokens,
 )
 from rlhf_course.grading.judge.compare import (
+    DOUBLE_PRECISION,
     expect_form,
     expect_results_stay,
     expect_unchanged,
@@ -83,6 +86,9 @@ def expect_logprobs(sequence_logprobs, call, why=WHY, **tolerance):
 
 @pytest.mark.points(2.5)
 def test_the_log_probabilities_of_the_completions_tokens_are_summed(sequence_logprobs, draw):
+    # The first call has texts of all kinds, from which a message can tell what the wrong ones have in common.
+    mixed = Circumstance("for many texts", sizes={"texts": 32, "seq": 7, "vocab": 11})
+    expect_logprobs(sequence_logprobs, INPUTS.call(draw.numbered(-1), mixed), **ROUNDED)
     many = Circumstance("for many long texts", sizes={"texts": 17, "seq": 70})
     for call in INPUTS.calls(draw, [ORDINARY, *INPUTS.size_circumstances(), many, many]):
         expect_logprobs(sequence_logprobs, call, **ROUNDED)
@@ -159,3 +165,10 @@ def test_the_result_is_one_number_a_text_in_the_logits_dtype_and_the_inputs_stay
         subject = call.subject("The log-probability")
         expect_form(got, logprobs(**call.exact), subject, call.circumstance.dtype)
         expect_unchanged(call, passed)
+    several = replace(DOUBLE, sizes={"texts": 5, "seq": 6}, padding="none")
+    beyond = replace(BEYOND_FLOAT32, sizes={"texts": 5, "seq": 6}, padding="none")
+    call = INPUTS.call(draw.numbered(-1), beyond)
+    mask = call.exact["completion_mask"].clone()
+    mask[:, 0] = False
+    expect_logprobs(sequence_logprobs, call.with_arguments(completion_mask=mask))
+    expect_logprobs(sequence_logprobs, INPUTS.call(draw.numbered(-2), several), **DOUBLE_PRECISION)

@@ -51,6 +51,27 @@ def test_a_page_fits_the_screen_and_a_phone_without_errors(browser, report, arte
     page.close()
 
 
+HOSTILE = ["x" * 300, "<script>alert(1)</script>", "\u05d0\u202eabc", "=1+1", "ada, who is late"]
+
+
+@pytest.mark.parametrize("name", ["index", "exercises/normalize_reward", "learners/ada-who-is-late", "course/index"])
+def test_names_of_any_length_and_script_leave_a_page_that_can_be_read_on_a_phone(browser, tmp_path, name):
+    known = class_of_200().report.submissions
+    late = {"late_penalty": 1.0, "late": "One day late."}
+    results = [known[index].model_copy(update={"name": text, **late}) for index, text in enumerate(HOSTILE)]
+    hostile = class_of_200().report.model_copy(update={"submissions": results, "title": "y" * 200})
+    write_pages(tmp_path, hostile)
+    write_course_pages(tmp_path / "course", {"z" * 200: hostile, "b": hostile}, {"z" * 200: [], "b": []})
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.on("dialog", lambda dialog: pytest.fail("a name ran a script"))
+    page.goto(f"file://{tmp_path}/{name}.html")
+    assert overflow(page) <= 0
+    narrow = """[...document.querySelectorAll("td, th")].filter(cell => cell.textContent.trim().length > 3
+        && !cell.matches(".turned") && cell.getBoundingClientRect().width < 30).map(cell => cell.textContent)"""
+    assert page.evaluate(narrow) == [], "no column is squeezed to single letters"
+    page.close()
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_printed_to_pdf_is_cut_nowhere(browser, report, artefacts, name):
     page = browser.new_page(viewport={"width": PAPER_WIDTH, "height": 900})

@@ -36,6 +36,16 @@ def test_names_that_are_not_in_every_assignment_are_listed():
     assert follow({"one": FIRST, "two": SECOND}).unmatched == ["dee is not in two", "eve is not in one"]
 
 
+def test_two_learners_of_one_class_whose_names_differ_in_case_alone_both_stay():
+    both = report(ada="passed", Ada="failed", ben="passed")
+    progress = follow({"one": both, "two": report(ada="passed", BEN="passed")})
+    assert [(learner.name, learner.percents) for learner in progress.learners] == [
+        ("ada", [100, 100]),
+        ("Ada", [0, None]),
+        ("BEN", [100, 100]),
+    ]
+
+
 def command(monkeypatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["rlhf-course", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_info:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
     COMPLETION_CIRCUMSTANCES,
     DOUBLE,
     EMBEDDED_VOCABULARY,
@@ -19,6 +20,7 @@ from rlhf_course.grading.judge.circumstances import (
     TRANSPOSED,
     WITH_GRADIENT,
     WITH_GRAPH,
+    CallCache,
     Choice,
     Floats,
     Inputs,
@@ -71,6 +73,9 @@ def test_each_circumstance_is_what_its_phrase_says(draw):
     assert not logits(SLICE).is_contiguous() and logits(SLICE).stride(-1) == 1
     assert not logits(TRANSPOSED).is_contiguous() and logits(TRANSPOSED).stride(0) == 1
     assert logits(DOUBLE).dtype == torch.float64
+    beyond = logits(BEYOND_FLOAT32)
+    assert beyond.float().unique().numel() <= 2 < beyond.unique().numel()
+    assert torch.equal(beyond - BEYOND_FLOAT32.level, logits(DOUBLE))
     assert logits(WITH_GRADIENT).requires_grad and logits(WITH_GRADIENT).is_leaf
     assert logits(WITH_GRAPH).requires_grad and not logits(WITH_GRAPH).is_leaf
     assert bool((logits(INPUTS.repeated()) == logits(INPUTS.repeated())[:1]).all())
@@ -268,3 +273,47 @@ def test_what_an_answer_does_to_its_arguments_reaches_neither_the_judge_nor_a_la
         torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
         for first, second in zip(before, call.exact.values(), strict=True)
     )
+
+
+def test_the_answers_of_a_class_share_drawn_calls_and_what_is_drawn_after_them_is_the_same():
+    secret = new_secret()
+
+    def calls_and_later_draws():
+        draw = Draw(secret, "part/exercise/test")
+        calls = list(INPUTS.calls(draw, INPUTS.all_circumstances(), again=2))
+        return calls, draw.integer(0, 10**9), draw.normal(3)
+
+    (first, number, numbers), (second, same_number, same_numbers) = calls_and_later_draws(), calls_and_later_draws()
+    assert all(call is other for call, other in zip(first, second, strict=True))
+    assert number == same_number and torch.equal(numbers, same_numbers)
+    draw = Draw(secret, "part/exercise/test")
+    draw.integer(0, 1)  # a test that has drawn something else before gets other calls
+    assert next(INPUTS.calls(draw, INPUTS.all_circumstances(), again=2)) is not first[0]
+    others = list(INPUTS.calls(Draw(new_secret(), "part/exercise/test"), INPUTS.all_circumstances(), again=2))
+    assert not any(call is other for call in first for other in others)
+
+
+def test_the_right_result_of_a_call_is_computed_once_and_anew_for_other_arguments(draw):
+    computed = []
+
+    def formula(logits, tokens, coef, prefix_len):
+        computed.append(coef)
+        return coef * logits.sum()
+
+    call = INPUTS.call(draw)
+    assert call.right(formula) is call.right(formula) and len(computed) == 1
+    other = call.with_arguments(coef=call.exact["coef"] + 1)
+    assert float(other.right(formula)) != float(call.right(formula)) and len(computed) == 2
+
+
+def test_kept_calls_take_no_more_memory_than_they_may(draw):
+    one = INPUTS.call(draw)
+    cache, made = CallCache(max_entries=3 * one.entries), []
+
+    def make():
+        made.append(one)
+        return [one]
+
+    for key in (1, 2, 3, 1, 4, 1, 2):
+        assert cache.calls(key, draw, make) == [one]
+    assert len(made) == 5, "the fourth drops the one used longest ago, and that one the next"

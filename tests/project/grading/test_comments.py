@@ -7,7 +7,14 @@ import pytest
 from rlhf_course.cli import main
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
-from rlhf_course.grading.comments.comments import ClassComments, Comment, FolderComments, feedback_lines, read_comments
+from rlhf_course.grading.comments.comments import (
+    ClassComments,
+    Comment,
+    FolderComments,
+    comments_beside,
+    feedback_lines,
+    read_comments,
+)
 from rlhf_course.grading.comments.groups import Examples, group_answers
 from rlhf_course.grading.reports.pages import write_pages
 from rlhf_course.grading.results import ExerciseResult, GradeReport, SubmissionResult
@@ -97,18 +104,35 @@ def test_comments_whose_learner_exercise_or_group_is_gone_are_listed():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[[comment]\n", r"line 1"),
-        ("[[comment]]\ntext = 'a'\n[[comment]]\nlearner = 'ada'\n", "comment 2: it has no text"),
-        ("[[comment]]\ntext = 'a'\nto = 'ada'\n", "no field to; the fields are text, learner, exercise, group"),
-        ("[[comment]]\ntext = 'a'\ngroup = 'abc'\n", "a comment to a group names its exercise"),
-        ("[[comment]]\ntext = 1\n", "a text in quotation marks"),
-        ("title = 'x'\n", r"only \[\[comment\]\] tables"),
+        ("[[comment]\n", r"line 1: takes an entry `key = value` or a table"),
+        ("[[comment]]\ntext = 'a'\n[[comment]]\nlearner = 'ada'\n", "line 3: comment 2 has no text"),
+        (
+            "[[comment]]\ntext = 'a'\nto = 'ada'\n",
+            "line 3: comment 1 has an unknown field to; the fields are text, learner, exercise, group",
+        ),
+        ("[[comment]]\ntext = 'a'\ngruop = 'b'\n", r"unknown field gruop: did you mean group\?"),
+        ("[[comment]]\ntext = 'a'\ngroup = 'abc'\n", "line 3: comment 1 is to a group: it names the exercise"),
+        ("[[comment]]\ntext = 1\n", "line 2: comment 1 takes a text in quotes for text, got 1"),
+        ("[[comment]]\ntext = Well done\n", "line 2: comment.text takes a text in quotes, got Well done"),
+        ("[comment]\ntext = 'a'\n", r"line 1: comment is a list of tables: write \[\[comment\]\]"),
+        ("title = 'x'\n", r"line 1: title is unknown here; write \[\[comment\]\]"),
+        ("[[comments]]\ntext = 'x'\n", r"did you mean comment\?"),
+        ("comment = ['x']\n", "comment 1 is a table with the fields text"),
     ],
 )
 def test_a_wrong_file_of_comments_is_refused_with_the_place(tmp_path, content, message):
     (tmp_path / "comments.toml").write_text(content)
     with pytest.raises(CourseError, match=message):
         read_comments(tmp_path / "comments.toml")
+
+
+def test_a_file_of_comments_may_begin_with_a_byte_order_mark_and_is_never_taken_for_no_file(tmp_path):
+    (tmp_path / "comments.toml").write_bytes("\ufeff[[comment]]\r\ntext = 'é'\r\n".encode())
+    assert comments_beside(tmp_path / "results.json") == [Comment("é")]
+    (tmp_path / "comments.toml").unlink()
+    (tmp_path / "comments.toml").symlink_to("nowhere")
+    with pytest.raises(CourseError, match="cannot be read"):
+        comments_beside(tmp_path / "results.json")
 
 
 HOSTILE = "<script>alert(1)</script> **bold** [a](javascript:x) {{ 7*7 }}"

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from rlhf_course.cli import app
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.grading import commands
+from rlhf_course.grading.commands import examples
 from rlhf_course.grading.reports.pages import learner_page
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 from rlhf_course.grading.submissions.submission import Submission
@@ -105,7 +106,7 @@ def test_the_examples_are_graded_and_printed(judge, capsys):
 def test_the_demo_grades_the_examples_and_then_trains(monkeypatch):
     done = []
     monkeypatch.setattr(
-        commands,
+        examples,
         "grade_with_progress",
         lambda paths, config, cache, console: done.append([path.name for path in paths]) or [],
     )
@@ -119,10 +120,10 @@ def test_where_no_isolation_is_available_the_examples_are_graded_without_it_and_
     def refuse(level):
         raise IsolationUnavailable(level, "this is no Linux")
 
-    monkeypatch.setattr(commands, "require_isolation", refuse)
+    monkeypatch.setattr(examples, "require_isolation", refuse)
     configs = []
     monkeypatch.setattr(
-        commands, "grade_with_progress", lambda paths, config, cache, console: configs.append(config) or []
+        examples, "grade_with_progress", lambda paths, config, cache, console: configs.append(config) or []
     )
     commands.grade_examples(Console(width=150))
     assert "graded without isolation" in capsys.readouterr().out.replace("\n", " ")
@@ -130,5 +131,5 @@ def test_where_no_isolation_is_available_the_examples_are_graded_without_it_and_
 
 
 def test_a_copy_of_the_course_without_examples_shows_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "EXAMPLES", tmp_path / "none")
+    monkeypatch.setattr(examples, "EXAMPLES", tmp_path / "none")
     assert commands.grade_examples(Console()) == []

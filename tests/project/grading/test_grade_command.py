@@ -14,7 +14,7 @@ from submission_files import ANSWER, PATH, write_folder, write_zip
 
 from rlhf_course.cli import main
 from rlhf_course.course import DEFAULT_PART, PARTS_BY_NAME
-from rlhf_course.grading import commands
+from rlhf_course.grading.commands import grade_command, grader
 from rlhf_course.grading.reports.changes import Change, changed_marks
 from rlhf_course.grading.sandbox.isolation import IsolationUnavailable
 from rlhf_course.grading.secret import create_secret, read_secret
@@ -25,11 +25,11 @@ from rlhf_course.grading.submissions.submission import Submission
 def run(tmp_path, monkeypatch, capsys):
     """Run a command line with a fake judge, and return the exit code, the output and the errors."""
     monkeypatch.setattr(
-        commands, "_judge_factory", lambda isolation, limits, secret: partial(FakeJudge, tmp_path / "log")
+        grader, "_judge_factory", lambda isolation, limits, secret: partial(FakeJudge, tmp_path / "log")
     )
-    monkeypatch.setattr(commands, "require_isolation", lambda level: None)
-    monkeypatch.setattr(commands, "default_cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(commands, "default_secret_file", lambda: tmp_path / "data/secret")
+    monkeypatch.setattr(grader, "require_isolation", lambda level: None)
+    monkeypatch.setattr(grade_command, "default_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(grade_command, "default_secret_file", lambda: tmp_path / "data/secret")
     monkeypatch.setenv("COLUMNS", "150")
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -183,13 +183,13 @@ def test_unavailable_isolation_is_exit_code_3_before_a_worker_starts(run, class_
     def refuse(level):
         raise IsolationUnavailable(level, "the kernel says no")
 
-    monkeypatch.setattr(commands, "require_isolation", refuse)
+    monkeypatch.setattr(grader, "require_isolation", refuse)
     code, shown, errors = run("grade", class_folder / "ada", "--isolation", "uid")
     assert code == 3 and "the kernel says no" in errors and not shown and not (tmp_path / "log").exists()
 
 
 def test_after_ctrl_c_the_message_says_how_much_is_graded_and_how_to_continue(run, class_folder, monkeypatch, tmp_path):
-    real = commands.grade_all
+    real = grader.grade_all
 
     def interrupted(submissions, grader, cache, on_result):
         def interrupt(submission, result):
@@ -198,11 +198,11 @@ def test_after_ctrl_c_the_message_says_how_much_is_graded_and_how_to_continue(ru
 
         return real(submissions, grader, cache, interrupt)
 
-    monkeypatch.setattr(commands, "grade_all", interrupted)
+    monkeypatch.setattr(grader, "grade_all", interrupted)
     code, shown, errors = run("grade", "--each", class_folder, "--workers", "1")
     assert code == 130 and not shown
     assert f"interrupted: 1 of 3 graded and stored in {tmp_path / 'cache'}; run the same command again" in errors
-    monkeypatch.setattr(commands, "grade_all", real)
+    monkeypatch.setattr(grader, "grade_all", real)
     before = (tmp_path / "log").read_text().split()
     assert run("grade", "--each", class_folder, "--workers", "1")[0] == 0
     assert before[0] not in (tmp_path / "log").read_text().split()[len(before) :]
@@ -263,7 +263,7 @@ def test_results_name_the_secret_and_grading_with_another_one_says_so(run, class
     assert "another secret" not in again
     create_secret(tmp_path / "other")
     _, _, other = run("grade", "--each", class_folder, "--json", results, "--secret-file", tmp_path / "other")
-    assert f"was graded with another secret ({first})" in other and "no mark differs" in other
+    assert f"were graded with another secret ({first})" in other and "no mark differs" in other
     assert json.loads(results.read_text())["secret"] == read_secret(tmp_path / "other").fingerprint
 
 
@@ -281,8 +281,8 @@ def test_where_another_suite_changes_marks_they_are_listed_and_nothing_is_writte
     before = results.read_text()
     code, shown, errors = run(*arguments, "--html", tmp_path / "html")
     assert code == 1 and "nothing was written: add --replace" in errors and "submission" not in shown
-    assert "was graded with other hidden tests, or another judge (older)" in errors
-    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learners differ" in errors
+    assert "were graded with other hidden tests, or another judge (older)" in errors
+    assert "ada compute_advantages 5 / 8 passed 8 / 8 passed" in errors and "marks of 1 learner differs" in errors
     assert results.read_text() == before and not (tmp_path / "html").exists()
     code, _, errors = run(*arguments, "--replace")
     assert code == 0 and "5 / 8" in errors
@@ -323,7 +323,7 @@ def test_the_results_are_written_although_nobody_reads_what_is_printed(run, clas
     def refuse(*_):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr(commands, "print_results", refuse)
+    monkeypatch.setattr(grade_command, "print_results", refuse)
     code, _, errors = run("grade", "--each", class_folder, "--json", tmp_path / "r.json")
     assert code and "error" not in errors
     assert len(json.loads((tmp_path / "r.json").read_text())["submissions"]) == 3

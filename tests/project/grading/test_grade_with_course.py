@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from functools import partial
 
@@ -12,7 +13,7 @@ from submission_files import ANSWER, PATH, write_folder
 from rlhf_course import course_file
 from rlhf_course.cli import main
 from rlhf_course.course import BY_NAME, DEFAULT_PART
-from rlhf_course.grading import commands
+from rlhf_course.grading.commands import grade_command, grader
 
 PART = DEFAULT_PART.name
 LONG = {
@@ -25,10 +26,10 @@ LONG = {
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run a command line in a folder of its own with a fake judge, and return the exit code, output and errors."""
-    monkeypatch.setattr(commands, "_judge_factory", lambda *_: partial(FakeJudge, tmp_path / "log"))
-    monkeypatch.setattr(commands, "require_isolation", lambda level: None)
-    monkeypatch.setattr(commands, "default_cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(commands, "default_secret_file", lambda: tmp_path / "data/secret")
+    monkeypatch.setattr(grader, "_judge_factory", lambda *_: partial(FakeJudge, tmp_path / "log"))
+    monkeypatch.setattr(grader, "require_isolation", lambda level: None)
+    monkeypatch.setattr(grade_command, "default_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(grade_command, "default_secret_file", lambda: tmp_path / "data/secret")
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -48,7 +49,17 @@ def grade(run, tmp_path):
     def graded(toml: str = "", *arguments: object) -> tuple[dict, str]:
         (tmp_path / "course.toml").write_text(toml)
         code, _, errors = run(
-            "grade", "--each", "class", "--json", "r.json", "--course", "course.toml", "--workers", 1, *arguments
+            "grade",
+            "--each",
+            "class",
+            "--json",
+            "r.json",
+            "--course",
+            "course.toml",
+            "--workers",
+            1,
+            "--replace",
+            *arguments,
         )
         assert code == 0, errors
         results = json.loads((tmp_path / "r.json").read_text())
@@ -155,11 +166,83 @@ def test_the_learners_page_says_what_being_late_costs_and_the_classs_page_has_th
     assert "<h1>RL 2027</h1>" in (tmp_path / "html/index.html").read_text()
 
 
+def test_the_classs_page_shows_points_penalty_and_mark_of_each_submission(grade, late_class, tmp_path):
+    grade(LATE, "--submitted", "submitted.csv", "--html", "html")
+    page = (tmp_path / "html/index.html").read_text()
+    assert "<strong>1</strong> loses points for late work: ben." in page and "the mean is 6.5" in page
+    assert "Handed in from 2027-03-06 00:05 (UTC+0100) to 2027-03-07" in page
+    ben = re.sub(r"\s*<[^>]+>\s*", " ", re.search(r"<tr><th[^>]*><a [^>]*>ben</a>.*?</tr>", page, re.DOTALL)[0])
+    assert ben.split()[:5] == ["ben", "8", "9", "&minus;6", "2"]
+    grade("", "--html", "html")
+    assert "&minus;" not in (tmp_path / "html/index.html").read_text()
+
+
+def test_the_report_over_assignments_says_that_penalties_are_not_subtracted(grade, late_class, run, tmp_path):
+    grade(LATE, "--submitted", "submitted.csv")
+    (tmp_path / "two.json").write_bytes((tmp_path / "r.json").read_bytes())
+    assert run("report", "r.json", "two.json", "--html", "html")[0] == 0
+    assert "Points that ben lose for late work are not subtracted" in (tmp_path / "html/index.html").read_text()
+
+
+def test_a_table_of_times_may_name_learners_by_the_platforms_number_as_extensions_do(grade, tmp_path):
+    folders = ("Ada Li_4711_assignsubmission_file_", "Ben Ro_4712_assignsubmission_file_")
+    write_folder(tmp_path / "class", {f"{folder}/{PATH}": ANSWER for folder in folders})
+    (tmp_path / "times.csv").write_text(
+        f"learner,time\n4711,2027-03-06T12:00:00+01:00\n{folders[1]},2027-03-07T12:00:00+01:00\n"
+    )
+    results, _ = grade(LATE.replace("cy = 2", "4712 = 1"), "--submitted", "times.csv")
+    assert [results[folder]["late_penalty"] for folder in folders] == [3, 3]
+
+
 def test_without_times_there_is_no_penalty_and_one_line_says_so(grade, late_class):
     results, messages = grade(LATE)
     assert {result["late_penalty"] for result in results.values()} == {0}
     assert messages.count("the time of handing in is unknown: ada, ben, cy, eve") == 1
     assert "unknown" not in grade()[1]
+
+
+def test_a_changed_course_lists_the_marks_that_change_and_writes_nothing_without_replace(
+    grade, late_class, run, tmp_path
+):
+    arguments = ("grade", "--each", "class", "--json", "r.json", "--course", "course.toml", "--workers", 1)
+    grade(LATE, "--submitted", "submitted.csv")
+    before = (tmp_path / "r.json").read_bytes()
+    assert run(*arguments, "--submitted", "submitted.csv")[0] == 0, "nothing changed, so nothing is asked"
+    (tmp_path / "course.toml").write_text("# a remark\n" + LATE.replace("+01:00", "+01:00  # in Berlin"))
+    assert run(*arguments, "--submitted", "submitted.csv")[0] == 0, "what decides marks is the same"
+    (tmp_path / "course.toml").write_text(LATE + "ben = 1\n[points]\nget_logprobs = 9\n")
+    code, _, errors = run(*arguments, "--submitted", "submitted.csv")
+    assert code == 1 and "graded with other settings in course.toml" in errors and "add --replace" in errors
+    assert re.search(r"ben all 2 / 86 \(8 - 6 late\) 8 / 87", errors)
+    assert "get_logprobs 0 / 8 missing 0 / 9 missing" in errors and "marks of 4 learners differ" in errors
+    assert (tmp_path / "r.json").read_bytes() == before
+    assert run(*arguments, "--submitted", "submitted.csv", "--replace")[0] == 0
+    assert (tmp_path / "r.json").read_bytes() != before
+
+
+def test_penalties_do_not_vanish_because_the_times_of_handing_in_are_not_named_again(grade, late_class, run, tmp_path):
+    grade(LATE, "--submitted", "submitted.csv")
+    before = (tmp_path / "r.json").read_bytes()
+    code, _, errors = run("grade", "--each", "class", "--json", "r.json", "--course", "course.toml", "--workers", 1)
+    assert code == 1 and "times of handing in that are not known now: --submitted" in errors
+    assert "marks of 1 learner differs" in errors and (tmp_path / "r.json").read_bytes() == before
+
+
+def test_a_file_of_something_else_is_never_written_over(grade, late_class, run, tmp_path):
+    (tmp_path / "course.toml").write_text(LATE)
+    code, _, errors = run("grade", "--each", "class", "--json", "course.toml", "--workers", 1)
+    assert code == 2 and "course.toml holds something else than results" in errors
+    assert (tmp_path / "course.toml").read_text() == LATE and not (tmp_path / "log").exists()
+
+
+def test_report_and_marks_list_what_a_changed_course_changes(grade, late_class, run, tmp_path):
+    grade("left_out = ['get_logprobs']\n" + LATE, "--submitted", "submitted.csv")
+    (tmp_path / "course.toml").write_text(LATE.replace("= 3", "= 1"))
+    for command in (("report", "r.json", "--csv", "r.csv"), ("marks", "r.json", "--canvas", "c.csv")):
+        code, _, errors = run(*command, "--course", "course.toml")
+        assert code == 0 and "course.toml counts other marks than r.json holds" in errors
+        assert re.search(r"ben all 2 / 78 \(8 - 6 late\) 6 / 78 \(8 - 2 late\)", errors)
+        assert "r.json has no results of get_logprobs, which course.toml does not leave out: grade again" in errors
 
 
 def test_a_changed_rule_counts_in_marks_and_reports_without_grading(grade, late_class, run, tmp_path):

@@ -100,6 +100,13 @@ def test_an_answer_whose_first_call_is_right_is_told_that_it_keeps_something(jud
     assert result.status == "failed" and (result.mistake == RIGHT_ALONE) == is_named
 
 
+@pytest.mark.parametrize(
+    ("exercise", "name"), [("bradley_terry_loss", "through_single_precision"), ("best_of_n_kl", "rounded")]
+)
+def test_an_answer_that_is_only_imprecise_is_not_told_that_it_keeps_something(exercise, name):
+    assert diagnosis(exercise, lambda: bank_of(exercise).wrong[name]) != RIGHT_ALONE
+
+
 def test_an_answer_that_switches_gradients_off_is_told_so(judge):
     text = (SOLUTIONS / BY_NAME["compute_advantages"].path).read_text()
     text = text.replace("### BEGIN SOLUTION", "torch.set_grad_enabled(False)", 1).replace("@torch.no_grad()", "")

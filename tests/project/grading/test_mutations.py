@@ -15,6 +15,9 @@ from rlhf_course.learner_package import imported_answer
 
 FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
 WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl"}
+WITH_FLOATS = [
+    name for name in FUNCTIONS if name not in ("best_of_n_kl", "reward_fn_char_count", "reward_fn_sentiment_imdb")
+]
 
 
 def printing(function):
@@ -71,6 +74,33 @@ def ruining(function):
     return wrapper
 
 
+def map_floats(value, function):
+    """Return a value with a function applied to each float tensor and float in it."""
+    if isinstance(value, tuple):
+        return tuple(map_floats(part, function) for part in value)
+    is_float = value.is_floating_point() if isinstance(value, Tensor) else isinstance(value, float)
+    return function(value) if is_float else value
+
+
+def in_single_precision(function):
+    """Return a function that computes in float32, and returns what it computed in the dtype of its first argument."""
+
+    def wrapper(*args):
+        result = function(
+            *[arg.float() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args]
+        )
+        return map_floats(result, lambda part: part.to(args[0].dtype))
+
+    return wrapper
+
+
+def rounded(part):
+    """Round a result to four decimals, and leave its gradient as it is."""
+    if not isinstance(part, Tensor):
+        return round(part, 4)
+    return part + (part.round(decimals=4) - part).detach()
+
+
 def refused(exercise: str, answer) -> list[tuple[str, str]]:
     """Return the names and messages of the hidden tests that an answer does not pass."""
     with offline_environment("reward_fn_sentiment_imdb"):
@@ -95,3 +125,16 @@ def test_a_right_answer_in_another_wrapping_keeps_full_marks(exercise, wrapping)
 def test_a_right_answer_that_ruins_its_arguments_loses_the_test_that_says_so_and_no_other(exercise):
     ((_, message),) = refused(exercise, ruining(imported_answer(exercise)))
     assert "was changed" in message
+
+
+@pytest.mark.parametrize("exercise", WITH_FLOATS)
+def test_float64_tensors_that_are_computed_with_in_float32_cost_one_test(exercise):
+    ((_, message),) = refused(exercise, in_single_precision(imported_answer(exercise)))
+    assert "float64" in message
+
+
+@pytest.mark.parametrize("exercise", [name for name in (*WITH_FLOATS, "best_of_n_kl") if name != "best_of_n"])
+def test_a_result_that_is_rounded_to_four_decimals_is_refused_and_told_so(exercise):
+    function = imported_answer(exercise)
+    refusals = refused(exercise, lambda *args: map_floats(function(*args), rounded))
+    assert any("rounded to a few decimals" in message for _, message in refusals), refusals

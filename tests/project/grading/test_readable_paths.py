@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from rlhf_course.grading import commands
 from rlhf_course.grading.sandbox import isolation, readable_paths
@@ -98,6 +99,6 @@ def test_grading_checks_the_file_that_holds_the_secret(monkeypatch, tmp_path, ca
     secret = tmp_path / "env/secret"
     secret.write_text("0" * 64)
     secret.chmod(0o600)
-    with pytest.raises(commands.typer.Exit) as ended:
+    with pytest.raises(typer.Exit) as ended:
         commands.grade([tmp_path], secret_file=secret)
     assert ended.value.exit_code == 3 and "secret is inside" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import torch
 
 from rlhf_course.checks.relations import find_relation
 from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.text_relations import text_relation
 
 WANTED = torch.tensor([[0.5, -1.25, 2.0, 0.75], [1.5, 3.0, -0.5, 0.25], [-2.0, 1.0, 0.125, 4.0]], dtype=torch.float64)
 
@@ -99,3 +100,52 @@ def test_a_result_of_another_size_is_not_computed_with():
 def test_a_few_small_counts_that_happen_to_be_equal_are_not_called_moved():
     wanted = torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
     assert find_relation(wanted.roll(1) * 0 + torch.tensor([9.0, 1.0, 1.0, 2.0]), wanted) == ""
+
+
+def test_rounding_to_decimals_and_to_single_precision_are_told_from_other_small_differences():
+    wanted = WANTED.cos()
+    assert find_relation(wanted.round(decimals=4), wanted) == "is right, but rounded to a few decimals"
+    assert find_relation(wanted.float().double(), wanted) == "is right, but only up to single precision"
+    assert find_relation(wanted + 0.003 * WANTED.sin(), wanted) == ""
+
+
+def padded_texts():
+    """Return a mask of 12 texts, the first five of which are padded on the left and the next four on the right."""
+    mask = torch.ones(12, 6, dtype=torch.bool)
+    mask[:5, :2] = False
+    mask[5:9, 4:] = False
+    return {"mask": mask, "ids": torch.ones(12, 6, dtype=torch.long)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "relation"),
+    [
+        (slice(0, 5), "is wrong only for texts whose mask is False at the first position"),
+        (slice(5, 9), "is wrong only for texts whose mask is False at the last position"),
+        (slice(5, 8), "is wrong only for texts whose mask is False at the last position"),
+        (slice(3, 7), ""),
+        (slice(0, 12), ""),
+        (slice(0, 1), ""),
+    ],
+)
+def test_the_texts_that_a_result_is_wrong_for_are_named_by_what_they_alone_have(texts, relation):
+    wanted = torch.arange(12.0, dtype=torch.float64)
+    got = wanted.clone()
+    got[texts] += 1
+    assert text_relation(got, wanted, padded_texts()) == relation
+
+
+def test_texts_that_hold_one_token_id_are_named_by_it():
+    arguments = padded_texts()
+    arguments["ids"][4:10, 3] = 0
+    wanted = torch.arange(12.0, dtype=torch.float64)
+    got = wanted + (torch.arange(12) // 2 % 5).ne(0) * (torch.arange(12) >= 4) * (torch.arange(12) < 10)
+    assert text_relation(got, wanted, arguments) == (
+        "is wrong only for texts that have the token id 0 where the mask is True"
+    )
+
+
+def test_no_texts_are_named_where_a_call_has_too_few():
+    arguments = {name: value[3:9] for name, value in padded_texts().items()}
+    wanted = torch.arange(6.0, dtype=torch.float64)
+    assert text_relation(wanted + arguments["mask"][:, 0], wanted, arguments) == ""

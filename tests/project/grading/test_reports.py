@@ -252,8 +252,8 @@ def test_pages_say_when_work_was_handed_in_and_what_counts_of_late_work():
         update={"handed_in": datetime(2027, 3, 1, 9, 5, tzinfo=UTC), "late_penalty": 1.0, "late": "One day late."}
     )
     page = " ".join(Page(class_page(GradeReport(isolation="uid", submissions=results), list("abc"))).text.split())
-    assert "Handed in from 2027-03-01 09:05 to 2027-03-05 18:30." in page
-    assert "1 lose points for late work" in page and ": ben." in page
+    assert "Handed in from 2027-03-01 09:05 (UTC) to 2027-03-05 18:30 (UTC)." in page
+    assert "1 loses points for late work" in page and ": ben." in page and "the mean is 2.3" in page
     assert "3 points count : One day late." in Page(learner_page(results[1], "uid")).text
 
 

@@ -10,7 +10,7 @@ from learners import answer_text, stub_text
 
 from rlhf_course import check, reset
 from rlhf_course.building.check_data import right_observations
-from rlhf_course.checks.core import Case, Check, expected_results
+from rlhf_course.checks.core import Case, Check, expected_results, known_mistakes
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook.progress_file import read_state
@@ -101,6 +101,7 @@ ENTROPY = "import torch\n\n\ndef calc_entropy_bonus(logits, ent_coef, gen_len):\
         ("return torch.tensor(logits.numpy().sum())", "NumPy cannot pass a gradient on"),
         ("return calc_entropy_bonus(logits, ent_coef, gen_len)", "calls itself"),
         ("import sys; sys.exit()", "end the whole program"),
+        ("if logits:\n        return None", "`is not None`"),
     ],
 )
 def test_a_mistake_that_any_exercise_allows_is_named(workspace, body, likely):
@@ -220,6 +221,25 @@ def test_a_mistake_that_nobody_has_written_down_is_described_by_its_relation_to_
     assert "that is: the result is twice what it should be" in result.lines and len(result.lines) < 12
 
 
+TWO_MISTAKES = """def reward_accuracy(chosen_rewards, rejected_rewards):
+    return (chosen_rewards >= rejected_rewards).to(chosen_rewards.dtype).mean()
+"""
+
+
+def test_of_two_known_mistakes_the_one_that_the_shown_input_shows_is_named(workspace):
+    (workspace / "part2_preferences" / "reward_accuracy.py").write_text(TWO_MISTAKES)  # ties count, and no error
+    result = check("reward_accuracy")
+    assert "the notebook's example" in result.lines[1]
+    assert "likely: " + known_mistakes("reward_accuracy")[str(result.mistake)]["description"] in result.lines
+    assert "equal rewards" in "\n".join(result.lines) and len(result.lines) < 12
+
+
+def test_no_mistake_is_named_where_another_input_shows_something_unknown(workspace):
+    text = TWO_MISTAKES.replace("    return", "    wrong = 7 * (len(chosen_rewards) != 5)\n    return -wrong +")
+    (workspace / "part2_preferences" / "reward_accuracy.py").write_text(text)
+    assert check("reward_accuracy").mistake is None
+
+
 LATE = """def get_logprobs(logits, tokens, prefix_len=None):
     return logits.log_softmax(-1).gather(-1, tokens[..., None])[:, prefix_len or 1 :, 0]
 """
@@ -273,21 +293,21 @@ NO_TEST = ("        if self.value_head is None:\n            return self.base_mo
 
 
 @pytest.mark.parametrize(
-    ("changes", "shown"),
+    ("changes", "mistake", "shown"),
     [
-        ([BRACKETS], "raised: TypeError: 'list' object is not callable"),
-        ([BRACKETS, NO_TEST], "raised: TypeError: 'list' object is not callable"),
-        ([LOGITS_ALONE], "wanted: type of what forward_with_value_head returns: (logits, values)"),
+        ([BRACKETS], None, "raised: TypeError: 'list' object is not callable"),
+        ([BRACKETS, NO_TEST], None, "raised: TypeError: 'list' object is not callable"),
+        ([LOGITS_ALONE], "LogitsAlone", "wanted: type of what forward_with_value_head returns: (logits, values)"),
     ],
 )
-def test_a_value_head_that_fails_is_not_said_to_fail_without_a_head(workspace, changes, shown):
+def test_a_value_head_that_fails_is_not_said_to_fail_without_a_head(workspace, changes, mistake, shown):
     text = answer_text("HookedTransformerWithValueHead")
     for change in changes:
         assert change[0] in text
         text = text.replace(*change)
     write(workspace, "value_head", text)
     result = check("HookedTransformerWithValueHead")
-    assert not result and result.mistake is None and shown in result.lines
+    assert not result and result.mistake == mistake and shown in result.lines
     assert not [line for line in result.lines if line.startswith("again:")]
 
 

@@ -1,7 +1,6 @@
 """The gate to training."""
 
 import json
-from pathlib import Path
 
 import pytest
 from learners import answer_text, stub_text
@@ -10,7 +9,6 @@ from rlhf_course import (
     PairArgs,
     RLHFArgs,
     check,
-    finished_pair_runs,
     open_training,
     pair_trainer,
     passed,
@@ -148,16 +146,3 @@ def test_only_a_notebooks_trainer_on_pairs_is_short_where_its_runs_are(solved_wo
     trainer = pair_trainer(run, **settings)
     assert (trainer.kind, len(trainer.pairs), len(trainer.held_out), trainer.args.epochs) == (run, 32, 16, 1)
     assert PairArgs.for_run(run, **settings).pairs >= 500
-
-
-def test_the_finished_run_with_the_wanted_number_of_pairs_is_found_among_others(solved_workspace, small_runs):
-    settings = {"base_model": gpt2_folder(), "prefix": "This is", "gen_len": 4, "batch_size": 8}
-    assert finished_pair_runs("reward_model") == []
-    wanted = pair_trainer("reward_model", **settings).train(show=False).path
-    trainer = pair_trainer("reward_model", **settings)
-    few = pair_trainer("reward_model", (trainer.pairs[:9], trainer.held_out), **settings).train(show=False).path
-    stopped = trainer.train(show=False, watch=lambda *_: trainer.stop()).path
-    (Path("runs") / "other").mkdir()
-    (Path("runs") / "other" / "config.json").write_text("{")
-    assert len({wanted, few, stopped}) == 3 and finished_pair_runs("reward_model") == [wanted]
-    assert finished_pair_runs("dpo") == []

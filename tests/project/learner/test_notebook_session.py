@@ -233,3 +233,18 @@ def test_a_whole_exercise_from_stub_to_passed(workspace, start_kernel):
     )  # a terminal shows the result; a notebook has it above
     table = kernel.run("progress()").output
     assert f"1 of {len(EXERCISES)} passed" in table
+
+
+def test_an_error_of_the_course_is_shown_by_its_message_and_the_learners_own_lines(start_kernel):
+    kernel = start_kernel()
+    kernel.run("def mine():\n    import rlhf_course\n    return rlhf_course.load_model('./nowhere')")
+    shown = kernel.run("mine()")
+    lines = shown.output.strip().splitlines()
+    assert shown.error == "CourseError" and "Traceback" not in shown.output and len(lines) == 3
+    assert "line 1: mine()" in lines[0] and "line 3: return rlhf_course.load_model" in lines[1]
+    assert lines[2].startswith("CourseError: base_model './nowhere': no such folder")
+
+
+def test_an_error_of_the_learners_own_code_keeps_its_traceback(start_kernel):
+    shown = start_kernel().run("import torch\ntorch.zeros(2) + torch.zeros(3)")
+    assert shown.error == "RuntimeError" and "Traceback" in shown.output

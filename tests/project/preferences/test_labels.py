@@ -89,3 +89,11 @@ def test_in_a_terminal_keys_answer_undo_and_end(labelling, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "'x' is no key here" in printed and "2 of 6 pairs are labelled" in printed
     assert json.loads(labelling.path.read_text().splitlines()[1])["answer"] == "tie"
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\x0c", "\r"])
+def test_completions_with_any_line_separator_are_read_again(tmp_path, character):
+    completions = [f" text{character}{number}" for number in range(4)]
+    labelling = Labelling(tmp_path / "labels.jsonl", PROMPT, completions, repeated=1)
+    labelling.answer("right")
+    assert Labelling(labelling.path, PROMPT, completions, repeated=1).answers == ["right"]

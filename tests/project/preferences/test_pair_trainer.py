@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import sys
 
 import pytest
@@ -15,7 +16,12 @@ from rlhf_course.rl.preferences.args import PairArgs
 from rlhf_course.rl.preferences.dpo import DPOTrainer, logprobs_without_gradient
 from rlhf_course.rl.preferences.pairs import Pair, read_pairs
 from rlhf_course.rl.preferences.probe import end_states, fit_linear_reward, linear_accuracy
-from rlhf_course.rl.preferences.reward_model import RewardModelTrainer, load_reward_model, predicted_rewards
+from rlhf_course.rl.preferences.reward_model import (
+    RewardModelTrainer,
+    latest_reward_model,
+    load_reward_model,
+    predicted_rewards,
+)
 from rlhf_course.rl.preferences.runs import TRAINERS
 from rlhf_course.rl.rewards import describe_reward, named_reward
 from rlhf_course.rl.run_folder import read_run
@@ -60,6 +66,30 @@ def test_a_run_has_a_row_for_each_step_and_measures_held_out_pairs_after_each_ep
 def test_a_reward_model_learns_to_rank_its_pairs(reward_model):
     rows = read_run(reward_model).rows
     assert rows[0]["loss"] > 0.3 and rows[-1]["loss"] < 0.1 and rows[-1]["held_out_accuracy"] == 1
+
+
+def test_the_latest_reward_model_is_finished_and_learned_from_enough_pairs(settings, tmp_path):
+    runs = tmp_path / "runs"
+    assert latest_reward_model(runs) is None
+
+    def train(name, count, trainer=RewardModelTrainer, stop=False):
+        made = trainer(PairArgs(**{**settings, "pairs": count}), (PAIRS[:count], PAIRS[:3]))
+        made.train(runs / name, show=False, watch=lambda row, samples: made.stop() if stop else None)
+        os.utime(runs / name / "config.json", (len(times := [*runs.iterdir()]), len(times)))
+
+    for name, count, options in (
+        ("older", 10, {}),
+        ("wanted", 10, {}),
+        ("few pairs", 4, {}),
+        ("stopped", 10, {"stop": True}),
+        ("policy", 10, {"trainer": DPOTrainer}),
+    ):
+        train(name, count, **options)
+    (runs / "damaged").mkdir()
+    (runs / "damaged" / "config.json").write_text("{}")
+    assert latest_reward_model(runs, pairs=10) == runs / "wanted"
+    assert latest_reward_model(runs, pairs=4) == runs / "few pairs"
+    assert latest_reward_model(runs) is None  # the run `reward_model` learns from 500 pairs
 
 
 def test_dpo_begins_at_log_2_and_moves_the_log_ratios_apart(settings):
@@ -172,3 +202,21 @@ def test_a_stub_is_named_when_a_run_needs_it(tmp_path, settings):
 
     with pytest.raises(CourseError, match="is not written yet"):
         start_run(tmp_path / "run", "reward_model", "auto", None, None, REPOSITORY / "notebooks", settings)
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_pairs_of_several_prompts_or_an_empty_one_are_refused(settings, kind):
+    other = Pair("That is", " good.", " a test")
+    with pytest.raises(CourseError, match="one prompt, got 2 prompts: 'That is', 'This is'"):
+        TRAINERS[kind](PairArgs(**settings), ([*PAIRS, other], PAIRS[:3]))
+    with pytest.raises(CourseError, match="an empty one"):
+        TRAINERS[kind](PairArgs(**settings), ([Pair("", " good.", " a test")],) * 2)
+
+
+def test_a_reward_model_from_a_file_judges_texts_by_the_files_prompt(settings, tmp_path):
+    pairs = [Pair("That film", pair.chosen, pair.rejected) for pair in PAIRS]
+    RewardModelTrainer(PairArgs(**settings), (pairs, pairs[:3])).train(tmp_path / "run", show=False)
+    reward = named_reward(f"reward-model:{tmp_path / 'run'}")
+    texts = ["<|endoftext|>That film good.", "<|endoftext|>That film a test"]
+    model, _ = load_reward_model(tmp_path / "run")
+    assert torch.equal(reward(texts), predicted_rewards(model, "That film", [" good.", " a test"]))

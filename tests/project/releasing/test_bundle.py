@@ -13,11 +13,16 @@ import pytest
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from typer.testing import CliRunner
 
+from rlhf_course.building.build import built_files
 from rlhf_course.building.course_changes import change_notebook
+from rlhf_course.cli import app
 from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS
 from rlhf_course.course_file import CourseFile
+from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
+from rlhf_course.releasing import bundle
 from rlhf_course.releasing.archive import write_zip
 from rlhf_course.releasing.bundle import TOP, bundle_files, readme
 from rlhf_course.releasing.leaks import leaks
@@ -161,6 +166,64 @@ def test_each_exercise_can_be_left_out_of_its_notebook(exercise):
     for text in (f'hint("{exercise.name}")', f'check("{exercise.name}")', f"**Exercise** `{exercise.name}`"):
         assert text not in sources
     assert f"%%exercise {exercise.name}" not in sources and f"**Given** `{exercise.name}`" in sources
+
+
+def test_a_part_is_released_alone_with_another_ones_answers_filled_in(files):
+    first, second = PARTS[:2]
+    alone = {path.relative_to(TOP).as_posix(): content for path, content in bundle_files(parts=[second]).items()}
+    filled = {
+        path.relative_to(TOP).as_posix(): content
+        for path, content in bundle_files(parts=[second], answered=[first]).items()
+    }
+    new = {path for path in filled if filled[path] != alone.get(path)}
+    folders = (f"notebooks/{first.name}/", f"utils/rlhf_course/checks/{first.name}/")
+    assert alone.keys() < filled.keys()
+    assert [path for path in new if not path.startswith(folders)] == ["README.md"]
+    answers = [f"notebooks/{exercise.path}" for exercise in (*first.exercises, *first.optional)]
+    assert all(is_given(filled[path].decode()) for path in answers)
+    stubs = [f"notebooks/{exercise.path}" for exercise in second.exercises]
+    assert all(filled[path] == alone[path] and not is_given(filled[path].decode()) for path in stubs)
+    assert "part 1 are filled in" in filled["README.md"].decode() and "filled in" not in alone["README.md"].decode()
+
+
+def test_the_leak_search_of_a_bundle_with_answers_still_finds_those_of_the_released_part(monkeypatch):
+    first, second = PARTS[:2]
+    answer = (SOLUTIONS / second.exercises[0].path).read_bytes()
+    monkeypatch.setattr(bundle, "built_files", lambda root: {**built_files(root), Path("notebooks/notes.md"): answer})
+    with pytest.raises(CourseError, match=r"notebooks/notes\.md holds a text of solutions/part2_preferences"):
+        bundle_files(parts=[second], answered=[first])
+
+
+@pytest.mark.slow
+def test_the_filled_in_answers_are_what_code_of_the_released_part_imports(tmp_path):
+    first, second = PARTS[:2]
+    write_zip(tmp_path / "bundle.zip", bundle_files(parts=[second], answered=[first]))
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import torch; from rlhf_course import use_code; use_code('.'); import part1_rlhf;"
+        "from rlhf_course.notebook.exercise_progress import read_progress;"
+        "print(part1_rlhf.compute_advantages(torch.zeros(1, 3), torch.ones(1), 2).tolist());"
+        "print(part1_rlhf.RLHFTrainer.__module__, *(each.exercise for each in read_progress()))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / TOP / "utils")}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path / TOP / "notebooks", env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["[[1.0]]", "part1_rlhf.trainer", *(exercise.name for exercise in second.exercises)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--with-answers", "part1_rlhf"], "is both released and filled in"),
+        (["--with-answers", "part9"], "--with-answers takes part1_rlhf, part2_preferences, all, got part9"),
+    ],
+)
+def test_parts_that_cannot_be_filled_in_are_refused_by_name(tmp_path, options, message):
+    result = CliRunner().invoke(app, ["release", "--bundle", str(tmp_path / "bundle.zip"), *options])
+    assert isinstance(result.exception, CourseError) and message in str(result.exception)
+    assert not (tmp_path / "bundle.zip").exists()
 
 
 def test_a_model_answer_in_prose_is_found_too():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from rlhf_course.class_list.roster import read_roster
 from rlhf_course.cli import app
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
@@ -145,6 +146,19 @@ def test_a_login_that_two_rows_have_gets_no_mark(roster):
     table = canvas_csv(marks_of("jane", "ada"), "RLHF", path)
     assert [row["RLHF (93)"] for row in rows(table.text)] == [str(POINTS), "", "", "2"]
     assert table.matching.problems == ["jane: 2 rows have the same SIS Login ID"]
+
+
+def test_a_row_without_a_login_is_listed_and_keeps_what_it_has(roster):
+    text = "Student,ID,SIS Login ID,Section,HW (1)\n    Points Possible,,,,100\nLi,1,ada,A,\nRo,2,,A,7\n"
+    table = canvas_csv(marks_of("ada"), "HW", roster(text))
+    assert table.matching.without_key == ["Ro"] and "Ro,2,,A,7" in table.text
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"], ids=["xlsx", "xls"])
+def test_a_workbook_is_refused_with_what_to_do(tmp_path, start):
+    (tmp_path / "marks.xlsx").write_bytes(start + bytes(range(256)))
+    with pytest.raises(CourseError, match="is a workbook and no CSV: open it in the spreadsheet program and save"):
+        read_roster(tmp_path / "marks.xlsx")
 
 
 def test_honest_namesakes_have_their_own_marks(roster):

@@ -132,6 +132,11 @@ def test_texts_that_cannot_be_parsed_are_compared_line_by_line():
     ) == [("ada", "ben")]
 
 
+def test_a_line_separator_that_python_does_not_know_hides_no_comment_of_a_broken_text():
+    text = "# \x0c\u2028one\nfirst = [1, 2]  # a remark\nsecond = (3\n"
+    assert normalized_lines(text) == normalized_lines(text.replace("\x0c\u2028", "").replace("a remark", "another"))
+
+
 @pytest.mark.parametrize("text", ["(" * 5000, "\0", "x = " + "1 + " * 30_000 + "1", "def f(:\n", "'''", "\ud800"])
 def test_a_text_that_breaks_the_parser_breaks_no_report(text):
     assert isinstance(normalized_lines(text), list)

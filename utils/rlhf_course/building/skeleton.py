@@ -93,7 +93,7 @@ def wanted(values):
 def test_the_result_is_as_described($name, draw):
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         why = "TODO: say what the right numbers are"
-        expect_values($name(*call.passed()), wanted(**call.exact), call.subject("The result"), why, call, wanted)
+        expect_values($name(*call.passed()), call.right(wanted), call.subject("The result"), why, call, wanted)
 ''',
 }
 

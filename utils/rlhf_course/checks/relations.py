@@ -11,6 +11,8 @@ Formula = Callable[..., Tensor]
 # A relation has to hold much better than chance: its error is at most this share of the right result's spread.
 _TOLERANCE = 1e-4
 _MIN_ENTRIES = 3
+# The numbers of decimals that a result may be found to be rounded to. With fewer, equality may be a coincidence.
+_DECIMALS = range(3, 7)
 
 
 def find_relation(
@@ -68,15 +70,26 @@ def _simple_relations(got: Tensor, wanted: Tensor) -> Iterator[str]:
         yield "has the wrong sign"
     if _equal(got, 1 - wanted):
         yield "is 1 minus what it should be"
-    yield from _moved_relations(got, wanted)
     if any(_is_rounded(got, wanted, dtype) for dtype in (torch.bfloat16, torch.half)):
         yield "is right, but rounded to half precision"
+    if _is_rounded(got, wanted, torch.float32, steps=8):
+        yield "is right, but only up to single precision"
+    if any(_has_decimals(got, wanted, decimals) for decimals in _DECIMALS):
+        yield "is right, but rounded to a few decimals"
+    yield from _moved_relations(got, wanted)
 
 
-def _is_rounded(got: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether a result holds only numbers of a dtype, and the right ones as far as that dtype can."""
-    step = torch.finfo(dtype).eps * wanted.abs() + torch.finfo(dtype).tiny
+def _is_rounded(got: Tensor, wanted: Tensor, dtype: torch.dtype, steps: int = 1) -> bool:
+    """Return whether a result holds only numbers of a dtype, and right ones up to some steps between such numbers."""
+    step = steps * (torch.finfo(dtype).eps * wanted.abs() + torch.finfo(dtype).tiny)
     return torch.equal(got.to(dtype).to(got.dtype), got) and bool(((got - wanted).abs() <= step).all())
+
+
+def _has_decimals(got: Tensor, wanted: Tensor, decimals: int) -> bool:
+    """Return whether a result holds the right numbers rounded to so many decimals, and not to fewer."""
+    rounded = torch.equal(got.float(), got.round(decimals=decimals).float())
+    fewer = torch.equal(got.float(), got.round(decimals=decimals - 1).float())
+    return rounded and not fewer and bool(((got - wanted).abs() <= 0.51 * 10.0**-decimals).all())
 
 
 def _is_moved(first: Tensor, second: Tensor) -> bool:

@@ -57,6 +57,7 @@ _FORMS = (
 )
 
 
+_ROWS_OF_CANVAS = ("points possible", "student, test")
 _LATE = re.compile(r"_LATE_\d+_\d+_")
 
 
@@ -69,12 +70,14 @@ class Matching:
         submissions: The index of the submission for the index of each row that has exactly one.
         problems: Messages on the submissions that belong to no row, or to a row that is not theirs alone.
         without_submission: The entries in the key's column of the rows that have no submission.
+        without_key: The first cells of the rows that have no entry in the key's column, and so can have no submission.
     """
 
     key: str
     submissions: dict[int, int]
     problems: list[str]
     without_submission: list[str]
+    without_key: list[str]
 
 
 def match_rows(names: Sequence[str], roster: Roster, key: str | None = None) -> Matching:
@@ -116,7 +119,14 @@ def match_rows(names: Sequence[str], roster: Roster, key: str | None = None) -> 
         if value not in claims
         for index in indices
     ]
-    return Matching(roster.columns[column], submissions, problems, without)
+    keyed = {index for indices in rows.values() for index in indices}
+    unkeyed = [row[0].strip() for index, row in enumerate(roster.rows) if index not in keyed and _is_of_learner(row)]
+    return Matching(roster.columns[column], submissions, problems, without, unkeyed)
+
+
+def _is_of_learner(row: Sequence[str]) -> bool:
+    """Return whether a row may be a learner's; Canvas has rows of its own below the columns' names."""
+    return row[0].strip() != "" and row[0].strip().lower() not in _ROWS_OF_CANVAS
 
 
 def learner_ids(names: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from rlhf_course.errors import CourseError
 
 _DELIMITERS = ",;\t"
+# How files of Excel and LibreOffice begin, the newer and the older ones.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 @dataclass
@@ -80,10 +82,18 @@ def read_roster(path: Path) -> Roster:
         CourseError: The file cannot be read, or has no columns.
     """
     try:
-        text = _decoded(path.read_bytes())
+        content = path.read_bytes()
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror}") from error
+    if content.startswith(_WORKBOOKS):
+        raise CourseError(
+            f"{path} is a workbook and no CSV: open it in the spreadsheet program and save it as CSV UTF-8"
+        )
+    try:
+        text = _decoded(content)
         delimiter, rows = max(((delimiter, _rows(text, delimiter)) for delimiter in _DELIMITERS), key=_fit)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise CourseError(f"{path} cannot be read as a table: {error}") from error
+    except (UnicodeError, csv.Error) as error:
+        raise CourseError(f"{path} cannot be read as a table ({error}): export it from the platform as CSV") from error
     if not rows or len(rows[0]) < 2:
         raise CourseError(f"{path} is not a table with columns: export it from the platform as CSV")
     return Roster(path, rows[0], rows[1:], delimiter)

@@ -56,6 +56,14 @@ def without_time(results: Sequence[SubmissionResult], course: CourseFile) -> lis
     return [result.name for result in results if result.handed_in is None and has_due_date(result, course)]
 
 
+def not_graded(results: Sequence[SubmissionResult], course: CourseFile) -> list[str]:
+    """Return the exercises that the course has in the parts that were graded, and the results do not have."""
+    graded = {name for result in results for name in result.exercises}
+    parts = {BY_NAME[name].part for name in graded if name in BY_NAME}
+    names = [exercise.name for part in course.parts(sorted(parts)) for exercise in part.exercises] if parts else []
+    return [name for name in names if name not in graded]
+
+
 def unknown_extensions(results: Sequence[SubmissionResult], course: CourseFile) -> list[str]:
     """Return the learners who have an extension, but no submission in the class."""
     learners = set(learner_ids([result.name for result in results]))

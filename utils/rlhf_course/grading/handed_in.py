@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from rlhf_course.class_list.matching import match_rows, plain_name
+from rlhf_course.class_list.matching import learner_ids, match_rows, plain_name
 from rlhf_course.class_list.roster import Roster, read_roster
 from rlhf_course.errors import CourseError
 
@@ -35,7 +35,9 @@ def read_handed_in(path: Path, names: Sequence[str], timezone: str = "") -> dict
     table = read_roster(path)
     if (learner := table.find([_LEARNER])) is not None and (time := table.find([_TIME])) is not None:
         rows = _rows_by_learner(table, learner)
-        row_of = {name: rows[plain_name(name)] for name in names if plain_name(name) in rows}
+        row_of = {name: rows[key] for name in names if (key := plain_name(name)) in rows}
+        # As in the extensions of course.toml, the number that a platform gave is enough.
+        row_of |= {name: rows[number] for name, number in zip(names, learner_ids(names), strict=True) if number in rows}
     elif (time := table.find(_PLATFORM_TIMES)) is not None:
         matched = match_rows(names, table).submissions
         row_of = {names[index]: row for row, index in matched.items()}
@@ -85,6 +87,8 @@ def _rows_by_learner(table: Roster, column: int) -> dict[str, int]:
     for index, row in enumerate(table.rows):
         name = plain_name(table.cell(row, column))
         if name in rows:
-            raise CourseError(f"{table.path} has several rows of {name!r}")
+            raise CourseError(
+                f"{table.path} has several rows of {name!r}: keep the one of the submission that is graded"
+            )
         rows[name] = index
     return rows

@@ -128,6 +128,7 @@ class GradeReport(BaseModel):
         isolation: The isolation level that the submissions were graded at.
         secret: The fingerprint of the course's secret, which the tests' inputs were drawn from; empty in older files.
         suite: The fingerprint of the hidden tests and of all else that decides a mark; empty in older files.
+        course: The fingerprint of the settings of `course.toml` that decide marks; empty in older files.
         title: The course's title; empty if it has none.
         submissions: The results of the submissions.
         examples: The texts of some answers, by exercise and submission: one of each group of answers that do the same.
@@ -137,6 +138,7 @@ class GradeReport(BaseModel):
     isolation: Literal["namespaces", "uid", "unsafe"]
     secret: str = ""
     suite: str = ""
+    course: str = ""
     title: str = ""
     submissions: list[SubmissionResult]
     examples: dict[str, dict[str, str]] = {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_course.course_file import COURSE_FILE, course_file_in, course_file_template, read_course_file
+from rlhf_course.course_file import COURSE_FILE, course_file_template, parse_course_file
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.secret import create_secret
 from rlhf_course.nbgrader_course.assignments import assignment_sources
@@ -89,7 +89,7 @@ def new_course(
     if not (root / "solutions").is_dir():
         raise CourseError(f"{root} holds no solutions/: run new-course in a clone of the repository")
     settings = _settings_text(folder / COURSE_FILE, course_file, list(assignments or ()))
-    course = course_file_in(folder) if course_file is None else read_course_file(course_file)
+    course = parse_course_file(settings, course_file or folder / COURSE_FILE)
     exchange = (exchange or folder / "exchange").resolve()
     names = {"course_id": json.dumps(course_id), "exchange": json.dumps(str(exchange))}
     sources = assignment_sources(root, course.parts(part_names), assignments)
@@ -117,11 +117,13 @@ def _settings_text(own_file: Path, course_file: Path | None, assignments: Sequen
     Raises:
         CourseError: The named file cannot be read, or the folder has another one.
     """
-    if course_file is None:
-        return own_file.read_bytes() if own_file.is_file() else course_file_template(assignments=assignments).encode()
-    if own_file.is_file() and own_file.resolve() != course_file.resolve():
+    has_own = os.path.lexists(own_file)
+    if course_file is None and not has_own:
+        return course_file_template(assignments=assignments).encode()
+    if course_file is not None and has_own and own_file.resolve() != course_file.resolve():
         raise CourseError(f"{own_file} exists already: leave --course out, or remove it")
+    path = course_file or own_file
     try:
-        return course_file.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise CourseError(f"{course_file} cannot be read: {error.strerror}") from error
+        raise CourseError(f"{path} cannot be read: {error.strerror}") from error

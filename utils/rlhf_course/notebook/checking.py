@@ -298,7 +298,7 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any, unwrit
         if place is not None:
             lines = [f"{exercise.name}: not attempted. Something is still to be written ({place})."]
         return Result(exercise.name, NOT_ATTEMPTED, lines=lines)
-    diagnosis = module.CHECK.diagnose(answer, unwritten)
+    diagnosis = module.CHECK.diagnose(answer, unwritten, mismatch.case)
     if error is not None:
         lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:

@@ -83,6 +83,11 @@ def reason_of_error(exercise: Exercise, error: BaseException, place: Place | Non
         return "`exit()` and `sys.exit()` end the whole program; leave a function with `return`, and a file without."
     if isinstance(error, RuntimeError | TypeError) and _NUMPY_REFUSED.search(_text(error)):
         return "NumPy cannot pass a gradient on, and here one has to flow: use the functions of torch."
+    if isinstance(error, RuntimeError) and "Boolean value of Tensor" in _text(error):
+        return (
+            "`if` and `and` need one truth value, and a tensor has many. Whether an argument was given is asked by "
+            "`is not None`, and a condition on the numbers of a tensor by `.any()` or `.all()`."
+        )
     if isinstance(error, ImportError):
         return _reason_of_import_error(exercise, error)
     return None

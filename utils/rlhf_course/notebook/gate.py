@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
+_INTERRUPT = "To stop it, interrupt the kernel (■); in a terminal, press Ctrl-C."
 # What makes a run short.
 _SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
 
@@ -102,7 +103,7 @@ def _exercises_to_train(name: str) -> tuple[Exercise, ...]:
     if part is None or part.trainer is None:
         having = [part.name for part in PARTS_BY_NAME.values() if part.trainer is not None]
         raise CourseError(f"part takes the name of a part with a trainer, got {name!r}; they are {', '.join(having)}")
-    return part.exercises[: part.exercises.index(BY_NAME[part.trainer]) + 1]
+    return part.needed_to_train
 
 
 class PreparedRun(NamedTuple):
@@ -155,11 +156,14 @@ def prepare_run(
     profile: str = "auto",
     out: str | Path | None = None,
     part: str = DEFAULT_PART.name,
+    how_to_stop: str = _INTERRUPT,
     **overrides: Any,
 ) -> PreparedRun | None:
     """Open the gate and make the trainer of a run. The caller calls `release_run` after training.
 
-    The arguments are those of `train_run`.
+    Args:
+        run, use_reference, profile, out, part, overrides: As for `train_run`.
+        how_to_stop: The sentence that tells the learner how the run can be stopped.
 
     Returns:
         The trainer and the run's folder; None if the gate is closed or the settings are wrong, for which a message
@@ -173,13 +177,13 @@ def prepare_run(
     prepared = None
     try:
         from rlhf_course.rl.args import RLHFArgs
+        from rlhf_course.rl.rewards import exercises_of_reward
 
         args = RLHFArgs.for_profile(profile, run, **shortened(overrides, _SHORT))
-        uses_classifier = getattr(args.reward_fn, "name", None) == "sentiment-imdb"
-        also = [_SENTIMENT] if run == "sentiment" or uses_classifier else []
+        also = dict.fromkeys([*exercises_of_reward(args.reward_fn), *([_SENTIMENT] if run == "sentiment" else [])])
         trainer_class = _opened(use_reference, also, part, _recorded_name(run, args))
         if trainer_class is not None:
-            show_message(cost_sentence(args))
+            show_message(cost_sentence(args, how_to_stop))
             trainer = trainer_class(args)
             trainer.reference = sorted(session.substituted)
             prepared = PreparedRun(trainer, _free_folder(run) if out is None else Path(out))

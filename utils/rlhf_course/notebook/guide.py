@@ -42,7 +42,8 @@ def hint(name_or_object: Any) -> None:
         return
     if opened >= len(hints):
         numbered = [f"{number}. {text}" for number, text in enumerate(hints, 1)]
-        show_message(f"{exercise.name}: all hints are open.", *numbered)
+        answer = [f"The answer: solution({exercise.name!r})"] if has_solution(exercise) else []
+        show_message(f"{exercise.name}: all hints are open.", *numbered, *answer)
         return
     more = len(hints) - opened - 1
     show_message(f"{exercise.name}, hint {opened + 1} of {len(hints)}: {hints[opened]}")

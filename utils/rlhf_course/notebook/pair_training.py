@@ -1,10 +1,7 @@
 """Make the trainers of the runs that learn from pairs, for the notebooks."""
 
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf_course.errors import CourseError
 from rlhf_course.notebook.short_runs import shortened
 
 if TYPE_CHECKING:  # torch is loaded when a trainer is made
@@ -31,24 +28,3 @@ def pair_trainer(run: str, pairs: "tuple[list[Pair], list[Pair]] | None" = None,
 
     args = PairArgs.for_run(run, **shortened(overrides, _SHORT))
     return TRAINERS[run](args, pairs)
-
-
-def finished_pair_runs(run: str, pairs: int | None = None) -> list[Path]:
-    """Return the folders of the finished runs in `runs/` that learned from pairs, the newest last.
-
-    Args:
-        run: "reward_model" or "dpo".
-        pairs: The number of pairs that a run has learned from; None for the run's own. It is smaller in a short run.
-    """
-    from rlhf_course.rl.preferences.args import PairArgs
-    from rlhf_course.rl.run_folder import read_run, total_phases
-
-    given = {} if pairs is None else {"pairs": pairs}
-    wanted = PairArgs.for_run(run, **shortened(given, _SHORT)).pairs
-    found = []
-    for path in sorted(Path("runs").glob("*/config.json"), key=lambda path: path.stat().st_mtime):
-        with suppress(CourseError):  # a folder that holds no run
-            read = read_run(path.parent)
-            if read.config.get("kind") == run and read.config["args"]["pairs"] == wanted:
-                found += [path.parent] if len(read.rows) == total_phases(read.config) else []
-    return found

@@ -93,4 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    """Return a number or a text as a message shows it: whole numbers in full, others with four digits."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:
+        value = int(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -35,11 +35,12 @@ class RunCost(NamedTuple):
     seconds: float
 
 
-def cost_sentence(args: Any) -> str:
-    """Return a sentence for the learner on the memory and time of a run on this machine.
+def cost_sentence(args: Any, how_to_stop: str) -> str:
+    """Return sentences for the learner on the memory and time of a run on this machine.
 
     Args:
         args: The run's settings, an `RLHFArgs`.
+        how_to_stop: The sentence that says how the run can be stopped.
     """
     import torch
 
@@ -48,14 +49,25 @@ def cost_sentence(args: Any) -> str:
 
     on_cpu, threads = pick_device().type == "cpu", torch.get_num_threads()
     cost = estimate(args, threads if on_cpu else None)
+    gigabytes = cost.gigabytes + (_extra_gigabytes() if on_cpu else 0)
     cores = f"on {threads} CPU core{'s' if threads > 1 else ''}"
     machine = cores if on_cpu else "on a recent GPU (computed, not measured)"
     assumption = "" if split_name(args.base_model)[0] in _SIZES else " (if the model is about as large as GPT-2 small)"
     return (
         f"{args.total_phases} phases of {args.batch_size} texts of {args.gen_len} tokens with {args.base_model}: "
-        f"about {cost.gigabytes:.1f} GB of memory and {_in_minutes(cost.seconds)} {machine}{assumption}. "
-        "It can be stopped with Ctrl-C or the stop button."
+        f"about {gigabytes:.1f} GB of memory in all and {_in_minutes(cost.seconds)} {machine}{assumption}. "
+        f"{how_to_stop}"
     )
+
+
+def _extra_gigabytes() -> float:
+    """Return the memory that this process holds already beyond that of one that has only imported torch.
+
+    A notebook's kernel holds matplotlib, earlier models and what checks have made.
+    """
+    import psutil
+
+    return max(0.0, psutil.Process().memory_info().rss / 2**30 - _PROCESS_GIGABYTES)
 
 
 def estimate(args: Any, threads: int | None) -> RunCost:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlhf_course.course import DEFAULT_PART
+from rlhf_course.course import DEFAULT_PART, select_parts
 from rlhf_course.errors import CourseError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def release(
     self_study: Annotated[
         bool, typer.Option("--self-study", help="put the answers into the bundle, for learners without an instructor")
     ] = False,
+    with_answers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART", help="another part, whose files in the bundle hold the course's answers; repeatable"
+        ),
+    ] = None,
     part: Annotated[
         list[str] | None, typer.Option(help=f"a part to release, or all; repeatable; by default {DEFAULT_PART.name}")
     ] = None,
@@ -45,11 +51,16 @@ def release(
         raise CourseError("nothing to write: add --bundle FILE.zip, --gradescope FILE.zip or both")
     if self_study and bundle is None:
         raise CourseError("--self-study is about the learner's bundle: add --bundle FILE.zip")
+    if with_answers and bundle is None:
+        raise CourseError("--with-answers is about the learner's bundle: add --bundle FILE.zip")
     course = read_course_file(course_file)
     parts = course.parts(part)
+    answered = select_parts(with_answers, "--with-answers") if with_answers else ()
     if bundle is not None:
-        count = write_bundle(bundle, parts, self_study=self_study)
-        held = "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
+        count = write_bundle(bundle, parts, self_study=self_study, answered=answered)
+        filled_in = ", ".join(part.name for part in answered)
+        held = f"{filled_in} is filled in with the course's answers; otherwise " if answered else ""
+        held += "the answers are in solutions/" if self_study else "they hold no answer, known mistake or hidden test"
         print(f"{bundle}: {count} files for learners; {held}")
     if gradescope is not None:
         count = write_autograder(gradescope, parts, course_file=course_file)
@@ -91,7 +102,8 @@ def marks(
     from rlhf_course.course_file import read_course_file
     from rlhf_course.files import write_text
     from rlhf_course.grading.comments.comments import ClassComments, comments_beside, feedback_lines
-    from rlhf_course.grading.course_marks import apply_course_to_class
+    from rlhf_course.grading.course_marks import apply_course_to_class, not_graded
+    from rlhf_course.grading.reports.changes import print_recount
     from rlhf_course.grading.results import GradeReport
     from rlhf_course.releasing.marks import canvas_csv, mark_of, moodle_csv
     from rlhf_course.releasing.scale import parse_scale
@@ -107,7 +119,9 @@ def marks(
     on_scale = parse_scale(scale)
     graded = report.submissions
     if course_file is not None:
-        graded = apply_course_to_class(graded, read_course_file(course_file))
+        course = read_course_file(course_file)
+        graded = apply_course_to_class(graded, course)
+        print_recount(results, report.submissions, graded, not_graded(report.submissions, course))
     comments = ClassComments(comments_beside(results), graded)
     _print_list("comments that reach nobody:", comments.unmatched)
     class_marks = [mark_of(result, feedback_lines(comments.to_learner(result.name))) for result in graded]
@@ -143,6 +157,7 @@ def _print_matching(matching: "Matching") -> None:
     for heading, lines in (
         ("not written:", matching.problems),
         ("rows without a submission:", matching.without_submission),
+        (f"rows without an entry in {matching.key}:", matching.without_key),
     ):
         _print_list(heading, lines)
 

@@ -3,16 +3,17 @@
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf_course.course import DEFAULT_PART
 from rlhf_course.errors import CourseError
-from rlhf_course.learner_package import package_root, parts_in, trainer_class, use_code
+from rlhf_course.learner_package import code_in_use, package_root, parts_in, trainer_class, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.preferences.args import PAIR_RUNS
-from rlhf_course.rl.rewards import DIRECTED, describe_reward, named_reward
+from rlhf_course.rl.rewards import DIRECTED, describe_reward, exercises_of_reward, named_reward
 from rlhf_course.rl.run_folder import (
     RunFolder,
     check_free,
@@ -25,6 +26,10 @@ from rlhf_course.rl.trainer import Trainer
 from rlhf_course.rl.types import RewardFn
 from rlhf_course.stubs import NOT_WRITTEN
 
+# Called before training with the folder of the answers and the names of the exercises that the run needs. It raises a
+# CourseError where one does not pass.
+RequirePassing = Callable[[Path, Sequence[str]], None]
+
 
 def start_run(
     out: Path | None,
@@ -35,6 +40,7 @@ def start_run(
     code: Path,
     given: dict[str, Any],
     lean: bool = False,
+    require_passing: RequirePassing | None = None,
 ) -> RunFolder:
     """Start a new run.
 
@@ -45,19 +51,22 @@ def start_run(
         code: The folder that holds the part's package to train with.
         given: Fields of `RLHFArgs`, which take precedence over the run's.
         lean: Train with the solutions' lean trainer; `code` is the solutions then.
+        require_passing: Checks the answers before training; None for no check.
 
     Raises:
         CourseError: A name is unknown, a setting has a wrong value, or the folder is in use.
     """
     if out is not None:
         check_free(out)
-    use_code(code)
+    root = use_code(code)
     _add_to_search_path(Path.cwd())
     if run in PAIR_RUNS:
         if reward is not None or direction is not None or lean or profile != "auto":
             raise CourseError(f"--run {run} learns from pairs: leave out --reward, --direction, --profile and --lean")
-        from rlhf_course.rl.preferences.runs import start_pair_run  # deferred: most runs do not need it
+        from rlhf_course.rl.preferences.runs import TRAINERS, start_pair_run  # deferred: most runs do not need it
 
+        if require_passing is not None:
+            require_passing(root, TRAINERS[run].exercises)
         return _without_stubs(lambda: start_pair_run(run, out, given))
     if run == "overoptimise" and reward is None:
         raise CourseError(
@@ -68,7 +77,7 @@ def start_run(
     if reward is not None or direction is not None:
         name = reward or describe_reward(args.reward_fn)["name"]
         args.reward_fn = _reward_in_direction(name, direction)
-    return _train(args, out, lean)
+    return _train(args, out, lean, None if lean else require_passing)
 
 
 def _reward_in_direction(name: str, direction: str | None) -> RewardFn:
@@ -85,12 +94,17 @@ def _add_to_search_path(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _train(args: RLHFArgs, out: Path | None, lean: bool, resume: bool = False) -> RunFolder:
+def _train(
+    args: RLHFArgs, out: Path | None, lean: bool, require_passing: RequirePassing | None, resume: bool = False
+) -> RunFolder:
     """Train with the trainer of the code in use, or with the lean trainer.
 
     Raises:
-        CourseError: An exercise that the trainer calls is not written yet.
+        CourseError: An exercise that the trainer calls does not pass, or is not written yet.
     """
+    if require_passing is not None:
+        needed = [exercise.name for exercise in DEFAULT_PART.needed_to_train]
+        require_passing(code_in_use(), [*needed, *exercises_of_reward(args.reward_fn)])
     return _without_stubs(lambda: trainer_class(lean)(args).train(out, resume=resume))
 
 
@@ -117,13 +131,16 @@ def _is_unwritten(error: NotImplementedError, file: str) -> bool:
     return error.args == (NOT_WRITTEN,) or (not error.args and file in bases)
 
 
-def resume_run(path: Path, out: Path | None = None, code: Path | None = None) -> RunFolder:
+def resume_run(
+    path: Path, out: Path | None = None, code: Path | None = None, require_passing: RequirePassing | None = None
+) -> RunFolder:
     """Resume a run, in its own folder or in a copy of it.
 
     Args:
         path: The run's folder.
         out: The folder of the copy, or None.
         code: The folder that holds the part's package, or None for the one that the run was trained with.
+        require_passing: Checks the answers before training; None for no check.
 
     Raises:
         CourseError: The folder does not hold a complete run, the copy's folder is in use, or the code is gone.
@@ -131,9 +148,11 @@ def resume_run(path: Path, out: Path | None = None, code: Path | None = None) ->
     config = load_config(path)
     load_checkpoint(path)  # refuses a damaged run before anything is copied or imported
     if config.get("kind") in PAIR_RUNS:
-        _use_code_of(path, config, code)
-        from rlhf_course.rl.preferences.runs import resume_pair_run  # deferred: most runs do not need it
+        root = _use_code_of(path, config, code)
+        from rlhf_course.rl.preferences.runs import TRAINERS, resume_pair_run  # deferred: most runs do not need it
 
+        if require_passing is not None:
+            require_passing(root, TRAINERS[config["kind"]].exercises)
         copy = path if out is None or out.resolve() == path.resolve() else copy_run(path, out)
         return _without_stubs(lambda: resume_pair_run(copy))
     try:
@@ -146,11 +165,12 @@ def resume_run(path: Path, out: Path | None = None, code: Path | None = None) ->
         raise CourseError(f"{path / 'config.json'} was not written by this version of the course: {error}") from error
     if out is not None and out.resolve() != path.resolve():
         path = copy_run(path, out)
-    return _train(args, path, bool(config.get("lean")), resume=True)
+    lean = bool(config.get("lean"))
+    return _train(args, path, lean, None if lean else require_passing, resume=True)
 
 
-def _use_code_of(path: Path, config: dict[str, Any], code: Path | None) -> None:
-    """Import the parts' packages from the folder that the caller names, or from the run's own.
+def _use_code_of(path: Path, config: dict[str, Any], code: Path | None) -> Path:
+    """Import the parts' packages from the folder that the caller names, or from the run's own, and return the folder.
 
     Raises:
         CourseError: The folder holds no part, or the caller names one for a run with the solutions' lean trainer.
@@ -161,8 +181,7 @@ def _use_code_of(path: Path, config: dict[str, Any], code: Path | None) -> None:
             raise CourseError(
                 f"the code of this run is no longer in {found}: name the folder that holds it now with --code"
             )
-        use_code(found)
-    elif config.get("lean"):
+        return use_code(found)
+    if config.get("lean"):
         raise CourseError("this run was trained with --lean, the solutions' own trainer: leave out --code")
-    else:
-        use_code(code)
+    return use_code(code)

@@ -49,17 +49,22 @@ def peak_bytes(needed: dict[str, int]) -> int:
     return needed["models"] + max(needed["rollout"], needed["learning"])
 
 
+def _as_text(size: int) -> str:
+    """Return a number of bytes in GB, or in MB where it is small."""
+    return f"{size / 2**30:.1f} GB" if size >= 0.1 * 2**30 else f"{max(1, round(size / 2**20))} MB"
+
+
 def memory_note(needed: dict[str, int], free: int) -> str:
     """Return a line on the run's estimated peak memory, with advice where that is more than is free."""
     peak = peak_bytes(needed)
     note = (
-        f"memory: about {peak / 2**30:.1f} GB beside PyTorch itself, of which {needed['models'] / 2**30:.1f} GB "
-        "for models and optimizer"
+        f"memory: about {_as_text(peak)} beside PyTorch itself, of which {_as_text(needed['models'])} for models and "
+        "optimizer"
     )
     if peak <= free:
         return note
     stage = "rollout" if needed["rollout"] >= needed["learning"] else "learning"
-    return f"{note}; only {free / 2**30:.1f} GB are free: {_ADVICE[stage]}"
+    return f"{note}; only {_as_text(free)} are free: {_ADVICE[stage]}"
 
 
 _ADVICE = {

@@ -23,6 +23,8 @@ from rlhf_course.rl.pretrained import CompleteCausalLM, check_tokenizer
 from rlhf_course.rl.special_tokens import register_special_tokens
 
 Head = TypeVar("Head", bound=nn.Module)
+# What a call of a bridge may return, besides nothing.
+_RETURN_TYPES = ("logits", "loss", "both")
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "embedded"
 HUB_NAMES = {
     "gpt2-small": "openai-community/gpt2",
@@ -251,9 +253,27 @@ class BridgeModel(nn.Module):
         """Compute logits and values in one pass. Written by the learner."""
         raise NotImplementedError
 
-    def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
-        """Return the transformer's logits, without running the value head."""
-        return self.base_model(input_ids, **kwargs)
+    def forward(self, input_ids: Int[Tensor, "batch seq"], return_type: str | None = "logits", **kwargs: Any) -> Any:
+        """Run the transformer without its head, as a call of the bridge does.
+
+        Args:
+            input_ids: The token ids.
+            return_type: "logits"; "loss", the mean loss of predicting the next token; "both"; or None for no result.
+            kwargs: Further arguments of the bridge.
+
+        Returns:
+            What `return_type` names; the logits by default.
+
+        Raises:
+            CourseError: `return_type` is another one; the bridge would return a text.
+        """
+        if not (return_type is None or (isinstance(return_type, str) and return_type in _RETURN_TYPES)):
+            got = repr(return_type) if isinstance(return_type, str) else f"a {type(return_type).__name__}"
+            raise CourseError(
+                f"the model's second argument is return_type, which takes {', '.join(map(repr, _RETURN_TYPES))} or "
+                f"None, got {got}; name other arguments, such as attention_mask=..."
+            )
+        return self.base_model(input_ids, return_type=return_type, **kwargs)
 
     def final_residual(
         self, input_ids: Int[Tensor, "batch seq"], attention_mask: Bool[Tensor, "batch seq"]

@@ -56,6 +56,14 @@ class NamedReward:
         return embedded_sentiment(generated_sample, self.direction)
 
 
+def exercises_of_reward(reward_fn: Any) -> tuple[str, ...]:
+    """Return the exercises whose answers compute a reward, besides those that every run needs."""
+    name = str(getattr(reward_fn, "name", ""))
+    if name == "sentiment-imdb":
+        return ("reward_fn_sentiment_imdb",)
+    return ("RewardModel",) if name.startswith(REWARD_MODEL) else ()
+
+
 def named_reward(name: str, direction: str = "pos") -> RewardFn:
     """Return the reward function of a name.
 

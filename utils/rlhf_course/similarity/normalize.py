@@ -143,5 +143,5 @@ def _lines_without_comments(text: str) -> list[str]:
                 comments[token.start[0]] = token.start[1]
     except (tokenize.TokenError, SyntaxError, IndentationError):
         pass  # the comments before the error are known
-    lines = [line[: comments.get(number, len(line))] for number, line in enumerate(text.splitlines(), 1)]
+    lines = [line[: comments.get(number, len(line))] for number, line in enumerate(text.split("\n"), 1)]
     return [" ".join(_TOKEN.findall(line)) for line in lines if line.strip()]

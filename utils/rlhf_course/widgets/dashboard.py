@@ -77,7 +77,10 @@ def dashboard(
 
     if not in_notebook():
         return Dashboard(None, train_run(run, use_reference=use_reference, profile=profile, out=out, **overrides))
-    prepared = prepare_run(run, use_reference=use_reference, profile=profile, out=out, **overrides)
+    how_to_stop = "The button Stop ends it after the current phase."
+    prepared = prepare_run(
+        run, use_reference=use_reference, profile=profile, out=out, how_to_stop=how_to_stop, **overrides
+    )
     if prepared is None:
         return Dashboard(None, None)
     try:

@@ -12,8 +12,9 @@ HINTS = (
     "`load_classifier()` returns model and tokenizer. The tokenizer turns a list of texts into `input_ids` and "
     "`attention_mask`, both of shape [batch, longest]; the model turns these into logits of shape [batch, 2].",
     "First raise a ValueError for any other direction. Replace '<|endoftext|>' in each text by a space. Tokenize with "
-    "padding=True and return_tensors='pt', and move the tensors to the model's device. Pass ids and attention mask to "
-    "the model, take the softmax of its logits over the last dimension, and return the column of the direction.",
+    "padding=True, truncation=True (the classifier reads 512 tokens at most) and return_tensors='pt', and move the "
+    "tensors to the model's device. Pass ids and attention mask to the model, take the softmax of its logits over the "
+    "last dimension, and return the column of the direction.",
 )
 
 _TEXTS = ["this film was good", "bad", "a dull story and never the end", ""]

@@ -111,8 +111,9 @@ def _rollout(trainer_class: Any, settings: dict[str, Any]) -> Observation:
     if settings.get("top_k", 1) != 1:
         distinct = len(set(ids[:, _PREFIX].tolist()))
         return {**observation, "different first tokens sampled": str(distinct) if distinct <= 2 else "more than 2"}
-    if not bool((ids == ids[0]).all()):
-        return {**observation, "texts sampled with top_k=1 are equal": False}
+    observation["texts sampled with top_k=1 are equal"] = bool((ids == ids[0]).all())
+    if not observation["texts sampled with top_k=1 are equal"]:
+        return observation
     assert memory.values is not None, "the trainer's policy has a value head"
     observation["sample_ids of the first text"] = ids[0]
     observation["texts that reward_fn was given"] = texts[:1]

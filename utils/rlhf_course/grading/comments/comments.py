@@ -15,15 +15,15 @@ The comments are in a TOML file beside the results, so that they are there again
     text = "Well done."
 """
 
-import tomllib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.errors import CourseError
 from rlhf_course.grading.comments.groups import Group, group_answers
 from rlhf_course.grading.results import GradeReport, SubmissionResult
+from rlhf_course.toml_file import TomlFile, key_text, nearest, read_toml, shown
 
 COMMENTS_FILE = "comments.toml"
 _FIELDS = ("text", "learner", "exercise", "group")
@@ -66,10 +66,11 @@ class ClassComments:
         self.groups = group_answers(results)
         self._comments = comments
         self._learners = {result.name for result in results}
+        self._reached = [(comment, self._recipients(comment)) for comment in comments]
 
     def to_learner(self, name: str) -> list[Comment]:
         """Return the comments that a learner gets: those to all, to a group of theirs, and to them."""
-        return [comment for comment in self._comments if self._is_for(comment, name)]
+        return [comment for comment, recipients in self._reached if recipients is None or name in recipients]
 
     def to_group(self, group: Group) -> list[Comment]:
         """Return the comments to a group."""
@@ -84,12 +85,13 @@ class ClassComments:
             if (reason := self.problem(comment)) is not None
         ]
 
-    def _is_for(self, comment: Comment, name: str) -> bool:
+    def _recipients(self, comment: Comment) -> frozenset[str] | None:
+        """Return the names of the learners that a comment is for; None for all."""
         if comment.exercise and comment.exercise not in self.groups:
-            return False
+            return frozenset()
         if comment.group:
-            return any(name in group.members for group in self._groups_of(comment))
-        return comment.learner in ("", name)
+            return frozenset(name for group in self._groups_of(comment) for name in group.members)
+        return frozenset([comment.learner]) if comment.learner else None
 
     def _groups_of(self, comment: Comment) -> list[Group]:
         return [group for group in self.groups.get(comment.exercise, []) if group.is_named(comment.group)]
@@ -113,7 +115,7 @@ def feedback_lines(comments: Sequence[Comment]) -> list[str]:
 def comments_beside(results: Path) -> list[Comment]:
     """Return the comments in the file `comments.toml` beside a file of results; none if there is no such file."""
     path = results.with_name(COMMENTS_FILE)
-    return read_comments(path) if path.exists() else []
+    return read_comments(path) if os.path.lexists(path) else []
 
 
 class FolderComments:
@@ -160,28 +162,34 @@ def read_comments(path: Path) -> list[Comment]:
     """Read a file of comments.
 
     Raises:
-        CourseError: The file cannot be read, or an entry is no comment.
+        CourseError: The file cannot be read, or an entry is no comment; the message has its line.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CourseError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CourseError(f"{path} is not a file of comments: {error}") from error
-    entries = content.pop("comment", [])
-    if content or not isinstance(entries, list):
-        raise CourseError(f"{path} may hold only [[comment]] tables")
-    return [_comment(entry, f"{path}, comment {number}") for number, entry in enumerate(entries, 1)]
+    file = read_toml(path, lambda key: "a text in quotes" if key[0] == "comment" else "")
+    for name in file.content:
+        if name != "comment":
+            raise file.error(
+                (name,), f"is unknown here{nearest(name, ['comment'])}; write [[comment]] above each comment"
+            )
+    entries = file.content.get("comment", [])
+    if not isinstance(entries, list):
+        raise file.error(("comment",), "is a list of tables: write [[comment]], with two brackets, above each comment")
+    return [_comment(file, number, entry) for number, entry in enumerate(entries, 1)]
 
 
-def _comment(entry: Any, place: str) -> Comment:
-    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
-        raise CourseError(f"{place}: each field is a text in quotation marks")
-    if unknown := sorted(set(entry) - set(_FIELDS)):
-        raise CourseError(f"{place}: there is no field {unknown[0]}; the fields are {', '.join(_FIELDS)}")
+def _comment(file: TomlFile, number: int, entry: Any) -> Comment:
+    if not isinstance(entry, dict):
+        raise file.element_error("comment", number, f"is a table with the fields {', '.join(_FIELDS)}")
+    for field, value in entry.items():
+        if field not in _FIELDS:
+            close = nearest(field, _FIELDS)
+            message = f"has an unknown field {key_text((field,))}{close}; the fields are {', '.join(_FIELDS)}"
+            raise file.element_error("comment", number, message, field)
+        if not isinstance(value, str):
+            message = f"takes a text in quotes for {field}, got {shown(value)}"
+            raise file.element_error("comment", number, message, field)
     comment = Comment(**{"text": "", **entry})
     if not comment.text.strip():
-        raise CourseError(f"{place}: it has no text")
+        raise file.element_error("comment", number, 'has no text: write text = "..."', "text")
     if comment.group and (comment.learner or not comment.exercise):
-        raise CourseError(f"{place}: a comment to a group names its exercise, and no learner")
+        raise file.element_error("comment", number, "is to a group: it names the exercise, and no learner", "group")
     return comment

@@ -4,15 +4,17 @@ An exercise declares its `Inputs` once: sizes, and for each argument what it hol
 the circumstances of this library, which are the same for all exercises, so that equal mistakes get equal marks.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from functools import cache
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from rlhf_course.checks.layouts import copy_with_strides, slice_of_larger
-from rlhf_course.grading.judge.draw import Draw
+from rlhf_course.grading.judge.draw import Draw, DrawState
 from rlhf_course.grading.judge.texts import (
     long_texts,
     ordinary_text,
@@ -29,8 +31,12 @@ EMBEDDED_VOCABULARY, GPT2_VOCABULARY = 3_072, 50_257
 # A tensor of a large axis has at most this many entries along each of its other axes.
 _MAX_BESIDE_LARGE = 2
 _MANY, _SOME = 67, 4
+# Tensors of drawn calls that are kept for the next answers of a class: at most this many entries, of four bytes each.
+_MAX_KEPT_ENTRIES = 40_000_000
 # The numbers of texts and tokens of a large minibatch, whose logits of GPT-2's vocabulary are over a million numbers.
 _OF_LARGE_MINIBATCH = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,7 @@ class Circumstance:
         partly_repeated: Whether the first two entries along the first axis of each tensor are equal.
         agreeing: Whether tensors with the same axes agree in the first entry along them.
         extreme: Entries lie near this number and its negative; None for ordinary entries.
+        level: Is added to all entries of float tensors, which are drawn as usual.
         entries: Draws the entries of a float tensor of a shape; None for ordinary entries.
         texts: Draws a list of texts of a length; None for ordinary texts.
         rollout: Whether the arguments come from a recorded rollout of the course's model.
@@ -152,6 +159,7 @@ class Circumstance:
     partly_repeated: bool = False
     agreeing: bool = False
     extreme: float | None = None
+    level: float = 0.0
     entries: Callable[[Draw, Sequence[int]], Tensor] | None = None
     texts: Callable[[Draw, int], list[str]] | None = None
     rollout: bool = False
@@ -160,12 +168,19 @@ class Circumstance:
     no_completion: bool = False
     end_tokens: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.phrase, *sorted(self.sizes.items())))
+
 
 ORDINARY = Circumstance()
 EQUAL_SIZES = Circumstance("for tensors whose sizes are all equal", equal_sizes=True)
 SLICE = Circumstance("for slices of larger tensors, as the trainer passes them", layout="slice")
 TRANSPOSED = Circumstance("for transposed tensors", layout="transposed")
 DOUBLE = Circumstance("for float64 tensors", dtype=torch.float64)
+# A result for float64 tensors is only right here if no step of its computation is in float32.
+BEYOND_FLOAT32 = Circumstance(
+    "for float64 tensors whose entries float32 could not tell apart", dtype=torch.float64, level=2.0**26
+)
 WITH_GRADIENT = Circumstance("for tensors that require a gradient", requires_grad=True)
 IN_A_ROLLOUT = Circumstance("for what a rollout of the course's model holds", layout="as drawn", rollout=True)
 WITH_GRAPH = Circumstance("for results of a forward pass", requires_grad=True, graph=True)
@@ -197,14 +212,30 @@ class Call:
 
     Attributes:
         circumstance: What is particular about its inputs.
-        exact: The arguments by name, with floats in double precision. The judge computes with these alone.
         sizes: The sizes of its tensors by name.
     """
 
     circumstance: Circumstance
-    exact: Mapping[str, Any]
     _arguments: Mapping[str, Any]
     sizes: Mapping[str, int] = field(default_factory=dict)
+    _right: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def exact(self) -> dict[str, Any]:
+        """The arguments by name, with floats in double precision. The judge computes with these alone."""
+        return {name: value.double() if _is_float(value) else value for name, value in self._arguments.items()}
+
+    def right(self, formula: Callable[..., T]) -> T:
+        """Return what a formula gives for the exact arguments; a class's answers share it, so do not change it."""
+        if formula not in self._right:
+            self._right[formula] = formula(**self.exact)
+        result: T = self._right[formula]
+        return result
+
+    @property
+    def entries(self) -> int:
+        """The number of entries of its tensors."""
+        return sum(value.numel() for value in self._arguments.values() if isinstance(value, Tensor))
 
     def passed(self) -> list[Any]:
         """Return new copies of the arguments in order, laid out in memory as the circumstance wants them."""
@@ -225,10 +256,8 @@ class Call:
     def with_arguments(self, phrase: str = "", **arguments: Any) -> "Call":
         """Return the call with other values of some arguments, and another phrase unless it is empty."""
         assert set(arguments) <= set(self._arguments), "the call has no such argument"
-        exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
         circumstance = replace(self.circumstance, phrase=phrase or self.circumstance.phrase)
-        changed = {**self._arguments, **arguments}
-        return replace(self, circumstance=circumstance, exact={**self.exact, **exact}, _arguments=changed)
+        return replace(self, circumstance=circumstance, _arguments={**self._arguments, **arguments})
 
     def changed(self, passed: Sequence[Any]) -> list[str]:
         """Return the names of the tensors and lists that differ from what was passed, after the call.
@@ -289,7 +318,7 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
     return tensor.clone()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """What an exercise's function takes.
 
@@ -402,6 +431,11 @@ class Inputs:
             again: How many of the calls are made once more, with the same arguments, later on.
         """
         wanted = [circumstance for circumstance in circumstances for _ in range(each)]
+        key = (self, draw.key, draw.state, tuple(wanted), again)
+        return iter(calls_of_class().calls(key, draw, lambda: self._new_calls(draw, wanted, again)))
+
+    def _new_calls(self, draw: Draw, wanted: Sequence[Circumstance], again: int) -> list[Call]:
+        """See `calls`."""
         calls = [
             self.call(draw.numbered(number), circumstance)
             for number, circumstance in enumerate(draw.shuffled(wanted), 1)
@@ -413,7 +447,7 @@ class Inputs:
             for call in draw.sample(calls, min(again, len(calls)))
         ]
         alike = self._alike(draw.numbered(len(calls) + 1), draw.choice(calls))
-        return iter([*calls, alike, *repeated])
+        return [*calls, alike, *repeated]
 
     def _alike(self, draw: Draw, call: Call) -> Call:
         """Draw a call with other values in the circumstance and the sizes of a call."""
@@ -433,8 +467,7 @@ class Inputs:
                 arguments[other][0] = arguments[first][0]
         if circumstance.end_tokens:
             self._put_end_tokens(arguments, sizes)
-        exact = {name: value.double() if _is_float(value) else value for name, value in arguments.items()}
-        return Call(circumstance, exact, arguments, sizes)
+        return Call(circumstance, arguments, sizes)
 
     def _put_end_tokens(self, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         """Write the vocabulary's last id to the padding and to the last real token of each text, in place."""
@@ -460,6 +493,44 @@ class Inputs:
         return sizes
 
 
+class CallCache:
+    """Keeps drawn calls, because all answers of a class meet the same ones.
+
+    Args:
+        max_entries: The number of entries of all tensors that may be kept; the calls used longest ago are dropped.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._max_entries, self._entries = max_entries, 0
+        self._kept: OrderedDict[Hashable, tuple[list[Call], DrawState]] = OrderedDict()
+
+    def calls(self, key: Hashable, draw: Draw, make: Callable[[], list[Call]]) -> list[Call]:
+        """Return the calls with a key, and leave the draw as it is after they were drawn.
+
+        Args:
+            key: All that decides what is drawn.
+            draw: The source of random values.
+            make: Draws the calls; it is called if none are kept.
+        """
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            calls, draw.state = self._kept[key]
+            return calls
+        calls = make()
+        self._kept[key] = calls, draw.state
+        self._entries += sum(call.entries for call in calls)
+        while self._entries > self._max_entries:
+            _, (dropped, _) = self._kept.popitem(last=False)
+            self._entries -= sum(call.entries for call in dropped)
+        return calls
+
+
+@cache
+def calls_of_class() -> CallCache:
+    """Return this process's cache of drawn calls."""
+    return CallCache(_MAX_KEPT_ENTRIES)
+
+
 def _is_float(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
@@ -478,7 +549,8 @@ def _argument(draw: Draw, kind: Argument, sizes: Mapping[str, int], circumstance
         return _with_equal_rows(_mask(draw, kind, shape, circumstance), circumstance)
     if isinstance(kind, Tokens):
         return _with_equal_rows(draw.integers(0, sizes[kind.vocabulary] - 1, *shape), circumstance)
-    return _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance).to(circumstance.dtype)
+    entries = _with_equal_rows(_entries(draw, kind, shape, circumstance), circumstance)
+    return entries.to(circumstance.dtype) + circumstance.level
 
 
 def _entries(draw: Draw, kind: Floats, shape: Sequence[int], circumstance: Circumstance) -> Tensor:

@@ -15,9 +15,12 @@ from torch import Tensor
 
 from rlhf_course.checks.relations import Formula, find_relation
 from rlhf_course.grading.judge.circumstances import Call
+from rlhf_course.grading.judge.text_relations import text_relation
 from rlhf_course.grading.sandbox.answers import AnswerError
 
 RTOL, ATOL = 1e-4, 1e-5
+# The tolerance for float64 tensors that refuses what was computed in float32.
+DOUBLE_PRECISION = {"rtol": 1e-9, "atol": 1e-9}
 # A list with more entries than this times those of the right result is not made into a tensor.
 _MAX_SIZE_FACTOR = 8
 
@@ -113,7 +116,8 @@ def expect_values(
     values, exact = mended.detach(), [tensor.detach().double() for tensor in right]
     assert values.shape == exact[0].shape, f"{subject} {_shape_difference(values, exact[0])}"
     if not any(torch.allclose(values, tensor, rtol=rtol, atol=atol) for tensor in exact):
-        relation = find_relation(values, exact[0], formula, call.exact if call is not None else None)
+        arguments = call.exact if call is not None else {}
+        relation = find_relation(values, exact[0], formula, arguments) or text_relation(values, exact[0], arguments)
         raise AssertionError(f"{subject} {relation or _direction(values, exact[0])}{f': {why}' if why else ''}")
     return mended
 

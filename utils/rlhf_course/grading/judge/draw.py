@@ -3,7 +3,7 @@
 import hmac
 import random
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from rlhf_course.grading.secret import Secret
 
 T = TypeVar("T")
+
+DrawState: TypeAlias = tuple[Any, ...]
+"""Where the generators of a draw are; it can be compared and hashed."""
 
 
 class Draw:
@@ -35,6 +38,23 @@ class Draw:
         self.key = digest.hex()
         self._random = random.Random(digest)
         self._numpy = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+    @property
+    def state(self) -> DrawState:
+        """Where the generators are, which decides what is drawn next."""
+        numpy = self._numpy.bit_generator.state
+        return self._random.getstate(), *numpy["state"].values(), numpy["has_uint32"], numpy["uinteger"]
+
+    @state.setter
+    def state(self, state: DrawState) -> None:
+        python, number, increment, has_uint32, uinteger = state
+        self._random.setstate(python)
+        self._numpy.bit_generator.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": number, "inc": increment},
+            "has_uint32": has_uint32,
+            "uinteger": uinteger,
+        }
 
     def numbered(self, number: int) -> "Draw":
         """Return the draw of the same test with another number."""

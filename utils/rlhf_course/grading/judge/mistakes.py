@@ -1,5 +1,6 @@
 """Recognise a known mistake: the answer in the bank that does the same on the inputs that the hidden tests drew."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def _is_right_alone(answers: Answers, exercise: str, calls: Calls, failed: Seque
     if last is None:
         return False
     reference = reference_answers().answer(exercise)
+    if is_same(_described(recorded[-1].result), observe_result(reference, last)["result"]):
+        return False  # What was refused is too near to the right result for observations to differ.
     try:  # Each observation is made of a new copy of the answer.
         return all(
             is_same(observation(answers.answer(exercise), last), observation(reference, last))
@@ -158,7 +161,8 @@ def is_same(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(is_same(*pair) for pair in zip(first, second, strict=True))
     if isinstance(first, float) and isinstance(second, float):
-        return _is_close(torch.tensor(first), torch.tensor(second))
+        both_nan = math.isnan(first) and math.isnan(second)
+        return both_nan or math.isclose(first, second, rel_tol=_ATOL, abs_tol=_ATOL)
     return type(first) is type(second) and bool(first == second)
 
 

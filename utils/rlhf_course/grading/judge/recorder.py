@@ -22,7 +22,8 @@ class RecordedCall:
         driver: The name of the driver; empty for a call of the function itself.
         args: Copies of the arguments by position; None if they were not kept.
         kwargs: Copies of the arguments by keyword.
-        result: A copy of the result, or the message of the exception; None unless the recorder is complete.
+        result: A copy of the result, or the message of the exception. Unless the recorder is complete, it is None but
+            for the latest call of each test.
     """
 
     driver: str
@@ -58,13 +59,16 @@ class CallRecorder:
         """Make a call, and return its result."""
         is_kept = self.is_complete or (not driver and call_size(args) <= _MAX_ENTRIES)
         call = RecordedCall(driver, copied(list(args)) if is_kept else None, copied(dict(kwargs)) if is_kept else {})
-        self.calls.setdefault(self._test, []).append(call)
+        calls = self.calls.setdefault(self._test, [])
+        if calls and not self.is_complete:
+            calls[-1].result = None
+        calls.append(call)
         try:
             result = run(*args, **kwargs)
         except AnswerError as error:
             call.result = error.message
             raise
-        if self.is_complete:
+        if is_kept:
             call.result = copied(result)
         if not driver:
             self.outputs.add(result)

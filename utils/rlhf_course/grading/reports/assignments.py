@@ -3,6 +3,7 @@
 import csv
 import io
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,12 @@ class CourseProgress:
     Attributes:
         assignments: The summary of each assignment.
         learners: The learners, in the order in which their names first occur.
+        late: The names of the learners who lose points for late work in an assignment.
     """
 
     assignments: list[AssignmentSummary]
     learners: list[LearnerProgress]
+    late: list[str]
 
     @property
     def unmatched(self) -> list[str]:
@@ -82,16 +85,26 @@ class CourseProgress:
 
 
 def follow(reports: Mapping[str, GradeReport]) -> CourseProgress:
-    """Match the submissions of several assignments by their names, whose case does not count.
+    """Match the submissions of several assignments by their names.
+
+    Upper and lower case are the same, unless two submissions of one assignment differ in nothing else.
 
     Args:
         reports: The results of each assignment, by its name.
     """
-    by_key = [{result.name.casefold(): result for result in report.submissions} for report in reports.values()]
-    shown = {result.name.casefold(): result.name for report in reports.values() for result in report.submissions}
+    folded = [Counter(result.name.casefold() for result in report.submissions) for report in reports.values()]
+    ambiguous = {name for counts in folded for name, count in counts.items() if count > 1}
+
+    def key(name: str) -> str:
+        return name if name.casefold() in ambiguous else name.casefold()
+
+    by_key = [{key(result.name): result for result in report.submissions} for report in reports.values()]
+    shown = {key(result.name): result.name for report in reports.values() for result in report.submissions}
+    late = [result.name for report in reports.values() for result in report.submissions if result.late_penalty]
     return CourseProgress(
         [_assignment(name, report.submissions) for name, report in reports.items()],
         [_learner(name, [results.get(key) for results in by_key]) for key, name in shown.items()],
+        list(dict.fromkeys(late)),
     )
 
 

@@ -7,7 +7,8 @@ Names and messages are not trusted: all of them are escaped, and no page runs a 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=visible,
     )
-    environment.filters |= {"number": lambda value: f"{value:g}", "listed": _listed}
+    filters: dict[str, Callable[[Any], str]] = {
+        "number": lambda value: f"{round(value, 2):.10g}",
+        "listed": _listed,
+        "moment": _moment,
+    }
+    environment.filters |= filters
     environment.globals |= {"symbols": SYMBOLS, "percent": percent, "learners": LEARNERS, "exercises": EXERCISES}
     return environment
 
@@ -156,6 +162,11 @@ def visible(value: Any) -> Any:
     return "".join(
         char if char == "\n" or unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in value
     )
+
+
+def _moment(time: datetime) -> str:
+    """Return a time with its offset from UTC."""
+    return f"{time:%Y-%m-%d %H:%M} (UTC{time:%z})".replace("+0000", "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -94,6 +94,7 @@ class ClassSummary:
         late: The learners who lose points for late work.
         max_score: The maximum score of all exercises together.
         mean: The mean score.
+        mean_mark: The mean score without the penalties for late work.
         median: The median score.
         percents: The scores in percent.
         parts: The summary of each part.
@@ -112,6 +113,7 @@ class ClassSummary:
     late: list[str]
     max_score: float
     mean: float
+    mean_mark: float
     median: float
     percents: list[float]
     parts: list[PartSummary]
@@ -139,6 +141,7 @@ def summarise(report: GradeReport) -> ClassSummary:
         late=[result.name for result in results if result.late_penalty],
         max_score=max((result.max_score for result in results), default=0),
         mean=statistics.fmean(scores),
+        mean_mark=statistics.fmean([result.mark for result in read] or [0.0]),
         median=statistics.median(scores),
         percents=[percent(result) for result in read],
         parts=[_part(part, read) for part in dict.fromkeys(map(_part_name, names))],

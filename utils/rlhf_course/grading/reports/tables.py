@@ -50,7 +50,7 @@ def terminal_table(results: Sequence[SubmissionResult]) -> Table:
     for result in results:
         states = [exercise.state for exercise in result.exercises.values()]
         symbols = Text(" ").join(Text(SYMBOLS[state], _COLOURS[state]) for state in states)
-        score = f"{result.score:g} / {result.max_score:g}"
+        score = f"{result.score:.10g} / {result.max_score:.10g}"
         table.add_row(Text(result.name), score, symbols, _not_passed(result), str(len(result.warnings) or ""))
     return table
 
@@ -75,7 +75,7 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
     is_late = any(result.late_penalty for result in results)
     writer.writerow([*columns, *(["late_penalty", "mark"] if is_late else [])])
     for result in results:
-        late = [f"{result.late_penalty:g}", f"{result.mark:g}"] if is_late else []
+        late = [f"{result.late_penalty:.10g}", f"{result.mark:.10g}"] if is_late else []
         writer.writerow([*_csv_row(result, exercises), *late])
     write_text(path, file.getvalue())
 
@@ -83,13 +83,13 @@ def write_csv(path: Path, results: Sequence[SubmissionResult]) -> None:
 def _csv_row(result: SubmissionResult, exercises: Sequence[str]) -> list[str]:
     row = [
         escape_formula(result.name),
-        f"{result.score:g}",
-        f"{result.max_score:g}",
+        f"{result.score:.10g}",
+        f"{result.max_score:.10g}",
         f"{percent(result):.1f}",
         f"{result.seconds:.2f}",
         escape_formula(" | ".join(result.warnings)),
     ]
     for name in exercises:
         exercise = result.exercises.get(name)
-        row += ["", ""] if exercise is None else [f"{exercise.score:g}", exercise.state]
+        row += ["", ""] if exercise is None else [f"{exercise.score:.10g}", exercise.state]
     return row

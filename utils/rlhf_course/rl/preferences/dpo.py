@@ -28,6 +28,7 @@ class DPOTrainer(PairTrainer):
     """
 
     kind = "dpo"
+    exercises = ("sequence_logprobs", "dpo_loss", "reward_accuracy")
 
     def __init__(self, args: PairArgs, pairs: tuple[list[Pair], list[Pair]] | None = None) -> None:
         super().__init__(args, pairs)

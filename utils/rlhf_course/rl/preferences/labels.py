@@ -128,7 +128,8 @@ class Labelling:
         if not self.path.exists():
             return []
         try:
-            lines = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            # Completions may hold other characters at which `splitlines` splits.
+            lines = [json.loads(line) for line in self.path.read_text(encoding="utf-8").split("\n") if line.strip()]
             answers = [line["answer"] for line in lines]
             wanted = [self._line(number, answer) for number, answer in enumerate(answers[: len(self.questions)])]
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,6 +1,7 @@
 """Train the learner's reward model on pairs, and use a trained one as the reward of a policy."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from rlhf_course.errors import CourseError
 from rlhf_course.judges import gold_rewards
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.rl.preferences.args import PairArgs
 from rlhf_course.rl.preferences.batches import encode
 from rlhf_course.rl.preferences.pairs import Pair, completion_of
 from rlhf_course.rl.preferences.trainer import PairTrainer
-from rlhf_course.rl.run_folder import load_checkpoint, load_config
+from rlhf_course.rl.run_folder import load_checkpoint, load_config, read_run
 
 _TEXTS_AT_ONCE = 256
 
@@ -23,6 +25,7 @@ class RewardModelTrainer(PairTrainer):
     """Train a `RewardModel` by the Bradley-Terry loss."""
 
     kind = "reward_model"
+    exercises = ("RewardModel", "bradley_terry_loss", "reward_accuracy")
 
     def make_model(self) -> Any:
         """Return a reward model with a new head."""
@@ -72,6 +75,26 @@ def held_out_accuracy(model: Any, pairs: Sequence[Pair]) -> float:
     chosen = predicted_rewards(model, prompt, [pair.chosen for pair in pairs])
     rejected = predicted_rewards(model, prompt, [pair.rejected for pair in pairs])
     return float(imported_answer("reward_accuracy")(chosen, rejected))
+
+
+def latest_reward_model(runs: str | Path = "runs", pairs: int | None = None) -> Path | None:
+    """Return the newest finished run of a reward model that learned from enough pairs, or None.
+
+    Notebook 11 also trains a reward model on 64 pairs, to show how little it learns. That one is passed over.
+
+    Args:
+        runs: The folder of the runs.
+        pairs: The smallest number of pairs; by default that of the run `reward_model`.
+    """
+    least = PairArgs.for_run("reward_model").pairs if pairs is None else pairs
+    for path in sorted(Path(runs).glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+        with suppress(CourseError, TypeError, KeyError):  # a damaged run, or one of another version
+            run = read_run(path.parent)
+            if run.config.get("kind") != RewardModelTrainer.kind or run.config["args"]["pairs"] < least:
+                continue
+            if len(run.rows) == PairArgs(**run.config["args"]).steps:
+                return path.parent
+    return None
 
 
 def load_reward_model(folder: str | Path) -> tuple[Any, str]:

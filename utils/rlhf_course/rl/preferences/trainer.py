@@ -3,7 +3,7 @@
 import math
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,6 +48,7 @@ class PairTrainer:
 
     Attributes:
         kind: The name of the run.
+        exercises: The exercises whose answers the run calls.
         args: The settings, with the numbers of pairs that there are.
         model: The model, in eval mode: the course trains without dropout.
         pairs, held_out: The pairs to learn from, and those to measure accuracy on.
@@ -55,13 +56,15 @@ class PairTrainer:
     """
 
     kind = ""
+    exercises: tuple[str, ...] = ()
 
     def __init__(self, args: PairArgs, pairs: tuple[list[Pair], list[Pair]] | None = None) -> None:
         seed_everything(args.seed)
         self.pairs, self.held_out = make_pairs(args) if pairs is None else pairs
         if not self.pairs or not self.held_out:
             raise CourseError("training needs at least one pair to learn from, and one to measure accuracy on")
-        self.args = replace(args, pairs=len(self.pairs), held_out=len(self.held_out))
+        prompt = only_prompt([*self.pairs, *self.held_out])
+        self.args = replace(args, pairs=len(self.pairs), held_out=len(self.held_out), prefix=prompt)
         self.model: Any = self.make_model()
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=args.base_lr, weight_decay=args.weight_decay)
@@ -205,6 +208,21 @@ class PairTrainer:
             self.phase = state["phase"]
             folder.truncate(self.phase)
             yield folder
+
+
+def only_prompt(pairs: Sequence[Pair]) -> str:
+    """Return the prompt of pairs.
+
+    Raises:
+        CourseError: The pairs have several prompts, or an empty one.
+    """
+    prompts = sorted({pair.prompt for pair in pairs})
+    if len(prompts) > 1:
+        shown = ", ".join(map(repr, prompts[:3])) + (", ..." if len(prompts) > 3 else "")
+        raise CourseError(f"a run learns from pairs of one prompt, got {len(prompts)} prompts: {shown}")
+    if not prompts[0].strip():
+        raise CourseError("a run learns from pairs that have a prompt, got pairs with an empty one")
+    return prompts[0]
 
 
 def make_pairs(args: PairArgs) -> tuple[list[Pair], list[Pair]]:

@@ -60,8 +60,8 @@ def rewards(
         dtype: The name of the dtype that the model is cast to.
 
     Returns:
-        `rewards`, a result a batch; `changed`, whether an input was changed in place; `value head`, whether the model
-        has one.
+        `rewards`, a result a batch; `changed`, whether an input was changed in place; `left`, what the calls have
+        changed in the model; `value head`, whether the model has one.
     """
     model = _model(answer, own_head)
     if (found := fill(model, model.reward_head, transformer, weights)) is not None:
@@ -70,13 +70,27 @@ def rewards(
     try:
         if dtype != "float32":
             model.to(getattr(torch, dtype))
+        before = _state(model)
         for input_ids, attention_mask in batches:
             passed = input_ids.clone(), attention_mask.clone()
             results.append(plain(model(*passed)))
             changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
+        left = [words for words, value in _state(model).items() if value != before[words]]
     finally:
         nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
-    return {"rewards": results, "changed": changed, "value head": model.value_head is not None}
+    return {"rewards": results, "changed": changed, "left": left, "value head": model.value_head is not None}
+
+
+def _state(model: Any) -> dict[str, Any]:
+    """Return, by the words of a message, what a call of a model has to leave as it was."""
+    modules = [model, *nn.Module.modules(model.base_model)]
+    parameters = [*nn.Module.parameters(model.base_model), *model.reward_head.parameters()]
+    return {
+        "a hook": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules],
+        "a training mode": [module.training for module in modules],
+        "a weight that does not require a gradient": [parameter.requires_grad for parameter in parameters],
+        "a changed weight": [float(parameter.detach().double().sum()) for parameter in parameters],
+    }
 
 
 @for_subclasses
