@@ -151,7 +151,7 @@ def penalty_clauses() -> list[str]:
     found = turns("with")
     shares = [_share_kept(curve) for curve in _of_seeds("policies", "with")]
     return [
-        f"With `kl_coef=0.3`, {NUMBERS[len(found)]} runs ended at a KL of "
+        f"With `kl_coef=0.3`, {NUMBERS[len(found)]} runs of 45 phases ended at a KL of "
         f"{to([one.last_kl for one in found], '.0f')} nats a text, with a judge's mean reward of "
         f"{to([one.last for one in found], '.1f')}.",
         f"The judge's mean reward over the last five phases was {to(shares, '.0%')} of its largest over five phases. "
