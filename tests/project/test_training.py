@@ -438,6 +438,11 @@ def test_the_command_line_says_what_was_wrong_in_one_line(command_line, argument
 # The command line
 
 
+def test_help_behind_an_option_that_takes_a_file_is_no_file(tmp_path):
+    done = subprocess.run([*COMMAND, "train", "--out", "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage" in done.stdout and not list(tmp_path.iterdir())
+
+
 def test_every_setting_has_a_flag():
     from rlhf_course import RLHFArgs
 

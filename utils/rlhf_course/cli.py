@@ -180,6 +180,8 @@ for _package in ("building", "grading", "nbgrader_course", "releasing", "similar
 
 def main() -> None:
     """Run the command line. A CourseError is shown as one line on stderr, with exit code 2."""
+    if "--help" in sys.argv[2:]:  # also behind an option that takes a file, which would be named --help
+        sys.argv[2:] = ["--help"]
     try:
         app()
     except CourseError as error:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 _DAY = timedelta(days=1)
 
@@ -61,7 +61,12 @@ def due_date(due: datetime, extension: Extension | None) -> datetime:
 
 def days_late(due: datetime, handed_in: datetime, extension: Extension | None = None) -> int:
     """Return the number of started days between the due date and the time of handing in; 0 for work in time."""
-    return max(0, math.ceil((handed_in - due_date(due, extension)) / _DAY))
+    return max(0, math.ceil(_lateness(due, handed_in, extension) / _DAY))
+
+
+def _lateness(due: datetime, handed_in: datetime, extension: Extension | None) -> timedelta:
+    """Return the time after a learner's due date, in UTC: times of one zone differ by what its clocks show."""
+    return handed_in.astimezone(UTC) - due_date(due.astimezone(UTC), extension)
 
 
 def late_penalty(
@@ -85,7 +90,7 @@ def late_penalty(
     Returns:
         The penalty, from 0 to the score.
     """
-    late = handed_in - due_date(due, extension)
+    late = _lateness(due, handed_in, extension)
     if late <= max(timedelta(0), timedelta(minutes=rule.grace)):
         return 0.0
     if rule.latest is not None and late > timedelta(days=rule.latest):

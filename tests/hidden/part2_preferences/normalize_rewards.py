@@ -170,7 +170,7 @@ def first_reference_texts_only(rewards, reference_rewards):
     return _right(rewards, reference_rewards[:40])
 
 
-@hidden_mistake(refused_with="for rewards that differ by thousandths")
+@hidden_mistake(refused_with="for rewards that differ by ten-thousandths")
 def eps_below_the_root(rewards, reference_rewards):
     """1e-8 is added to the variance, where it counts for far more than beside the deviation."""
     _require_spread(reference_rewards)

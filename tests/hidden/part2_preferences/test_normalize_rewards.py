@@ -67,10 +67,10 @@ def with_large_mean(draw, call):
 
 
 def with_small_deviation(draw, call):
-    """Return the call with reference rewards that differ by a few thousandths."""
-    close = 0.5 + call.exact["reference_rewards"].float() / 1024
-    near = 0.5 + call.exact["rewards"].float() / 1024
-    return call.with_arguments("for rewards that differ by thousandths", rewards=near, reference_rewards=close)
+    """Return the call with reference rewards that differ by ten-thousandths, so that eps below the root shows."""
+    close = 0.5 + call.exact["reference_rewards"].float() / 8192
+    near = 0.5 + call.exact["rewards"].float() / 8192
+    return call.with_arguments("for rewards that differ by ten-thousandths", rewards=near, reference_rewards=close)
 
 
 def with_outlier(draw, call):

@@ -25,7 +25,8 @@ def test_learners_see_no_buttons_for_instructors_and_no_news(page):
     assert "@jupyterlab/apputils-extension:announcements" in config["disabledExtensions"]
     commands = page.page.evaluate("() => window.jupyterapp.commands.listCommands()")
     assert not [name for name in commands if "formgrader" in name or "create-assignment" in name]
-    assert page.page.get_by_text("Create Assignment").count() == 0
+    for text in ("Create Assignment", "Nbgrader", "Validate"):
+        assert page.page.get_by_text(text, exact=True).count() == 0, text
 
 
 def test_lines_break_at_words(page):

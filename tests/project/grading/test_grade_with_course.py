@@ -272,6 +272,7 @@ def test_times_come_from_moodles_worksheet_in_the_zone_of_the_course(grade, tmp_
     assert [result["late_penalty"] for result in results.values()] == [0, 3, 0]
     assert results[folders[0]]["handed_in"].startswith("2027-03-05T23:59:00+01:00")
     assert "unknown: Cy_4713_assignsubmission_file_;" in messages
+    assert "handed in 2027-03-07 00:30, due 2027-03-06 23:59 (CET), so 1 day late" in results[folders[1]]["late"]
 
 
 def test_times_come_from_gradescopes_grades(grade, tmp_path):

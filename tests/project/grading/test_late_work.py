@@ -1,6 +1,7 @@
 """The penalty for late work: a table of cases."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -73,3 +74,5 @@ def test_a_day_has_24_hours_when_clocks_change(due, handed_in, penalty):
     times = [datetime.fromisoformat(text) for text in (due, handed_in)]
     assert late_penalty(PER_DAY, *times, None, 82, 100) == penalty
     assert late_penalty(PER_DAY, *(time.astimezone(UTC) for time in times), None, 82, 100) == penalty
+    berlin = [time.astimezone(ZoneInfo("Europe/Berlin")) for time in times]
+    assert late_penalty(PER_DAY, *berlin, None, 82, 100) == penalty

@@ -16,7 +16,7 @@ from rlhf_course.paths import REPOSITORY
 
 GUIDE = REPOSITORY / "docs/instructors_guide.md"
 # Blocks of these stories are played by tests of their own.
-STORIES = ("weekly",)
+STORIES = ("weekly", "parts")
 
 
 def blocks(story: str = "") -> list[tuple[str, str]]:

@@ -1,7 +1,10 @@
 """Late work in nbgrader: the rule of `course.toml`, once an assignment, in gradebook, feedback and exports."""
 
 import csv
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from datetime import datetime, timedelta
 
@@ -10,6 +13,8 @@ from classroom import NOTEBOOKS, found, run_nbgrader
 from nbgrader.api import Gradebook
 
 from rlhf_course.course import BY_NAME, DEFAULT_PART
+from rlhf_course.errors import CourseError
+from rlhf_course.paths import REPOSITORY
 
 PART = DEFAULT_PART.name
 DUE = datetime.fromisoformat("2027-03-05T23:59:00+01:00")
@@ -122,8 +127,39 @@ def test_full_marks_bound_what_is_exported(course, rule, handed_in, judge_finds,
     assert {name: row["Grade"] for name, row in exported(course, EXPORTER).items()} == {"ada": "12", "ben": "9"}
 
 
+@pytest.mark.parametrize("file", ["course.toml", "comments.toml"])
+def test_a_wrong_file_ends_commands_in_one_line_and_nothing_that_was_there_is_lost(
+    course, handed_in, judge_finds, autograde, capfd, file
+):
+    from nbgrader.apps import ExportApp, GenerateAssignmentApp, GenerateFeedbackApp
+
+    handed_in("ben", timedelta(days=30))
+    judge_finds(ben=found())
+    autograde()
+    run_nbgrader(GenerateFeedbackApp, course, PART)
+    kept = {path: path.read_bytes() for name in ("release", "feedback") for path in (course / name).rglob("*.*")}
+    (course / file).write_text("[late\n")
+    commands = [(GenerateFeedbackApp, PART, "--force")]
+    if file == "course.toml":
+        commands.append((GenerateAssignmentApp, PART, "--force"))
+    for command in commands:
+        capfd.readouterr()
+        with pytest.raises(SystemExit):
+            run_nbgrader(command[0], course, *command[1:])
+        log = capfd.readouterr().err
+        assert f"{file}, line 1: takes an entry" in log and "Traceback" not in log
+    assert kept and all(path.read_bytes() == content for path, content in kept.items())
+    if file == "course.toml":
+        with pytest.raises(CourseError) as refusal:
+            run_nbgrader(ExportApp, course, EXPORTER)
+        export = [sys.executable, "-m", "nbgrader", "export", EXPORTER]
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "utils")}
+        shown = subprocess.run(export, cwd=course, env=environment, capture_output=True, text=True, timeout=300)
+        assert shown.returncode == 1 and f"error: {refusal.value}" in shown.stderr and "Traceback" not in shown.stderr
+
+
 def test_without_a_rule_nothing_is_subtracted(course, rule, handed_in, judge_finds, autograde):
-    rule("grace = 5")
+    rule("flat = 0\ngrace = 5")
     handed_in("ben", timedelta(days=30))
     judge_finds(ben=found())
     autograde()

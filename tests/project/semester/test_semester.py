@@ -21,6 +21,7 @@ from rlhf_course.grading.results import GradeReport
 from rlhf_course.grading.secret import read_secret
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.releasing.leaks import leaks
+from rlhf_course.stubs import is_given
 
 pytestmark = pytest.mark.slow
 
@@ -233,6 +234,10 @@ def test_the_semester(semester):
     assert "zoe is not in results" in semester.play("results.json platform.json")
     assert (course / "course_report/platform/index.html").is_file()
     semester.play("--bundle")
+    semester.play("--with-answers")
+    with zipfile.ZipFile(home / "part2.zip") as part2:
+        given = part2.read(f"rlhf-course/notebooks/{BY_NAME['get_optimizer'].path}").decode()
+    assert is_given(given)
     semester.play("--gradescope")
     assert not semester.blocks, "every command of the guide was run"
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from rlhf_course.course import DEFAULT_PART, EXERCISES, Exercise, Part, select_parts
 from rlhf_course.late_work import Extension, LateRule
@@ -61,6 +62,10 @@ class CourseFile:
     def points_of(self, exercise: Exercise) -> float:
         """Return the points of an exercise in this course."""
         return self.points.get(exercise.name, exercise.points)
+
+    def local(self, time: datetime) -> datetime:
+        """Return a time in the course's zone, if it has one, to be shown to people."""
+        return time.astimezone(ZoneInfo(self.timezone)) if self.timezone else time
 
     @property
     def fingerprint(self) -> str:

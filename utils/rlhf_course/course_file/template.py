@@ -21,7 +21,7 @@ _TEMPLATE = """\
 # Exercises that are neither taught nor graded. Learners get their code, and later exercises use it.
 # left_out = ["{exercise}"]
 
-# The zone of times that a platform exports without one, such as Moodle.
+# The zone of times that a platform exports without one, such as Moodle, and in which learners read times.
 # timezone = "Europe/Berlin"
 
 # The points of the exercises. The points of the hidden tests are scaled to them.

@@ -91,7 +91,7 @@ def _penalty_of_part(
         return 0.0, ""
     extension = course.extension(learner, part)
     penalty = late_penalty(course.late, due, handed_in, extension, score, full)
-    return penalty, late_sentence(due_date(due, extension), handed_in, penalty, score)
+    return penalty, late_sentence(course.local(due_date(due, extension)), handed_in, penalty, score)
 
 
 def late_sentence(due: datetime, handed_in: datetime, penalty: float, score: float) -> str:

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.converters import GenerateFeedback
-from nbgrader.converters.base import NbGraderException
 from traitlets import List
 
 from rlhf_course.course import BY_NAME
-from rlhf_course.errors import CourseError
 from rlhf_course.grading.comments.comments import Comment, FolderComments, feedback_lines
-from rlhf_course.nbgrader_course.late import UpdateLatePenalty
+from rlhf_course.nbgrader_course.late import UpdateLatePenalty, course_of, readable
 from rlhf_course.nbgrader_course.preprocessors import CutHiddenTests
 
 _MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/"
@@ -46,6 +44,13 @@ class CleanFeedback(GenerateFeedback):
         config=True
     )
 
+    def start(self) -> None:
+        """Write the pages. Wrong settings or comments are refused before `--force` deletes earlier pages."""
+        with readable(self):
+            course_of(self)
+            self._warn_of(self._comments)
+        super().start()
+
     def write_single_notebook(self, output: str, resources: Any) -> None:
         """Write the page of one notebook; see the class."""
         ids = resources["nbgrader"]
@@ -54,14 +59,13 @@ class CleanFeedback(GenerateFeedback):
 
     @cached_property
     def _comments(self) -> FolderComments:
-        """The comments in the course's folder; those that reach nobody are in the log."""
-        try:
-            comments = FolderComments(Path(self.coursedir.root))
-        except CourseError as error:
-            raise NbGraderException(str(error)) from error
+        """The comments in the course's folder."""
+        return FolderComments(Path(self.coursedir.root))
+
+    def _warn_of(self, comments: FolderComments) -> None:
+        """Log the comments that reach nobody."""
         for message in comments.unmatched:
             self.log.warning("a comment reaches nobody: %s", message)
-        return comments
 
 
 def shown_comments(comments: Sequence[Comment], notebook: str) -> list[str]:

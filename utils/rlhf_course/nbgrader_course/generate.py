@@ -10,7 +10,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 
 from rlhf_course.building.course_changes import change_notebook, given_files
 from rlhf_course.course import BY_NAME, EXERCISES, Exercise
-from rlhf_course.nbgrader_course.late import course_of
+from rlhf_course.nbgrader_course.late import course_of, readable
 from rlhf_course.nbgrader_course.new_course import STATE_FOLDER
 from rlhf_course.nbgrader_course.releases import record_releases
 from rlhf_course.paths import REPOSITORY
@@ -37,6 +37,12 @@ class StubbedAssignment(GenerateAssignment):
     An instructor who runs an exercise's cell in the source saves the solution to the file beside the notebook, and
     nbgrader would release that file. Only the exercises that the course leaves out are released with their answers.
     """
+
+    def start(self) -> None:
+        """Generate the assignment. A wrong `course.toml` is refused before `--force` deletes the earlier release."""
+        with readable(self):
+            course_of(self)
+        super().start()
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Copy the files beside the notebooks; see the class."""

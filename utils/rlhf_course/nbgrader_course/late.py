@@ -1,15 +1,19 @@
 """Subtract the penalty of `course.toml` for late work in nbgrader, once an assignment."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
+from nbgrader.converters.base import NbGraderException
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import AssignLatePenalties, NbGraderPreprocessor
 from nbgrader.utils import parse_utc
 
 from rlhf_course.course_file import CourseFile, course_file_in
+from rlhf_course.errors import CourseError
 from rlhf_course.grading.course_marks import late_sentence
 from rlhf_course.late_work import due_date, late_penalty
 
@@ -18,6 +22,20 @@ def course_of(converter: Any) -> CourseFile:
     """Return the settings of the course that an nbgrader command or converter works on."""
     coursedir = getattr(converter, "coursedir", None)
     return CourseFile() if coursedir is None else course_file_in(Path(coursedir.root))
+
+
+@contextmanager
+def readable(converter: Any) -> Iterator[None]:
+    """Stop an nbgrader command with one line in its log where a file of the instructor has a wrong entry.
+
+    Raises:
+        NbGraderException: It has one. nbgrader ends the command, and shows no traceback.
+    """
+    try:
+        yield
+    except CourseError as error:
+        converter.log.error(str(error))
+        raise NbGraderException(str(error)) from error
 
 
 def full_marks(submission: SubmittedAssignment, course: CourseFile) -> float:
@@ -46,7 +64,7 @@ def update_penalty(submission: SubmittedAssignment, course: CourseFile) -> str:
         due, handed_in = _aware(submission.duedate), _aware(submission.timestamp)
         penalty = late_penalty(course.late, due, handed_in, None, score, full)
         zone = course.due[submission.name].tzinfo if submission.name in course.due else UTC
-        sentence = late_sentence(due.astimezone(zone), handed_in, penalty, score)
+        sentence = late_sentence(course.local(due.astimezone(zone)), handed_in, penalty, score)
     # What is above full marks does not count anyway, so work that counts nothing loses all.
     rest = submission.score if penalty and penalty == score else penalty
     for notebook in sorted(submission.notebooks, key=lambda notebook: str(notebook.name)):

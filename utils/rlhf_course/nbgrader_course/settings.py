@@ -5,6 +5,7 @@ import os
 import sqlite3
 import sys
 import warnings
+from types import TracebackType
 from typing import Any
 
 import nbgrader.apps.api
@@ -79,11 +80,20 @@ def configure(config: Any, course: str) -> None:
                 )
             setattr(module, name, replacement)
     _extend_path()
+    sys.excepthook = _print_in_one_line
     # nbgrader's queries make the pinned SQLAlchemy print three warnings in each process.
     warnings.filterwarnings("ignore", category=SAWarning)
     logging.setLogRecordFactory(_PrintableRecord)
     if not event.contains(Engine, "connect", _set_busy_timeout):
         event.listen(Engine, "connect", _set_busy_timeout)
+
+
+def _print_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error that the instructor can correct without a traceback, and any other as Python does."""
+    if issubclass(kind, CourseError):
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 class _PrintableRecord(logging.LogRecord):
