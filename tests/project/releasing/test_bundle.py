@@ -21,6 +21,7 @@ from rlhf_course.cli import app
 from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS
 from rlhf_course.course_file import CourseFile
 from rlhf_course.errors import CourseError
+from rlhf_course.notebook.exercise_progress import checks_of
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.releasing import bundle
 from rlhf_course.releasing.archive import write_zip
@@ -86,7 +87,12 @@ def test_the_readme_of_a_part_speaks_of_no_other_part(part):
     text = (REPOSITORY / "utils/rlhf_course/releasing/for_learners/README.md").read_text()
     for self_study in (False, True):
         shown = readme(text, [part], self_study)
-        assert "<!--" not in shown and not [other.name for other in PARTS if other != part and other.name in shown]
+        others = [other for other in PARTS if other != part]
+        named = [other.name for other in others] + [exercise.name for other in others for exercise in other.exercises]
+        assert "<!--" not in shown and not [name for name in named if re.search(rf"\b{name}\b", shown)]
+        (name, case) = re.search(r'inputs_of\("(\w+)", "(\w+)"\)', shown).groups()
+        assert name in {exercise.name for exercise in part.exercises} and case in checks_of(BY_NAME[name]).CASES
+        assert f'check("{name}")' in shown and "EXERCISE" not in shown
         assert ("--run periods" in shown, "--run reward_model" in shown) == (
             part is PARTS[0],
             part is PARTS[1],
