@@ -59,7 +59,7 @@ def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_wor
     assert train_run("collapse", profile="laptop") is None
     folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"]).path
     assert json.loads((folder / "config.json").read_text())["reference"] == ["compute_advantages"]
-    assert "compute_advantages: the reference answers" in capsys.readouterr().out
+    assert "compute_advantages: the course's answer" in capsys.readouterr().out
     import part1_rlhf
     import torch
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
+# What the gate says of an exercise that use_reference names. To a learner, a reference is the frozen model.
+_COURSE_ANSWER = "the course's answer"
 _INTERRUPT = "To stop it, interrupt the kernel (■); in a terminal, press Ctrl-C."
 # What makes a run short.
 _SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
@@ -63,7 +65,7 @@ def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: s
         show_message(f"The gate is closed: {error}", status="error")
         return None
     missing = [name for name, status in statuses.items() if status != PASSED]
-    lines = [f"  {exercise.name}: {statuses.get(exercise.name, 'the reference answers')}" for exercise in needed]
+    lines = [f"  {exercise.name}: {statuses.get(exercise.name, _COURSE_ANSWER)}" for exercise in needed]
     if missing:
         show_message(
             f"The gate is closed: {join_names(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
