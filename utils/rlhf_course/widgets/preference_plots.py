@@ -27,6 +27,7 @@ def plot_calibration(figure: Figure) -> str:
         _plot_band(axes, numbers.calibration_band("judge"), "the judge agrees", VERMILION, "--", "o"),
     ]
     axes.set(xlabel="probability that the reward model states", ylabel="share of held-out pairs")
+    axes.yaxis.set_major_formatter("{x:.0%}")
     axes.legend()
     return f"How often labeller and judge agree with a reward model, against how sure it is. {'; '.join(parts)}."
 
@@ -41,6 +42,7 @@ def plot_pairs(figure: Figure) -> str:
     axes.axhline(0.5, color=INK, lw=0.8)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.yaxis.set_major_formatter("{x:.0%}")  # short enough for the margin
     axes.set(xlabel="pairs to learn from", ylabel="held-out accuracy")
     axes.legend()
     return f"Held-out accuracy against the number of pairs. {'; '.join(parts)}."
