@@ -26,6 +26,7 @@ PICTURES = {
     "dpo_band": "dpo",
     "methods_band": "methods",
 }
+OF_THE_README = "overoptimisation"
 
 # Where notebook 13 compares the methods: the KL of a text, in nats, and the step of DPO that comes near it.
 NEAR, DPO_STEP = (3, 5), 8
@@ -266,9 +267,11 @@ def _sizes(sizes: dict[str, Any]) -> str:
 
 
 def write_pictures() -> None:
-    """Store the pictures as the outputs that the notebooks show before their cells run."""
+    """Store the pictures as the outputs that the notebooks show before their cells run, and the README's as a file."""
     for output, name in PICTURES.items():
         picture = draw_preferences(name)
+        if name == OF_THE_README:
+            (REPOSITORY / f"benchmarks/results/{name}.png").write_bytes(picture.png)
         static = StaticOutput(picture.png_html(), picture.alt)
         write_text(OUTPUTS / f"{output}.html", static.mime_bundle()["text/html"] + "\n")
 
