@@ -9,7 +9,7 @@ Values and gradients are compared in float64 on drawn inputs, with the functions
   log-probabilities in float32,
 - `RewardModel` with transformers' `GPT2ForSequenceClassification`, on texts that are padded on either side.
 
-Neither library has `normalize_rewards`, `best_of_n` or `best_of_n_kl`: `tests/project/preferences/test_formulas.py`
+Neither library has `normalize_rewards`, `best_of_n` or `best_of_n_kl`: `tests/project/test_reference_answers.py`
 compares these, and the others too, with plain float64 formulas. TRL runs in an environment of its own (.venv-trl, which
 `make trl` installs), as a process that this script starts.
 """

@@ -139,3 +139,9 @@ def test_the_memory_is_imported_without_the_library_of_language_models():
         check=True,
     )
     assert seen.stdout.strip() == "False"
+
+
+def test_the_reference_returns_what_the_second_argument_names(ref_model, ids):
+    logits, loss = ref_model(ids), ref_model(ids, "loss")
+    wanted = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    assert torch.allclose(loss, wanted, atol=1e-5)

@@ -21,8 +21,9 @@ class CourseError(ValueError):
         led to this one, would say nothing that the message does not say.
         """
         frames = traceback.extract_tb(self.__traceback__)
-        own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
-        lines = [f"{_file_of(frame)}, line {frame.lineno}: {frame.line or ''}".rstrip(": ") for frame in own[-3:]]
+        # Code that a library generates, such as the methods of a dataclass, has no line to show.
+        own = [frame for frame in frames if frame.line and not frame.filename.startswith(_INSTALLED)]
+        lines = [f"{_file_of(frame)}, line {frame.lineno}: {frame.line}" for frame in own[-3:]]
         return [*lines, f"{type(self).__name__}: {self}"]
 
 

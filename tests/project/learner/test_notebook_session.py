@@ -245,6 +245,11 @@ def test_an_error_of_the_course_is_shown_by_its_message_and_the_learners_own_lin
     assert lines[2].startswith("CourseError: base_model './nowhere': no such folder")
 
 
+def test_code_that_a_library_generates_is_not_shown_as_the_learners(start_kernel):
+    shown = start_kernel().run("from rlhf_course import RLHFArgs\nRLHFArgs(batch_size=10)")
+    assert len(shown.output.strip().splitlines()) == 2 and "<string>" not in shown.output
+
+
 def test_an_error_of_the_learners_own_code_keeps_its_traceback(start_kernel):
     shown = start_kernel().run("import torch\ntorch.zeros(2) + torch.zeros(3)")
     assert shown.error == "RuntimeError" and "Traceback" in shown.output

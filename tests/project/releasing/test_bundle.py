@@ -21,6 +21,7 @@ from rlhf_course.cli import app
 from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS
 from rlhf_course.course_file import CourseFile
 from rlhf_course.errors import CourseError
+from rlhf_course.notebook.exercise_progress import checks_of
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 from rlhf_course.releasing import bundle
 from rlhf_course.releasing.archive import write_zip
@@ -86,7 +87,12 @@ def test_the_readme_of_a_part_speaks_of_no_other_part(part):
     text = (REPOSITORY / "utils/rlhf_course/releasing/for_learners/README.md").read_text()
     for self_study in (False, True):
         shown = readme(text, [part], self_study)
-        assert "<!--" not in shown and not [other.name for other in PARTS if other != part and other.name in shown]
+        others = [other for other in PARTS if other != part]
+        named = [other.name for other in others] + [exercise.name for other in others for exercise in other.exercises]
+        assert "<!--" not in shown and not [name for name in named if re.search(rf"\b{name}\b", shown)]
+        (name, case) = re.search(r'inputs_of\("(\w+)", "(\w+)"\)', shown).groups()
+        assert name in {exercise.name for exercise in part.exercises} and case in checks_of(BY_NAME[name]).CASES
+        assert f'check("{name}")' in shown and "EXERCISE" not in shown
         assert ("--run periods" in shown, "--run reward_model" in shown) == (
             part is PARTS[0],
             part is PARTS[1],
@@ -211,6 +217,27 @@ def test_the_filled_in_answers_are_what_code_of_the_released_part_imports(tmp_pa
     run = subprocess.run(command, cwd=tmp_path / TOP / "notebooks", env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["[[1.0]]", "part1_rlhf.trainer", *(exercise.name for exercise in second.exercises)]
+
+
+def test_the_pictures_of_the_recorded_runs_show_where_there_are_no_answers(tmp_path):
+    write_zip(tmp_path / "bundle.zip", bundle_files(parts=[PARTS[1]]))
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path)
+    notebooks = tmp_path / TOP / "notebooks"
+    shown = [cell for path in notebooks.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    names = re.findall(r'^preference_picture\("(\w+)"', "\n".join(cell.source for cell in shown), re.MULTILINE)
+    code = f"from rlhf_course import preference_picture as show; [show(name) for name in {names}]"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / TOP / "utils")}
+    run = subprocess.run([sys.executable, "-c", code], cwd=notebooks, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert len(names) == 6 and len(run.stdout.splitlines()) == 6
+    for alt in run.stdout.splitlines():  # and the notebooks hold them before their cells run
+        assert any(
+            alt in output.get("data", {}).get("text/html", "").replace("&#x27;", "'")
+            for cell in shown
+            if cell.cell_type == "code"
+            for output in cell.outputs
+        )
 
 
 @pytest.mark.parametrize(

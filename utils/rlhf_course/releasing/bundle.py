@@ -84,10 +84,16 @@ def bundle_files(
 def readme(
     text: str, parts: Sequence[Part] = (DEFAULT_PART,), self_study: bool = False, answered: Sequence[Part] = ()
 ) -> str:
-    """Return the README of a bundle of some parts: without the text that is marked for other parts or kinds."""
+    """Return the README of a bundle of some parts: without the text that is marked for other parts or kinds.
+
+    `EXERCISE` in the text becomes the name of the first exercise that is a function, whose check has an example.
+    """
     kept = {"self-study" if self_study else "class", *(part.name for part in parts)}
     kept |= {f"answered-{part.name}" for part in answered}
-    return _MARKED.sub(lambda marked: marked[2] if kept.issuperset(marked[1].split("+")) else "", text)
+    shown = _MARKED.sub(lambda marked: marked[2] if kept.issuperset(marked[1].split("+")) else "", text)
+    exercises = [exercise for part in parts for exercise in part.exercises]
+    functions = [exercise for exercise in exercises if exercise.module == exercise.name]
+    return shown.replace("EXERCISE", next(iter(functions or exercises)).name)
 
 
 def _is_notebook_of(path: Path, parts: Sequence[Part]) -> bool:

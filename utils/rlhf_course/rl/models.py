@@ -268,7 +268,8 @@ class BridgeModel(nn.Module):
             CourseError: `return_type` is another one; the bridge would return a text.
         """
         if not (return_type is None or (isinstance(return_type, str) and return_type in _RETURN_TYPES)):
-            got = repr(return_type) if isinstance(return_type, str) else f"a {type(return_type).__name__}"
+            kind = type(return_type)
+            got = repr(return_type) if kind in (str, int, float, bool) else f"an object of type {kind.__name__}"
             raise CourseError(
                 f"the model's second argument is return_type, which takes {', '.join(map(repr, _RETURN_TYPES))} or "
                 f"None, got {got}; name other arguments, such as attention_mask=..."

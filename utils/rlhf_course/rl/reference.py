@@ -56,9 +56,11 @@ class ReferenceModel(BridgeModel):
         self._unembed: nn.Module = transformer.get_output_embeddings()
         self._unembed_gives_logits = self._check_unembed()
 
-    def forward(self, input_ids: Int[Tensor, "batch seq"], **kwargs: Any) -> Float[Tensor, "batch seq vocab"]:
-        """Return the transformer's logits."""
+    def forward(self, input_ids: Int[Tensor, "batch seq"], return_type: str | None = "logits", **kwargs: Any) -> Any:
+        """Return the transformer's logits, or what `return_type` names, as `BridgeModel.forward` does."""
         self._latest = None
+        if return_type != "logits":
+            return super().forward(input_ids, return_type, **kwargs)
         with self._unembed_inputs() as states:
             logits = super().forward(input_ids, **kwargs)
         if (
