@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.notebook.messages import join_names
+from rlhf_course.notebook.messages import NUMBERS, join_names
+from rlhf_course.notebook.messages import number_range as to
 from rlhf_course.widgets.numbers.conclusions import PhaseVariety, collapsed, likelihood_change
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -19,19 +20,12 @@ LIKELIHOOD_CHANGES = {
     "about as likely as": "about as likely",
     "less likely than": "less likely",
 }
-NUMBERS = ("none", "one", "two", "three", "four", "five")
 Clauses = dict[str, list[str]]
 
 
 def result(name: str) -> dict[str, Any]:
     """Return the stored result of a benchmark or of a run."""
     return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def to(numbers: list[float], form: str, word: str = "to") -> str:
-    """Return the lowest and the highest number as "2 to 3", or one of them if they read the same."""
-    low, high = (format(number, form).replace("-", "−") for number in (min(numbers), max(numbers)))
-    return low if low == high else f"{low} {word} {high}"
 
 
 class OverSeeds:

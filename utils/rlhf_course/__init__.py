@@ -61,12 +61,14 @@ _LAZY_EXPORTS = {
     "compare": "notebook.predictions",
     "open_training": "notebook.gate",
     "train_run": "notebook.gate",
+    "pair_trainer": "notebook.pair_training",
     "kl_explorer": "widgets.kl_explorer",
     "advantage_picture": "widgets.advantage_picture",
     "objective_explorer": "widgets.objective_explorer",
     "dashboard": "widgets.dashboard",
     "gallery": "widgets.gallery",
     "label_pairs": "widgets.labelling",
+    "preference_picture": "widgets.preference_picture",
 }
 __all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"

@@ -60,7 +60,7 @@ def best(rewards):
 def expect_best(best_of_n, call, why=WHY):
     """Require the right indices in one call."""
     got = best_of_n(*call.passed())
-    expect_values(got, best(**call.exact), call.subject("The index"), why, call)
+    expect_values(got, call.right(best), call.subject("The index"), why, call)
 
 
 def with_whole_numbers(draw, call):
@@ -112,5 +112,5 @@ def test_the_indices_are_whole_numbers_one_a_prompt_and_the_rewards_stay_as_they
             is_whole = not got.is_floating_point() and got.dtype != torch.bool
             assert is_whole, f"{subject} should hold whole numbers; other numbers came"
             got = got.double()
-        expect_form(got, best(**call.exact), subject, torch.float64)
+        expect_form(got, call.right(best), subject, torch.float64)
         expect_unchanged(call, passed)

@@ -47,7 +47,7 @@ def expect_loss(bradley_terry_loss, call, subject="The loss", why=WHY, **toleran
     """Require the right loss in one call."""
     got = bradley_terry_loss(*call.passed())
     tolerance = {"rtol": 2e-5, "atol": 2e-6} | tolerance  # A loss that is rounded to four decimals is refused.
-    return expect_values(got, loss(**call.exact), call.subject(subject), why, call, loss, **tolerance)
+    return expect_values(got, call.right(loss), call.subject(subject), why, call, loss, **tolerance)
 
 
 def expect_gradients(bradley_terry_loss, call):
@@ -56,11 +56,11 @@ def expect_gradients(bradley_terry_loss, call):
         passed = call.passed()
         passed[argument].requires_grad_(True)
         got = bradley_terry_loss(*passed)
-        mended = expect_values(got, loss(**call.exact), call.subject("The loss"), WHY, call, loss)
+        mended = expect_values(got, call.right(loss), call.subject("The loss"), WHY, call, loss)
         subject = call.subject(f"The gradient at the {('chosen', 'rejected')[argument]} reward")
         why = "it is a share of a pair, with the other sign for the other text: detach nothing"
         gradient = gradient_at(passed[argument], mended, subject)
-        expect_values(gradient, sign * chosen_gradient(**call.exact), subject, why, call, rtol=1e-3)
+        expect_values(gradient, sign * call.right(chosen_gradient), subject, why, call, rtol=1e-3)
 
 
 @pytest.mark.points(2)
@@ -90,7 +90,7 @@ def test_a_margin_is_subtracted_from_the_difference(bradley_terry_loss, draw):
         expect_loss(bradley_terry_loss, call, "The loss with a margin")
     call = INPUTS.call(draw.numbered(0))
     got = bradley_terry_loss(*call.passed(), None)
-    expect_values(got, loss(**call.exact), "The loss with a margin of None", WHY, call, loss)
+    expect_values(got, call.right(loss), "The loss with a margin of None", WHY, call, loss)
 
 
 @pytest.mark.points(1)

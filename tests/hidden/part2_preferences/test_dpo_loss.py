@@ -79,7 +79,7 @@ def expect_results(dpo_loss, call, got=None, **tolerance):
     """Require the three right results of one call, and return them mended."""
     got = three(dpo_loss(*call.passed()) if got is None else got)
     return [
-        expect_values(part, formula(**call.exact), call.subject(subject), why, call, formula, **(ROUNDED | tolerance))
+        expect_values(part, call.right(formula), call.subject(subject), why, call, formula, **(ROUNDED | tolerance))
         for part, (subject, formula, why) in zip(got, RESULTS, strict=True)
     ]
 
@@ -93,7 +93,7 @@ def expect_gradients(dpo_loss, call):
         assert losses.requires_grad, f"No gradient of the loss reaches the policy's log-probability of the {words} text"
         subject = call.subject(f"The gradient at the policy's log-probability of the {words} text")
         gradient = gradient_at(passed[number], losses.sum(), subject)
-        wanted = (1 - 2 * number) * weight(**call.exact)
+        wanted = (1 - 2 * number) * call.right(weight)
         expect_values(gradient, wanted, subject, "it is beta times a probability", call, rtol=2e-3, atol=1e-5)
 
 
@@ -164,7 +164,7 @@ def test_the_results_have_one_number_a_pair_in_the_inputs_dtype_and_the_inputs_s
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         for part, (subject, formula, _) in zip(three(dpo_loss(*passed)), RESULTS, strict=True):
-            expect_form(part, formula(**call.exact), call.subject(subject), call.circumstance.dtype)
+            expect_form(part, call.right(formula), call.subject(subject), call.circumstance.dtype)
         expect_unchanged(call, passed)
     expect_results(dpo_loss, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))
     for number in (-2, -3):

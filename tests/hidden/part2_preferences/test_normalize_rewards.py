@@ -38,7 +38,7 @@ def expect_normalized(normalize_rewards, call, **tolerance):
     """Require the right result in one call."""
     got = normalize_rewards(*call.passed())
     subject = call.subject("The normalised reward")
-    expect_values(got, normalized(**call.exact), subject, WHY, call, **tolerance)
+    expect_values(got, call.right(normalized), subject, WHY, call, **tolerance)
 
 
 @pytest.mark.points(2)

@@ -35,7 +35,7 @@ def expect_accuracy(reward_accuracy, call):
     """Require the right share in one call."""
     got = reward_accuracy(*call.passed())
     # Shares are exact but for the last digit, so that a rounded one is refused.
-    expect_values(got, accuracy(**call.exact), call.subject("The accuracy"), WHY, call, accuracy, rtol=2e-6, atol=1e-6)
+    expect_values(got, call.right(accuracy), call.subject("The accuracy"), WHY, call, accuracy, rtol=2e-6, atol=1e-6)
 
 
 def differing(draw, number=0):

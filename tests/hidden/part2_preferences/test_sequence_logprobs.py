@@ -79,7 +79,7 @@ def expect_logprobs(sequence_logprobs, call, why=WHY, **tolerance):
     """Require the right sums in one call, and return them with the logits that were passed."""
     logits, *others = call.passed()
     got = sequence_logprobs(logits, *others)
-    wanted = logprobs(**call.exact)
+    wanted = call.right(logprobs)
     subject = call.subject("The log-probability")
     return logits, expect_values(got, wanted, subject, why, call, logprobs, **tolerance)
 
@@ -163,7 +163,7 @@ def test_the_result_is_one_number_a_text_in_the_logits_dtype_and_the_inputs_stay
         passed = call.passed()
         got = sequence_logprobs(*passed)
         subject = call.subject("The log-probability")
-        expect_form(got, logprobs(**call.exact), subject, call.circumstance.dtype)
+        expect_form(got, call.right(logprobs), subject, call.circumstance.dtype)
         expect_unchanged(call, passed)
     several = replace(DOUBLE, sizes={"texts": 5, "seq": 6}, padding="none")
     beyond = replace(BEYOND_FLOAT32, sizes={"texts": 5, "seq": 6}, padding="none")

@@ -1,7 +1,8 @@
 """Reduce a run's folder to what `recorded_run`, the browser tests and the docs show of it: python record.py RUN NAME.
 
 The recorded runs were trained by `rlhf-course train --profile laptop` with `--run collapse`, `--run periods`,
-`--run sentiment` and `--run sentiment --direction neg` (named sentiment-neg).
+`--run sentiment` and `--run sentiment --direction neg` (named sentiment-neg). The run overoptimise is the one that
+`benchmarks/preferences.py` trains without a KL penalty, with the first seed.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 from rlhf_course.paths import RECORDED_RUNS
+from rlhf_course.rl.rewards import REWARD_MODEL
 
 TEXTS_PER_PHASE = 32
 
@@ -24,6 +26,9 @@ def record(run: Path, name: str) -> Path:
     config["code"] = Path(config["code"]).name
     config["run_name"] = name
     config["wandb_id"] = name
+    reward = config["args"]["reward_fn"]
+    if reward["name"].startswith(REWARD_MODEL):  # its folder is on the machine that trained it
+        reward["name"] = REWARD_MODEL + Path(reward["name"]).name
     for key in ("folder", "relative_to_this_file"):
         config.pop(key, None)
     (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")

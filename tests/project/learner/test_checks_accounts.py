@@ -240,6 +240,15 @@ def test_no_mistake_is_named_where_another_input_shows_something_unknown(workspa
     assert check("reward_accuracy").mistake is None
 
 
+def test_a_mistake_is_not_named_where_the_answer_is_right_and_the_mistake_is_wrong(workspace):
+    """Of one generated token, a softmax over positions gives the same number; the answer is right on all others."""
+    text = answer_text("calc_kl_penalty").replace("def calc_kl_penalty", "def _right")
+    body = "return _right(*arguments) * (arguments[0].shape[1] > 1)"
+    write(workspace, "calc_kl_penalty", f"{text}\n\ndef calc_kl_penalty(*arguments):\n    {body}\n")
+    result = check("calc_kl_penalty")
+    assert result.status == "wrong" and result.mistake is None
+
+
 LATE = """def get_logprobs(logits, tokens, prefix_len=None):
     return logits.log_softmax(-1).gather(-1, tokens[..., None])[:, prefix_len or 1 :, 0]
 """
@@ -293,21 +302,21 @@ NO_TEST = ("        if self.value_head is None:\n            return self.base_mo
 
 
 @pytest.mark.parametrize(
-    ("changes", "mistake", "shown"),
+    ("changes", "shown"),
     [
-        ([BRACKETS], None, "raised: TypeError: 'list' object is not callable"),
-        ([BRACKETS, NO_TEST], None, "raised: TypeError: 'list' object is not callable"),
-        ([LOGITS_ALONE], "LogitsAlone", "wanted: type of what forward_with_value_head returns: (logits, values)"),
+        ([BRACKETS], "raised: TypeError: 'list' object is not callable"),
+        ([BRACKETS, NO_TEST], "raised: TypeError: 'list' object is not callable"),
+        ([LOGITS_ALONE], "wanted: type of what forward_with_value_head returns: (logits, values)"),
     ],
 )
-def test_a_value_head_that_fails_is_not_said_to_fail_without_a_head(workspace, changes, mistake, shown):
+def test_a_value_head_that_fails_is_not_said_to_fail_without_a_head(workspace, changes, shown):
     text = answer_text("HookedTransformerWithValueHead")
     for change in changes:
         assert change[0] in text
         text = text.replace(*change)
     write(workspace, "value_head", text)
     result = check("HookedTransformerWithValueHead")
-    assert not result and result.mistake == mistake and shown in result.lines
+    assert not result and result.mistake is None and shown in result.lines
     assert not [line for line in result.lines if line.startswith("again:")]
 
 

@@ -127,7 +127,7 @@ def test_a_recorded_run_has_the_settings_that_the_notebook_gives_its_own_run(nam
 
 def test_of_a_run_that_is_not_recorded_the_names_of_those_that_are_come(capsys):
     assert recorded_run("mine") is None
-    assert "collapse, periods" in capsys.readouterr().out
+    assert "collapse, overoptimise, periods" in capsys.readouterr().out
 
 
 def test_a_message_names_a_call_on_the_input_that_was_wrong(workspace, capsys):

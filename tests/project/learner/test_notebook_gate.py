@@ -5,7 +5,16 @@ import json
 import pytest
 from learners import answer_text, stub_text
 
-from rlhf_course import RLHFArgs, check, open_training, passed, reset, train_run
+from rlhf_course import (
+    PairArgs,
+    RLHFArgs,
+    check,
+    open_training,
+    pair_trainer,
+    passed,
+    reset,
+    train_run,
+)
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.notebook import run_cost
@@ -50,7 +59,7 @@ def test_the_reference_fills_a_gap_for_one_run_and_the_record_says_so(solved_wor
     assert train_run("collapse", profile="laptop") is None
     folder = train_run("collapse", profile="laptop", use_reference=["compute_advantages"]).path
     assert json.loads((folder / "config.json").read_text())["reference"] == ["compute_advantages"]
-    assert "compute_advantages: the reference answers" in capsys.readouterr().out
+    assert "compute_advantages: the course's answer" in capsys.readouterr().out
     import part1_rlhf
     import torch
 
@@ -129,3 +138,11 @@ def test_a_cell_can_ask_whether_an_exercise_passes(workspace, capsys):
         answer_text("normalize_reward").replace("reward.mean()", "0")
     )
     assert not passed("normalize_reward")
+
+
+@pytest.mark.parametrize("run", ["reward_model", "dpo"])
+def test_only_a_notebooks_trainer_on_pairs_is_short_where_its_runs_are(solved_workspace, small_runs, run):
+    settings = {"base_model": gpt2_folder(), "prefix": "This is", "gen_len": 4}
+    trainer = pair_trainer(run, **settings)
+    assert (trainer.kind, len(trainer.pairs), len(trainer.held_out), trainer.args.epochs) == (run, 32, 16, 1)
+    assert PairArgs.for_run(run, **settings).pairs >= 500

@@ -1,5 +1,7 @@
 """Pairs: how they are sampled, labelled, stored and encoded."""
 
+import copy
+
 import pytest
 import torch
 
@@ -81,3 +83,13 @@ def test_every_text_gets_one_end_of_text_token_where_a_reward_is_read_there(tiny
     rows = torch.arange(4)
     assert (batch.input_ids[rows, last] == tiny_bridge.tokenizer.eos_token_id).all()
     assert (batch.input_ids[rows, last - 1] != tiny_bridge.tokenizer.eos_token_id).all()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "meaning"), [("bos_token", "beginning-of-sequence"), ("eos_token", "end-of-text")]
+)
+def test_a_tokenizer_that_lacks_a_token_which_every_text_needs_is_named(tiny_bridge, attribute, meaning):
+    tokenizer = copy.deepcopy(tiny_bridge.tokenizer)
+    setattr(tokenizer, attribute, None)
+    with pytest.raises(CourseError, match=rf"{tokenizer.name_or_path} has no {meaning} token.*set .* {attribute}"):
+        encode(tokenizer, [PROMPT], [" good"])

@@ -219,6 +219,27 @@ def test_the_filled_in_answers_are_what_code_of_the_released_part_imports(tmp_pa
     assert run.stdout.split() == ["[[1.0]]", "part1_rlhf.trainer", *(exercise.name for exercise in second.exercises)]
 
 
+def test_the_pictures_of_the_recorded_runs_show_where_there_are_no_answers(tmp_path):
+    write_zip(tmp_path / "bundle.zip", bundle_files(parts=[PARTS[1]]))
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path)
+    notebooks = tmp_path / TOP / "notebooks"
+    shown = [cell for path in notebooks.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    names = re.findall(r'^preference_picture\("(\w+)"', "\n".join(cell.source for cell in shown), re.MULTILINE)
+    code = f"from rlhf_course import preference_picture as show; [show(name) for name in {names}]"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / TOP / "utils")}
+    run = subprocess.run([sys.executable, "-c", code], cwd=notebooks, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert len(names) == 6 and len(run.stdout.splitlines()) == 6
+    for alt in run.stdout.splitlines():  # and the notebooks hold them before their cells run
+        assert any(
+            alt in output.get("data", {}).get("text/html", "").replace("&#x27;", "'")
+            for cell in shown
+            if cell.cell_type == "code"
+            for output in cell.outputs
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,9 +7,13 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import torch
 from part1_rlhf import RLHFTrainer
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.preferences.pairs import Pair
+from rlhf_course.rl.preferences.runs import TRAINERS
 from rlhf_course.rl.run_folder import read_run
 from rlhf_course.widgets import training
 from rlhf_course.widgets.advantage_picture import advantage_picture
@@ -56,8 +60,6 @@ class BlockingReward:
         self.reached, self.release = threading.Event(), threading.Event()
 
     def __call__(self, texts):
-        import torch
-
         if len(texts) > 2:
             self.reached.set()
             assert self.release.wait(60)
@@ -73,6 +75,36 @@ def test_a_finished_run_shows_every_phase(make_dashboard):
     assert "Finished: 3 of 3 phases" in model.view.status.value
     assert 'role="img"' in model.view.image.value and "<svg" in model.view.image.value
     assert model.view.table.value.count("<tr>") == 5  # a heading and four samples
+
+
+class JudgedReward:
+    """A reward that also records what a judge thinks of the texts."""
+
+    def __call__(self, texts):
+        return torch.tensor([float(text.count("e")) for text in texts])
+
+    def metrics(self, samples):
+        return {"gold": -float(len(samples))}
+
+
+def test_the_judges_reward_is_drawn_beside_the_mean_reward_while_a_run_that_records_it_trains(make_dashboard):
+    trainer, model = make_dashboard(reward_fn=JudgedReward())
+    shown = []
+
+    def add_phase(row, samples):
+        model.add_phase(row, samples)
+        model.update_curves()  # the budget may have put it off
+        shown.append((model.status, model.view.image.value, model.view.status.value))
+
+    model.training = training.TrainingThread(trainer, model.path, add_phase, model.on_end)
+    model.training.start()
+    asyncio.run(model.training.wait())
+    for status, image, text in shown:
+        assert status == training.TRAINING and "gold (the judge)" in image and "gold -12.000" in text
+    assert "gold reward beside the reward: -12 to -12" in shown[-1][1]
+    _, other = make_dashboard()
+    other.compare([model.path.name])
+    assert "gold of run" in other.view.image.value
 
 
 def test_stop_keeps_the_run_and_shows_the_command_that_continues_it(make_dashboard):
@@ -158,6 +190,19 @@ def test_a_finished_run_is_shown_from_its_folder(finished_run):
     newest = model.view.table.value
     model.view.phase.value = 0
     assert "Phase 0" in model.view.table.value and model.view.table.value != newest
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_a_run_that_learns_from_pairs_is_shown_from_its_folder(tiny_folder, tmp_path, kind):
+    pairs = [Pair("This is", " good." * (1 + number % 3), " a test") for number in range(6)]
+    args = PairArgs(base_model=str(tiny_folder), prefix="This is", batch_size=4, warmup_steps=0)
+    path = TRAINERS[kind](args, (pairs, pairs[:3])).train(tmp_path / kind, show=False).path
+    model = DashboardModel.from_folder(path)
+    model.view = DashboardView(model)
+    model.update_all()
+    assert "4 of 4 phases" in model.view.status.value and "Step 3: loss" in model.view.status.value
+    assert "accuracy on held-out pairs" in model.view.image.value and "entropy" not in model.view.image.value
+    assert model.view.table.value == ""
 
 
 def test_an_earlier_run_is_drawn_beside_the_one_that_trains(make_dashboard, finished_run):

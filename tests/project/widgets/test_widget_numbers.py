@@ -158,6 +158,12 @@ def test_curves_hold_every_panel_of_every_phase_and_mark_what_is_missing():
     assert run.panels["mean_reward"] == [1.0, 2.5]
     assert math.isnan(run.panels["kl"][1])
     assert set(run.panels) == set(curves.PANELS)
+    assert run.gold == []
+
+
+def test_curves_hold_the_judges_reward_where_a_run_records_it():
+    run = curves.curves([row(0, gold=-0.5), row(1, gold=""), row(2, gold=1.5)])
+    assert run.gold[::2] == [-0.5, 1.5] and math.isnan(run.gold[1])
 
 
 def test_the_spread_is_where_four_texts_in_five_lie():

@@ -228,10 +228,15 @@ class Check:
         """Return the known mistake on one case of an answer with several mistakes, or None.
 
         The mistake that is named explains the shown case, and more of the others than any other mistake that does. It
-        explains three cases of four, or each case is explained by some known mistake.
+        is right wherever the answer is: an answer that makes it would be wrong there, too. It explains three cases of
+        four, or each case is explained by some known mistake.
         """
-        matched = self._matched_cases(observations)
-        ranked = sorted((cases for cases in matched.values() if shown in map(self.cases.get, cases)), key=len)
+        matched, expected = self._matched_cases(observations), expected_results(self.exercise)
+        right = {
+            case for case, got in observations.items() if any(self.equal(got, wanted) for wanted in expected[case])
+        }
+        possible = (cases for cases in matched.values() if shown in map(self.cases.get, cases) and right <= cases)
+        ranked = sorted(possible, key=len)
         if not ranked or (len(ranked) > 1 and len(ranked[-1]) == len(ranked[-2])):
             return None
         if 4 * len(ranked[-1]) < 3 * len(observations) and set(observations) - set().union(*matched.values()):

@@ -1,6 +1,5 @@
 """Open the gate to training: a learner's code trains once the exercises that training needs pass."""
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +17,7 @@ from rlhf_course.notebook.messages import join_names, show_message
 from rlhf_course.notebook.recorded import recorded_runs
 from rlhf_course.notebook.run_cost import cost_sentence
 from rlhf_course.notebook.session import current_session
+from rlhf_course.notebook.short_runs import shortened
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import is_given
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:  # torch is loaded when a run starts
     from rlhf_course.rl.run_folder import RunFolder
 
 _SENTIMENT = "reward_fn_sentiment_imdb"
+# What the gate says of an exercise that use_reference names. To a learner, a reference is the frozen model.
+_COURSE_ANSWER = "the course's answer"
 _INTERRUPT = "To stop it, interrupt the kernel (■); in a terminal, press Ctrl-C."
+# What makes a run short.
 _SHORT = {"total_phases": 2, "warmup_steps": 0, "batch_size": 16, "gen_len": 8}
 
 
@@ -62,7 +65,7 @@ def _opened(use_reference: Iterable[str], also: Iterable[str], part: str, run: s
         show_message(f"The gate is closed: {error}", status="error")
         return None
     missing = [name for name, status in statuses.items() if status != PASSED]
-    lines = [f"  {exercise.name}: {statuses.get(exercise.name, 'the reference answers')}" for exercise in needed]
+    lines = [f"  {exercise.name}: {statuses.get(exercise.name, _COURSE_ANSWER)}" for exercise in needed]
     if missing:
         show_message(
             f"The gate is closed: {join_names(missing)} {'has' if len(missing) == 1 else 'have'} to pass first.",
@@ -178,8 +181,7 @@ def prepare_run(
         from rlhf_course.rl.args import RLHFArgs
         from rlhf_course.rl.rewards import exercises_of_reward
 
-        short = _SHORT if os.environ.get("RLHF_COURSE_SHORT") == "1" else {}
-        args = RLHFArgs.for_profile(profile, run, **{**overrides, **short})
+        args = RLHFArgs.for_profile(profile, run, **shortened(overrides, _SHORT))
         also = dict.fromkeys([*exercises_of_reward(args.reward_fn), *([_SENTIMENT] if run == "sentiment" else [])])
         trainer_class = _opened(use_reference, also, part, _recorded_name(run, args))
         if trainer_class is not None:

@@ -1,7 +1,7 @@
 """Show messages to the learner, in a notebook or a terminal."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -51,6 +51,15 @@ def console(width: int | None = None, file: TextIO | None = None) -> Console:
     # A terminal wraps long lines itself; a notebook would show a horizontal scroll bar.
     plain.soft_wrap = width is None and not plain.is_jupyter
     return plain
+
+
+NUMBERS = ("none", "one", "two", "three", "four", "five")
+
+
+def number_range(numbers: Sequence[float], form: str, word: str = "to") -> str:
+    """Return the lowest and the highest number as "2 to 3", or one of them if they read the same."""
+    low, high = (format(number, form).replace("-", "−") for number in (min(numbers), max(numbers)))
+    return low if low == high else f"{low} {word} {high}"
 
 
 def join_names(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ def recorded_run(name: str = "periods") -> "RunFolder | None":
     """Return a run that the course's answers trained with the embedded model, in place of a run of one's own.
 
     Args:
-        name: "collapse", "periods", "sentiment" or "sentiment-neg".
+        name: "collapse", "periods", "sentiment", "sentiment-neg" or "overoptimise".
 
     Returns:
         The run, with its `path` and its `rows` of metrics, as `train_run` returns it; None if there is no such run, for

@@ -5,7 +5,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -70,6 +70,15 @@ def read_run(folder: str | Path) -> Run:
     path = Path(folder)
     rows = _read_metrics(path)
     return Run(load_config(path), rows, [sample for sample in _read_samples(path) if sample["phase"] < len(rows)])
+
+
+def total_phases(config: Mapping[str, Any]) -> int:
+    """Return the number of phases after which a run is finished: optimizer steps, where it learns from pairs."""
+    if "total_phases" in config["args"]:
+        return int(config["args"]["total_phases"])
+    from rlhf_course.rl.preferences.args import PairArgs  # deferred: only such a run needs it
+
+    return PairArgs(**config["args"]).steps
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:

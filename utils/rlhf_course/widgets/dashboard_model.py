@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.run_folder import Run, load_config, read_run
+from rlhf_course.rl.run_folder import Run, load_config, read_run, total_phases
 from rlhf_course.widgets import training
 from rlhf_course.widgets.curves_view import draw_curves
 from rlhf_course.widgets.drawing import Picture
@@ -81,7 +81,7 @@ class DashboardModel:
             CourseError: The folder holds no run, or a damaged one.
         """
         run = read_run(path)
-        model = cls(path, run.config["args"]["total_phases"], lambda: Scorer.from_config(load_config(path)))
+        model = cls(path, total_phases(run.config), lambda: Scorer.from_config(load_config(path)))
         model.load(run)
         return model
 
@@ -259,6 +259,9 @@ class DashboardModel:
         """Render samples of a phase, the one with the largest reward first, as HTML and as text."""
         phase = self.rows[-1]["phase"] if phase is None else phase
         samples = self.samples.get(phase, [])
+        if not samples:  # a run that learns from pairs samples nothing
+            self._samples_html = self._samples_text = ""
+            return
         best = sorted(samples, key=lambda sample: -sample["reward"])[:1]
         chosen = best + [sample for sample in samples if sample is not best[0]][: _MAX_SAMPLES - 1]
         title = f"Phase {phase}: the text with the largest reward, then the first ones of the rollout"

@@ -1,6 +1,5 @@
 """Define the settings of training on pairs, which are validated when they are made."""
 
-import os
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -16,7 +15,6 @@ from rlhf_course.rl.settings import (
     setting,
 )
 
-_SHORT = {"pairs": 32, "held_out": 16, "epochs": 1}
 # The runs that learn from pairs, with the fields that each sets.
 PAIR_RUNS: dict[str, dict[str, Any]] = {
     "reward_model": {},
@@ -73,8 +71,7 @@ class PairArgs:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(overrides) - known):
             raise CourseError(f"--run {run} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        short = _SHORT if os.environ.get("RLHF_COURSE_SHORT") == "1" else {}  # for tests, as in the training gate
-        return cls(**{**PAIR_RUNS[run], **overrides, **short})
+        return cls(**{**PAIR_RUNS[run], **overrides})
 
     @property
     def steps(self) -> int:

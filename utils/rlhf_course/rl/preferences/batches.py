@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from rlhf_course.errors import CourseError
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 
 
@@ -42,7 +43,11 @@ def encode(tokenizer: Any, prompts: Sequence[str], completions: Sequence[str], e
         prompts: The prompt of each text.
         completions: The completion of each text.
         ended: Whether every completion gets an end-of-text token; otherwise those that hold one have one.
+
+    Raises:
+        CourseError: The tokenizer has no beginning-of-sequence token, or no end-of-text token.
     """
+    check_special_tokens(tokenizer)
     end = tokenizer.eos_token
     rows = []
     for prompt, completion in zip(prompts, completions, strict=True):
@@ -57,3 +62,18 @@ def encode(tokenizer: Any, prompts: Sequence[str], completions: Sequence[str], e
         attention_mask[row, : len(begin) + len(rest)] = True
         completion_mask[row, len(begin) : len(begin) + len(rest)] = True
     return TextBatch(input_ids, attention_mask, completion_mask)
+
+
+def check_special_tokens(tokenizer: Any) -> None:
+    """Check that a tokenizer has the tokens that begin and end a text.
+
+    Raises:
+        CourseError: It lacks one; the message names the tokenizer and the token.
+    """
+    for attribute, meaning in (("bos_token", "beginning-of-sequence"), ("eos_token", "end-of-text")):
+        if getattr(tokenizer, attribute, None) is None:
+            name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+            raise CourseError(
+                f"the tokenizer {name} has no {meaning} token, which each text of a pair needs: take another "
+                f"base_model, or set the tokenizer's {attribute}"
+            )

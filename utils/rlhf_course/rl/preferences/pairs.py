@@ -13,6 +13,7 @@ from torch import Tensor
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.judges import gold_rewards, simulated_preferences
+from rlhf_course.rl.preferences.batches import check_special_tokens
 from rlhf_course.rl.samples import get_samples
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 
@@ -50,7 +51,11 @@ def sample_completions(
 
     Returns:
         The completions, each up to and with its first end-of-text token.
+
+    Raises:
+        CourseError: The model's tokenizer has no token that begins or ends a text.
     """
+    check_special_tokens(model.tokenizer)
     generator = torch.Generator(model.cfg.device).manual_seed(seed)
     completions: list[str] = []
     while len(completions) < count:

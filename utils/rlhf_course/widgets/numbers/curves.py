@@ -1,5 +1,6 @@
 """Compute the dashboard's curves: a run's metrics and the spread of its rewards in each phase."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,16 @@ PANELS = {
     "clipfrac": "clip fraction",
     "lr": "learning rate",
 }
+# The metrics of a run that learns from pairs.
+PAIR_PANELS = {
+    "loss": "loss",
+    "accuracy": "accuracy on the step's pairs",
+    "held_out_accuracy": "accuracy on held-out pairs",
+    "chosen_log_ratio": "log-ratio of chosen texts",
+    "rejected_log_ratio": "log-ratio of rejected texts",
+    "lr": "learning rate",
+}
+TITLES = PANELS | PAIR_PANELS
 
 
 class Spread(NamedTuple):
@@ -29,13 +40,15 @@ class Curves(NamedTuple):
 
     Attributes:
         phases: The x values of every curve.
-        panels: For each name in `PANELS`, a number for each phase.
+        panels: For each name in `PANELS`, or in `PAIR_PANELS`, a number for each phase.
         spreads: The spread of the rewards in each phase that has samples.
+        gold: The judge's mean reward in each phase; empty where the run does not record it.
     """
 
     phases: list[int]
     panels: dict[str, list[float]]
     spreads: list[Spread]
+    gold: list[float]
 
 
 def curves(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread] = ()) -> Curves:
@@ -45,8 +58,16 @@ def curves(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread] = ()) ->
         rows: The rows of metrics; a missing metric becomes NaN.
         spreads: The spread of the rewards in each phase.
     """
-    panels = {name: [_number(row.get(name)) for row in rows] for name in PANELS}
-    return Curves([int(row["phase"]) for row in rows], panels, list(spreads))
+    names = PAIR_PANELS if learns_from_pairs(rows) else PANELS
+    panels = {name: [_number(row.get(name)) for row in rows] for name in names}
+    gold = [_number(row.get("gold")) for row in rows]
+    recorded = not all(math.isnan(reward) for reward in gold)
+    return Curves([int(row["phase"]) for row in rows], panels, list(spreads), gold if recorded else [])
+
+
+def learns_from_pairs(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the rows are those of a run that learns from pairs: its phases are optimizer steps with a loss."""
+    return bool(rows) and "loss" in rows[0]
 
 
 def reward_spread(rewards: Sequence[float]) -> Spread:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.widgets.numbers.curves import Spread, time_left
+from rlhf_course.widgets.numbers.curves import Spread, learns_from_pairs, time_left
 
 
 def describe_status(status: str, done: int, total: int, path: Path, error: BaseException | None = None) -> str:
@@ -38,11 +38,15 @@ def describe_latest_phase(rows: Sequence[Mapping[str, Any]], spreads: Sequence[S
     if not rows:
         return "No phase has ended yet."
     row = rows[-1]
+    if learns_from_pairs(rows):
+        measured = f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}"
+        return f"Step {row['phase']}: {measured}, learning rate {row['lr']:.2g}."
     spread = (
         f" (four texts in five: {spreads[-1].low:.3g} to {spreads[-1].high:.3g})" if len(spreads) == len(rows) else ""
     )
+    gold = f"gold {row['gold']:.3f}, " if "gold" in row else ""
     return (
-        f"Phase {row['phase']}: reward {row['mean_reward']:.3f}{spread}, KL {row['kl']:.4f}, "
+        f"Phase {row['phase']}: reward {row['mean_reward']:.3f}{spread}, {gold}KL {row['kl']:.4f}, "
         f"value loss {row['value_loss']:.4f}, "
         f"entropy {row['entropy']:.3f}, clip fraction {row['clipfrac']:.3f}, learning rate {row['lr']:.2g}."
     )
