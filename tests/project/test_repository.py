@@ -59,7 +59,7 @@ def test_every_locked_package_installs_on_each_python_that_setup_takes():
         except metadata.PackageNotFoundError:
             unknown.append(name)
             continue
-        admitted = SpecifierSet(package.metadata["Requires-Python"] or "")
+        admitted = SpecifierSet(package.metadata.get("Requires-Python") or "")
         if package.version.partition("+")[0] == version and not {"3.11.0", "3.12.0"} <= set(
             admitted.filter(["3.11.0", "3.12.0"])
         ):
