@@ -323,8 +323,12 @@ class BridgeModel(nn.Module):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or cast the transformer and the head, as `nn.Module.to` does."""
-        self.base_model.to(*args, print_details=False, **kwargs)
-        return super().to(*args, **kwargs)
+        super().to(*args, **kwargs)
+        # TransformerLens's own `to` does the same, but walks over the whole state dict for each tensor in it.
+        transformer: nn.Module = self.base_model.original_model
+        parameter = next(transformer.to(*args, **kwargs).parameters())
+        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
+        return self
 
     def float(self) -> Self:
         """Cast the transformer and the head to float32."""
