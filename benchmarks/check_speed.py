@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rlhf_course import check
 from rlhf_course.bank import bank_file, read_bank
-from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.course import EXERCISES, PARTS
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
@@ -41,7 +41,8 @@ def median_seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     """Measure the check of every exercise, and write the results."""
     with tempfile.TemporaryDirectory() as workspace:
-        shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
+        for part in PARTS:
+            shutil.copytree(SOLUTIONS / part.name, Path(workspace) / part.name)
         os.environ["RLHF_COURSE_WORKSPACE"] = workspace
         check("RLHFTrainer")
         results = {}
