@@ -4,6 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 
 from rlhf_course import preference_picture, recorded_run
 from rlhf_course.errors import CourseError
@@ -87,3 +88,13 @@ def test_a_picture_says_which_name_or_run_it_takes():
 def test_the_picture_that_a_notebook_shows_before_its_cell_runs_is_that_of_the_recorded_figures(output, name):
     stored = (REPOSITORY / "solutions/notebooks/outputs" / f"{output}.html").read_text()
     assert f'alt="{draw_preferences(name).alt}"' in stored.replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize("name", _PICTURES)
+def test_no_label_is_cut_at_the_edge_of_a_picture(name):
+    plot, size = _PICTURES[name]
+    figure = Figure(figsize=size)
+    plot(figure)
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= size[0] and box.y1 <= size[1]

@@ -99,7 +99,9 @@ def draw(plot: Callable[[Figure], str], size: tuple[float, float], with_png: boo
 
 
 def _set_margins(figure: Figure) -> None:
-    """Set margins of fixed size, because a layout engine would take most of the time of a drawing."""
+    """Set margins of fixed size, because a layout engine takes most of the time of a drawing; a plot may choose one."""
+    if figure.get_layout_engine() is not None:
+        return
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
         left=0.6 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.35 / height, wspace=0.3, hspace=0.45

@@ -20,7 +20,7 @@ _PENALTIES = {"without": "policy, no KL penalty", "with": "policy, KL penalty"}
 
 def plot_calibration(figure: Figure) -> str:
     """Plot how often labeller and judge agree with a reward model, against how sure the model is."""
-    axes = figure.subplots()
+    axes = _axes_with_room_for_labels(figure)
     axes.plot([0.5, 1], [0.5, 1], color=INK, lw=0.8, label="calibrated")
     parts = [
         _plot_band(axes, numbers.calibration_band("labeller"), "the labeller agrees", BLUE, "-", "o"),
@@ -34,7 +34,7 @@ def plot_calibration(figure: Figure) -> str:
 
 def plot_pairs(figure: Figure) -> str:
     """Plot the held-out accuracy against the number of pairs."""
-    axes = figure.subplots()
+    axes = _axes_with_room_for_labels(figure)
     parts = [
         _plot_band(axes, numbers.pairs_band("whole"), "the whole model", BLUE, "-", "o"),
         _plot_band(axes, numbers.pairs_band("linear"), "a linear head on frozen states", VERMILION, "--", "o"),
@@ -42,7 +42,7 @@ def plot_pairs(figure: Figure) -> str:
     axes.axhline(0.5, color=INK, lw=0.8)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.yaxis.set_major_formatter("{x:.0%}")  # short enough for the margin
+    axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set(xlabel="pairs to learn from", ylabel="held-out accuracy")
     axes.legend()
     return f"Held-out accuracy against the number of pairs. {'; '.join(parts)}."
@@ -50,6 +50,7 @@ def plot_pairs(figure: Figure) -> str:
 
 def plot_overoptimisation(figure: Figure, run: "RunFolder | None" = None) -> str:
     """Plot proxy and judge against the root of the KL: policies without and with a penalty, and best of n."""
+    figure.set_layout_engine("constrained")
     panels = figure.subplots(1, 3, sharey=True)
     parts = []
     for axes, (penalty, title) in zip(panels, _PENALTIES.items(), strict=False):
@@ -76,7 +77,7 @@ def plot_overoptimisation(figure: Figure, run: "RunFolder | None" = None) -> str
 
 def plot_classifier(figure: Figure) -> str:
     """Plot what the judge and the bare classifier give to the same runs without a penalty, a line a seed."""
-    axes = figure.subplots()
+    axes = _axes_with_room_for_labels(figure)
     runs = {seed: measured["policies"]["without"] for seed, measured in recorded_seeds().items()}
     ends = []
     for reward, label, colour, style in (
@@ -98,7 +99,7 @@ def plot_classifier(figure: Figure) -> str:
 
 def plot_dpo(figure: Figure, run: "RunFolder | None" = None) -> str:
     """Plot the log-ratios of the chosen and the rejected texts of each step of DPO."""
-    axes = figure.subplots()
+    axes = _axes_with_room_for_labels(figure)
     parts = []
     for side, colour, style in (("chosen", BLUE, "-"), ("rejected", VERMILION, "--")):
         parts.append(_plot_band(axes, numbers.log_ratio_band(side), f"{side} texts", colour, style))
@@ -114,7 +115,7 @@ def plot_dpo(figure: Figure, run: "RunFolder | None" = None) -> str:
 
 def plot_methods(figure: Figure, run: "RunFolder | None" = None) -> str:
     """Plot the judge's reward against the root of the KL for best of n, policies trained by PPO, and DPO."""
-    axes = figure.subplots()
+    axes = _axes_with_room_for_labels(figure)
     parts = [
         _plot_band(axes, numbers.best_of_n_band("gold"), "best of n", GREEN, "-", "o"),
         _plot_band(axes, numbers.policy_band("without", "gold"), "PPO, no KL penalty", VERMILION, "--"),
@@ -126,6 +127,12 @@ def plot_methods(figure: Figure, run: "RunFolder | None" = None) -> str:
     axes.set(xlabel=_ROOT, ylabel="mean gold reward")
     axes.legend(fontsize=8)
     return f"The judge's mean reward against the {_ROOT}, with bands over seeds. {'; '.join(parts)}."
+
+
+def _axes_with_room_for_labels(figure: Figure) -> Axes:
+    """Return axes whose margins are as wide as their labels; these pictures are drawn once."""
+    figure.set_layout_engine("constrained")
+    return figure.subplots()
 
 
 def _plot_band(axes: Axes, values: Band, label: str, colour: str, style: str = "-", marker: str = "") -> str:
