@@ -105,7 +105,7 @@ def reward_model_clauses() -> list[str]:
         f"{NUMBERS[len(accuracies)].capitalize()} reward models with different seeds ranked "
         f"{to(accuracies, '.0%')} of 500 held-out pairs as the judge does.",
         f"The simulated labeller itself agrees with the judge in {to(labels, '.0%')} of such pairs.",
-        f"Where these models said more than 0.9, {to(said, '.2f')} on average, the judge agreed in "
+        f"In the pairs in which these models said more than 0.9 ({to(said, '.2f')} on average), the judge agreed in "
         f"{to(judge, '.0%')} of the pairs, and the labeller in {to(labeller, '.0%')}.",
         f"From 64 pairs, {number} linear heads ranked {of_size('64', 'linear')} of the held-out pairs rightly, and "
         f"{number} whole models {of_size('64', 'whole')} after two passes over the pairs.",
