@@ -105,7 +105,7 @@ def reward_model_clauses() -> list[str]:
         f"{NUMBERS[len(accuracies)].capitalize()} reward models with different seeds ranked "
         f"{to(accuracies, '.0%')} of 500 held-out pairs as the judge does.",
         f"The simulated labeller itself agrees with the judge in {to(labels, '.0%')} of such pairs.",
-        f"Where these models said more than 0.9, {to(said, '.2f')} on average, the judge agreed in "
+        f"In the pairs in which these models said more than 0.9 ({to(said, '.2f')} on average), the judge agreed in "
         f"{to(judge, '.0%')} of the pairs, and the labeller in {to(labeller, '.0%')}.",
         f"From 64 pairs, {number} linear heads ranked {of_size('64', 'linear')} of the held-out pairs rightly, and "
         f"{number} whole models {of_size('64', 'whole')} after two passes over the pairs.",
@@ -168,8 +168,8 @@ def classifier_clauses() -> list[str]:
     return [
         f"Under the bare classifier, the largest mean reward of these {NUMBERS[len(found)]} runs was "
         f"{to([max(curve) for curve in curves], '.1f')}, and the last one "
-        f"{to([curve[-1] for curve in curves], '.1f')}; {NUMBERS[kept]} of them ended within a quarter of their "
-        "best.",
+        f"{to([curve[-1] for curve in curves], '.1f')}; {NUMBERS[kept]} of the runs ended with more than three "
+        "quarters of their largest.",
     ]
 
 
@@ -191,15 +191,16 @@ def dpo_clauses() -> list[str]:
 
 
 def method_clauses() -> list[str]:
-    """Return what notebook 13 states about best of n, PPO and DPO at the same KL, and about how far they go."""
-    best, curves = _of_seeds("best_of_n"), _of_seeds("policies", "without")
+    """Return what notebook 13 states about best of n, PPO and DPO at the same KL, and about their largest rewards."""
+    best, curves, held = _of_seeds("best_of_n"), _of_seeds("policies", "without"), _of_seeds("policies", "with")
     paths = [run["path"] for run in _of_seeds("dpo")]
     chosen = [found["gold"][found["n"].index(256)] for found in best]
-    near = [_mean_between(curve, *NEAR) for curve in curves]
+    near, near_held = ([_mean_between(curve, *NEAR) for curve in found] for found in (curves, held))
     point = paths[0]["step"].index(DPO_STEP)
     return [
         f"At a KL of about 4 nats the judge's mean reward was {to(chosen, '.1f')} for the best of 256 texts, "
-        f"{to(near, '.1f')} for the policies without a penalty (phases with {NEAR[0]} to {NEAR[1]} nats), and "
+        f"{to(near, '.1f')} for the policies without a penalty and {to(near_held, '.1f')} for those with one "
+        f"(phases with {NEAR[0]} to {NEAR[1]} nats), and "
         f"{to([path['gold'][point] for path in paths], '.1f')} for DPO after {DPO_STEP} steps, at "
         f"{to([path['kl'][point] for path in paths], '.1f')} nats.",
         f"The largest mean reward on the way was {to([max(curve['gold']) for curve in curves], '.1f')} for the "

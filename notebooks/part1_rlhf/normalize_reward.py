@@ -13,6 +13,6 @@ def normalize_reward(reward: Float[Tensor, "batch"], eps: float = 1e-5) -> Float
 
     Returns: the normalised rewards, a new tensor.
 
-    Source: Ziegler et al. 2019, Fine-Tuning Language Models from Human Preferences, section 2.1.
+    Source: Ziegler et al. 2019, Fine-Tuning Language Models from Human Preferences, section 2.
     """
     raise NotImplementedError("write this part")

@@ -1,4 +1,4 @@
-"""Best-of-n sampling: write n completions, and keep the one with the highest reward."""
+"""Best-of-n sampling: sample n completions of a prompt, and keep the one with the highest reward."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,8 +13,8 @@ def best_of_n(rewards: Float[Tensor, "prompts n"]) -> Int[Tensor, "prompts"]:
     Returns: one index a prompt, from 0 to n - 1.
 
     Raises:
-        ValueError: a reward is NaN, so there is no best one.
+        ValueError: a reward is NaN, which is neither higher nor lower than another one.
 
-    Source: Stiennon et al. 2020, Learning to summarize from human feedback, section 4.1 and appendix G.
+    Source: Stiennon et al. 2020, Learning to summarize from human feedback, appendix G.3.
     """
     raise NotImplementedError("write this part")

@@ -1,4 +1,4 @@
-"""The loss that makes a reward model agree with which of two texts was preferred."""
+"""The loss that trains a reward model on pairs of texts of which one was preferred."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,12 +12,12 @@ def bradley_terry_loss(
 ) -> Float[Tensor, ""]:
     """The mean over pairs of -log sigmoid(chosen reward - rejected reward - margin).
 
-    Without a margin it is the mean of minus the log-probability that the Bradley-Terry model gives to the preferences.
+    Without a margin it is minus the mean log-probability that the Bradley-Terry model gives to the preferences.
 
     Args:
         chosen_rewards: the reward of the preferred text of each pair; gradients flow to it.
         rejected_rewards: the reward of the other text of each pair; gradients flow to it.
-        margin: by how much the chosen reward should be the higher one, pair by pair; None means 0 for all.
+        margin: for each pair, by how much the chosen reward should exceed the rejected one; None means 0 for all.
 
     Returns: a scalar; it and its gradients are finite for differences of any size.
 

@@ -1,4 +1,4 @@
-"""How often a reward model agrees with the preferences."""
+"""The share of pairs that a reward model ranks as they were labelled."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -17,9 +17,9 @@ def sequence_logprobs(
         completion_mask: True at the tokens of the completion, False at the prompt and at padding, which stands on
             either side. A token at position 0 never counts, since nothing predicts it.
 
-    Returns: one number a text, 0 where a text has no completion. Logits that predict no token of the completion count
-    for nothing, and may be NaN where the mask is False.
+    Returns: one number for each text, 0 for a text without a completion. Logits that predict no token of a completion
+    have no effect, even if they are NaN.
 
-    Source: Rafailov et al. 2023, Direct preference optimization, section 4: log pi(y | x), a sum over tokens.
+    Source: the log pi(y | x) of Rafailov et al. 2023, Direct preference optimization, eq. 7.
     """
     raise NotImplementedError("write this part")

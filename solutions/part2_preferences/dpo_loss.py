@@ -22,7 +22,8 @@ def dpo_loss(
         policy_rejected_logps: the policy's log-probability of each rejected completion; gradients flow to it.
         reference_chosen_logps: the reference model's log-probability of each chosen completion; no gradient.
         reference_rejected_logps: the reference model's log-probability of each rejected completion; no gradient.
-        beta: how strongly the policy is held near the reference; positive.
+        beta: weight of the log-ratios inside the sigmoid, positive; the larger, the nearer the policy stays to the
+            reference.
 
     Returns: the losses, the implicit rewards of the chosen and those of the rejected completions. The losses and their
     gradients are finite for differences of any size; the rewards carry no gradient.

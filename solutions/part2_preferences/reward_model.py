@@ -19,7 +19,7 @@ class RewardModel(BridgeModel):
 
         Its weights are normal random numbers of standard deviation 1 / sqrt(d_model + 1), and its bias is 0.
 
-        Source: Stiennon et al. 2020, Learning to summarize from human feedback, appendix B.
+        Source: Stiennon et al. 2020, Learning to summarize from human feedback, appendix B.1.
         """
         ### BEGIN SOLUTION
         head = nn.Linear(d_model, 1)

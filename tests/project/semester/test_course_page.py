@@ -40,7 +40,10 @@ def test_the_example_has_the_points_that_the_page_says(tmp_path):
     course = read_course_file(tmp_path / "course.toml")
     (part,) = course.parts()
     assert f"an answer to all exercises has {part.points:g} points" in PAGE
-    assert f"Who has {course.full[PART]:g} or more" in PAGE and len(part.exercises) == len(DEFAULT_PART.exercises) - 1
+    assert (
+        f"A learner with {course.full[PART]:g} points or more" in PAGE
+        and len(part.exercises) == len(DEFAULT_PART.exercises) - 1
+    )
 
 
 def test_the_examples_of_the_guide_can_be_read(tmp_path):

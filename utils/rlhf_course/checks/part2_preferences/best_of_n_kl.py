@@ -6,11 +6,11 @@ from typing import Any
 from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_result
 
 HINTS = (
-    "Choosing the best of n makes a text up to n times as likely as under the model, which gives log n. But most "
-    "chosen texts are not made as likely as that, so the divergence is smaller than log n.",
+    "A text is at most n times as likely to be the best of n as it is under the model. If every chosen text were n "
+    "times as likely, the divergence would be log n. Most are not, so it is smaller.",
     "An int goes in, and a Python float comes out: 0 for n = 1, and nearly log n - 1 for a large n. The logarithm is "
     "the natural one.",
-    "Raise a ValueError if n is less than 1. Return `math.log(n)` minus the quotient of n - 1 and n.",
+    "Raise a ValueError if n is less than 1. Return `math.log(n)` minus (n - 1) / n.",
 )
 
 CASES = {

@@ -10,8 +10,8 @@ from rlhf_course.checks.circumstances import in_float64, other_values, sliced, w
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_result, round_to_quarters
 
 HINTS = (
-    "The policy is its own reward model: the implicit reward of a text is beta times the log-ratio of policy and "
-    "reference. The loss is that of Bradley and Terry with these rewards.",
+    "The policy takes the place of the reward model: the implicit reward of a text is beta times its log-ratio, the "
+    "policy's log-probability minus the reference's. The loss is that of Bradley and Terry with these rewards.",
     "All four tensors have shape [pairs], and so have the two log-ratios, the two rewards and the losses. Nothing is "
     "averaged. The loss needs the gradient of the rewards; what you return as rewards carries none.",
     "Subtract the reference's log-probabilities, detached, from the policy's, once for chosen and once for rejected, "

@@ -6,10 +6,10 @@ from rlhf_course.checks.circumstances import in_float64, other_values, requiring
 from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
 
 HINTS = (
-    "The scale comes from the reference model's texts alone. It is the same for every batch that is put on it, so that "
-    "rewards of different batches can be compared.",
-    "Mean and standard deviation of `reference_rewards` are two numbers. `rewards` of shape [texts] minus the one, "
-    "divided by the other, keep their shape; the two tensors may have different lengths.",
+    "The scale comes from the rewards of the reference model's texts alone. Every batch is normalised with the same "
+    "two numbers, so that rewards of different batches can be compared.",
+    "Mean and standard deviation of `reference_rewards` are two numbers. Subtract the mean from `rewards`, and divide "
+    "by the deviation: the shape [texts] stays. The two tensors may have different lengths.",
     "Raise a ValueError if the minimum and the maximum of the reference rewards are equal. Otherwise subtract the mean "
     "of the reference rewards from `rewards`, and divide by their `std()` plus 1e-8.",
 )

@@ -21,9 +21,9 @@ from rlhf_course.checks.core import (
 HINTS = (
     "The logits at a position predict the token at the next one. So the log-probability of a completion's first token "
     "comes from the logits at the last token of the prompt.",
-    "Leave out the last position of the logits, and the first one of `input_ids` and of the mask: all three then have "
-    "seq - 1 positions that belong together. Picking each token's log-probability leaves [batch, seq - 1], and the sum "
-    "over the positions where the mask is True leaves [batch].",
+    "Leave out the last position of the logits, and the first one of `input_ids` and of the mask: then the same index "
+    "in all three belongs to the same predicted token. Picking each token's log-probability leaves [batch, seq - 1], "
+    "and the sum over the positions where the mask is True leaves [batch].",
     "Take `log_softmax` over the last dimension of the logits without their last position, and `gather` the entries of "
     "the ids from the second one on. Write 0 where the mask is False (`masked_fill` or `torch.where`; a product with 0 "
     "would keep a NaN), and sum over positions.",
