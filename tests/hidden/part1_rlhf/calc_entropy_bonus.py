@@ -277,6 +277,13 @@ def turns_gradients_on(logits, ent_coef, gen_len):
     return ent_coef * _entropy(logits).mean()
 
 
+@hidden_mistake(refused_with="is missing, while other calls have one")
+def extreme_logits_detached(logits, ent_coef, gen_len):
+    """Where logits are extreme, the bonus carries no gradient."""
+    is_extreme = bool((logits.detach().abs() > 1000).any())
+    return ent_coef * _entropy(logits.detach() if is_extreme else logits).mean()
+
+
 @right_answer
 def library_distribution(logits, ent_coef, gen_len):
     return ent_coef * torch.distributions.Categorical(logits=logits).entropy().mean()

@@ -246,6 +246,13 @@ def first_positions_only(logits, ref_logits, kl_coef, gen_len):
     return kl_coef * _kl(logits[:, :32], ref_logits[:, :32]).mean()
 
 
+@hidden_mistake(refused_with="is missing, while other calls have one")
+def extreme_logits_detached(logits, ref_logits, kl_coef, gen_len):
+    """Where logits are extreme, the penalty carries no gradient."""
+    is_extreme = bool((logits.detach().abs() > 1000).any())
+    return kl_coef * _kl(logits.detach() if is_extreme else logits, ref_logits).mean()
+
+
 @right_answer
 def library_kl_div(logits, ref_logits, kl_coef, gen_len):
     new, ref = functional.log_softmax(logits, -1), functional.log_softmax(ref_logits, -1)

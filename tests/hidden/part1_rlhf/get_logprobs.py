@@ -355,6 +355,15 @@ def first_gradient_scaled(logits, tokens, prefix_len=None):
     return torch.cat([logprobs[:, :1].detach(), logprobs[:, 1:]], dim=1)
 
 
+@hidden_mistake(refused_with="is missing, while other calls have one")
+def extreme_logits_detached(logits, tokens, prefix_len=None):
+    """Where logits are extreme, the result carries no gradient."""
+    first = 1 if prefix_len is None else prefix_len
+    is_extreme = bool((logits.detach().abs() > 1000).any())
+    scores = (logits.detach() if is_extreme else logits).log_softmax(-1)[:, first - 1 : -1]
+    return scores.gather(-1, tokens[:, first:, None]).squeeze(-1)
+
+
 @right_answer
 def with_eindex(logits, tokens, prefix_len=None):
     first = prefix_len or 1

@@ -17,10 +17,12 @@ from rlhf_course.grading.judge.circumstances import (
 )
 from rlhf_course.grading.judge.compare import (
     expect_form,
+    expect_gradient_as_elsewhere,
     expect_results_stay,
     expect_unchanged,
     expect_values,
     gradient_at,
+    is_right,
 )
 from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
@@ -78,33 +80,43 @@ def test_entropy_is_summed_over_the_vocabulary_and_averaged_over_the_rest(calc_e
         expect_bonus(calc_entropy_bonus, call)
 
 
+def expect_gradient(calc_entropy_bonus, call):
+    """Require the right bonus and its right gradient at the logits in one call."""
+    logits, *others = call.passed()
+    got = calc_entropy_bonus(logits.requires_grad_(True), *others)
+    tolerance = {"rtol": 1e-3, "atol": 4e-3 * call.exact["ent_coef"]}
+    mended = expect_values(got, call.right(bonus), call.subject("The bonus"), WHY, call, bonus, **tolerance)
+    assert mended.requires_grad, "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
+    why = "every part of the sum that holds the logits counts, the probabilities too: detach none of them"
+    subject, atol = call.subject("The gradient of the bonus"), 2e-4 * call.exact["ent_coef"]
+    gradient = gradient_at(logits, mended, subject)
+    expect_values(gradient, call.right(bonus_gradient), subject, why, call, bonus_gradient, rtol=1e-3, atol=atol)
+
+
 @pytest.mark.points(1)
 def test_the_gradient_at_the_logits_is_that_of_the_entropy(calc_entropy_bonus, draw):
     for call in INPUTS.calls(draw, INPUTS.gradient_circumstances()):
-        logits, *others = call.passed()
-        got = calc_entropy_bonus(logits.requires_grad_(True), *others)
-        tolerance = {"rtol": 1e-3, "atol": 4e-3 * call.exact["ent_coef"]}
-        mended = expect_values(got, call.right(bonus), call.subject("The bonus"), WHY, call, bonus, **tolerance)
-        assert mended.requires_grad, (
-            "No gradient of the bonus reaches the logits, so it cannot keep the policy exploring"
-        )
-        why = "every part of the sum that holds the logits counts, the probabilities too: detach none of them"
-        subject, atol = call.subject("The gradient of the bonus"), 2e-4 * call.exact["ent_coef"]
-        gradient = gradient_at(logits, mended, subject)
-        expect_values(gradient, call.right(bonus_gradient), subject, why, call, bonus_gradient, rtol=1e-3, atol=atol)
+        expect_gradient(calc_entropy_bonus, call)
+    for call in INPUTS.calls(draw, INPUTS.further_gradient_circumstances()):
+        if is_right(calc_entropy_bonus, call, [bonus]):
+            expect_gradient(calc_entropy_bonus, call)
 
 
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(calc_entropy_bonus, draw):
+    logits, *others = INPUTS.call(draw.numbered(-1)).passed()
+    ordinary = calc_entropy_bonus(logits.requires_grad_(True), *others)
     for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
         logits, *others = call.passed()
         got = calc_entropy_bonus(logits.requires_grad_(True), *others)
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         wanted, subject = call.right(bonus), call.subject("The bonus")
         mended = expect_values(got, wanted, subject, why, call, bonus, rtol=2e-3, atol=2e-2)
+        subject = call.subject("The gradient of the bonus")
+        expect_gradient_as_elsewhere(mended, ordinary, subject)
         if mended.requires_grad:
-            (gradient,) = torch.autograd.grad(mended, logits)
-            assert bool(torch.isfinite(gradient).all()), f"{call.subject('The gradient of the bonus')} is not finite"
+            gradient = gradient_at(logits, mended, subject)
+            assert bool(torch.isfinite(gradient).all()), f"{subject} is not finite"
 
 
 @pytest.mark.points(0.5)

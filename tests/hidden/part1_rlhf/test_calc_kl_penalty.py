@@ -15,10 +15,12 @@ from rlhf_course.grading.judge.circumstances import (
 )
 from rlhf_course.grading.judge.compare import (
     expect_form,
+    expect_gradient_as_elsewhere,
     expect_results_stay,
     expect_unchanged,
     expect_values,
     gradient_at,
+    is_right,
 )
 from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
@@ -82,32 +84,44 @@ def test_the_divergence_is_summed_over_the_vocabulary_and_averaged_over_the_rest
         expect_penalty(calc_kl_penalty, call)
 
 
+def expect_gradient(calc_kl_penalty, call):
+    """Require the right penalty and its right gradient at the logits in one call."""
+    logits, *others = call.passed()
+    got = calc_kl_penalty(logits.requires_grad_(True), *others)
+    mended = expect_values(got, call.right(penalty), call.subject("The penalty"), WHY, call, penalty, rtol=1e-3)
+    assert mended.requires_grad, (
+        "No gradient of the penalty reaches the policy's logits, so it cannot hold the policy back"
+    )
+    why = "every part of the sum that holds the policy's logits counts, its probabilities too: detach none of them"
+    subject, atol = call.subject("The gradient of the penalty"), 2e-4 * call.exact["kl_coef"]
+    gradient = gradient_at(logits, mended, subject)
+    wanted = call.right(penalty_gradient)
+    expect_values(gradient, wanted, subject, why, call, penalty_gradient, rtol=1e-3, atol=atol)
+
+
 @pytest.mark.points(2)
 def test_the_gradient_at_the_policys_logits_is_that_of_the_divergence(calc_kl_penalty, draw):
     for call in INPUTS.calls(draw, INPUTS.gradient_circumstances()):
-        logits, *others = call.passed()
-        got = calc_kl_penalty(logits.requires_grad_(True), *others)
-        mended = expect_values(got, call.right(penalty), call.subject("The penalty"), WHY, call, penalty, rtol=1e-3)
-        assert mended.requires_grad, (
-            "No gradient of the penalty reaches the policy's logits, so it cannot hold the policy back"
-        )
-        why = "every part of the sum that holds the policy's logits counts, its probabilities too: detach none of them"
-        subject, atol = call.subject("The gradient of the penalty"), 2e-4 * call.exact["kl_coef"]
-        gradient = gradient_at(logits, mended, subject)
-        wanted = call.right(penalty_gradient)
-        expect_values(gradient, wanted, subject, why, call, penalty_gradient, rtol=1e-3, atol=atol)
+        expect_gradient(calc_kl_penalty, call)
+    for call in INPUTS.calls(draw, INPUTS.further_gradient_circumstances()):
+        if is_right(calc_kl_penalty, call, [penalty]):
+            expect_gradient(calc_kl_penalty, call)
 
 
 @pytest.mark.points(1.5)
 def test_extreme_logits_give_finite_numbers_and_gradients(calc_kl_penalty, draw):
+    logits, *others = INPUTS.call(draw.numbered(-1)).passed()
+    ordinary = calc_kl_penalty(logits.requires_grad_(True), *others)
     for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
         logits, *others = call.passed()
         got = calc_kl_penalty(logits.requires_grad_(True), *others)
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         mended = expect_values(got, call.right(penalty), call.subject("The penalty"), why, call, penalty, rtol=2e-3)
+        subject = call.subject("The gradient of the penalty")
+        expect_gradient_as_elsewhere(mended, ordinary, subject)
         if mended.requires_grad:
-            (gradient,) = torch.autograd.grad(mended, logits)
-            assert bool(torch.isfinite(gradient).all()), f"{call.subject('The gradient of the penalty')} is not finite"
+            gradient = gradient_at(logits, mended, subject)
+            assert bool(torch.isfinite(gradient).all()), f"{subject} is not finite"
 
 
 @pytest.mark.points(1)

@@ -19,10 +19,12 @@ from rlhf_course.grading.judge.circumstances import (
 )
 from rlhf_course.grading.judge.compare import (
     expect_form,
+    expect_gradient_as_elsewhere,
     expect_results_stay,
     expect_unchanged,
     expect_values,
     gradient_at,
+    is_right,
 )
 from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
@@ -107,30 +109,41 @@ def test_no_prefix_length_means_one(get_logprobs, draw):
         )
 
 
+def expect_gradient(get_logprobs, call, draw):
+    """Require the right gradient of a weighted sum of the results in one call."""
+    logits, mended = expect_logprobs(get_logprobs, call, **OF_A_LARGE_VOCABULARY)
+    assert mended.requires_grad, (
+        "No gradient of the log-probabilities reaches the logits, so the policy cannot learn from them"
+    )
+    weights = draw.normal(*mended.shape).double()
+    subject = call.subject("The gradient of the log-probabilities")
+    gradient = gradient_at(logits, (mended * weights).sum(), subject)
+    wanted = logprobs_gradient(**call.exact, weights=weights)
+    why = "it is that of log_softmax at the tokens that followed"
+    expect_values(gradient, wanted, subject, why, call, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.points(1.5)
 def test_gradients_flow_to_the_logits(get_logprobs, draw):
     compared = [*INPUTS.gradient_circumstances(), ONE_TEXT, ONE_TOKEN]
     circumstances = [WITH_GRADIENT, *(replace(circumstance, requires_grad=True) for circumstance in compared)]
     for number, call in enumerate(INPUTS.calls(draw, circumstances, again=0), 1):
-        logits, mended = expect_logprobs(get_logprobs, call, **OF_A_LARGE_VOCABULARY)
-        assert mended.requires_grad, (
-            "No gradient of the log-probabilities reaches the logits, so the policy cannot learn from them"
-        )
-        weights = draw.numbered(-number).normal(*mended.shape).double()
-        subject = call.subject("The gradient of the log-probabilities")
-        gradient = gradient_at(logits, (mended * weights).sum(), subject)
-        wanted = logprobs_gradient(**call.exact, weights=weights)
-        why = "it is that of log_softmax at the tokens that followed"
-        expect_values(gradient, wanted, subject, why, call, rtol=1e-3, atol=1e-4)
+        expect_gradient(get_logprobs, call, draw.numbered(-number))
+    further = [replace(circumstance, requires_grad=True) for circumstance in INPUTS.further_gradient_circumstances()]
+    for number, call in enumerate(INPUTS.calls(draw, further, again=0), 101):
+        if is_right(get_logprobs, call, [logprobs], **OF_A_LARGE_VOCABULARY):
+            expect_gradient(get_logprobs, call, draw.numbered(-number))
 
 
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs, draw):
+    _, ordinary = expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(-1), WITH_GRADIENT))
     for call in INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         logits, mended = expect_logprobs(get_logprobs, call, why, rtol=2e-3, atol=5e-3)
+        subject = call.subject("The gradient of the log-probabilities")
+        expect_gradient_as_elsewhere(mended, ordinary, subject)
         if mended.requires_grad:
-            subject = call.subject("The gradient of the log-probabilities")
             gradient = gradient_at(logits, mended.sum(), subject)
             assert bool(torch.isfinite(gradient).all()), f"{subject} is not finite"
 

@@ -218,6 +218,32 @@ def through_single_precision(chosen_rewards, rejected_rewards, margin=None):
     return -functional.logsigmoid(difference).mean().to(chosen_rewards.dtype)
 
 
+@hidden_mistake(refused_with="The gradient at the chosen reward")
+def no_gradient_at_ties(chosen_rewards, rejected_rewards, margin=None):
+    """The formula is put together from relu and abs, whose gradient is 0 where the two rewards are equal."""
+    difference = _difference(chosen_rewards, rejected_rewards, margin)
+    return ((-difference).relu() + (-difference.abs()).exp().log1p()).mean()
+
+
+@hidden_mistake(refused_with="The gradient at the chosen reward")
+def detached_with_a_margin(chosen_rewards, rejected_rewards, margin=None):
+    """With a margin, the loss carries no gradient."""
+    loss = _loss(chosen_rewards, rejected_rewards, margin)
+    return loss if margin is None else loss.detach()
+
+
+_BUFFERS = {}
+
+
+@hidden_mistake(refused_with="after a later call")
+def overwritten_by_the_next_call(chosen_rewards, rejected_rewards, margin=None):
+    """A loss without a gradient is written into a tensor that the next call overwrites."""
+    loss = _loss(chosen_rewards, rejected_rewards, margin)
+    if loss.requires_grad:
+        return loss
+    return _BUFFERS.setdefault(loss.dtype, torch.empty_like(loss)).copy_(loss)
+
+
 @right_answer
 def softplus(chosen_rewards, rejected_rewards, margin=None):
     return functional.softplus(-_difference(chosen_rewards, rejected_rewards, margin)).mean()

@@ -247,6 +247,21 @@ def reference_flag_changed(pc, pr, rc, rr, beta):
     return _right(pc, pr, rc, rr, beta)
 
 
+@hidden_mistake(refused_with="The gradient at the policy's log-probability of the chosen text")
+def no_gradient_at_the_start(pc, pr, rc, rr, beta):
+    """The formula is put together from relu and abs, whose gradient is 0 where the policy is the reference."""
+    chosen, rejected = _rewards(pc, pr, rc, rr, beta)
+    difference = chosen - rejected
+    return _result(chosen, rejected, (-difference).relu() + (-difference.abs()).exp().log1p())
+
+
+@hidden_mistake(refused_with="where the reference's log-probabilities require one")
+def policy_detached_with_the_reference(pc, pr, rc, rr, beta):
+    """Where the reference's log-probabilities require a gradient, the losses carry none at all."""
+    losses, chosen, rejected = _right(pc, pr, rc, rr, beta)
+    return losses.detach() if rc.requires_grad else losses, chosen, rejected
+
+
 @right_answer
 def by_log_ratios(pc, pr, rc, rr, beta):
     with torch.no_grad():

@@ -154,6 +154,13 @@ def half_a_tie_is_lost(chosen_rewards, rejected_rewards):
     return (right / len(chosen_rewards)).to(chosen_rewards.dtype)
 
 
+@hidden_mistake(refused_with="The accuracy")
+def always_one(chosen_rewards, rejected_rewards):
+    """Every batch has the share 1."""
+    _require_pairs(chosen_rewards)
+    return chosen_rewards.new_ones(())
+
+
 @right_answer
 def heaviside(chosen_rewards, rejected_rewards):
     _require_pairs(chosen_rewards)

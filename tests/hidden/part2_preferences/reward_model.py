@@ -361,6 +361,40 @@ class PositionsOfTheFirstBatch(_Right):
         return stored[: len(mask), : mask.shape[1]].masked_fill(~mask, -1).amax(1)
 
 
+@hidden_mistake(refused_with="heads are too much alike")
+class EvenlySpacedWeights(_Right):
+    """The weights of every new head are the same, with the right mean and deviation."""
+
+    def make_reward_head(self, d_model):
+        head = super().make_reward_head(d_model)
+        spaced = torch.linspace(-1, 1, d_model)
+        head.weight.data.copy_(spaced / spaced.std(correction=0) / (d_model + 1) ** 0.5)
+        return head
+
+
+@hidden_mistake(refused_with="holds the index of that row alone")
+class ManyRowsNamed(_Right):
+    """The message names many rows, whichever has no token."""
+
+    def forward(self, input_ids, attention_mask):
+        try:
+            return super().forward(input_ids, attention_mask)
+        except ValueError as error:
+            raise ValueError("one of the rows 5, 6, 7, 8, 9, 10 or 11 has no token") from error
+
+
+@hidden_mistake(refused_with="after other weights")
+class StreamsKept(_Right):
+    """The residual streams of texts are kept, and are out of date after a training step."""
+
+    def final_residual(self, input_ids, attention_mask):
+        kept = self.__dict__.setdefault("streams", {})
+        key = str((input_ids.tolist(), attention_mask.tolist()))
+        if key not in kept:
+            kept[key] = super().final_residual(input_ids, attention_mask)
+        return kept[key]
+
+
 @right_answer
 class Flipped(_Right):
     """The position is found from the end."""

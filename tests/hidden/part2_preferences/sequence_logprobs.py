@@ -194,7 +194,7 @@ def mask_changed_in_place(logits, input_ids, completion_mask):
     return result
 
 
-@hidden_mistake(refused_with="50,257 tokens")
+@hidden_mistake(refused_with="logits")
 def normalised_over_the_likeliest(logits, input_ids, completion_mask):
     """The softmax runs over the thousand likeliest tokens only."""
     kept = logits[:, :-1].topk(min(1000, logits.shape[-1]), dim=-1).values.logsumexp(-1)
@@ -250,6 +250,13 @@ def ids_changed_in_place(logits, input_ids, completion_mask):
     """The ids that do not count are overwritten in the caller's tensor."""
     input_ids[~completion_mask] = 0
     return _right(logits, input_ids, completion_mask)
+
+
+@hidden_mistake(refused_with="is missing, while other calls have one")
+def extreme_logits_detached(logits, input_ids, completion_mask):
+    """Where logits are extreme, the result carries no gradient."""
+    is_extreme = bool((logits.detach().abs() > 1000).any())
+    return _right(logits.detach() if is_extreme else logits, input_ids, completion_mask)
 
 
 @right_answer

@@ -14,6 +14,7 @@ from rlhf_course.grading.judge.compare import (
     expect_value_error,
     expect_values,
     gradient_at,
+    is_right,
 )
 
 WHY = "it is the mean over pairs of -log sigmoid(chosen reward - rejected reward - margin)"
@@ -73,6 +74,10 @@ def test_the_loss_is_the_mean_of_minus_the_log_probability_of_the_preference(bra
 def test_gradients_reach_both_rewards(bradley_terry_loss, draw):
     for call in INPUTS.calls(draw, [*INPUTS.size_circumstances(), replace(MANY, sizes={"pairs": 32})]):
         expect_gradients(bradley_terry_loss, call)
+    further = list(INPUTS.calls(draw, INPUTS.further_gradient_circumstances()))
+    for call in [*further, WITH_MARGIN.call(draw.numbered(-1))]:
+        if is_right(bradley_terry_loss, call, [loss]):
+            expect_gradients(bradley_terry_loss, call)
 
 
 @pytest.mark.points(1.5)

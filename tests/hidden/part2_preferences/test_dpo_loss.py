@@ -20,6 +20,7 @@ from rlhf_course.grading.judge.compare import (
     expect_unchanged,
     expect_values,
     gradient_at,
+    is_right,
 )
 
 POLICY = ("policy_chosen_logps", "policy_rejected_logps")
@@ -114,6 +115,20 @@ def test_beta_scales_the_log_ratios_inside_the_sigmoid(dpo_loss, draw):
 def test_gradients_reach_the_policys_log_probabilities(dpo_loss, draw):
     for call in INPUTS.calls(draw, [*INPUTS.size_circumstances(), Circumstance(sizes={"pairs": 30})]):
         expect_gradients(dpo_loss, call)
+    # At the first step of a training all differences are 0: without a gradient there, nothing is ever learnt.
+    first = INPUTS.call(draw.numbered(-1))
+    same = {name: first.exact[other].float() for name, other in zip(POLICY, REFERENCE, strict=True)}
+    first = first.with_arguments("for a policy that is the reference", **same)
+    for call in [first, *INPUTS.calls(draw, INPUTS.further_gradient_circumstances())]:
+        if is_right(dpo_loss, call, [formula for _, formula, _ in RESULTS], **ROUNDED):
+            expect_gradients(dpo_loss, call)
+
+
+def _has_gradient(dpo_loss, call):
+    """Return whether the losses carry a gradient where the policy's log-probabilities alone require one."""
+    passed = replace(call, circumstance=ORDINARY).passed()
+    passed[0].requires_grad_(True)
+    return expect_results(dpo_loss, call, dpo_loss(*passed))[0].requires_grad
 
 
 @pytest.mark.points(1.5)
@@ -126,6 +141,9 @@ def test_no_gradient_reaches_the_reference_and_the_rewards_carry_none(dpo_loss, 
             "The rewards carry a gradient: they are for the record, so detach them"
         )
         if not losses.requires_grad:
+            assert not _has_gradient(dpo_loss, call), (
+                "No gradient of the loss reaches the policy where the reference's log-probabilities require one, too"
+            )
             continue
         reference = [tensor for tensor in passed[2:4] if tensor.requires_grad]  # Another test requires that both do.
         gradients = torch.autograd.grad(losses.sum(), reference, allow_unused=True) if reference else ()

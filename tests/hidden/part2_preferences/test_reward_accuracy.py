@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, Floats, Inputs
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
     expect_form,
     expect_results_stay,
@@ -38,9 +38,9 @@ def expect_accuracy(reward_accuracy, call):
     expect_values(got, call.right(accuracy), call.subject("The accuracy"), WHY, call, accuracy, rtol=2e-6, atol=1e-6)
 
 
-def differing(draw, number=0):
+def differing(draw, number=0, sizes=None):
     """Draw a call in which no two rewards of a pair are equal or close, and the share is not 0."""
-    call = INPUTS.call(draw.numbered(number))
+    call = INPUTS.call(draw.numbered(number), Circumstance(sizes=sizes or {}))
     chosen, rejected = call.exact["chosen_rewards"].float(), call.exact["rejected_rewards"].float()
     chosen = rejected + torch.where(chosen < rejected, -1.0, 1.0) * (0.1 + (chosen - rejected).abs())
     chosen[0] = rejected[0] + 0.5
@@ -83,15 +83,24 @@ def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_
     expect_results_stay(reward_accuracy, [differing(draw, number) for number in range(3)], accuracy, "The accuracy")
 
 
+def expect_two_accuracies(reward_accuracy, draw):
+    """Require the right share of an odd number of pairs and that of the swapped pairs, which no constant is."""
+    call = differing(draw, sizes={"pairs": draw.choice((5, 7, 9))})
+    chosen, rejected = (call.exact[name].float() for name in ("chosen_rewards", "rejected_rewards"))
+    swapped = call.with_arguments("for swapped pairs", chosen_rewards=rejected, rejected_rewards=chosen)
+    for one in draw.shuffled([call, swapped]):
+        expect_accuracy(reward_accuracy, one)
+
+
 @pytest.mark.points(0.5)
 def test_no_pair_at_all_is_a_value_error(reward_accuracy, draw):
-    expect_accuracy(reward_accuracy, differing(draw))
+    expect_two_accuracies(reward_accuracy, draw)
     expect_value_error(reward_accuracy, [torch.zeros(0), torch.zeros(0)], "A batch without a pair")
 
 
 @pytest.mark.points(0.5)
 def test_the_accuracy_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_were(reward_accuracy, draw):
-    expect_accuracy(reward_accuracy, differing(draw))
+    expect_two_accuracies(reward_accuracy, draw)
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = reward_accuracy(*passed)

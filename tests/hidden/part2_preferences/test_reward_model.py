@@ -104,13 +104,16 @@ def expect_head(answer, draw):
         shapes = [[list(each.shape) for each in head] for head in report["parameters"]]
         is_right = shapes == [[[1, width], [1]]] * count
         assert is_right, f"The reward head should be {HEAD}; its parameters have other shapes"
-        weights = torch.cat([head[0].double().flatten() for head in report["parameters"]])
+        weights = torch.cat([head[0].double() for head in report["parameters"]])
         biases = torch.cat([head[1].double() for head in report["parameters"]])
         assert not bool(biases.any()), "The bias of a new reward head should be 0"
         ratio = float(weights.std()) * (width + 1) ** 0.5
         assert 0.9 < ratio < 1.1 and abs(float(weights.mean())) < 0.1 * (width + 1) ** -0.5, (
             "The weights of a new reward head should have mean 0 and standard deviation 1 / sqrt(d_model + 1)"
         )
+        # The deviation between heads, position by position: weights that are the same in each head have none.
+        between = float(weights.var(0).mean().sqrt()) * (width + 1) ** 0.5
+        assert between > 0.8, "The weights of each new reward head should be drawn anew: heads are too much alike"
 
 
 def with_the_head_or_a_right_one(answer, draw, test):
@@ -198,6 +201,10 @@ def test_a_row_without_a_real_token_is_a_value_error_that_names_it(RewardModel, 
         assert "exceptions" in report, f"{subject} should raise a ValueError; a result came"
         assert "ValueError" in report["exceptions"], f"{subject} should raise a ValueError; it raised another exception"
         assert row in report["numbers"], f"{subject} should raise a ValueError whose message holds the index of the row"
+        # The message may also hold the row's number from 1, sizes, and a number of tokens, which is 0.
+        allowed = {row, row + 1, *mask.shape, SHAPE.width, 0, 1}
+        others = {number for number in report["numbers"] if number < len(mask)} - allowed
+        assert len(others) < 2, f"{subject} should raise a ValueError whose message holds the index of that row alone"
 
 
 def right_gradients(model, input_ids, attention_mask, of_rewards):
@@ -238,8 +245,25 @@ def test_gradients_of_the_rewards_reach_the_head_and_the_transformer(RewardModel
         with_the_head_or_a_right_one(RewardModel, draw, test)
 
 
+def expect_rewards_after_a_step(answer, draw):
+    """Require the right rewards of texts that the same model has rated before, with other weights."""
+    first, second = Model.drawn(draw.numbered(100)), Model.drawn(draw.numbered(101))
+    call = INPUTS.call(draw, replace(RIGHT, sizes={"texts": 5, "seq": 6}))
+
+    def test(own_head):
+        inputs = {**first.inputs(), "later_transformer": second.transformer, "later_weights": second.weights}
+        report = require_report(answer.rewards(**inputs, batches=[call.passed()], own_head=own_head))
+        why = "the weights were changed between two calls, as a training step does: keep nothing from an earlier call"
+        for model, got, words in zip((first, second), report["rewards"], ("", " after other weights"), strict=True):
+            wanted = right_rewards(model, call)
+            expect_values(got, wanted, f"The reward{words}", why if words else WHY, call, rtol=1e-3, atol=1e-3)
+
+    with_the_head_or_a_right_one(answer, draw, test)
+
+
 @pytest.mark.points(1)
 def test_every_call_gives_the_rewards_of_its_own_texts(RewardModel, draw):
+    expect_rewards_after_a_step(RewardModel, draw.numbered(-1))
     found = [INPUTS.many(), INPUTS.repeated(), INPUTS.partly_repeated(), ROLLOUT, ORDINARY, ORDINARY]
     calls = INPUTS.calls(draw, [replace(one, padding="right") for one in found])
     report, _ = expect_rewards(RewardModel, draw, calls)

@@ -20,13 +20,16 @@ from rlhf_course.grading.judge.circumstances import (
 from rlhf_course.grading.judge.compare import (
     DOUBLE_PRECISION,
     expect_form,
+    expect_gradient_as_elsewhere,
     expect_results_stay,
     expect_unchanged,
     expect_values,
     gradient_at,
+    is_right,
 )
 from rlhf_course.grading.judge.rollouts import drawn_minibatch
 
+UNPADDED = replace(MASK_CIRCUMSTANCES[2], prompts=False)
 WHY = (
     "it is the sum over the tokens where the mask is True of the log-probability that the logits one position earlier "
     "give"
@@ -119,29 +122,44 @@ def test_logits_that_predict_no_token_of_the_completion_may_be_nan(sequence_logp
         expect_logprobs(sequence_logprobs, call.with_arguments(phrase, logits=logits), "they count for nothing")
 
 
+def expect_gradient(sequence_logprobs, call, draw):
+    """Require the right gradient of a weighted sum of the results in one call."""
+    logits, mended = expect_logprobs(sequence_logprobs, call, **ROUNDED)
+    if not bool(call.exact["completion_mask"][:, 1:].any()):
+        return
+    assert mended.requires_grad, "No gradient of the log-probability reaches the logits, so nothing can be learnt"
+    weights = draw.normal(len(mended)).double()
+    subject = call.subject("The gradient of the log-probability")
+    gradient = gradient_at(logits, (mended * weights).sum(), subject)
+    wanted = logprobs_gradient(**call.exact, weights=weights)
+    expect_values(gradient, wanted, subject, "it is that of log_softmax", call, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.points(2)
 def test_gradients_flow_to_the_logits(sequence_logprobs, draw):
     found = [*INPUTS.gradient_circumstances(), *MASK_CIRCUMSTANCES]
     circumstances = [replace(circumstance, requires_grad=True) for circumstance in found]
     for number, call in enumerate(INPUTS.calls(draw, circumstances, again=0), 1):
-        logits, mended = expect_logprobs(sequence_logprobs, call, **ROUNDED)
-        if not bool(call.exact["completion_mask"][:, 1:].any()):
-            continue
-        assert mended.requires_grad, "No gradient of the log-probability reaches the logits, so nothing can be learnt"
-        weights = draw.numbered(-number).normal(len(mended)).double()
-        subject = call.subject("The gradient of the log-probability")
-        gradient = gradient_at(logits, (mended * weights).sum(), subject)
-        wanted = logprobs_gradient(**call.exact, weights=weights)
-        expect_values(gradient, wanted, subject, "it is that of log_softmax", call, rtol=1e-3, atol=1e-4)
+        expect_gradient(sequence_logprobs, call, draw.numbered(-number))
+    further = [replace(circumstance, requires_grad=True) for circumstance in INPUTS.further_gradient_circumstances()]
+    for number, call in enumerate(INPUTS.calls(draw, further, again=0), 101):
+        if is_right(sequence_logprobs, call, [logprobs], **ROUNDED):
+            expect_gradient(sequence_logprobs, call, draw.numbered(-number))
 
 
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(sequence_logprobs, draw):
+    sizes = {"texts": 4, "seq": 6}
+    ordinary = INPUTS.call(draw.numbered(-1), replace(UNPADDED, sizes=sizes, requires_grad=True))
+    _, with_gradient = expect_logprobs(sequence_logprobs, ordinary)
     for call in INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         logits, mended = expect_logprobs(sequence_logprobs, call, why, rtol=2e-3, atol=5e-2)
+        if not bool(call.exact["completion_mask"][:, 1:].any()):
+            continue
+        subject = call.subject("The gradient of the log-probability")
+        expect_gradient_as_elsewhere(mended, with_gradient, subject)
         if mended.requires_grad:
-            subject = call.subject("The gradient of the log-probability")
             is_finite = bool(torch.isfinite(gradient_at(logits, mended.sum(), subject)).all())
             assert is_finite, f"{subject} is not finite"
 

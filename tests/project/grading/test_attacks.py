@@ -1,7 +1,8 @@
 """No hostile submission in attacks/ gains a point, harms the next submission, or leaves a process or file behind.
 
 An attack's docstring says what it tries. Comments may name the exercise that it answers, the limits that it is judged
-under and a pattern of the message in the report, and may mark it as slow.
+under, a pattern of the message in the report and the number of secrets that it is judged under, where it relies on
+luck, and may mark it as slow.
 """
 
 import os
@@ -19,6 +20,7 @@ import pytest
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.judge.judge import Judge
 from rlhf_course.grading.results import ExerciseResult
+from rlhf_course.grading.secret import public_secret
 from rlhf_course.grading.submissions.submission import Submission
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
@@ -37,12 +39,12 @@ def comment(attack: Path, key: str, default: str) -> str:
 
 
 def reference(exercise: str) -> str:
-    return (SOLUTIONS / "part1_rlhf" / BY_NAME[exercise].file).read_text()
+    return (SOLUTIONS / BY_NAME[exercise].path).read_text()
 
 
 def judged(judge: Judge, exercise: str, text: str) -> ExerciseResult:
     """Return the result of an exercise, for a submission that answers it with a text, and no other exercise."""
-    result = judge.grade(Submission("one", {BY_NAME[exercise].path: text}))
+    result = judge.grade(Submission("one", {BY_NAME[exercise].path: text}, parts=(BY_NAME[exercise].part,)))
     assert all(other.status == "missing" for name, other in result.exercises.items() if name != exercise)
     assert result.score == result.exercises[exercise].score
     return result.exercises[exercise]
@@ -114,6 +116,10 @@ def test_an_attack_gains_no_points_and_leaves_nothing_behind(
     assert result.status in ("error", "failed", "timeout")
     assert all(test.message for test in result.tests)
     assert not re.search(r"[<>]|/proc|Passed|exit code 1[789]", " ".join(test.message for test in result.tests))
+    for number in range(int(comment(attack, "secrets", "0"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(judge, "secret", public_secret(number))
+            assert judged(judge, exercise, attack.read_text()).score == 0, f"luck under secret {number}"
     pattern = comment(attack, "message", ".")
     assert any(re.search(pattern, test.message) for test in result.tests), result.tests[0].message
     assert seconds < judge.limits.exercise_timeout + SLACK

@@ -356,7 +356,7 @@ class Inputs:
         found += MASK_CIRCUMSTANCES if mask_kinds else ()
         found += COMPLETION_CIRCUMSTANCES if "completion" in mask_kinds else ()
         found += [END_TOKENS] if "attention" in mask_kinds else []
-        if len(self._floats()) > len({kind.axes for kind in self._floats().values()}):
+        if self._has_alike_floats():
             found.append(self.agreeing())
         if any(isinstance(kind, Texts) for kind in kinds):
             found += [*TEXT_CIRCUMSTANCES, self.many()]
@@ -387,6 +387,19 @@ class Inputs:
         """Return the circumstances in which gradients are compared: ordinary inputs, and large tensors of logits."""
         large = [self.large_vocabulary(), self.large_minibatch()] if self.vocabulary else []
         return [ORDINARY, ORDINARY, *large]
+
+    def further_gradient_circumstances(self) -> list[Circumstance]:
+        """Return those in which gradients are compared where the value is right, as another test requires.
+
+        A formula may have the right value and another gradient where entries are equal: relu and abs have a corner
+        there.
+        """
+        equal = [self.partly_repeated(), *([self.agreeing()] if self._has_alike_floats() else [])]
+        return [SLICE, TRANSPOSED, DOUBLE, WITH_GRAPH, *equal]
+
+    def _has_alike_floats(self) -> bool:
+        """Return whether several float tensors have the same axes."""
+        return len(self._floats()) > len({kind.axes for kind in self._floats().values()})
 
     def _floats(self) -> dict[str, Floats]:
         return {name: kind for name, kind in self.arguments.items() if isinstance(kind, Floats)}

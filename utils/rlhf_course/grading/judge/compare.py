@@ -142,6 +142,51 @@ def gradient_at(tensor: Tensor, total: Tensor, subject: str) -> Tensor:
     return gradient
 
 
+def is_right(answer: Any, call: Call, formulas: Sequence[Formula], rtol: float = RTOL, atol: float = ATOL) -> bool:
+    """Return whether a call gives the right numbers, for a test of gradients where another test compares the values.
+
+    Args:
+        answer: The answer.
+        call: The call.
+        formulas: The function that computes the right result from `call.exact`, or one for each of several results.
+        rtol: The relative tolerance.
+        atol: The absolute tolerance.
+    """
+    try:
+        got = answer(*call.passed())
+    except AnswerError as error:
+        if error.kind != "error":
+            raise
+        return False
+    parts = [got] if len(formulas) == 1 else got
+    if not (isinstance(parts, list | tuple) and len(parts) == len(formulas)):
+        return False
+    pairs = [
+        (mend(part, call.right(formula).shape), call.right(formula))
+        for part, formula in zip(parts, formulas, strict=True)
+    ]
+    return all(
+        part is not None
+        and part.shape == wanted.shape
+        and torch.allclose(part.detach().double(), wanted.detach().double(), rtol=rtol, atol=atol)
+        for part, wanted in pairs
+    )
+
+
+def expect_gradient_as_elsewhere(got: Tensor, ordinary: Any, subject: str) -> None:
+    """Assert that a result carries a gradient if the same answer's result for ordinary inputs does.
+
+    An answer without any gradient loses the points of the test of gradients, and not those of other tests too.
+
+    Args:
+        got: The mended result.
+        ordinary: The result of the answer for ordinary inputs that require a gradient.
+        subject: The gradient and its circumstance in words.
+    """
+    has_gradient = getattr(ordinary, "requires_grad", False)
+    assert got.requires_grad or not has_gradient, f"{subject} is missing, while other calls have one: detach nothing"
+
+
 def expect_unchanged(call: Call, passed: Sequence[Any]) -> None:
     """Assert that an answer left its arguments as they were: their values, and whether they require a gradient.
 

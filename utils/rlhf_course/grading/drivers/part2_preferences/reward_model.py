@@ -48,6 +48,8 @@ def rewards(
     batches: Sequence[Sequence[Tensor]],
     own_head: bool = True,
     dtype: str = "float32",
+    later_transformer: Mapping[str, Tensor] | None = None,
+    later_weights: Sequence[Tensor] = (),
 ) -> dict[str, Any]:
     """Compute the rewards of several batches with one model.
 
@@ -58,6 +60,8 @@ def rewards(
         batches: Token ids and attention mask of each batch, both of shape (batch, seq).
         own_head: Whether the head is the answer's.
         dtype: The name of the dtype that the model is cast to.
+        later_transformer: Weights that are written to the transformer after the batches, which are then repeated.
+        later_weights: The weights of the reward head that are written then, too.
 
     Returns:
         `rewards`, a result a batch; `changed`, whether an input was changed in place; `left`, what the calls have
@@ -76,6 +80,9 @@ def rewards(
             results.append(plain(model(*passed)))
             changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
         left = [words for words, value in _state(model).items() if value != before[words]]
+        if later_transformer is not None:
+            fill(model, model.reward_head, later_transformer, later_weights)
+            results += [plain(model(*(each.clone() for each in batch))) for batch in batches]
     finally:
         nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
     return {"rewards": results, "changed": changed, "left": left, "value head": model.value_head is not None}
