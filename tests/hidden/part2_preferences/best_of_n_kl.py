@@ -19,7 +19,7 @@ def _kl(n):
 
 @visible_mistake
 def log_n(n):
-    """That is log n, by which the best text's probability grows at most; the divergence is less by (n - 1) / n."""
+    """That is log n, as if every chosen text were n times as likely; the divergence is less by (n - 1) / n."""
     _require_texts(n)
     return math.log(n)
 
