@@ -161,6 +161,13 @@ def always_one(chosen_rewards, rejected_rewards):
     return chosen_rewards.new_ones(())
 
 
+@hidden_mistake(refused_with="for rewards that hardly differ")
+def steep_sigmoid(chosen_rewards, rejected_rewards):
+    """Pairs are compared by a steep sigmoid, which counts close rewards as ties."""
+    _require_pairs(chosen_rewards)
+    return (1e6 * (chosen_rewards - rejected_rewards)).sigmoid().mean()
+
+
 @right_answer
 def heaviside(chosen_rewards, rejected_rewards):
     _require_pairs(chosen_rewards)

@@ -395,6 +395,23 @@ class StreamsKept(_Right):
         return kept[key]
 
 
+@hidden_mistake(refused_with="No gradient")
+class LeftPaddingDetached(_Right):
+    """Where a text is padded on the left, no gradient reaches the transformer."""
+
+    def final_residual(self, input_ids, attention_mask):
+        resid = super().final_residual(input_ids, attention_mask)
+        return resid if attention_mask[:, 0].all() else resid.detach()
+
+
+@hidden_mistake(refused_with="The reward")
+class ScaledInEvaluation(_Right):
+    """In evaluation mode the rewards are half as large."""
+
+    def forward(self, input_ids, attention_mask):
+        return super().forward(input_ids, attention_mask) * (1 if self.training else 0.5)
+
+
 @right_answer
 class Flipped(_Right):
     """The position is found from the end."""

@@ -67,10 +67,12 @@ def test_a_pair_with_equal_rewards_counts_one_half(reward_accuracy, draw):
 
 
 def hardly_differing(draw, number):
-    """Draw a call in which the rewards of each pair differ by 1/1024, and lie near 0 or far from it."""
+    """Draw a call in which the rewards of each pair differ by 1/1024 or by one bit, and lie near 0 or far from it."""
     call = differing(draw, number)
     rejected = draw.choice((0, draw.integer(500, 4_000))) + call.exact["rejected_rewards"].float()
-    chosen = rejected + (2 * draw.integers(0, 1, *rejected.shape) - 1) / 1024
+    signs = 2 * draw.integers(0, 1, *rejected.shape) - 1
+    next_numbers = torch.nextafter(rejected, signs * torch.full_like(rejected, torch.inf))
+    chosen = rejected + signs / 1024 if number % 2 else next_numbers
     return call.with_arguments("for rewards that hardly differ", chosen_rewards=chosen, rejected_rewards=rejected)
 
 

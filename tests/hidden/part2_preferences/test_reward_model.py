@@ -156,7 +156,7 @@ def test_texts_without_padding_get_the_reward_of_their_last_token(RewardModel, d
     unpadded = [
         Circumstance(one.phrase, sizes=one.sizes, padding="none") for one in [*INPUTS.size_circumstances(), ROLLOUT]
     ]
-    report, _ = expect_rewards(RewardModel, draw, INPUTS.calls(draw, unpadded, again=0))
+    report, _ = expect_rewards(RewardModel, draw, INPUTS.calls(draw, unpadded, again=0), training=False)
     assert not report["value head"], "A reward model should have no value head"
 
 
@@ -237,11 +237,14 @@ def expect_gradients(answer, model, call, inputs, right, own_head):
 
 @pytest.mark.points(2.5)
 def test_gradients_of_the_rewards_reach_the_head_and_the_transformer(RewardModel, draw):
-    for number, circumstance in enumerate(draw.shuffled([RIGHT, UNPADDED])):
+    several = replace(RIGHT, sizes={"texts": 12, "seq": 6})
+    for number, circumstance in enumerate(draw.shuffled([several, LEFT, UNPADDED])):
         own = draw.numbered(number)
         model, call = Model.drawn(own), INPUTS.call(own, circumstance)
         inputs = {**call.exact, "of_rewards": own.normal(len(call.exact["input_ids"]))}
-        test = partial(expect_gradients, RewardModel, model, call, inputs, right_gradients(model, **inputs))
+        right = right_gradients(model, **inputs)
+        inputs["training"] = circumstance is not UNPADDED
+        test = partial(expect_gradients, RewardModel, model, call, inputs, right)
         with_the_head_or_a_right_one(RewardModel, draw, test)
 
 

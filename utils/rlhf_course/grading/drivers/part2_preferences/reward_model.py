@@ -48,6 +48,7 @@ def rewards(
     batches: Sequence[Sequence[Tensor]],
     own_head: bool = True,
     dtype: str = "float32",
+    training: bool = True,
     later_transformer: Mapping[str, Tensor] | None = None,
     later_weights: Sequence[Tensor] = (),
 ) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def rewards(
         batches: Token ids and attention mask of each batch, both of shape (batch, seq).
         own_head: Whether the head is the answer's.
         dtype: The name of the dtype that the model is cast to.
+        training: Whether the model is in training mode.
         later_transformer: Weights that are written to the transformer after the batches, which are then repeated.
         later_weights: The weights of the reward head that are written then, too.
 
@@ -70,16 +72,20 @@ def rewards(
     model = _model(answer, own_head)
     if (found := fill(model, model.reward_head, transformer, weights)) is not None:
         return {"head": found}
-    results, changed = [], False
+    results: list[Any] = []
+    left: list[str] = []
+    changed = False
     try:
         if dtype != "float32":
             model.to(getattr(torch, dtype))
+        model.train(training)
         before = _state(model)
         for input_ids, attention_mask in batches:
             passed = input_ids.clone(), attention_mask.clone()
             results.append(plain(model(*passed)))
             changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
-        left = [words for words, value in _state(model).items() if value != before[words]]
+            if len(results) in (1, len(batches)):  # A second call may undo what the first one did.
+                left += [words for words, value in _state(model).items() if value != before[words]]
         if later_transformer is not None:
             fill(model, model.reward_head, later_transformer, later_weights)
             results += [plain(model(*(each.clone() for each in batch))) for batch in batches]
@@ -129,6 +135,7 @@ def gradients(
     attention_mask: Tensor,
     of_rewards: Tensor,
     own_head: bool = True,
+    training: bool = True,
 ) -> dict[str, Any]:
     """Compute the gradients of a weighted sum of the rewards.
 
@@ -140,6 +147,7 @@ def gradients(
         attention_mask: The mask, of the same shape.
         of_rewards: The weight of each reward in the sum.
         own_head: Whether the head is the answer's.
+        training: Whether the model is in training mode.
 
     Returns:
         `rewards`; `transformer`, the gradients of the transformer's trainable parameters by name; and `head`, those of
@@ -148,6 +156,7 @@ def gradients(
     model = _model(answer, own_head)
     if (found := fill(model, model.reward_head, transformer, weights)) is not None:
         return {"head": found}
+    model.train(training)
     result = model(input_ids, attention_mask)
     if not (isinstance(result, Tensor) and result.numel() == of_rewards.numel()):
         return {"rewards": result}
