@@ -67,9 +67,11 @@ def test_a_pair_with_equal_rewards_counts_one_half(reward_accuracy, draw):
 
 
 def hardly_differing(draw, number):
-    """Draw a call in which the rewards of each pair differ by 1/1024 or by one bit, and lie near 0 or far from it."""
+    """Draw a call in which the rewards of each pair differ by 1/1024, near 0 or far from it, or by one bit."""
     call = differing(draw, number)
-    rejected = draw.choice((0, draw.integer(500, 4_000))) + call.exact["rejected_rewards"].float()
+    levels = (0, draw.integer(500, 4_000)) if number % 2 else (0,)  # Far from 0, one bit is no small difference.
+    rejected = draw.choice(levels) + call.exact["rejected_rewards"].float()
+    rejected = torch.where(rejected == 0, 0.5, rejected)  # Some processors take the number next to 0 for 0.
     signs = 2 * draw.integers(0, 1, *rejected.shape) - 1
     next_numbers = torch.nextafter(rejected, signs * torch.full_like(rejected, torch.inf))
     chosen = rejected + signs / 1024 if number % 2 else next_numbers
