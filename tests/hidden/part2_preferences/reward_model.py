@@ -379,8 +379,8 @@ class ManyRowsNamed(_Right):
     def forward(self, input_ids, attention_mask):
         try:
             return super().forward(input_ids, attention_mask)
-        except ValueError as error:
-            raise ValueError("one of the rows 5, 6, 7, 8, 9, 10 or 11 has no token") from error
+        except ValueError as refusal:
+            raise ValueError("one of the rows 5, 6, 7, 8, 9, 10 or 11 has no token") from refusal
 
 
 @hidden_mistake(refused_with="after other weights")
