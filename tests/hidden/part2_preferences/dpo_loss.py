@@ -251,8 +251,8 @@ def reference_flag_changed(pc, pr, rc, rr, beta):
 def no_gradient_at_the_start(pc, pr, rc, rr, beta):
     """The formula is put together from relu and abs, whose gradient is 0 where the policy is the reference."""
     chosen, rejected = _rewards(pc, pr, rc, rr, beta)
-    difference = chosen - rejected
-    return _result(chosen, rejected, (-difference).relu() + (-difference.abs()).exp().log1p())
+    gap = chosen - rejected
+    return _result(chosen, rejected, (-gap).relu() + (-gap.abs()).exp().log1p())
 
 
 @hidden_mistake(refused_with="where the reference's log-probabilities require one")
