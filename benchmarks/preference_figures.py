@@ -134,16 +134,16 @@ def turn_clauses() -> list[str]:
     """Return what notebook 12 states about the policies without a KL penalty."""
     found = turns("without")
     number = NUMBERS[len(found)]
-    later = sum(one.delay > 0 for one in found)
+    later = sum(run.delay > 0 for run in found)
     return [
         f"In {'all ' + number if later == len(found) else f'{NUMBERS[later]} of {number}'} runs with different reward "
-        f"models, the proxy's largest reward came after the judge's: {to([one.delay for one in found], 'd')} phases "
+        f"models, the proxy's largest reward came after the judge's: {to([run.delay for run in found], 'd')} phases "
         "later.",
-        f"The judge's largest mean reward was {to([one.best for one in found], '.1f')}, at a KL of "
-        f"{to([one.best_kl for one in found], '.0f')} nats a text; in the last phase it was "
-        f"{to([one.last for one in found], '.1f')}, at a KL of {to([one.last_kl for one in found], '.0f')} nats.",
-        f"The proxy's mean reward began between {to([one.first_proxy for one in found], '.1f', 'and')}, and ended "
-        f"between {to([one.last_proxy for one in found], '.1f', 'and')}.",
+        f"The judge's largest mean reward was {to([run.best for run in found], '.1f')}, at a KL of "
+        f"{to([run.best_kl for run in found], '.0f')} nats a text; in the last phase it was "
+        f"{to([run.last for run in found], '.1f')}, at a KL of {to([run.last_kl for run in found], '.0f')} nats.",
+        f"The proxy's mean reward began between {to([run.first_proxy for run in found], '.1f', 'and')}, and ended "
+        f"between {to([run.last_proxy for run in found], '.1f', 'and')}.",
     ]
 
 
@@ -153,10 +153,10 @@ def penalty_clauses() -> list[str]:
     shares = [_share_kept(curve) for curve in _of_seeds("policies", "with")]
     return [
         f"With `kl_coef=0.3`, {NUMBERS[len(found)]} runs of 45 phases ended at a KL of "
-        f"{to([one.last_kl for one in found], '.0f')} nats a text, with a judge's mean reward of "
-        f"{to([one.last for one in found], '.1f')}.",
+        f"{to([run.last_kl for run in found], '.0f')} nats a text, with a judge's mean reward of "
+        f"{to([run.last for run in found], '.1f')}.",
         f"The judge's mean reward over the last five phases was {to(shares, '.0%')} of its largest over five phases. "
-        f"In the last phase alone it was {to([one.share_kept for one in found], '.0%')} of its largest in one phase.",
+        f"In the last phase alone it was {to([run.share_kept for run in found], '.0%')} of its largest in one phase.",
     ]
 
 
@@ -164,7 +164,7 @@ def classifier_clauses() -> list[str]:
     """Return what notebook 12 states about the bare classifier."""
     curves = [curve["classifier"] for curve in _of_seeds("policies", "without")]
     found = [turn({**curve, "gold": curve["classifier"]}) for curve in _of_seeds("policies", "without")]
-    kept = sum(one.share_kept > 0.75 for one in found)
+    kept = sum(run.share_kept > 0.75 for run in found)
     return [
         f"Under the bare classifier, the largest mean reward of these {NUMBERS[len(found)]} runs was "
         f"{to([max(curve) for curve in curves], '.1f')}, and the last one "

@@ -165,9 +165,9 @@ def best_so_far_from_a_low_number(rewards):
     indices = []
     for row in rewards.tolist():
         best, index = -1e4, 0
-        for place, reward in enumerate(row):
+        for column, reward in enumerate(row):
             if reward > best:
-                best, index = reward, place
+                best, index = reward, column
         indices.append(index)
     return torch.tensor(indices)
 

@@ -80,7 +80,9 @@ def hardly_differing(draw, number):
 
 @pytest.mark.points(1)
 def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_accuracy, draw):
-    for call in INPUTS.calls(draw, [one for one in INPUTS.other_circumstances() if not one.agreeing]):
+    for call in INPUTS.calls(
+        draw, [circumstance for circumstance in INPUTS.other_circumstances() if not circumstance.agreeing]
+    ):
         expect_accuracy(reward_accuracy, call)
     for number in range(3, 9):
         expect_accuracy(reward_accuracy, hardly_differing(draw, number))
@@ -92,8 +94,8 @@ def expect_two_accuracies(reward_accuracy, draw):
     call = differing(draw, sizes={"pairs": draw.choice((5, 7, 9))})
     chosen, rejected = (call.exact[name].float() for name in ("chosen_rewards", "rejected_rewards"))
     swapped = call.with_arguments("for swapped pairs", chosen_rewards=rejected, rejected_rewards=chosen)
-    for one in draw.shuffled([call, swapped]):
-        expect_accuracy(reward_accuracy, one)
+    for asked in draw.shuffled([call, swapped]):
+        expect_accuracy(reward_accuracy, asked)
 
 
 @pytest.mark.points(0.5)

@@ -154,7 +154,7 @@ def test_a_new_head_is_a_linear_layer_with_weights_of_the_right_deviation(Reward
 @pytest.mark.points(2)
 def test_texts_without_padding_get_the_reward_of_their_last_token(RewardModel, draw):
     unpadded = [
-        Circumstance(one.phrase, sizes=one.sizes, padding="none") for one in [*INPUTS.size_circumstances(), ROLLOUT]
+        Circumstance(each.phrase, sizes=each.sizes, padding="none") for each in [*INPUTS.size_circumstances(), ROLLOUT]
     ]
     report, _ = expect_rewards(RewardModel, draw, INPUTS.calls(draw, unpadded, again=0), training=False)
     assert not report["value head"], "A reward model should have no value head"
@@ -268,7 +268,7 @@ def expect_rewards_after_a_step(answer, draw):
 def test_every_call_gives_the_rewards_of_its_own_texts(RewardModel, draw):
     expect_rewards_after_a_step(RewardModel, draw.numbered(-1))
     found = [INPUTS.many(), INPUTS.repeated(), INPUTS.partly_repeated(), ROLLOUT, ORDINARY, ORDINARY]
-    calls = INPUTS.calls(draw, [replace(one, padding="right") for one in found])
+    calls = INPUTS.calls(draw, [replace(circumstance, padding="right") for circumstance in found])
     report, _ = expect_rewards(RewardModel, draw, calls)
     left = [words for words in LEFT_BEHIND if words in report["left"]]
     assert not left, f"The calls leave {left[0]} in the model: leave the model as it was"
@@ -278,7 +278,7 @@ def test_every_call_gives_the_rewards_of_its_own_texts(RewardModel, draw):
 def test_the_rewards_are_one_number_a_text_in_the_models_dtype_and_the_inputs_stay_as_they_were(RewardModel, draw):
     for number, dtype in enumerate(("float32", "float64")):
         own = draw.numbered(number)
-        found = [replace(one, padding="right") for one in INPUTS.size_circumstances()]
+        found = [replace(circumstance, padding="right") for circumstance in INPUTS.size_circumstances()]
         calls = list(INPUTS.calls(own, found))
         report, wanted = expect_rewards(RewardModel, own, calls, dtype=dtype)
         words = "in double precision" if dtype == "float64" else ""

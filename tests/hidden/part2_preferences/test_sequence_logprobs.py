@@ -63,8 +63,8 @@ def logprobs(logits, input_ids, completion_mask):
     """Return the sums, text by text and token by token."""
     totals = []
     for scores, ids, mask in zip(logits, input_ids, completion_mask, strict=True):
-        places = [place for place in range(1, len(ids)) if mask[place]]
-        parts = [scores[place - 1, ids[place]] - scores[place - 1].logsumexp(0) for place in places]
+        positions = [position for position in range(1, len(ids)) if mask[position]]
+        parts = [scores[position - 1, ids[position]] - scores[position - 1].logsumexp(0) for position in positions]
         totals.append(sum(parts, torch.zeros((), dtype=torch.float64)))
     return torch.stack(totals)
 
@@ -166,8 +166,8 @@ def test_extreme_logits_give_finite_numbers_and_gradients(sequence_logprobs, dra
 
 @pytest.mark.points(1)
 def test_every_circumstance_that_training_meets_gives_the_same_log_probabilities(sequence_logprobs, draw):
-    covered = {*(one.phrase for one in (*MASK_CIRCUMSTANCES, *COMPLETION_CIRCUMSTANCES))}
-    found = [one for one in INPUTS.other_circumstances() if one.phrase not in covered]
+    covered = {*(circumstance.phrase for circumstance in (*MASK_CIRCUMSTANCES, *COMPLETION_CIRCUMSTANCES))}
+    found = [circumstance for circumstance in INPUTS.other_circumstances() if circumstance.phrase not in covered]
     for call in INPUTS.calls(draw, found):
         expect_logprobs(sequence_logprobs, call, **ROUNDED)
     expect_results_stay(sequence_logprobs, list(INPUTS.calls(draw, [ORDINARY])), logprobs, "The log-probability")
