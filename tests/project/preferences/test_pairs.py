@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.preferences.batches import encode
+from rlhf_course.rl.batches import encode
 from rlhf_course.rl.preferences.pairs import (
     Pair,
     completion_of,

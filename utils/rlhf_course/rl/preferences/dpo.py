@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.rl.batches import encode
 from rlhf_course.rl.models import bridge_parameters, load_model
 from rlhf_course.rl.preferences.args import PairArgs
-from rlhf_course.rl.preferences.batches import encode
 from rlhf_course.rl.preferences.pairs import Pair
 from rlhf_course.rl.preferences.trainer import PairTrainer
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.judges import gold_rewards, simulated_preferences
-from rlhf_course.rl.preferences.batches import check_special_tokens
+from rlhf_course.rl.batches import check_special_tokens
 from rlhf_course.rl.samples import get_samples
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 

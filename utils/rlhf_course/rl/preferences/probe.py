@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.rl.batches import encode
 from rlhf_course.rl.models import BridgeModel
-from rlhf_course.rl.preferences.batches import encode
 from rlhf_course.rl.preferences.pairs import Pair
 
 _TEXTS_AT_ONCE = 256

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from rlhf_course.errors import CourseError
 from rlhf_course.judges import gold_rewards
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.rl.batches import encode
 from rlhf_course.rl.preferences.args import PairArgs
-from rlhf_course.rl.preferences.batches import encode
 from rlhf_course.rl.preferences.pairs import Pair, completion_of
 from rlhf_course.rl.preferences.trainer import PairTrainer
 from rlhf_course.rl.run_folder import load_checkpoint, load_config, read_run
