@@ -69,7 +69,7 @@ def reward_model(seed: int) -> Path:
     folder = RUNS / f"reward_model_seed{seed}"
     if not folder.exists():
         RewardModelTrainer(PairArgs.for_run("reward_model", seed=seed)).train(folder)
-    elif len(read_run(folder).rows) < PairArgs(**read_run(folder).config["args"]).steps:
+    elif len(read_run(folder).rows) < PairArgs(**read_run(folder).config["args"]).total_phases:
         resume_run(folder)
     return folder
 

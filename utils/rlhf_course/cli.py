@@ -20,7 +20,8 @@ from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import course_answers
 from rlhf_course.paths import PACKAGE
 from rlhf_course.rl.args import RLHFArgs
-from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.phase_runs import PHASE_RUNS
+from rlhf_course.rl.profiles import RUNS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -75,8 +76,9 @@ def demo(
 
 
 def _setting_options() -> list[inspect.Parameter]:
-    """Return a keyword parameter with a Typer option for each field of `RLHFArgs` and `PairArgs`, but the reward."""
-    settings = {setting.name: setting for setting in (*fields(PairArgs), *fields(RLHFArgs))}
+    """Return a keyword parameter with a Typer option for each field of all runs' settings, but the reward."""
+    classes: list[Any] = [*dict.fromkeys(PHASE_RUNS.values()), RLHFArgs]
+    settings = {setting.name: setting for settings_class in classes for setting in fields(settings_class)}
     return [
         inspect.Parameter(
             setting.name,
@@ -113,7 +115,7 @@ def train(
     run: Annotated[
         str | None,
         typer.Option(
-            help="settings of a named run: collapse, periods (default), sentiment, reward_model, overoptimise or dpo"
+            help="settings of a named run: " + ", ".join(["collapse", "periods (default)", *RUNS[2:], *PHASE_RUNS])
         ),
     ] = None,
     profile: Annotated[

@@ -77,8 +77,6 @@ class Part:
         notebooks: The numbers of its notebooks.
         exercises: The exercises, in the order in which they are taught.
         trainer: The exercise that trains, which a learner's own run needs; None where the part has none.
-        optional: Tasks that are written in cells and files like exercises, but neither checked nor graded: their tests
-            are in the notebook.
     """
 
     name: str
@@ -86,12 +84,10 @@ class Part:
     notebooks: tuple[int, ...]
     exercises: tuple[Exercise, ...]
     trainer: str | None = None
-    optional: tuple[Exercise, ...] = ()
 
     def __post_init__(self) -> None:
         named = tuple(replace(exercise, part=self.name) for exercise in self.exercises)
         object.__setattr__(self, "exercises", named)
-        object.__setattr__(self, "optional", tuple(replace(task, part=self.name) for task in self.optional))
 
     @property
     def points(self) -> float:
@@ -119,17 +115,19 @@ _USED_BY_THE_TRAINER = (
     "get_logprobs",
     "get_optimizer",
 )
+_USED_BY_GRPO = (
+    "completion_mask",
+    "group_advantages",
+    "rloo_advantages",
+    "grpo_clip_loss",
+    "aggregate_loss",
+)
 PARTS = (
     Part(
         name="part1_rlhf",
         title="RLHF with a value head",
-        notebooks=(*range(1, 10), 14),
+        notebooks=tuple(range(1, 10)),
         trainer="RLHFTrainer",
-        optional=(
-            Exercise("gae", "14_bonus", 0, 3, 2, (15, 20)),
-            Exercise("group_advantages", "14_bonus", 0, 2, 2, (10, 10)),
-            Exercise("k3_estimate", "14_bonus", 0, 2, 2, (5, 5)),
-        ),
         exercises=(
             Exercise("HookedTransformerWithValueHead", "03_value_head", 10, 3, 4, (15, 25), stem="value_head"),
             Exercise("reward_fn_char_count", "04_sampling_and_rewards", 4, 1, 2, (5, 10)),
@@ -158,12 +156,28 @@ PARTS = (
             Exercise("dpo_loss", "13_dpo", 12, 3, 5, (15, 20)),
         ),
     ),
+    Part(
+        name="part3_policy_gradients",
+        title="Critics, groups and rewards that can be checked",
+        notebooks=(14, 15, 16, 17),
+        exercises=(
+            Exercise("compute_gae", "14_critics", 10, 3, 4, (15, 20)),
+            Exercise("kl_estimate", "14_critics", 6, 2, 4, (15, 15)),
+            Exercise("completion_mask", "15_fine_tuning", 6, 2, 4, (10, 15)),
+            Exercise("sft_loss", "15_fine_tuning", 8, 2, 4, (10, 15)),
+            Exercise("verify_sorted", "16_verifiers", 6, 2, 4, (15, 15)),
+            Exercise("group_advantages", "17_groups", 8, 2, 4, (10, 15)),
+            Exercise("rloo_advantages", "17_groups", 4, 2, 3, (10, 10)),
+            Exercise("grpo_clip_loss", "17_groups", 8, 3, 4, (15, 20)),
+            Exercise("aggregate_loss", "17_groups", 8, 3, 4, (15, 20)),
+            Exercise("GRPOTrainer", "17_groups", 16, 4, 5, (30, 45), stem="trainer", uses=_USED_BY_GRPO),
+        ),
+    ),
 )
 PARTS_BY_NAME = {part.name: part for part in PARTS}
 DEFAULT_PART = PARTS[0]
 EXERCISES = tuple(exercise for part in PARTS for exercise in part.exercises)
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
-OPTIONAL = {task.name: task for part in PARTS for task in part.optional}
 
 
 def part_of(exercise: Exercise) -> Part:

@@ -38,9 +38,9 @@ class ExercisePackage(ModuleType):
 
 
 def _exercises_of(package: str) -> dict[str, Exercise]:
-    """Return the exercises and optional tasks of the part whose package has this name, by name."""
+    """Return the exercises of the part whose package has this name, by name."""
     part = PARTS_BY_NAME[package]
-    return {exercise.name: exercise for exercise in (*part.exercises, *part.optional)}
+    return {exercise.name: exercise for exercise in part.exercises}
 
 
 def serve_exercises(package: str) -> None:

@@ -17,10 +17,10 @@ from rlhf_course.building.new_exercise import todo_lines
 from rlhf_course.building.notebooks import CLEAR_SOLUTIONS, build_notebook, missing_outputs, source_notebook
 from rlhf_course.building.outputs import show_finished_runs
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, OPTIONAL, PARTS
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES, PARTS
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.stubs import CODE_STUB, stub_of
+from rlhf_course.stubs import CODE_STUB
 
 STUBS = {exercise.name: f"def {exercise.name}():\n    raise NotImplementedError\n" for exercise in EXERCISES}
 SOURCES = sorted((REPOSITORY / "solutions/notebooks").glob("[0-9][0-9]_*.md"))
@@ -212,9 +212,7 @@ def test_nbgrader_reads_a_built_notebook(path):
 def test_nbgrader_makes_of_a_source_notebook_what_the_build_makes(source):
     from nbgrader.preprocessors import ClearSolutions
 
-    answers = {exercise.name: (REPOSITORY / "solutions" / exercise.path).read_text() for exercise in EXERCISES} | {
-        name: stub_of(task) for name, task in OPTIONAL.items()
-    }
+    answers = {exercise.name: (REPOSITORY / "solutions" / exercise.path).read_text() for exercise in EXERCISES}
     solved = nbformat.reads(source_notebook(source, answers), as_version=4)
     graded = [cell for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
     assert all("### BEGIN SOLUTION" in cell.source for cell in graded)

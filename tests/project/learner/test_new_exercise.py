@@ -128,7 +128,7 @@ def test_an_unknown_part_or_notebook_is_refused_with_those_that_there_are(clone)
     before = contents(clone)
     with pytest.raises(CourseError, match="the parts are part1_rlhf"):
         add(clone, "halve_reward", part="part9")
-    with pytest.raises(CourseError, match=r"its notebooks are 01_environment, .*, 14_bonus"):
+    with pytest.raises(CourseError, match=r"its notebooks are 01_environment, .*, 09_sentiment"):
         add(clone, "halve_reward", notebook="11")
     assert contents(clone) == before
 

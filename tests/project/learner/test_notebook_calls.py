@@ -183,7 +183,7 @@ def test_the_zip_to_hand_in_holds_python_files_and_notebooks_and_nothing_else(wo
 @pytest.mark.parametrize(
     "file",
     [
-        "part1_rlhf/gae.py",
+        "part1_rlhf/get_logprobs.py",
         "06_objective.ipynb",
         "",
         ".",
@@ -207,12 +207,12 @@ def test_what_is_no_name_of_a_zip_is_refused_in_a_sentence_and_no_file_changes(w
 
 
 def test_what_cannot_be_packed_is_left_out_with_a_word_and_a_file_of_1970_is_packed(workspace, capsys):
-    os.utime(workspace / "part1_rlhf/gae.py", (0, 0))
+    os.utime(workspace / "part1_rlhf/get_logprobs.py", (0, 0))
     (workspace / "part1_rlhf/lost.py").symlink_to("nowhere.py")
     (workspace / "my.ipynb").mkdir()
     hand_in()
     names = set(zipfile.ZipFile(workspace / "my_answers.zip").namelist())
-    assert "notebooks/part1_rlhf/gae.py" in names
+    assert "notebooks/part1_rlhf/get_logprobs.py" in names
     assert not [name for name in names if "lost.py" in name or "my.ipynb" in name]
     shown = capsys.readouterr().out
     assert (

@@ -12,7 +12,8 @@ import torch
 import rlhf_course.cli
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.launch import resume_run, start_run
-from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.phase_runs import phase_trainer
+from rlhf_course.rl.preferences.args import PAIR_RUNS, PairArgs
 from rlhf_course.rl.preferences.dpo import DPOTrainer, logprobs_without_gradient
 from rlhf_course.rl.preferences.pairs import Pair, read_pairs
 from rlhf_course.rl.preferences.probe import end_states, fit_linear_reward, linear_accuracy
@@ -22,7 +23,6 @@ from rlhf_course.rl.preferences.reward_model import (
     load_reward_model,
     predicted_rewards,
 )
-from rlhf_course.rl.preferences.runs import TRAINERS
 from rlhf_course.rl.rewards import describe_reward, named_reward
 from rlhf_course.rl.run_folder import read_run
 
@@ -51,9 +51,9 @@ def reward_model(settings, tmp_path):
     return tmp_path / "reward"
 
 
-@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("kind", PAIR_RUNS)
 def test_a_run_has_a_row_for_each_step_and_measures_held_out_pairs_after_each_epoch(settings, tmp_path, kind):
-    folder = TRAINERS[kind](PairArgs(**settings)).train(tmp_path / "run", show=False)
+    folder = phase_trainer(kind, PairArgs(**settings)).train(tmp_path / "run", show=False)
     rows = read_run(folder.path).rows
     assert len(rows) == 6 and [row["phase"] for row in rows] == list(range(6))
     assert all(row["objective"] == -row["loss"] and 0 <= row["accuracy"] <= 1 for row in rows)
@@ -104,10 +104,10 @@ def test_dpo_begins_at_log_2_and_moves_the_log_ratios_apart(settings):
     assert trainer.reference["pairs"][0][0] == pytest.approx(before.item(), abs=1e-4) != after.item()
 
 
-@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("kind", PAIR_RUNS)
 def test_a_stopped_run_that_is_resumed_ends_as_one_that_was_not_stopped(settings, tmp_path, kind):
-    whole = TRAINERS[kind](PairArgs(**settings)).train(tmp_path / "whole", show=False)
-    stopped = TRAINERS[kind](PairArgs(**settings))
+    whole = phase_trainer(kind, PairArgs(**settings)).train(tmp_path / "whole", show=False)
+    stopped = phase_trainer(kind, PairArgs(**settings))
     stopped.train(tmp_path / "part", show=False, watch=lambda row, _: stopped.stop() if row["phase"] == 2 else None)
     assert len(read_run(tmp_path / "part").rows) == 3
     resume_run(tmp_path / "part")
@@ -204,13 +204,13 @@ def test_a_stub_is_named_when_a_run_needs_it(tmp_path, settings):
         start_run(tmp_path / "run", "reward_model", "auto", None, None, REPOSITORY / "notebooks", settings)
 
 
-@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("kind", PAIR_RUNS)
 def test_pairs_of_several_prompts_or_an_empty_one_are_refused(settings, kind):
     other = Pair("That is", " good.", " a test")
     with pytest.raises(CourseError, match="one prompt, got 2 prompts: 'That is', 'This is'"):
-        TRAINERS[kind](PairArgs(**settings), ([*PAIRS, other], PAIRS[:3]))
+        phase_trainer(kind, PairArgs(**settings), ([*PAIRS, other], PAIRS[:3]))
     with pytest.raises(CourseError, match="an empty one"):
-        TRAINERS[kind](PairArgs(**settings), ([Pair("", " good.", " a test")],) * 2)
+        phase_trainer(kind, PairArgs(**settings), ([Pair("", " good.", " a test")],) * 2)
 
 
 def test_a_reward_model_from_a_file_judges_texts_by_the_files_prompt(settings, tmp_path):

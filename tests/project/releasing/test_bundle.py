@@ -185,7 +185,7 @@ def test_a_part_is_released_alone_with_another_ones_answers_filled_in(files):
     folders = (f"notebooks/{first.name}/", f"utils/rlhf_course/checks/{first.name}/")
     assert alone.keys() < filled.keys()
     assert [path for path in new if not path.startswith(folders)] == ["README.md"]
-    answers = [f"notebooks/{exercise.path}" for exercise in (*first.exercises, *first.optional)]
+    answers = [f"notebooks/{exercise.path}" for exercise in first.exercises]
     assert all(is_given(filled[path].decode()) for path in answers)
     stubs = [f"notebooks/{exercise.path}" for exercise in second.exercises]
     assert all(filled[path] == alone[path] and not is_given(filled[path].decode()) for path in stubs)

@@ -11,9 +11,9 @@ import torch
 from part1_rlhf import RLHFTrainer
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.preferences.args import PairArgs
+from rlhf_course.rl.phase_runs import phase_trainer
+from rlhf_course.rl.preferences.args import PAIR_RUNS, PairArgs
 from rlhf_course.rl.preferences.pairs import Pair
-from rlhf_course.rl.preferences.runs import TRAINERS
 from rlhf_course.rl.run_folder import read_run
 from rlhf_course.widgets import training
 from rlhf_course.widgets.advantage_picture import advantage_picture
@@ -192,11 +192,11 @@ def test_a_finished_run_is_shown_from_its_folder(finished_run):
     assert "Phase 0" in model.view.table.value and model.view.table.value != newest
 
 
-@pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.parametrize("kind", PAIR_RUNS)
 def test_a_run_that_learns_from_pairs_is_shown_from_its_folder(tiny_folder, tmp_path, kind):
     pairs = [Pair("This is", " good." * (1 + number % 3), " a test") for number in range(6)]
     args = PairArgs(base_model=str(tiny_folder), prefix="This is", batch_size=4, warmup_steps=0)
-    path = TRAINERS[kind](args, (pairs, pairs[:3])).train(tmp_path / kind, show=False).path
+    path = phase_trainer(kind, args, (pairs, pairs[:3])).train(tmp_path / kind, show=False).path
     model = DashboardModel.from_folder(path)
     model.view = DashboardView(model)
     model.update_all()

@@ -12,7 +12,7 @@ from rlhf_course.building.check_data import build_data, data_equal, format_data
 from rlhf_course.building.course_changes import change_files
 from rlhf_course.building.notebooks import build_notebook, exercises_in, notebook_sources, source_notebook
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import DEFAULT_PART, EXERCISES, OPTIONAL, PARTS, PARTS_BY_NAME, Exercise, Part
+from rlhf_course.course import DEFAULT_PART, EXERCISES, PARTS, PARTS_BY_NAME, Exercise, Part
 from rlhf_course.errors import CourseError
 
 _CACHE = Path(".cache/rlhf-course-build")
@@ -34,12 +34,11 @@ def built_files(root: Path, use_cache: bool = True) -> dict[Path, bytes]:
     """
     for folder in ("solutions", "utils/rlhf_course/checks", "tests/hidden"):
         _require_files(root, (root / folder / exercise.path for exercise in EXERCISES))
-    exercises = [*EXERCISES, *OPTIONAL.values()]
-    stubs = {exercise.name: _stub(root, exercise) for exercise in exercises}
+    stubs = {exercise.name: _stub(root, exercise) for exercise in EXERCISES}
     files = {_STUBS: json.dumps(stubs, indent=1) + "\n"}
     for part in PARTS:
         files[_NOTEBOOKS / part.name / "__init__.py"] = (root / "solutions" / part.name / "__init__.py").read_text()
-    files |= {_NOTEBOOKS / exercise.path: stubs[exercise.name] for exercise in exercises}
+    files |= {_NOTEBOOKS / exercise.path: stubs[exercise.name] for exercise in EXERCISES}
     files |= _notebooks(root, stubs)
     files |= _check_data(root, use_cache)
     return {path: text.encode("utf-8") for path, text in files.items()} | _figures(root)
@@ -64,11 +63,10 @@ def assignment_files(root: Path, part: Part = DEFAULT_PART) -> dict[Path, bytes]
     """
     solutions, exercises = root / "solutions", PARTS_BY_NAME[part.name].exercises
     solved = {exercise.name: (solutions / exercise.path).read_text(encoding="utf-8") for exercise in exercises}
-    solved |= {task.name: _stub(root, task) for task in part.optional}
     sources = [source for source in notebook_sources(root) if part.has_notebook(source.stem)]
     files = {Path(f"{source.stem}.ipynb"): source_notebook(source, solved).encode("utf-8") for source in sources}
     files[Path(part.name) / "__init__.py"] = (solutions / part.name / "__init__.py").read_bytes()
-    for exercise in (*exercises, *part.optional):
+    for exercise in exercises:
         files[Path(exercise.path)] = _stub(root, exercise).encode("utf-8")
     return change_files(files, [part], root) | {
         path.relative_to(_NOTEBOOKS): content for path, content in _figures(root).items()
@@ -196,7 +194,7 @@ def _edited_files(root: Path) -> list[Path]:
         return []
     stubs = json.loads((root / _STUBS).read_text())
     edited = []
-    for exercise in (*EXERCISES, *OPTIONAL.values()):
+    for exercise in EXERCISES:
         path = root / _NOTEBOOKS / exercise.path
         if exercise.name in stubs and path.is_file() and path.read_text(encoding="utf-8") != stubs[exercise.name]:
             edited.append(path.relative_to(root))

@@ -10,7 +10,7 @@ import nbformat
 from nbformat.v4 import new_output
 
 from rlhf_course.building.stubs import TEXT_STUB, cut_solutions
-from rlhf_course.course import BY_NAME, OPTIONAL
+from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
 from rlhf_course.stubs import CODE_STUB
 
@@ -28,7 +28,7 @@ def build_notebook(source: Path, stubs: dict[str, str]) -> str:
 
     The build interprets these metadata of a cell:
 
-    - `exercise`: the cell is filled with the stub of that exercise or optional task.
+    - `exercise`: the cell is filled with the stub of that exercise.
     - `check`: nbgrader gives the cell the points of that exercise.
     - `manual` and `points`: a person grades the cell; its model answer is cut.
     - `expected` and `alt`: the cell shows an output from the folder `outputs/` beside the source, with this alternative
@@ -115,7 +115,7 @@ def _cell(cell: Any, source: Path, texts: dict[str, str], id_counts: dict[str, i
 
 
 def _exercise(name: str, source: Path) -> str:
-    if name not in BY_NAME and name not in OPTIONAL:
+    if name not in BY_NAME:
         raise CourseError(
             f"{source.name}: a cell names the exercise {name!r}, which the list of exercises does not hold"
         )

@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from rlhf_course.building.notebooks import build_notebook
-from rlhf_course.course import EXERCISES, OPTIONAL, PARTS
+from rlhf_course.course import EXERCISES, PARTS
 from rlhf_course.errors import CourseError
 
 _CALL = re.compile(r"""^(?P<before>[^#\n]*)(?P<function>dashboard|train_run)\("(?P<run>\w+)"[^\n]*\)$""", re.MULTILINE)
@@ -88,9 +88,7 @@ def _call_with_folder(call: re.Match[str], runs: Path) -> str:
 
 def _answers(root: Path) -> dict[str, str]:
     """Return the text of each answer's file, by exercise."""
-    return {
-        exercise.name: (root / "solutions" / exercise.path).read_text() for exercise in (*EXERCISES, *OPTIONAL.values())
-    }
+    return {exercise.name: (root / "solutions" / exercise.path).read_text() for exercise in EXERCISES}
 
 
 def _store_outputs(folder: Path, name: str, outputs: list[Any]) -> list[Path]:

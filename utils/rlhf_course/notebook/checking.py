@@ -87,7 +87,7 @@ def check(answer: Any, exercise: str | None = None) -> Result:
             raises nothing.
     """
     try:
-        checked = workspace.checked_exercise_of(exercise or answer)
+        checked = workspace.exercise_of(exercise or answer)
     except CourseError as error:
         show_message(f"check: {error}")
         return Result(str(answer), ERROR, lines=[str(error)])
@@ -109,7 +109,7 @@ def passed(*names: str) -> bool:
     missing = []
     for name in names:
         try:
-            exercise = workspace.checked_exercise_of(name)
+            exercise = workspace.exercise_of(name)
             record = section(read_state(workspace.find_workspace() / exercise.part), "exercises", exercise.name)
             is_unchanged = record.get("text") == workspace.digest(workspace.read_answer(exercise))
             if not (record.get("status") == PASSED and is_unchanged) and not check_file(exercise):

@@ -3,7 +3,7 @@
 import copy
 from typing import TYPE_CHECKING, Any
 
-from rlhf_course.course import OPTIONAL, Exercise
+from rlhf_course.course import Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook import workspace
 from rlhf_course.notebook.exercise_progress import (
@@ -32,7 +32,7 @@ def hint(name_or_object: Any) -> None:
         name_or_object: The exercise's name, or the function or class that answers it.
     """
     try:
-        exercise = workspace.checked_exercise_of(name_or_object)
+        exercise = workspace.exercise_of(name_or_object)
         hints = checks_of(exercise).HINTS
         with changed_state(workspace.find_workspace() / exercise.part) as state:
             opened = section(state, "hints").get(exercise.name, 0)
@@ -66,10 +66,11 @@ def solution(name_or_object: Any) -> None:
     """
     try:
         exercise = workspace.exercise_of(name_or_object)
-        hints = 0 if exercise.name in OPTIONAL else len(checks_of(exercise).HINTS)
+        hints = len(checks_of(exercise).HINTS)
         if not has_solution(exercise):
-            advice = f"; hint({exercise.name!r}) opens the next hint of {hints}" if hints else ""
-            raise CourseError(f"the course's answers are not in this folder{advice}")
+            raise CourseError(
+                f"the course's answers are not in this folder; hint({exercise.name!r}) opens the next hint of {hints}"
+            )
         folder = workspace.find_workspace() / exercise.part
         state = read_state(folder)
         closed = hints - section(state, "hints").get(exercise.name, 0)
@@ -101,7 +102,7 @@ def inputs_of(name_or_object: Any, case: str = "") -> list[Any]:
     Raises:
         CourseError: There is no such exercise or case, or the check does more than call the answer with arguments.
     """
-    exercise = workspace.checked_exercise_of(name_or_object)
+    exercise = workspace.exercise_of(name_or_object)
     check = checks_of(exercise).CHECK
     if not check.is_called_with_inputs:
         raise CourseError(

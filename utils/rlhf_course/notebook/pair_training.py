@@ -23,8 +23,9 @@ def pair_trainer(run: str, pairs: "tuple[list[Pair], list[Pair]] | None" = None,
     Raises:
         CourseError: There is no such run or field, or a field cannot take its value.
     """
+    from rlhf_course.rl.phase_runs import phase_trainer
     from rlhf_course.rl.preferences.args import PairArgs
-    from rlhf_course.rl.preferences.runs import TRAINERS
 
     args = PairArgs.for_run(run, **shortened(overrides, _SHORT))
-    return TRAINERS[run](args, pairs)
+    trainer: PairTrainer = phase_trainer(run, args, pairs)
+    return trainer

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, OPTIONAL, PARTS_BY_NAME, Exercise
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS_BY_NAME, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.files import write_text
 from rlhf_course.learner_package import WORKSPACE_VARIABLES, package_root, part_package, parts_in, use_code
@@ -55,31 +55,17 @@ def exercises_in(workspace: Path) -> list[Exercise]:
 
 
 def exercise_of(name_or_object: Any) -> Exercise:
-    """Return the exercise or the optional task of a name, a function or a class.
+    """Return the exercise of a name, a function or a class.
 
     Raises:
         CourseError: There is no exercise of that name.
     """
     name = name_or_object if isinstance(name_or_object, str) else getattr(name_or_object, "__name__", None)
-    if name in OPTIONAL:
-        return OPTIONAL[name]
     if name not in BY_NAME:
         near = difflib.get_close_matches(str(name), BY_NAME, 1)
         others = f"did you mean {near[0]}?" if near else f"the exercises are {', '.join(BY_NAME)}"
         raise CourseError(f"{name or name_or_object!r} is no exercise; {others}")
     return BY_NAME[name]
-
-
-def checked_exercise_of(name_or_object: Any) -> Exercise:
-    """Return the exercise of a name, a function or a class, if it has a check and hints.
-
-    Raises:
-        CourseError: There is no exercise of that name, or it is an optional task.
-    """
-    exercise = exercise_of(name_or_object)
-    if exercise.name in OPTIONAL:
-        raise CourseError(f"{exercise.name} is an optional task: the test in {exercise.notebook}.ipynb checks it")
-    return exercise
 
 
 def file_of(exercise: Exercise) -> Path:

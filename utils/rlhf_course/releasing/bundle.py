@@ -69,7 +69,7 @@ def bundle_files(
     files |= {path.relative_to(_FOR_LEARNERS): path.read_bytes() for path in _FOR_LEARNERS.iterdir() if path.is_file()}
     files[Path("README.md")] = readme(files[Path("README.md")].decode(), parts, self_study, answered).encode()
     given = [exercise for part in parts for exercise in left_out_of(part)]
-    given += [exercise for part in answered for exercise in (*part.exercises, *part.optional)]
+    given += [exercise for part in answered for exercise in part.exercises]
     files |= {Path("notebooks") / path: content for path, content in given_files(root, given).items()}
     if leaked := leaks(files, root, given):
         raise CourseError(

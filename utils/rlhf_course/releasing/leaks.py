@@ -13,7 +13,7 @@ from typing import Any
 from rlhf_course.bank import bank_file
 from rlhf_course.building.course_changes import given_files
 from rlhf_course.building.stubs import cut_solutions
-from rlhf_course.course import EXERCISES, OPTIONAL, Exercise
+from rlhf_course.course import EXERCISES, Exercise
 from rlhf_course.stubs import BEGIN, END
 
 # A shorter statement is not searched for, since other code may contain it by chance.
@@ -39,7 +39,7 @@ def secrets(root: Path) -> dict[str, str]:
     sources: dict[str, Path] = {}
     for path in banks:
         sources |= dict.fromkeys(_statements(_text(path)) - given, path)
-    for path in [*(root / "solutions" / exercise.path for exercise in (*EXERCISES, *OPTIONAL.values())), *tests]:
+    for path in [*(root / "solutions" / exercise.path for exercise in EXERCISES), *tests]:
         sources |= dict.fromkeys(_statements(_text(path)), path)
     visible = "\n".join(_text(path) for path in (package / "checks").rglob("*.py"))
     for path in tests:
@@ -49,7 +49,7 @@ def secrets(root: Path) -> dict[str, str]:
         sources |= dict.fromkeys(map(_without_space, _solution_lines(_text(path))), path)
     stubs = {
         statement
-        for exercise in (*EXERCISES, *OPTIONAL.values())
+        for exercise in EXERCISES
         for statement in _statements(cut_solutions(_text(root / "solutions" / exercise.path), exercise.file))
     }
     return {

@@ -12,7 +12,7 @@ from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import code_in_use, package_root, parts_in, trainer_class, use_code
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
-from rlhf_course.rl.preferences.args import PAIR_RUNS
+from rlhf_course.rl.phase_runs import PHASE_RUNS, exercises_of_run, resume_phase_run, start_phase_run
 from rlhf_course.rl.rewards import DIRECTED, describe_reward, exercises_of_reward, named_reward
 from rlhf_course.rl.run_folder import (
     RunFolder,
@@ -60,14 +60,14 @@ def start_run(
         check_free(out)
     root = use_code(code)
     _add_to_search_path(Path.cwd())
-    if run in PAIR_RUNS:
+    if run in PHASE_RUNS:
         if reward is not None or direction is not None or lean or profile != "auto":
-            raise CourseError(f"--run {run} learns from pairs: leave out --reward, --direction, --profile and --lean")
-        from rlhf_course.rl.preferences.runs import TRAINERS, start_pair_run  # deferred: most runs do not need it
-
+            raise CourseError(
+                f"--run {run} has its own reward and trainer: leave out --reward, --direction, --profile and --lean"
+            )
         if require_passing is not None:
-            require_passing(root, TRAINERS[run].exercises)
-        return _without_stubs(lambda: start_pair_run(run, out, given))
+            require_passing(root, exercises_of_run(run))
+        return _without_stubs(lambda: start_phase_run(run, out, given))
     if run == "overoptimise" and reward is None:
         raise CourseError(
             "--run overoptimise needs a reward model: --reward reward-model:FOLDER, with the folder of a run of "
@@ -147,14 +147,12 @@ def resume_run(
     """
     config = load_config(path)
     load_checkpoint(path)  # refuses a damaged run before anything is copied or imported
-    if config.get("kind") in PAIR_RUNS:
+    if config.get("kind") in PHASE_RUNS:
         root = _use_code_of(path, config, code)
-        from rlhf_course.rl.preferences.runs import TRAINERS, resume_pair_run  # deferred: most runs do not need it
-
         if require_passing is not None:
-            require_passing(root, TRAINERS[config["kind"]].exercises)
+            require_passing(root, exercises_of_run(config["kind"]))
         copy = path if out is None or out.resolve() == path.resolve() else copy_run(path, out)
-        return _without_stubs(lambda: resume_pair_run(copy))
+        return _without_stubs(lambda: resume_phase_run(copy))
     try:
         settings = dict(config["args"])
         _use_code_of(path, config, code)  # before the reward is imported, which may be in the learner's folder

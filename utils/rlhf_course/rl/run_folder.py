@@ -76,9 +76,9 @@ def total_phases(config: Mapping[str, Any]) -> int:
     """Return the number of phases after which a run is finished: optimizer steps, where it learns from pairs."""
     if "total_phases" in config["args"]:
         return int(config["args"]["total_phases"])
-    from rlhf_course.rl.preferences.args import PairArgs  # deferred: only such a run needs it
+    from rlhf_course.rl.preferences.args import PairArgs  # deferred: only a run on pairs needs it
 
-    return PairArgs(**config["args"]).steps
+    return PairArgs(**config["args"]).total_phases
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """Define what a setting of a run is: its default, the values that it takes, and its help on the command line."""
 
 import math
-from collections.abc import Callable
-from dataclasses import field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import field, fields
+from typing import Any, ClassVar, NamedTuple, Self
+
+from rlhf_course.errors import CourseError
 
 # The prompt of the runs that are about films.
 SENTIMENT_PREFIX = "This movie was really"
@@ -22,6 +24,12 @@ def integer_from(minimum: int) -> Validator:
         f"a whole number of at least {minimum}",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= minimum,
     )
+
+
+def one_of(values: Iterable[str]) -> Validator:
+    """Return the validator of a text that is one of `values`."""
+    names = tuple(values)
+    return Validator(", ".join(names), lambda value: isinstance(value, str) and value in names)
 
 
 def _is_finite_number(value: Any) -> bool:
@@ -45,3 +53,33 @@ REWARD_FN = Validator("a function from a list of texts to a float tensor of thei
 def setting(default: Any, validator: Validator, description: str) -> Any:
     """Return a field of a class of settings; `description` is its text in `rlhf-course train --help`."""
     return field(default=default, metadata={"validator": validator, "help": description})
+
+
+class RunArgs:
+    """What the settings of the later parts' runs share. A subclass is a dataclass, each of whose fields is a `setting`.
+
+    Attributes:
+        RUNS: The runs that have these settings, with the fields that each sets.
+    """
+
+    RUNS: ClassVar[dict[str, dict[str, Any]]]
+
+    def __post_init__(self) -> None:
+        for setting_field in fields(self):  # type: ignore[arg-type]
+            validator, value = setting_field.metadata["validator"], getattr(self, setting_field.name)
+            if not validator.accepts(value):
+                raise CourseError(f"{setting_field.name} takes {validator.description}, got {value!r}")
+
+    @classmethod
+    def for_run(cls, run: str, **overrides: Any) -> Self:
+        """Return the settings of a run; fields that are given take precedence.
+
+        Raises:
+            CourseError: There is no such run or field, or a field cannot take its value.
+        """
+        if run not in cls.RUNS:
+            raise CourseError(f"run takes {' or '.join(cls.RUNS)}, got {run!r}")
+        known = {known_field.name for known_field in fields(cls)}  # type: ignore[arg-type]
+        if unknown := sorted(set(overrides) - known):
+            raise CourseError(f"--run {run} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return cls(**{**cls.RUNS[run], **overrides})

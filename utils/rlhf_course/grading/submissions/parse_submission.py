@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rlhf_course.course import BY_NAME, DEFAULT_PART, OPTIONAL, PARTS, PARTS_BY_NAME, Exercise, Part
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS, PARTS_BY_NAME, Exercise, Part
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.submissions.archives import (
     ARCHIVES,
@@ -214,7 +214,7 @@ def _may_answer(path: PurePosixPath, exercise: Exercise, part: Part) -> bool:
 
 def _warn_of_other_files(part: Part, files: Mapping[str, str], missing: Sequence[str], warnings: list[str]) -> None:
     """Name the files of a part that answer no exercise, if an exercise is missing; one may be misnamed."""
-    answers = {exercise.file for exercise in (*part.exercises, *part.optional)}
+    answers = {exercise.file for exercise in part.exercises}
     others = [name for name in files if name not in answers]
     if missing and others:
         warnings.append(
@@ -483,8 +483,6 @@ def _exercise_cells(content: bytes, path: PurePosixPath, source: Source) -> Iter
         return
     for text, metadata in cells:
         magic = _MAGIC.match(text)
-        if magic is not None and magic[1] in OPTIONAL:
-            continue
         if magic is not None and magic[1] not in BY_NAME:
             warnings.append(f"{path} has a cell for {magic[1][:60]}, which is no exercise")
         elif magic is not None:

@@ -1,9 +1,8 @@
 """Define the settings of training on pairs, which are validated when they are made."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-from rlhf_course.errors import CourseError
 from rlhf_course.rl.settings import (
     NON_NEGATIVE,
     NONEMPTY_TEXT,
@@ -11,6 +10,7 @@ from rlhf_course.rl.settings import (
     POSITIVE,
     SEED,
     SENTIMENT_PREFIX,
+    RunArgs,
     integer_from,
     setting,
 )
@@ -23,12 +23,14 @@ PAIR_RUNS: dict[str, dict[str, Any]] = {
 
 
 @dataclass
-class PairArgs:
+class PairArgs(RunArgs):
     """Settings of a reward model, and of DPO.
 
     Raises:
         CourseError: A field has a value that it cannot take; the message names the field and what it takes.
     """
+
+    RUNS = PAIR_RUNS
 
     seed: int = setting(1, SEED, "seed of every source of randomness")
     base_model: str = setting("embedded", NONEMPTY_TEXT, "the model that is trained, as for `RLHFArgs`")
@@ -53,34 +55,14 @@ class PairArgs:
     final_scale: float = setting(0.1, NON_NEGATIVE, "factor of the learning rate at the end")
     beta: float = setting(0.1, POSITIVE, "DPO's weight of the log-ratios")
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            validator, value = field.metadata["validator"], getattr(self, field.name)
-            if not validator.accepts(value):
-                raise CourseError(f"{field.name} takes {validator.description}, got {value!r}")
-
-    @classmethod
-    def for_run(cls, run: str, **overrides: Any) -> Self:
-        """Return the settings of a run, "reward_model" or "dpo"; fields that are given take precedence.
-
-        Raises:
-            CourseError: There is no such run or field, or a field cannot take its value.
-        """
-        if run not in PAIR_RUNS:
-            raise CourseError(f"run takes {' or '.join(PAIR_RUNS)}, got {run!r}")
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(overrides) - known):
-            raise CourseError(f"--run {run} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        return cls(**{**PAIR_RUNS[run], **overrides})
-
     @property
-    def steps(self) -> int:
-        """The number of optimizer steps."""
+    def total_phases(self) -> int:
+        """The number of phases, each of which is an optimizer step."""
         return self.epochs * -(-self.pairs // self.batch_size)
 
     def lr_factor(self, step: int) -> float:
         """Return the factor of the learning rate in a step: it rises linearly, then falls linearly to `final_scale`."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        progress = (step - self.warmup_steps) / max(1, self.total_phases - self.warmup_steps)
         return 1 - (1 - self.final_scale) * min(1.0, progress)

@@ -92,7 +92,7 @@ def latest_reward_model(runs: str | Path = "runs", pairs: int | None = None) -> 
             run = read_run(path.parent)
             if run.config.get("kind") != RewardModelTrainer.kind or run.config["args"]["pairs"] < least:
                 continue
-            if len(run.rows) == PairArgs(**run.config["args"]).steps:
+            if len(run.rows) == PairArgs(**run.config["args"]).total_phases:
                 return path.parent
     return None
 

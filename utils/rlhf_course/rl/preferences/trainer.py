@@ -77,7 +77,7 @@ class PairTrainer(PhaseTrainer):
     @property
     def total_phases(self) -> int:
         """The number of optimizer steps."""
-        return self.args.steps
+        return self.args.total_phases
 
     def describe_phase(self, row: Row) -> str:
         """Return the loss of a step."""
@@ -102,14 +102,14 @@ class PairTrainer(PhaseTrainer):
         self.scheduler.step()
         row: Row = dict.fromkeys(METRICS, math.nan)
         row |= {"phase": self.phase, "objective": -value, "loss": value, **metrics, "lr": lr}
-        steps_an_epoch = self.args.steps // self.args.epochs
+        steps_an_epoch = self.args.total_phases // self.args.epochs
         is_end = (self.phase + 1) % steps_an_epoch == 0
         row |= self.evaluate() if is_end else {}
         return row, []
 
     def _rows_of(self, step: int) -> Int[Tensor, "pairs"]:
         """Return the numbers of the pairs of a step: each epoch has a permutation of its own, cut into steps."""
-        epoch, index = divmod(step, self.args.steps // self.args.epochs)
+        epoch, index = divmod(step, self.args.total_phases // self.args.epochs)
         generator = torch.Generator().manual_seed(self.args.seed * 1000 + epoch)
         return torch.randperm(len(self.pairs), generator=generator).split(self.args.batch_size)[index]
 

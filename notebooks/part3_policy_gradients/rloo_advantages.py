@@ -1,0 +1,24 @@
+"""Advantages relative to the mean of the others."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def rloo_advantages(rewards: Float[Tensor, "completions"], group_size: int) -> Float[Tensor, "completions"]:
+    """Each completion's reward minus the mean reward of the *other* completions of its prompt.
+
+    The baseline does not depend on the completion itself, so the gradient's expectation is the same as without one.
+
+    Args:
+        rewards: one reward for each completion; the completions of a prompt stand together, as in `group_advantages`.
+        group_size: how many completions each prompt has.
+
+    Returns: the advantages.
+
+    Raises:
+        ValueError: group_size is below 2, since there are no others then, or it does not divide the number of rewards;
+            the message holds the numbers.
+
+    Source: Ahmadian et al. 2024, Back to basics: revisiting REINFORCE-style optimization, section 2.
+    """
+    raise NotImplementedError("write this part")

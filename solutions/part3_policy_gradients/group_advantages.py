@@ -1,0 +1,38 @@
+"""Advantages relative to the other completions of the same prompt."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def group_advantages(
+    rewards: Float[Tensor, "completions"], group_size: int, eps: float = 1e-4, scale_by_std: bool = True
+) -> Float[Tensor, "completions"]:
+    """Each completion's reward minus the mean of its group, divided by the group's standard deviation plus eps.
+
+    A group is the completions of one prompt. The groups stand one after the other: the first `group_size` rewards are
+    those of the first prompt.
+
+    Args:
+        rewards: one reward for each completion.
+        group_size: how many completions each prompt has.
+        eps: added to the deviation.
+        scale_by_std: whether to divide; without it, only the mean is subtracted.
+
+    Returns: the advantages; zeros in a group whose rewards are equal.
+
+    Raises:
+        ValueError: group_size is below 2, since a completion alone has nothing to be compared with, or it does not
+            divide the number of rewards; the message holds the numbers.
+
+    Source: Shao et al. 2024, DeepSeekMath, section 4.1.2; without the division, Liu et al. 2025, Understanding
+    R1-Zero-like training, section 3.
+    """
+    ### BEGIN SOLUTION
+    if group_size < 2 or len(rewards) % group_size:
+        raise ValueError(f"group_size takes a divisor of {len(rewards)} rewards of at least 2, got {group_size}")
+    groups = rewards.reshape(-1, group_size)
+    advantages = groups - groups.mean(dim=1, keepdim=True)
+    if scale_by_std:
+        advantages = advantages / (groups.std(dim=1, keepdim=True) + eps)
+    return advantages.flatten()
+    ### END SOLUTION
