@@ -52,6 +52,8 @@ _LAZY_EXPORTS = {
     "GRPOBatch": "rl.policy_gradients.batch",
     "GroupTrainer": "rl.policy_gradients.group_trainer",
     "pass_at_k": "rl.policy_gradients.pass_at_k",
+    "token_states": "rl.policy_gradients.critics",
+    "fit_linear_critic": "rl.policy_gradients.critics",
     "EXERCISES": "course",
     "use_code": "learner_package",
     "check": "notebook.checking",
