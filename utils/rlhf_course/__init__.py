@@ -49,6 +49,7 @@ _LAZY_EXPORTS = {
     "TASKS": "rl.policy_gradients.tasks",
     "generate_completions": "rl.policy_gradients.completions",
     "accuracy": "rl.policy_gradients.task_trainer",
+    "demonstration_loss": "rl.policy_gradients.sft",
     "GRPOBatch": "rl.policy_gradients.batch",
     "GroupTrainer": "rl.policy_gradients.group_trainer",
     "pass_at_k": "rl.policy_gradients.pass_at_k",
