@@ -91,8 +91,10 @@ def fine_tuning_clauses() -> list[str]:
         measured(f"fine_tuning{variant}") for variant in ("", "_without_end", "_with_prompt")
     )
 
-    def share(seeds: list[Any], figure: str, step: int = 30) -> str:
-        return to([seed[figure][step // 5] for seed in seeds], ".0%")
+    def share(seeds: list[Any], figure: str, step: int = 30, form: str = ".0%") -> str:
+        return to([seed[figure][step // 5] for seed in seeds], form)
+
+    assert not any(seed["sampled_right"][10 // 5] for seed in with_end)
 
     number = NUMBERS[len(with_end)]
     return [
@@ -104,7 +106,8 @@ def fine_tuning_clauses() -> list[str]:
         f"{share(without, 'greedy_right')} of the greedy ones were right, although "
         f"{share(without, 'greedy_digits')} began with the right four digits.",
         f"In {number} runs whose loss also held the tokens of the prompt, {share(with_prompt, 'greedy_right')} of the "
-        f"greedy completions were right after 30 steps, and {share(with_prompt, 'sampled_right')} of the sampled ones.",
+        f"greedy completions were right after 30 steps, and {share(with_prompt, 'sampled_right', 30, '.1%')} of the "
+        "sampled ones.",
     ]
 
 
