@@ -143,7 +143,7 @@ def _run_text(run: dict[str, Any]) -> str:
 def clauses() -> dict[str, list[str]]:
     """Return for each notebook of part 3 the clauses that it holds."""
     return {
-        "14_critics": critic_clauses() + far_estimator_clauses(),
+        "14_critics": critic_clauses(),
         "15_fine_tuning": fine_tuning_clauses(),
     }
 
