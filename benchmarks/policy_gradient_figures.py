@@ -79,7 +79,8 @@ def far_estimator_clauses() -> list[str]:
     return [
         f"For {NUMBERS[len(seeds)]} policies that had moved further, to {over('kl')} nats a token, $k_3$ in the loss had "
         f"a cosine of {over('k3_loss_expected')} and {over('k3_loss_relative_norm')} times the norm of the exact "
-        f"gradient, and $k_3$ in the reward a cosine of {over('k3_reward_expected')}.",
+        f"gradient, and $k_3$ in the reward a cosine of {over('k3_reward_expected')} and "
+        f"{over('k3_reward_relative_norm')} times the norm.",
         f"With one sampled token at each position, the cosine of $k_3$ in the loss was {over('k3_loss_sampled')}, that "
         f"of $k_2$ in the loss {over('k2_loss_sampled')}.",
     ]
@@ -143,7 +144,7 @@ def _run_text(run: dict[str, Any]) -> str:
 def clauses() -> dict[str, list[str]]:
     """Return for each notebook of part 3 the clauses that it holds."""
     return {
-        "14_critics": critic_clauses(),
+        "14_critics": critic_clauses() + far_estimator_clauses(),
         "15_fine_tuning": fine_tuning_clauses(),
     }
 
