@@ -64,7 +64,7 @@ class Critics:
         return get_samples(self.model, PROMPT, 256, GEN_LEN, 1.0, top_k=None, generator=self.generator)[0]
 
     def _features(self, ids: Tensor, gen_len: int = GEN_LEN) -> Tensor:
-        """Return the state in which each token was chosen, a 1, and the number of generated periods before the token."""
+        """Return the state in which each token was chosen, a 1, and the number of periods generated before it."""
         states = token_states(self.model, ids, gen_len)
         generated = self.periods[ids]
         generated[:, : ids.shape[1] - GEN_LEN] = 0
