@@ -41,7 +41,8 @@ def critic_clauses() -> list[str]:
         return to(squares, ".3f")
 
     return [
-        f"With {NUMBERS[len(seeds)]} seeds, the critic that counts explained {explained('count', 6)} of the variance at "
+        f"With {NUMBERS[len(seeds)]} seeds, the critic that counts explained {explained('count', 6)} of the variance "
+        "at "
         f"the sixth token, {explained('count', 12)} at the twelfth, {explained('count', 18)} at the eighteenth and "
         f"{explained('count', 24)} at the last.",
         f"The critic that is fitted to the residual stream alone explained {explained('state', 12)} at the twelfth and "
@@ -52,10 +53,12 @@ def critic_clauses() -> list[str]:
         f"{errors('state', 'bias', _ZERO)} for the fitted critic and {errors('count', 'bias', _ZERO)} for the one that "
         "counts.",
         f"With $\\lambda = 0.95$ it was {errors('fresh', 'bias', _NEARLY_ONE)}, "
-        f"{errors('state', 'bias', _NEARLY_ONE)} and {errors('count', 'bias', _NEARLY_ONE)}, and the standard deviation "
+        f"{errors('state', 'bias', _NEARLY_ONE)} and {errors('count', 'bias', _NEARLY_ONE)}, and the standard "
+        "deviation "
         f"of a single estimate was {errors('fresh', 'deviation', _NEARLY_ONE)}, "
         f"{errors('state', 'deviation', _NEARLY_ONE)} and {errors('count', 'deviation', _NEARLY_ONE)}.",
-        f"With $\\lambda = 1$ there was no bias, and the standard deviation was {errors('count', 'deviation', _ONE)} for "
+        f"With $\\lambda = 1$ there was no bias, and the standard deviation was {errors('count', 'deviation', _ONE)} "
+        "for "
         "all three.",
         f"of the critic that counts has an expected squared error of {averaged('count', _ZERO)} with $\\lambda = 0$, "
         f"{averaged('count', _NEARLY_ONE)} with 0.95 and {averaged('count', _ONE)} with 1; that of a new head "
@@ -77,7 +80,8 @@ def far_estimator_clauses() -> list[str]:
         return to([seed[figure] for seed in seeds], form)
 
     return [
-        f"For {NUMBERS[len(seeds)]} policies that had moved further, to {over('kl')} nats a token, $k_3$ in the loss had "
+        f"For {NUMBERS[len(seeds)]} policies that had moved further, to {over('kl')} nats a token, $k_3$ in the loss "
+        "had "
         f"a cosine of {over('k3_loss_expected')} and {over('k3_loss_relative_norm')} times the norm of the exact "
         f"gradient, and $k_3$ in the reward a cosine of {over('k3_reward_expected')} and "
         f"{over('k3_reward_relative_norm')} times the norm.",
@@ -99,8 +103,10 @@ def fine_tuning_clauses() -> list[str]:
 
     number = NUMBERS[len(with_end)]
     return [
-        f"In {number} runs, {share(with_end, 'sampled_ended', 10)} of the sampled completions ended after 10 steps, and "
-        f"none was right; after 20 steps {share(with_end, 'greedy_right', 20)} of the greedy ones were right, and after "
+        f"In {number} runs, {share(with_end, 'sampled_ended', 10)} of the sampled completions ended after 10 steps, "
+        "and "
+        f"none was right; after 20 steps {share(with_end, 'greedy_right', 20)} of the greedy ones were right, and "
+        "after "
         f"30 steps {share(with_end, 'greedy_right')}.",
         f"Sampled, {share(with_end, 'sampled_right')} were right after 30 steps.",
         f"In {number} runs without it, {share(without, 'sampled_ended')} of the sampled completions ended, and "
