@@ -35,7 +35,7 @@ class ExpertIterationTrainer(TaskTrainer):
         row = self.empty_row(
             mean_reward=sum(rewards) / len(rewards),
             entropy=sampled.entropy,
-            accuracy=sum(rewards) / len(rewards),
+            accuracy=sum(self.task.is_right(prompt, text) for prompt, text in pairs) / len(pairs),
             mean_length=sum(lengths) / len(lengths),
             sampled_tokens=sum(lengths),
             kept=len(kept),

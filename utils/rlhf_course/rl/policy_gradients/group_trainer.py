@@ -99,7 +99,7 @@ class GroupTrainer(TaskTrainer):
     def _row(self, batch: GRPOBatch, loss: float) -> Row:
         prompts, texts, _ = self._verified
         groups = batch.rewards.reshape(-1, self.args.group_size)
-        right = [self.task.verify(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        right = [self.task.is_right(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
         return self.empty_row(
             mean_reward=batch.rewards.mean().item(),
             objective=-loss,

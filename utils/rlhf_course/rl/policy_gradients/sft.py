@@ -20,7 +20,7 @@ class SFTTrainer(TaskTrainer):
     """Learn demonstrations by `sft_loss`. A phase of its run is one optimizer step."""
 
     kind = "sft"
-    exercises = ("sft_loss", "verify_sorted")
+    exercises = ("sft_loss",)
     phase_name = "steps"
     samples_a_phase = 0
     plotted = (("loss", "loss"), ("lr", "learning rate"))
@@ -73,7 +73,9 @@ def demonstration_loss(model: Any, prompts: Sequence[str], completions: Sequence
 
 def fine_tuned(args: TaskArgs) -> Any:
     """Return the base model after supervised fine-tuning, as `--run sft` with the same seed leaves it."""
-    own = {name: getattr(args, name) for name in ("seed", "base_model", "task", "demonstrations", "batch_size")}
+    own = {
+        name: getattr(args, name) for name in ("seed", "base_model", "task", "digits", "demonstrations", "batch_size")
+    }
     settings = TaskArgs(**{**TASK_RUNS["sft"], **own})
     trainer = SFTTrainer(replace(settings, evaluation_interval=settings.total_phases + 1))
     with Display(True, settings.total_phases, 0) as display:

@@ -1,7 +1,7 @@
 """Train a model on a task whose answers can be checked: what fine-tuning, GRPO and expert iteration share."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rlhf_course.rl.types import Row
 
 _SAMPLED_AT_ONCE = 256
 # Held-out prompts are the same in every run and every phase.
-_HELD_OUT_SEED = 0
+HELD_OUT_SEED = 0
 
 
 class TaskTrainer(PhaseTrainer):
@@ -47,7 +47,7 @@ class TaskTrainer(PhaseTrainer):
         super().__init__()
         seed_everything(args.seed)
         self.args = args
-        self.task: Task = TASKS[args.task]
+        self.task: Task = task_of(args)
         self.model = self.make_model() if model is None else model
         seed_everything(args.seed)  # the same samples, wherever the model came from
         self.eos_token_id: int = self.model.tokenizer.eos_token_id
@@ -106,7 +106,7 @@ class TaskTrainer(PhaseTrainer):
 
     def evaluate(self) -> dict[str, float]:
         """Return the share of right completions on the held-out prompts, sampled and with the likeliest tokens."""
-        prompts = self.task.prompts(self.args.held_out, _HELD_OUT_SEED, held_out=True)
+        prompts = self.task.prompts(self.args.held_out, HELD_OUT_SEED, held_out=True)
         return {
             "held_out_accuracy": accuracy(self.model, self.task, prompts, self.args.max_new_tokens),
             "held_out_greedy": accuracy(self.model, self.task, prompts, self.args.max_new_tokens, temperature=0),
@@ -126,17 +126,23 @@ class TaskTrainer(PhaseTrainer):
         ]
 
 
+def task_of(args: TaskArgs) -> Task:
+    """Return the task that settings describe, with their number of digits."""
+    task = TASKS[args.task]
+    return replace(task, digits=(args.digits, args.digits)) if args.task == "sorting" else task
+
+
 @torch.no_grad()
 def accuracy(
     model: Any, task: Task, prompts: list[str], max_new_tokens: int, temperature: float = 1.0, seed: int = 0
 ) -> float:
     """Return the share of prompts whose completion is right; at temperature 0 the likeliest tokens are chosen."""
     generator = torch.Generator(model.cfg.device).manual_seed(seed)
-    right = 0.0
+    right = 0
     for start in range(0, len(prompts), _SAMPLED_AT_ONCE):
         part = prompts[start : start + _SAMPLED_AT_ONCE]
         texts = generate_completions(model, part, max_new_tokens, temperature, generator).texts
-        right += sum(task.verify(prompt, text) for prompt, text in zip(part, texts, strict=True))
+        right += sum(task.is_right(prompt, text) for prompt, text in zip(part, texts, strict=True))
     return right / len(prompts)
 
 
