@@ -33,7 +33,8 @@ from rlhf_course.rl.phase_runs import phase_trainer
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.completions import generate_completions
 from rlhf_course.rl.policy_gradients.pass_at_k import pass_at_k
-from rlhf_course.rl.policy_gradients.task_trainer import HELD_OUT_SEED, load_start, task_of
+from rlhf_course.rl.policy_gradients.start import load_start
+from rlhf_course.rl.policy_gradients.task_trainer import HELD_OUT_SEED, task_of
 from rlhf_course.rl.run_folder import read_run
 
 RUNS = Path(__file__).resolve().parent / "runs" / "policy_gradients"
@@ -47,7 +48,7 @@ SPECIFICATIONS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "rloo": ("grpo", "sft", {"baseline": "leave_one_out", **_CONSTANT}),
     "expert_iteration": ("expert_iteration", "sft", {}),
     "broken_verifier": ("broken_verifier", "sft", {"evaluation_interval": 5}),
-    "sft_five_digits": ("sft", None, {"digits": 5, "total_phases": 25}),
+    "sft_five_digits": ("sft", None, {"digits": 5, "total_phases": 28}),
     "five_digits": ("grpo", "sft_five_digits", {"digits": 5}),
     "sft_even": ("sft", None, {"task": "even"}),
     "even": ("grpo", "sft_even", {"task": "even", "total_phases": 30}),

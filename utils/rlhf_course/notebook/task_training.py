@@ -36,7 +36,7 @@ def task_trainer(
         overrides: Fields of `TaskArgs` that take the place of the run's.
 
     Raises:
-        CourseError: There is no such run or field, a field cannot take its value, or the run has no verifier to replace.
+        CourseError: There is no such run or field, a field cannot take its value, or the run takes no verifier.
     """
     from rlhf_course.rl.phase_runs import phase_trainer
     from rlhf_course.rl.policy_gradients.args import TaskArgs

@@ -1,9 +1,11 @@
 """Expert iteration: fine-tune on one's own right completions."""
 
 import random
+from typing import Any
 
 from rlhf_course.rl.policy_gradients.completions import generate_completions
 from rlhf_course.rl.policy_gradients.sft import demonstration_loss
+from rlhf_course.rl.policy_gradients.start import starting_model
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
 from rlhf_course.rl.types import Row
 
@@ -19,6 +21,10 @@ class ExpertIterationTrainer(TaskTrainer):
 
     kind = "expert_iteration"
     exercises = ("sft_loss", "verify_sorted")
+
+    def make_model(self) -> Any:
+        """Return the model of another run, or a fine-tuned one."""
+        return starting_model(self.args)
 
     def run_phase(self) -> tuple[Row, list[Row]]:
         """Sample, keep what is right, and learn it."""
