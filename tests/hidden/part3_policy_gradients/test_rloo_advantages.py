@@ -19,4 +19,6 @@ def wanted(values):
 def test_the_result_is_as_described(rloo_advantages, draw):
     for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
         why = "TODO: say what the right numbers are"
-        expect_values(rloo_advantages(*call.passed()), call.right(wanted), call.subject("The result"), why, call, wanted)
+        expect_values(
+            rloo_advantages(*call.passed()), call.right(wanted), call.subject("The result"), why, call, wanted
+        )

@@ -116,8 +116,7 @@ def _generate(
 
 
 def _entropy(logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch"]:
-    logprobs = logits.log_softmax(-1)
-    return -(logprobs.exp() * logprobs).sum(-1)
+    return torch.special.entr(logits.softmax(-1)).sum(-1)
 
 
 def completion_text(tokenizer: Any, ids: Sequence[int]) -> str:
