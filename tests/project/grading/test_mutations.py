@@ -14,10 +14,14 @@ from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.learner_package import imported_answer
 
 FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
-WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl"}
-WITH_FLOATS = [
-    name for name in FUNCTIONS if name not in ("best_of_n_kl", "reward_fn_char_count", "reward_fn_sentiment_imdb")
-]
+WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl", "verify_sorted"}
+WITHOUT_FLOAT_TENSORS = {
+    *WITHOUT_MUTABLE_ARGUMENTS,
+    "completion_mask",
+    "reward_fn_char_count",
+    "reward_fn_sentiment_imdb",
+}
+WITH_FLOATS = [name for name in FUNCTIONS if name not in WITHOUT_FLOAT_TENSORS]
 
 
 def printing(function):

@@ -11,6 +11,7 @@ from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.batch import GRPOBatch
 from rlhf_course.rl.policy_gradients.completions import Completions, generate_completions
+from rlhf_course.rl.policy_gradients.start import starting_model
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
 from rlhf_course.rl.types import Row
 
@@ -47,6 +48,10 @@ class GroupTrainer(TaskTrainer):
         self.verifier = own if verify is None else verify
         self._verified: tuple[list[str], list[str], list[float]] = ([], [], [])
         self._entropy = float("nan")
+
+    def make_model(self) -> Any:
+        """Return the model of another run, or a fine-tuned one."""
+        return starting_model(self.args)
 
     # What a learner writes.
 
@@ -99,7 +104,7 @@ class GroupTrainer(TaskTrainer):
     def _row(self, batch: GRPOBatch, loss: float) -> Row:
         prompts, texts, _ = self._verified
         groups = batch.rewards.reshape(-1, self.args.group_size)
-        right = [self.task.verify(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        right = [self.task.is_right(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
         return self.empty_row(
             mean_reward=batch.rewards.mean().item(),
             objective=-loss,

@@ -60,6 +60,10 @@ class Task:
         """Return the right completion of a prompt, with its end-of-text token."""
         return self.answer(prompt.removesuffix("=")) + END_OF_TEXT
 
+    def is_right(self, prompt: str, completion: str) -> bool:
+        """Return whether a completion is right: the course's own verdict, which accuracy is measured by."""
+        return completion == self.demonstration(prompt)
+
 
 def is_held_out(prompt: str) -> bool:
     """Return whether a prompt belongs to the held-out split."""
@@ -80,7 +84,7 @@ def _verify_sorted(prompt: str, completion: str) -> float:
 
 
 def _verify_even(prompt: str, completion: str) -> float:
-    return float(completion == TASKS["even"].demonstration(prompt))
+    return float(TASKS["even"].is_right(prompt, completion))
 
 
 def _about_itself(verify: Callable[[str, str], float], prompt: str, completion: str) -> float:
