@@ -258,6 +258,7 @@ def run_plugged_in(folder: Path) -> dict[str, Any]:
         torch.manual_seed(1)
         rows = [{"prompt": text} for text in trainer.train_dataset["prompt"] for _ in range(TASK_GROUP)]
         batch = trainer._generate_and_score_completions(rows)
+        rewards = torch.tensor(next(iter(trainer._logs["rewards"].values())))  # training adds to this log
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.002 * torch.randn_like(parameter)
@@ -270,7 +271,7 @@ def run_plugged_in(folder: Path) -> dict[str, Any]:
         "completion_ids": batch["completion_ids"],
         "completion_mask": batch["completion_mask"].bool(),
         "advantages": batch["advantages"],
-        "rewards": torch.tensor(next(iter(trainer._logs["rewards"].values()))),
+        "rewards": rewards,
         "prompts": [row["prompt"] for row in rows],
         "losses": losses,
         "steps": trainer.state.global_step,
