@@ -233,8 +233,12 @@ def loss_on_a_model(inputs: dict[str, torch.Tensor], trainer: Any, folder: Path)
 
     trainer.loss_type = "grpo"
     found = with_gradients({"loss": trainer.compute_loss(with_positions, batch)}, list(model.parameters()))
-    without = trainer.compute_loss(model, batch)
-    found["loss without positions"] = without.detach()
+    mask = batch["completion_mask"]
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    real = torch.cat([batch["prompt_mask"], mask], dim=1)
+    for name, of_positions in (("with", with_positions), ("without", model)):
+        logprobs, _, _ = trainer._get_per_token_logps_and_entropies(of_positions, ids, real, mask.shape[1])
+        found[f"logprobs {name} positions"] = logprobs.detach()[mask.bool()]
     model.save_pretrained(folder / "moved")
     trainer.processing_class.save_pretrained(folder / "moved")
     model.load_state_dict(weights)
@@ -445,7 +449,9 @@ def on_a_model(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], f
         "loss": _largest(ours["loss"], theirs["loss"]),
         "gradients": max(_largest(ours[name], gradients[name]) for name in gradients if name in ours),
         "largest gradient": max(float(gradients[name].abs().max()) for name in gradients if name in ours),
-        "loss by TRL without positions, difference": _largest(theirs["loss without positions"], theirs["loss"]),
+        "logprobs by TRL without positions": _largest(
+            theirs["logprobs without positions"], theirs["logprobs with positions"]
+        ),
     }
 
 
