@@ -180,7 +180,8 @@ def _losses_of_trl(inputs: dict[str, torch.Tensor], trainer: Any) -> dict[str, t
         logprobs = inputs["logprobs"].clone().requires_grad_(True)
         loss = trainer.compute_loss(_fake_model(log_probs=logprobs, entropy=torch.zeros_like(logprobs)), batch)
         found |= with_gradients({_loss_name(loss_type): loss}, [logprobs])
-    trainer.loss_type, trainer.beta = "bnpo", 1.0
+    # The penalty alone. By default TRL multiplies it by the ratio, so that its gradient is that of the KL divergence.
+    trainer.loss_type, trainer.beta, trainer.args.use_bias_correction_kl = "bnpo", 1.0, False
     logprobs = inputs["logprobs"].clone().requires_grad_(True)
     batch["advantages"] = torch.zeros_like(inputs["advantages"])
     penalty = trainer.compute_loss(_fake_model(log_probs=logprobs, entropy=torch.zeros_like(logprobs)), batch)
