@@ -12,7 +12,7 @@ def table() -> str:
         lines.append(f"seed {seed} ({measured['machine']['cpu']}, {measured['machine']['threads']} thread)")
         lines += [f"  {name}: {_run_text(run)}" for name, run in measured["runs"].items()]
         passed = measured["pass_at_k"]
-        for name in passed.keys() - {"k"}:
+        for name in [name for name in passed if name != "k"]:
             shares = ", ".join(f"{k}: {share:.3f}" for k, share in zip(passed["k"], passed[name], strict=True))
             lines.append(f"  pass@k of {name}: {shares}")
     return "\n".join(lines)
