@@ -116,7 +116,8 @@ def _generate(
 
 
 def _entropy(logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch"]:
-    return torch.special.entr(logits.softmax(-1)).sum(-1)
+    entropy: Tensor = torch.distributions.Categorical(logits=logits, validate_args=False).entropy()
+    return entropy
 
 
 def completion_length(tokenizer: Any, ids: Sequence[int]) -> int:
