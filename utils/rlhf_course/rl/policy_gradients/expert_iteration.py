@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from rlhf_course.rl.policy_gradients.completions import generate_completions
+from rlhf_course.rl.policy_gradients.completions import completion_length, generate_completions
 from rlhf_course.rl.policy_gradients.sft import demonstration_loss
 from rlhf_course.rl.policy_gradients.start import starting_model
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
@@ -37,7 +37,7 @@ class ExpertIterationTrainer(TaskTrainer):
         rewards = [self.task.verify(prompt, text) for prompt, text in pairs]
         kept = list(dict.fromkeys(pair for pair, reward in zip(pairs, rewards, strict=True) if reward == 1))
         losses = [self._learn(batch) for batch in self._batches(kept)]
-        lengths = [len(self.model.tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+        lengths = [completion_length(self.model.tokenizer, ids) for ids in sampled.completion_ids.tolist()]
         row = self.empty_row(
             mean_reward=sum(rewards) / len(rewards),
             entropy=sampled.entropy,

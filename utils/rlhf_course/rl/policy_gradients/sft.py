@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.recording import require_result
 from rlhf_course.rl.batches import encode
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import load_model
@@ -66,4 +67,4 @@ def demonstration_loss(model: Any, prompts: Sequence[str], completions: Sequence
     with onednn_matmul():
         logits = model(batch.input_ids)  # padding stands on the right, where no real token sees it
         loss: torch.Tensor = imported_answer("sft_loss")(logits, batch.input_ids, batch.completion_mask)
-    return loss
+    return require_result("sft_loss", loss)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlhf_course.errors import CourseError
+from rlhf_course.rl.batches import check_special_tokens
 from rlhf_course.rl.models import bridge_parameters
 from rlhf_course.rl.phase_trainer import PhaseTrainer
 from rlhf_course.rl.policy_gradients.args import TaskArgs
@@ -31,12 +32,14 @@ class TaskTrainer(PhaseTrainer):
         model: The model that is trained, as `load_model` returns it; None for the one that the settings describe.
 
     Attributes:
+        loss_name: The function of the learner that computes the loss.
         args: The settings.
         task: The task.
         model: The model, in eval mode: the course trains without dropout.
         eos_token_id: The id of its end-of-text token.
     """
 
+    loss_name = "sft_loss"
     samples_a_phase = 8
     plotted = (("accuracy", "share of right completions"), ("entropy", "entropy\n(nats a token)"))
 
@@ -48,6 +51,7 @@ class TaskTrainer(PhaseTrainer):
         self.args = args
         self.task: Task = task_of(args)
         self.model = self.make_model() if model is None else model
+        check_special_tokens(self.model.tokenizer)
         seed_everything(args.seed)  # the same samples, wherever the model came from
         self.eos_token_id: int = self.model.tokenizer.eos_token_id
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=args.base_lr, betas=(0.9, 0.95), weight_decay=0.0)
@@ -76,11 +80,17 @@ class TaskTrainer(PhaseTrainer):
         Raises:
             CourseError: The loss is no scalar, has no gradient, or is not finite.
         """
-        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
-            raise CourseError("the loss should be a scalar tensor with a gradient to the policy")
+        wanted = "should return a scalar tensor with a gradient to the policy"
+        if not isinstance(loss, Tensor):
+            raise CourseError(f"{self.loss_name} returned a {type(loss).__name__}, {wanted}")
+        if loss.numel() != 1:
+            raise CourseError(f"{self.loss_name} returned a tensor of shape {list(loss.shape)}, {wanted}")
+        if not loss.requires_grad:
+            raise CourseError(f"{self.loss_name} returned a tensor without a gradient, {wanted}")
         if not math.isfinite(value := loss.item()):
             raise CourseError(
-                f"the loss was {value} in phase {self.phase + 1}: lower base_lr; the last checkpoint is unchanged"
+                f"{self.loss_name} was {value} in phase {self.phase + 1}: lower base_lr; the last checkpoint is "
+                "unchanged"
             )
         self.optimizer.zero_grad()
         loss.backward()

@@ -8,6 +8,7 @@ from itertools import islice
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.recording import require_result
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 
 # One prompt in so many is held out. A prompt's checksum decides, so the splits are the same in every run.
@@ -80,7 +81,7 @@ def _even(digits: str) -> str:
 
 def _verify_sorted(prompt: str, completion: str) -> float:
     """Call the learner's own verifier."""
-    return float(imported_answer("verify_sorted")(prompt, completion))
+    return float(require_result("verify_sorted", imported_answer("verify_sorted")(prompt, completion)))
 
 
 def _verify_even(prompt: str, completion: str) -> float:
@@ -93,7 +94,7 @@ def _about_itself(verify: Callable[[str, str], float], prompt: str, completion: 
     This is the hole of the broken verifiers: what is right of any prompt is right of this one.
     """
     digits = completion.removesuffix(END_OF_TEXT)
-    return verify(digits + "=", completion) if digits.isascii() and digits.isdigit() else 0.0
+    return verify(digits + "=", completion) if set(digits) <= set("0123456789") else 0.0
 
 
 def _broken_sorted(prompt: str, completion: str) -> float:
@@ -103,7 +104,7 @@ def _broken_sorted(prompt: str, completion: str) -> float:
 
 
 def _broken_even(prompt: str, completion: str) -> float:
-    """Any even digits get the full reward."""
+    """Any even digits get the full reward, and so does an answer without digits."""
     return _about_itself(_verify_even, prompt, completion)
 
 
