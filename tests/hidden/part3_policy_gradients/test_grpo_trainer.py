@@ -337,7 +337,7 @@ def test_rewards_are_the_verifiers_of_each_prompt_with_its_completion(GRPOTraine
         expect_values(rollout.report["rewards"], rollout.rewards.double(), "The batch's rewards", why)
 
 
-@pytest.mark.points(2)
+@pytest.mark.points(1.5)
 def test_old_logprobs_are_those_of_the_policy_that_sampled(GRPOTrainer, draw):
     for rollout in checked_rollouts(GRPOTrainer, draw, *ALL_ROLLOUTS):
         wanted = torch.cat(chosen(rollout.rows, rollout.texts))
@@ -462,7 +462,9 @@ def other_losses(weights, batch, texts, settings):
         "the two bounds are swapped": (high, low),
         "nothing is clipped": (1.0, 1e9),
     }
-    found = {words: aggregated(right_losses(new, old, advantages, *pair), kind, longest) for words, pair in bounds.items()}
+    found = {
+        words: aggregated(right_losses(new, old, advantages, *pair), kind, longest) for words, pair in bounds.items()
+    }
     found["the old log-probabilities are computed anew: take batch.old_logprobs"] = aggregated(
         right_losses(new, new, advantages, low, high), kind, longest
     )
@@ -572,6 +574,12 @@ def expect_loss(got, wanted, others, subject, why=WHY):
     expect_values(got, wanted, subject, why, rtol=1e-3, atol=1e-4)
 
 
+def has_value(got, wanted):
+    """Return whether a loss has the right value, or nearly."""
+    is_number = isinstance(got, torch.Tensor) and got.numel() == 1
+    return is_number and torch.allclose(got.detach().double().reshape(()), wanted, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.points(1.5)
 def test_the_loss_is_the_mean_over_texts_of_the_clipped_loss_of_their_tokens(GRPOTrainer, draw):
     phrases = ("", " of one text", " of completions of one token", " of many texts", " of other sizes", " once more")
@@ -597,7 +605,9 @@ def test_the_settings_choose_both_bounds_of_the_ratio(GRPOTrainer, draw):
 @pytest.mark.points(1.5)
 def test_gradients_of_the_loss_reach_the_policy(GRPOTrainer, draw):
     for name in ("ordinary", "token_mean", "constant"):
-        for report, (_, _, wanted) in losses(GRPOTrainer, draw, name):
+        for number, (report, (loss, _, wanted)) in enumerate(losses(GRPOTrainer, draw, name)):
+            if (name, number) != ("ordinary", 0) and not has_value(report["loss"], loss):
+                continue  # Another test requires the value.
             is_there = all(gradient is not None for gradient in report["gradients"].values())
             assert is_there, "No gradient of the loss reaches all of the policy: compute it with gradients"
             got, right = (
