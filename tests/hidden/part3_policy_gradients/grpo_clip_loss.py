@@ -38,15 +38,8 @@ def never_clipped(new, old, advantages, low, high):
 
 @visible_mistake
 def larger_of_both(new, old, advantages, low, high):
-    """You take the larger of the two products; the loss is minus the smaller one."""
+    """You take the larger of the two products (or the smaller of the two losses); the loss is minus the smaller one."""
     return -torch.maximum(*_pair(new, old, advantages, low, high))
-
-
-@visible_mistake
-def smaller_loss(new, old, advantages, low, high):
-    """You take the smaller of the two losses; minus the smaller product is the larger loss."""
-    free, clipped = _pair(new, old, advantages, low, high)
-    return torch.minimum(-free, -clipped) + 0 * new
 
 
 @visible_mistake
