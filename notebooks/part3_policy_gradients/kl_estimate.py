@@ -22,7 +22,8 @@ def kl_estimate(
         ref_logprobs: the reference's log-probability of the same tokens. No gradient reaches them.
         kind: "k1", "k2" or "k3".
 
-    Returns: one number for each token, in nats.
+    Returns: one number for each token, in nats. Number and gradient are finite for log-ratios of any size, unless the
+    estimate itself is too large for the dtype.
 
     Raises:
         ValueError: kind is another one; the message holds it.

@@ -17,10 +17,10 @@ def sft_loss(
         logits: a language model's; those at a position predict the token at the next one. Gradients flow to them.
         input_ids: the token ids; those of padding are arbitrary.
         loss_mask: True at the tokens to learn, which are the targets. A token at position 0 never counts, since nothing
-            predicts it. Padding stands on either side, and logits that predict no target have no effect, even if they
-            are NaN.
+            predicts it. Padding stands on either side. A text may have no target.
 
-    Returns: a scalar, in nats a token.
+    Returns: a scalar, in nats a token, finite for logits of any size. Logits that predict no target have no effect,
+    even if they are NaN, and get no gradient.
 
     Raises:
         ValueError: no token is a target.

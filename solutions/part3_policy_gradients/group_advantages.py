@@ -15,10 +15,11 @@ def group_advantages(
     Args:
         rewards: one reward for each completion.
         group_size: how many completions each prompt has.
-        eps: added to the deviation.
+        eps: added to the deviation, behind the root; positive.
         scale_by_std: whether to divide; without it, only the mean is subtracted.
 
-    Returns: the advantages; zeros in a group whose rewards are equal.
+    Returns: the advantages, in the order of the rewards; zeros in a group whose rewards are equal. The deviation may
+    have Bessel's correction or not.
 
     Raises:
         ValueError: group_size is below 2, since a completion alone has nothing to be compared with, or it does not

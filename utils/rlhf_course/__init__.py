@@ -69,6 +69,7 @@ _LAZY_EXPORTS = {
     "open_training": "notebook.gate",
     "train_run": "notebook.gate",
     "pair_trainer": "notebook.pair_training",
+    "task_trainer": "notebook.task_training",
     "kl_explorer": "widgets.kl_explorer",
     "advantage_picture": "widgets.advantage_picture",
     "objective_explorer": "widgets.objective_explorer",

@@ -7,8 +7,8 @@ does.
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from types import FunctionType
@@ -36,7 +36,14 @@ TRAINER_CALLS: dict[str, Term | None] = {
     "get_logprobs": None,
     "calc_entropy_bonus": Term("entropy", "ent_coef"),
     "calc_kl_penalty": Term("kl", "kl_coef"),
+    "completion_mask": None,
+    "group_advantages": None,
+    "rloo_advantages": None,
+    "grpo_clip_loss": None,
+    "aggregate_loss": None,
 }
+# Those whose latest arguments are kept during a phase.
+_ARGUMENTS_KEPT = frozenset({"grpo_clip_loss"})
 
 
 class PhaseMetrics:
@@ -44,11 +51,20 @@ class PhaseMetrics:
 
     def __init__(self) -> None:
         self._values: "dict[str, list[float | Tensor]]" = defaultdict(list)
+        self._arguments: dict[str, tuple[Any, ...]] = {}
 
     def add(self, **metrics: "float | Tensor") -> None:
         """Add one value to each metric. Tensors stay on their device until `means`, so that no call waits for a GPU."""
         for name, value in metrics.items():
             self._values[name].append(value.detach() if hasattr(value, "detach") else value)
+
+    def keep_arguments(self, name: str, arguments: Sequence[Any]) -> None:
+        """Keep the arguments of an exercise's latest call, in the order of its parameters."""
+        self._arguments[name] = tuple(arguments)
+
+    def latest_arguments(self, name: str) -> tuple[Any, ...]:
+        """Return the arguments of an exercise's latest call; none where it was not called."""
+        return self._arguments.get(name, ())
 
     def means(self) -> dict[str, float]:
         """Return the mean of each metric."""
@@ -113,11 +129,20 @@ def _wrapper(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         phase = _RUNNING_PHASE.get()
         if phase is None:
             return function(*args, **kwargs)
+        if name in _ARGUMENTS_KEPT:
+            _keep_arguments(phase, name, function, args, kwargs)
         if term is None:
             return require_result(name, function(*args, **kwargs))
         return _call_term(phase, name, term, function, args, kwargs)
 
     return wrapper
+
+
+def _keep_arguments(
+    phase: PhaseMetrics, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    with suppress(TypeError):  # the arguments do not fit: Python's own error of the call names the function
+        phase.keep_arguments(name, [*inspect.signature(function).bind(*args, **kwargs).arguments.values()])
 
 
 def _call_term(

@@ -1,22 +1,207 @@
-"""Hidden tests of `group_advantages`."""
+"""Hidden tests of `group_advantages`. The deviation may be that of a sample or of a population."""
+
+from dataclasses import replace
 
 import pytest
+import torch
 
-from rlhf_course.grading.judge.circumstances import Floats, Inputs
-from rlhf_course.grading.judge.compare import expect_values
+from rlhf_course.grading.judge.circumstances import (
+    BEYOND_FLOAT32,
+    DOUBLE,
+    EQUAL_SIZES,
+    ORDINARY,
+    Circumstance,
+    Floats,
+    Inputs,
+    Size,
+)
+from rlhf_course.grading.judge.compare import (
+    DOUBLE_PRECISION,
+    expect_form,
+    expect_results_stay,
+    expect_unchanged,
+    expect_value_error,
+    expect_values,
+)
 
-# TODO: declare what the function takes: the ends of each size, and each argument in the order of the signature.
-INPUTS = Inputs(sizes={"texts": (2, 9)}, arguments={"values": Floats(("texts",))}, words={"texts": "one text"})
+WHY = "it is (reward - mean) / (standard deviation + eps), with mean and deviation of the same prompt's rewards"
+# The rewards are drawn as a table with a row for each prompt, and passed row by row.
+INPUTS = Inputs(
+    sizes={"prompts": (2, 6), "group": (3, 8)},
+    arguments={"rewards": Floats(("prompts", "group"), scale=1.5, mean=0.5), "group_size": Size("group")},
+    words={"prompts": "one prompt"},
+)
+TWO_COMPLETIONS = Circumstance("for groups of two", sizes={"group": 2})
+MANY = Circumstance("for many prompts", sizes={"prompts": 67})
+LARGE = Circumstance("for large groups", sizes={"group": 64})
+SQUARE = replace(EQUAL_SIZES, phrase="for as many prompts as completions")
+# An advantage that is rounded to four decimals is refused.
+EXACT = {"rtol": 1e-5, "atol": 5e-6}
 
 
-def wanted(values):
-    """TODO: work out the right result in another way than the reference."""
-    return values
+def row_by_row(call):
+    """Return the call with its table of rewards in one row."""
+    rewards = call.exact["rewards"].flatten().to(call.circumstance.dtype)
+    return call.with_arguments(rewards=rewards)
 
 
-# TODO: write one test for each claim of the docstring; together the tests are worth 8 points.
-@pytest.mark.points(8)
-def test_the_result_is_as_described(group_advantages, draw):
-    for call in INPUTS.calls(draw, INPUTS.all_circumstances()):
-        why = "TODO: say what the right numbers are"
-        expect_values(group_advantages(*call.passed()), call.right(wanted), call.subject("The result"), why, call, wanted)
+def drawn(draw, circumstances, **options):
+    """Draw calls."""
+    return [row_by_row(call) for call in INPUTS.calls(draw, circumstances, **options)]
+
+
+def advantages(rewards, group_size, eps=1e-4):
+    """Return the two right results, for both definitions of the deviation."""
+    results = []
+    for divisor in (group_size - 1, group_size):
+        found = []
+        for start in range(0, len(rewards), group_size):
+            group = rewards[start : start + group_size].tolist()
+            mean = sum(group) / group_size
+            deviation = (sum((reward - mean) ** 2 for reward in group) / divisor) ** 0.5
+            found += [(reward - mean) / (deviation + eps) for reward in group]
+        results.append(torch.tensor(found, dtype=torch.float64))
+    return results
+
+
+def centred(rewards, group_size):
+    """Return the rewards minus the means of their groups."""
+    means = [sum(group) / group_size for group in rewards.reshape(-1, group_size).tolist()]
+    return rewards - torch.tensor([mean for mean in means for _ in range(group_size)], dtype=torch.float64)
+
+
+def expect_advantages(group_advantages, call, **tolerance):
+    """Require the right advantages in one call."""
+    got = group_advantages(*call.passed())
+    expect_values(got, call.right(advantages), call.subject("The advantage"), WHY, call, **tolerance)
+
+
+@pytest.mark.points(2)
+def test_each_reward_is_compared_with_those_of_its_own_group(group_advantages, draw):
+    for call in drawn(draw, [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE], each=2):
+        expect_advantages(group_advantages, call, **EXACT)
+    for number, circumstance in enumerate((MANY, LARGE), 101):
+        expect_advantages(group_advantages, row_by_row(INPUTS.call(draw.numbered(number), circumstance)), **EXACT)
+
+
+def with_equal_groups(draw, call):
+    """Return the call with a table of simple numbers, in which all rewards of some prompts are equal."""
+    table = draw.integers(0, 3, *call.exact["rewards"].shape).float()
+    table[:, 0], table[:, 1] = 4.0, 5.0
+    rows = draw.sample(range(len(table)), draw.integer(1, len(table) - 1))
+    for row in rows:
+        table[row] = draw.choice((0.0, 1.0, -2.0, 0.5, 7.0))
+    return call.with_arguments("for groups of equal rewards beside others", rewards=table)
+
+
+@pytest.mark.points(1)
+def test_a_group_of_equal_rewards_gets_zeros(group_advantages, draw):
+    for number in range(6):
+        own = draw.numbered(number)
+        circumstance = TWO_COMPLETIONS if number == 0 else ORDINARY
+        expect_advantages(group_advantages, row_by_row(with_equal_groups(own, INPUTS.call(own, circumstance))))
+
+
+def with_small_differences(draw, call):
+    """Return the call with rewards that differ by about a thousandth."""
+    near = 0.5 + (call.exact["rewards"].float() - 0.5) / 1024
+    return call.with_arguments("for rewards that differ by little", rewards=near)
+
+
+@pytest.mark.points(1)
+def test_eps_is_added_to_the_deviation(group_advantages, draw):
+    for number, call in enumerate(drawn(draw, [Circumstance(sizes={"group": 5}), ORDINARY], each=2), 1):
+        eps = draw.numbered(-number).number(0.05, 3)
+        got = group_advantages(*call.passed(), eps)
+        why = "`eps` is added to the standard deviation, and not below the root"
+        right = advantages(**call.exact, eps=eps)
+        expect_values(got, right, call.subject("The advantage with an eps of the caller's"), why, call)
+    for number in range(101, 104):
+        own = draw.numbered(number)
+        near = with_small_differences(own, INPUTS.call(own, Circumstance(sizes={"group": own.integer(6, 12)})))
+        expect_advantages(group_advantages, row_by_row(near), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.points(1)
+def test_without_scaling_only_the_mean_is_subtracted(group_advantages, draw):
+    why = "with scale_by_std=False it is the reward minus the mean of its group"
+    circumstances = [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE, LARGE, DOUBLE]
+    for number, call in enumerate(drawn(draw, circumstances), 1):
+        eps = draw.numbered(-number).number(1e-4, 2)
+        rewards, group_size = call.passed()
+        got = group_advantages(rewards, group_size, eps, False)
+        subject = call.subject("The advantage without scaling")
+        expect_values(got, call.right(centred), subject, why, call, **EXACT)
+    call = row_by_row(INPUTS.call(draw.numbered(0)))
+    got = group_advantages(*call.passed(), scale_by_std=False)
+    expect_values(got, call.right(centred), "The advantage without scaling", why, call, **EXACT)
+
+
+@pytest.mark.points(1)
+def test_a_batch_that_is_not_made_of_groups_is_a_value_error(group_advantages, draw):
+    for number in range(3):
+        call = row_by_row(INPUTS.call(draw.numbered(number)))
+        expect_advantages(group_advantages, call)
+        rewards, group_size = call.passed()
+        for size, description in (
+            (1, "A group of one"),
+            (0, "A group of none"),
+            (-group_size, "A negative group size"),
+        ):
+            expect_value_error(group_advantages, [rewards.clone(), size], description)
+        shorter = rewards[: len(rewards) - draw.integer(1, group_size - 1)].clone()
+        expect_value_error(group_advantages, [shorter, group_size], "A batch that groups do not divide")
+        smaller = rewards[: draw.integer(2, group_size - 1)].clone()
+        expect_value_error(group_advantages, [smaller, group_size], "A batch smaller than a group")
+        arguments = [shorter.clone(), group_size, 1e-4, False]
+        expect_value_error(group_advantages, arguments, "A batch that groups do not divide, without scaling,")
+
+
+def with_large_mean(draw, call):
+    """Return the call with rewards far from 0 that differ by little."""
+    level = float(draw.integer(2_000, 4_000))
+    moved = level + 0.25 * call.exact["rewards"].float()
+    return call.with_arguments("for rewards that differ little and are far from 0", rewards=moved)
+
+
+def with_outlier(draw, call):
+    """Return the call with one reward in each group that is far above the others."""
+    rewards = call.exact["rewards"].float()
+    for row in rewards:
+        row[draw.integer(0, len(row) - 1)] = float(draw.integer(400, 900))
+    return call.with_arguments("for groups of which one is far above the others", rewards=rewards)
+
+
+def of_verifier(draw, call):
+    """Return the call with rewards of a verifier, which are 0 and 1, both in each group."""
+    rewards = draw.integers(0, 1, *call.exact["rewards"].shape).float()
+    rewards[:, 0], rewards[:, -1] = 1.0, 0.0
+    return call.with_arguments("for rewards that are 0 or 1", rewards=rewards)
+
+
+@pytest.mark.points(1)
+def test_every_circumstance_that_training_meets_gives_the_same_advantages(group_advantages, draw):
+    for call in drawn(draw, INPUTS.other_circumstances()):
+        expect_advantages(group_advantages, call)
+    eight = Circumstance(sizes={"group": 8})
+    for number, change in enumerate((with_large_mean, of_verifier, of_verifier), 101):
+        own = draw.numbered(number)
+        expect_advantages(group_advantages, row_by_row(change(own, INPUTS.call(own, eight))), rtol=5e-3, atol=5e-3)
+    own = draw.numbered(-1)
+    expect_advantages(group_advantages, row_by_row(with_outlier(own, INPUTS.call(own, LARGE))), rtol=1e-3)
+    expect_results_stay(group_advantages, drawn(draw, [ORDINARY]), advantages, "The advantage")
+
+
+@pytest.mark.points(1)
+def test_the_advantages_have_the_form_of_the_rewards_which_stay_as_they_were(group_advantages, draw):
+    expect_advantages(group_advantages, row_by_row(INPUTS.call(draw.numbered(0))))
+    for call in drawn(draw, INPUTS.all_circumstances()):
+        passed = call.passed()
+        got = group_advantages(*passed)
+        expect_form(got, call.exact["rewards"], call.subject("The advantage"), call.circumstance.dtype)
+        expect_unchanged(call, passed)
+    for number in range(3):
+        beyond = row_by_row(INPUTS.call(draw.numbered(-1 - number), replace(BEYOND_FLOAT32, level=2.0**18)))
+        expect_advantages(group_advantages, beyond)
+    double = row_by_row(INPUTS.call(draw.numbered(-9), replace(DOUBLE, sizes={"prompts": 5, "group": 6})))
+    expect_advantages(group_advantages, double, **DOUBLE_PRECISION)

@@ -14,10 +14,14 @@ from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.learner_package import imported_answer
 
 FUNCTIONS = [exercise.name for exercise in EXERCISES if exercise.name not in DRIVEN]
-WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl"}
-WITH_FLOATS = [
-    name for name in FUNCTIONS if name not in ("best_of_n_kl", "reward_fn_char_count", "reward_fn_sentiment_imdb")
-]
+WITHOUT_MUTABLE_ARGUMENTS = {"best_of_n_kl", "verify_sorted"}
+WITHOUT_FLOAT_TENSORS = {
+    *WITHOUT_MUTABLE_ARGUMENTS,
+    "completion_mask",
+    "reward_fn_char_count",
+    "reward_fn_sentiment_imdb",
+}
+WITH_FLOATS = [name for name in FUNCTIONS if name not in WITHOUT_FLOAT_TENSORS]
 
 
 def printing(function):
@@ -85,10 +89,9 @@ def map_floats(value, function):
 def in_single_precision(function):
     """Return a function that computes in float32, and returns what it computed in the dtype of its first argument."""
 
-    def wrapper(*args):
-        result = function(
-            *[arg.float() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args]
-        )
+    def wrapper(*args, **kwargs):
+        singles = [arg.float() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args]
+        result = function(*singles, **kwargs)
         return map_floats(result, lambda part: part.to(args[0].dtype))
 
     return wrapper
@@ -136,5 +139,5 @@ def test_float64_tensors_that_are_computed_with_in_float32_cost_one_test(exercis
 @pytest.mark.parametrize("exercise", [name for name in (*WITH_FLOATS, "best_of_n_kl") if name != "best_of_n"])
 def test_a_result_that_is_rounded_to_four_decimals_is_refused_and_told_so(exercise):
     function = imported_answer(exercise)
-    refusals = refused(exercise, lambda *args: map_floats(function(*args), rounded))
+    refusals = refused(exercise, lambda *args, **kwargs: map_floats(function(*args, **kwargs), rounded))
     assert any("rounded to a few decimals" in message for _, message in refusals), refusals

@@ -74,6 +74,6 @@ def check_special_tokens(tokenizer: Any) -> None:
         if getattr(tokenizer, attribute, None) is None:
             name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
             raise CourseError(
-                f"the tokenizer {name} has no {meaning} token, which each text of a pair needs: take another "
+                f"the tokenizer {name} has no {meaning} token, which every text needs: take another "
                 f"base_model, or set the tokenizer's {attribute}"
             )

@@ -13,6 +13,7 @@ from rlhf_course.learner_package import code_in_use, package_root, parts_in, tra
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
 from rlhf_course.rl.phase_runs import PHASE_RUNS, exercises_of_run, resume_phase_run, start_phase_run
+from rlhf_course.rl.policy_gradients.group_trainer import GroupTrainer
 from rlhf_course.rl.rewards import DIRECTED, describe_reward, exercises_of_reward, named_reward
 from rlhf_course.rl.run_folder import (
     RunFolder,
@@ -127,7 +128,7 @@ def _without_stubs(train: Callable[[], RunFolder]) -> RunFolder:
 
 def _is_unwritten(error: NotImplementedError, file: str) -> bool:
     """Return whether an error that was raised in a file is a stub's, or a base class's whose method is missing."""
-    bases = map(inspect.getfile, (Trainer, BridgeModel))
+    bases = map(inspect.getfile, (Trainer, BridgeModel, GroupTrainer))
     return error.args == (NOT_WRITTEN,) or (not error.args and file in bases)
 
 

@@ -77,7 +77,7 @@ def resume_phase_run(path: Path) -> "RunFolder":
     """Resume a run in its own folder.
 
     Raises:
-        CourseError: The folder does not hold a complete run.
+        CourseError: The folder does not hold a complete run, or its reward is a function that no name stands for.
     """
     from rlhf_course.rl.models import load_model  # deferred: it loads torch
     from rlhf_course.rl.preferences.pairs import read_pairs
@@ -85,6 +85,11 @@ def resume_phase_run(path: Path) -> "RunFolder":
 
     config = load_config(path)
     run = config["kind"]
+    if config.get("given_verifier"):
+        raise CourseError(
+            f"{path} was trained with a verifier of its own, which no setting names: resume it where it was made, with "
+            "`train(path, resume=True)` of the same trainer"
+        )
     try:
         args: Any = PHASE_RUNS[run](**config["args"])
     except TypeError as error:

@@ -1,18 +1,149 @@
 """Self-check of `compute_gae`."""
 
-from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
-    "TODO: give the idea in words.",
-    "TODO: name the shapes from the arguments to the result.",
-    "TODO: describe the code almost word for word.",
+    "The advantage of a token needs that of the token after it, and the last token has none after it. So start at the "
+    "last column and go to the front. Nothing comes after the end of a text: neither a value nor an advantage.",
+    "All tensors have shape [batch, gen]. At each step you work on one column of all texts, of shape [batch]: the "
+    "reward, the value and the next value give delta, and delta and the next advantage give the advantage.",
+    "First replace what stands at padding in `values` and `rewards` by 0, in new tensors (`masked_fill` or "
+    "`torch.where`; a product with the mask would keep a NaN). Keep two tensors of shape [batch] that begin as zeros: "
+    "the next value and the next advantage. For each column from the last to the first, compute delta, add gamma * lam "
+    "times the next advantage, store the sum in a column of the result, and update the two tensors. Texts that end "
+    "early need nothing else: at padding everything is 0.",
 )
 
-# TODO: write cases that show every visible mistake; sizes that all differ show most wrong axes.
-CASES = {"batch": Case("values of shape [3]", {"values": normal(3, seed=1)})}
-CHECK = Check("compute_gae", CASES, observe_call)
+
+def _mask(*rows: str) -> Tensor:
+    """Return a mask from rows of 1 and 0."""
+    return torch.tensor([[character == "1" for character in row] for row in rows])
 
 
-# TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
-def test_the_result_is_as_described(compute_gae: Answer) -> None:
-    CHECK.require(compute_gae, "batch")
+def _case(seed: int, gamma: float, lam: float, *rows: str) -> Case:
+    shape = len(rows), len(rows[0])
+    inputs = {
+        "values": normal(*shape, seed=seed),
+        "rewards": 0.5 + normal(*shape, seed=seed + 1),
+        "mask": _mask(*rows),
+        "gamma": gamma,
+        "lam": lam,
+    }
+    words = f"values and rewards of shape [{shape[0]}, {shape[1]}], mask = {', '.join(rows)}"
+    return Case(f"{words}, gamma = {gamma}, lam = {lam}", inputs)
+
+
+def _with_nan_at_padding(case: Case) -> Case:
+    padding = ~case.inputs["mask"]
+    inputs = {name: case.inputs[name].masked_fill(padding, torch.nan) for name in ("values", "rewards")}
+    return Case(f"{case.description}, and NaN at padding", {**case.inputs, **inputs})
+
+
+CASES = {
+    "example": Case(
+        "a text of three tokens: values = [[0.5, 0.6, 0.8, 0.7, 0.3]], rewards = [[0, 0, 1, 0, 0]], mask = 11100, "
+        "gamma = 1, lam = 0.5",
+        {
+            "values": torch.tensor([[0.5, 0.6, 0.8, 0.7, 0.3]]),
+            "rewards": torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]]),
+            "mask": _mask("11100"),
+            "gamma": 1.0,
+            "lam": 0.5,
+        },
+    ),
+    "padded": _case(301, 0.9, 0.7, "1111100", "1111111", "1100000"),
+    "no padding": _case(303, 0.95, 0.6, "1111", "1111"),
+    "one step": _case(305, 1.0, 0.0, "11110", "11100"),
+    "all steps": _case(307, 1.0, 1.0, "111000", "111110"),
+    "gamma 0": _case(309, 0.0, 0.8, "1110", "1111", "1000"),
+    "one text": _case(311, 0.8, 0.9, "111100"),
+    "one token": _case(313, 0.9, 0.5, "1", "1", "1"),
+    "no token": _case(315, 0.9, 0.8, "00000", "11100"),
+}
+CASES |= {
+    "NaN at padding": _with_nan_at_padding(CASES["padded"]),
+    "slices": sliced(CASES["padded"]),
+    "float64": in_float64(CASES["padded"]),
+    "other values": other_values(CASES["no padding"]),
+    "equal rows": with_equal_rows(CASES["padded"]),
+    "requires gradients": requiring_gradients(CASES["padded"]),
+}
+
+
+def _observe(compute_gae: Answer, inputs: Mapping[str, Any]) -> Observation:
+    observation = observe_call(compute_gae, inputs)
+    leaves = [
+        value.detach().clone().requires_grad_(value.is_floating_point()) if isinstance(value, Tensor) else value
+        for value in inputs.values()
+    ]
+    return {**observation, "carries a gradient": bool(getattr(compute_gae(*leaves), "requires_grad", False))}
+
+
+CHECK = Check("compute_gae", CASES, _observe)
+
+
+def test_three_tokens_give_the_numbers_that_one_can_work_out_by_hand(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "example")
+
+
+def test_each_text_ends_at_its_own_last_token(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "padded")
+
+
+def test_texts_without_padding_end_at_the_last_column(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "no padding")
+
+
+def test_lambda_0_gives_one_step_advantages(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "one step")
+
+
+def test_lambda_1_counts_all_rewards_that_follow(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "all steps")
+
+
+def test_gamma_0_counts_nothing_that_follows(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "gamma 0")
+
+
+def test_one_text_is_a_batch_too(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "one text")
+
+
+def test_the_only_token_is_the_last(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "one token")
+
+
+def test_a_text_without_a_token_gets_zeros(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "no token")
+
+
+def test_what_stands_at_padding_counts_for_nothing_nan_included(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "NaN at padding")
+
+
+def test_slices_of_larger_tensors_give_the_same(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "slices")
+
+
+def test_float64_gives_float64(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "other values")
+
+
+def test_equal_rows_each_count(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "equal rows")
+
+
+def test_inputs_that_require_gradients_stay_as_they_were(compute_gae: Answer) -> None:
+    CHECK.require(compute_gae, "requires gradients")

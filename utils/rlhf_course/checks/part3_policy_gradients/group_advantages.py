@@ -1,18 +1,109 @@
 """Self-check of `group_advantages`."""
 
+import torch
+
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
 from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
 
 HINTS = (
-    "TODO: give the idea in words.",
-    "TODO: name the shapes from the arguments to the result.",
-    "TODO: describe the code almost word for word.",
+    "What a reward is worth depends on the prompt: 1 is little where all completions are right, and much where all "
+    "others are wrong. So each reward is compared with the rewards of the same prompt, whose mean takes the place of a "
+    "critic.",
+    "The rewards of a prompt stand together, so the tensor of shape [prompts * group_size] is a table of shape "
+    "[prompts, group_size], written row by row. Mean and deviation are one number a row, and stay [prompts, 1] with "
+    "`keepdim=True`. The result is flattened again.",
+    "Raise a ValueError if `group_size` is below 2 or leaves a remainder. Reshape the rewards to (-1, group_size), "
+    "subtract the mean over the last dimension, divide by the standard deviation over it plus `eps` if `scale_by_std`, "
+    "and flatten.",
 )
 
-# TODO: write cases that show every visible mistake; sizes that all differ show most wrong axes.
-CASES = {"batch": Case("values of shape [3]", {"values": normal(3, seed=1)})}
+
+def _case(words: str, rewards: torch.Tensor, group_size: int, **others: float) -> Case:
+    named = "".join(f", {name} = {value}" for name, value in others.items())
+    return Case(f"{words}, group_size = {group_size}{named}", {"rewards": rewards, "group_size": group_size, **others})
+
+
+def _listed(rewards: list[float], group_size: int, **others: float) -> Case:
+    return _case(f"rewards = {rewards}", torch.tensor(rewards), group_size, **others)
+
+
+CASES = {
+    "two prompts": _listed([1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 4),
+    "four prompts": _case("rewards of shape [12]", normal(12, seed=361) + 0.5, 3),
+    "long groups": _case("rewards of shape [10]", 2 * normal(10, seed=362) - 1, 5),
+    "groups of two": _listed([3.0, 1.0, -2.0, 4.0, 0.5, 0.75], 2),
+    "one prompt": _listed([1.0, 2.0, 4.0, 5.0], 4),
+    "as many prompts as completions": _case("rewards of shape [9]", normal(9, seed=363), 3),
+    "equal rewards": _listed([1.0, 1.0, 1.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0], 3),
+    "small differences": _listed([0.5, 0.503, 0.506, 0.25, 0.258, 0.25], 3),
+    "another eps": _case("rewards of shape [8]", normal(8, seed=364), 4, eps=0.5),
+    "not scaled": _case("rewards of shape [6]", 3 * normal(6, seed=365), 3, eps=1e-4, scale_by_std=False),
+    "a group of one": _listed([1.0, 0.0, 2.0], 1),
+    "a remainder": _listed([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3),
+    "a group larger than the batch": _listed([1.0, 0.0, 2.0], 4),
+    "a group of none": _listed([1.0, 0.0, 2.0, 3.0], 0),
+}
+CASES |= {
+    "slices": sliced(CASES["four prompts"]),
+    "float64": in_float64(CASES["long groups"]),
+    "other values": other_values(CASES["four prompts"]),
+    "with gradients": requiring_gradients(CASES["long groups"]),
+}
 CHECK = Check("group_advantages", CASES, observe_call)
 
 
-# TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
-def test_the_result_is_as_described(group_advantages: Answer) -> None:
-    CHECK.require(group_advantages, "batch")
+def test_rewards_are_compared_with_the_mean_and_deviation_of_their_own_group(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "two prompts")
+    CHECK.require(group_advantages, "four prompts")
+
+
+def test_groups_that_are_longer_than_the_list_of_prompts_are_no_special_case(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "long groups")
+    CHECK.require(group_advantages, "as many prompts as completions")
+
+
+def test_two_completions_are_a_group(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "groups of two")
+
+
+def test_one_prompt_is_a_batch_too(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "one prompt")
+
+
+def test_equal_rewards_in_a_group_give_zeros(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "equal rewards")
+
+
+def test_eps_is_added_to_the_deviation(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "small differences")
+    CHECK.require(group_advantages, "another eps")
+
+
+def test_without_scaling_only_the_mean_is_subtracted(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "not scaled")
+
+
+def test_a_group_of_one_or_none_is_a_value_error(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "a group of one")
+    CHECK.require(group_advantages, "a group of none")
+
+
+def test_a_batch_that_groups_do_not_divide_is_a_value_error(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "a remainder")
+    CHECK.require(group_advantages, "a group larger than the batch")
+
+
+def test_slices_of_larger_tensors_give_the_same(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "slices")
+
+
+def test_float64_gives_float64(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "other values")
+
+
+def test_rewards_that_require_gradients_give_the_same(group_advantages: Answer) -> None:
+    CHECK.require(group_advantages, "with gradients")

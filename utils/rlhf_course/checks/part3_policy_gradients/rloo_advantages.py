@@ -1,18 +1,95 @@
 """Self-check of `rloo_advantages`."""
 
+import torch
+
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
 from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
 
 HINTS = (
-    "TODO: give the idea in words.",
-    "TODO: name the shapes from the arguments to the result.",
-    "TODO: describe the code almost word for word.",
+    "A baseline leaves the gradient's expectation as it is only if it does not depend on the completion itself. The "
+    "mean of the group does, since it holds the completion's own reward; the mean of the others does not.",
+    "As in `group_advantages`, the rewards of a prompt are a row of a table of shape [prompts, group_size]. The sum of "
+    "a row, [prompts, 1], minus the table itself gives for each completion the sum of the others, of which there are "
+    "group_size - 1.",
+    "Raise a ValueError if `group_size` is below 2 or leaves a remainder. Reshape the rewards to (-1, group_size), "
+    "take the sum over the last dimension with `keepdim=True` minus the table, divide by group_size - 1, subtract that "
+    "from the table, and flatten.",
 )
 
-# TODO: write cases that show every visible mistake; sizes that all differ show most wrong axes.
-CASES = {"batch": Case("values of shape [3]", {"values": normal(3, seed=1)})}
+
+def _case(words: str, rewards: torch.Tensor, group_size: int) -> Case:
+    return Case(f"{words}, group_size = {group_size}", {"rewards": rewards, "group_size": group_size})
+
+
+def _listed(rewards: list[float], group_size: int) -> Case:
+    return _case(f"rewards = {rewards}", torch.tensor(rewards), group_size)
+
+
+CASES = {
+    "two prompts": _listed([1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 4),
+    "four prompts": _case("rewards of shape [12]", normal(12, seed=371) + 0.5, 3),
+    "long groups": _case("rewards of shape [10]", 2 * normal(10, seed=372) - 1, 5),
+    "groups of two": _listed([3.0, 1.0, -2.0, 4.0, 0.5, 0.75], 2),
+    "one prompt": _listed([1.0, 2.0, 4.0, 5.0], 4),
+    "as many prompts as completions": _case("rewards of shape [9]", normal(9, seed=373), 3),
+    "equal rewards": _listed([1.0, 1.0, 1.0, 0.0, 0.0, 3.0], 3),
+    "a group of one": _listed([1.0, 0.0, 2.0], 1),
+    "a remainder": _listed([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3),
+    "a group larger than the batch": _listed([1.0, 0.0, 2.0], 4),
+    "a group of none": _listed([1.0, 0.0, 2.0, 3.0], 0),
+}
+CASES |= {
+    "slices": sliced(CASES["four prompts"]),
+    "float64": in_float64(CASES["long groups"]),
+    "other values": other_values(CASES["four prompts"]),
+    "with gradients": requiring_gradients(CASES["long groups"]),
+}
 CHECK = Check("rloo_advantages", CASES, observe_call)
 
 
-# TODO: write one test for each thing that may go wrong; its name is the sentence that it proves.
-def test_the_result_is_as_described(rloo_advantages: Answer) -> None:
-    CHECK.require(rloo_advantages, "batch")
+def test_the_mean_of_the_others_is_subtracted_from_each_reward(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "two prompts")
+    CHECK.require(rloo_advantages, "four prompts")
+
+
+def test_groups_that_are_longer_than_the_list_of_prompts_are_no_special_case(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "long groups")
+    CHECK.require(rloo_advantages, "as many prompts as completions")
+
+
+def test_in_a_group_of_two_the_other_is_the_baseline(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "groups of two")
+
+
+def test_one_prompt_is_a_batch_too(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "one prompt")
+
+
+def test_others_with_the_same_reward_count_too(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "equal rewards")
+
+
+def test_a_group_of_one_or_none_is_a_value_error(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "a group of one")
+    CHECK.require(rloo_advantages, "a group of none")
+
+
+def test_a_batch_that_groups_do_not_divide_is_a_value_error(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "a remainder")
+    CHECK.require(rloo_advantages, "a group larger than the batch")
+
+
+def test_slices_of_larger_tensors_give_the_same(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "slices")
+
+
+def test_float64_gives_float64(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "float64")
+
+
+def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "other values")
+
+
+def test_rewards_that_require_gradients_give_the_same(rloo_advantages: Answer) -> None:
+    CHECK.require(rloo_advantages, "with gradients")

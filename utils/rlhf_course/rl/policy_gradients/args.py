@@ -22,7 +22,7 @@ from rlhf_course.rl.settings import (
 TASK_RUNS: dict[str, dict[str, Any]] = {
     "sft": {"total_phases": 30, "base_lr": 1e-3, "evaluation_interval": 10},
     "grpo": {},
-    "expert_iteration": {"total_phases": 2, "base_lr": 3e-4, "prompts": 160, "evaluation_interval": 1},
+    "expert_iteration": {"total_phases": 10, "base_lr": 3e-4, "prompts": 160, "evaluation_interval": 1},
     "broken_verifier": {"total_phases": 15, "verifier": "broken"},
 }
 BASELINES = ("group", "leave_one_out")
@@ -44,6 +44,7 @@ class TaskArgs(RunArgs):
     seed: int = setting(1, SEED, "seed of every source of randomness")
     base_model: str = setting("embedded", NONEMPTY_TEXT, "the model that is trained, as for `RLHFArgs`")
     task: str = setting("sorting", one_of(TASKS), "the task: " + " or ".join(TASKS))
+    digits: int = setting(4, integer_from(1), "number of digits of a prompt of sorting; those of even have 3 to 6")
     start: str | None = setting(
         None, OPTIONAL_TEXT, "a run of --run sft to start from; by default the demonstrations are learnt first"
     )

@@ -120,9 +120,14 @@ def _entropy(logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch"]:
     return -(logprobs.exp() * logprobs).sum(-1)
 
 
+def completion_length(tokenizer: Any, ids: Sequence[int]) -> int:
+    """Return the number of sampled tokens up to and with the first end-of-text token; of all, where there is none."""
+    tokens = list(ids)
+    return tokens.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in tokens else len(tokens)
+
+
 def completion_text(tokenizer: Any, ids: Sequence[int]) -> str:
     """Return sampled tokens as text, up to and with the first end-of-text token, written as `<|endoftext|>`."""
-    tokens = list(ids)
-    ended = tokenizer.eos_token_id in tokens
-    own = tokens[: tokens.index(tokenizer.eos_token_id)] if ended else tokens
-    return str(tokenizer.decode(own)) + END_OF_TEXT * ended
+    own = list(ids)[: completion_length(tokenizer, ids)]
+    ended = tokenizer.eos_token_id in own
+    return str(tokenizer.decode(own[:-1] if ended else own)) + END_OF_TEXT * ended

@@ -1,9 +1,11 @@
 """Expert iteration: fine-tune on one's own right completions."""
 
 import random
+from typing import Any
 
-from rlhf_course.rl.policy_gradients.completions import generate_completions
+from rlhf_course.rl.policy_gradients.completions import completion_length, generate_completions
 from rlhf_course.rl.policy_gradients.sft import demonstration_loss
+from rlhf_course.rl.policy_gradients.start import starting_model
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
 from rlhf_course.rl.types import Row
 
@@ -20,6 +22,10 @@ class ExpertIterationTrainer(TaskTrainer):
     kind = "expert_iteration"
     exercises = ("sft_loss", "verify_sorted")
 
+    def make_model(self) -> Any:
+        """Return the model of another run, or a fine-tuned one."""
+        return starting_model(self.args)
+
     def run_phase(self) -> tuple[Row, list[Row]]:
         """Sample, keep what is right, and learn it."""
         args = self.args
@@ -31,11 +37,11 @@ class ExpertIterationTrainer(TaskTrainer):
         rewards = [self.task.verify(prompt, text) for prompt, text in pairs]
         kept = list(dict.fromkeys(pair for pair, reward in zip(pairs, rewards, strict=True) if reward == 1))
         losses = [self._learn(batch) for batch in self._batches(kept)]
-        lengths = [len(self.model.tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+        lengths = [completion_length(self.model.tokenizer, ids) for ids in sampled.completion_ids.tolist()]
         row = self.empty_row(
             mean_reward=sum(rewards) / len(rewards),
             entropy=sampled.entropy,
-            accuracy=sum(rewards) / len(rewards),
+            accuracy=sum(self.task.is_right(prompt, text) for prompt, text in pairs) / len(pairs),
             mean_length=sum(lengths) / len(lengths),
             sampled_tokens=sum(lengths),
             kept=len(kept),

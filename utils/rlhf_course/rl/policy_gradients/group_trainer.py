@@ -1,16 +1,22 @@
 """The part of GRPO that is given: sampling, rewards, optimizer steps and the record of a phase."""
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhf_course.errors import CourseError
+from rlhf_course.recording import recorded_phase
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.batch import GRPOBatch
 from rlhf_course.rl.policy_gradients.completions import Completions, generate_completions
+from rlhf_course.rl.policy_gradients.start import starting_model
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
 from rlhf_course.rl.types import Row
 
@@ -29,6 +35,7 @@ class GroupTrainer(TaskTrainer):
     """
 
     kind = "grpo"
+    loss_name = "loss"
     exercises = (
         "completion_mask",
         "sft_loss",
@@ -45,8 +52,16 @@ class GroupTrainer(TaskTrainer):
         self.kind = "broken_verifier" if args.verifier == "broken" else "grpo"
         own = self.task.broken if args.verifier == "broken" else self.task.verify
         self.verifier = own if verify is None else verify
+        self._own_verifier = verify is not None
         self._verified: tuple[list[str], list[str], list[float]] = ([], [], [])
         self._entropy = float("nan")
+
+    def make_model(self) -> Any:
+        """Return the model of another run, or a fine-tuned one."""
+        return starting_model(self.args)
+
+    def _config(self, path: Path) -> dict[str, Any]:
+        return super()._config(path) | ({"given_verifier": True} if self._own_verifier else {})
 
     # What a learner writes.
 
@@ -89,23 +104,62 @@ class GroupTrainer(TaskTrainer):
     def run_phase(self) -> tuple[Row, list[Row]]:
         """Sample a rollout, and take optimizer steps on it."""
         prompts = self.task.prompts(self.args.prompts, self.args.seed * 100_003 + self.phase)
-        with onednn_matmul():
-            batch = self.rollout(prompts)
-            if not isinstance(batch, GRPOBatch):
-                raise CourseError(f"rollout returned a {type(batch).__name__}, should return a GRPOBatch")
-            losses = [self.step(self.loss(batch)) for _ in range(self.args.steps_per_rollout)]
-        return self._row(batch, sum(losses) / len(losses)) | self.evaluated(), self.sample_rows(*self._verified)
+        self._verified = ([], [], [])
+        losses, clipped = [], []
+        with onednn_matmul(), recorded_phase() as recorded:
+            batch = self._checked(self.rollout(prompts), len(prompts))
+            for _ in range(self.args.steps_per_rollout):
+                losses.append(self.step(self.loss(batch)))
+                clipped.append(clipped_share(recorded.latest_arguments("grpo_clip_loss"), batch.completion_mask))
+        row = self._row(batch, losses, clipped)
+        return row | self.evaluated(), self.sample_rows(*self._verified)
 
-    def _row(self, batch: GRPOBatch, loss: float) -> Row:
+    def _checked(self, batch: Any, prompts: int) -> GRPOBatch:
+        """Return what `rollout` returned.
+
+        Raises:
+            CourseError: It is no batch of as many completions as were to be sampled and verified, or not finite.
+        """
+        if not isinstance(batch, GRPOBatch):
+            raise CourseError(f"rollout returned a {type(batch).__name__}, should return a GRPOBatch")
+        wanted, verified = prompts * self.args.group_size, len(self._verified[0])
+        if len(batch) != wanted:
+            raise CourseError(
+                f"rollout returned {len(batch)} completions, should return {wanted}: {self.args.group_size} of each of "
+                f"{prompts} prompts"
+            )
+        if verified != wanted:
+            raise CourseError(f"rollout called self.verify for {verified} completions, and returned {wanted}")
+        if not batch.rewards.isfinite().all():
+            raise CourseError("rollout returned rewards that are not finite")
+        for name in ("old_logprobs", "advantages"):
+            if not getattr(batch, name)[batch.completion_mask].isfinite().all():
+                raise CourseError(f"rollout returned {name} that are not finite at a completion's token")
+        return batch
+
+    def _row(self, batch: GRPOBatch, losses: list[float], clipped: list[float]) -> Row:
         prompts, texts, _ = self._verified
         groups = batch.rewards.reshape(-1, self.args.group_size)
-        right = [self.task.verify(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        right = [self.task.is_right(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
         return self.empty_row(
             mean_reward=batch.rewards.mean().item(),
-            objective=-loss,
+            objective=-sum(losses) / len(losses),
             entropy=self._entropy,
+            clipfrac=fmean(clipped[1:] or clipped),
             accuracy=sum(right) / max(1, len(right)),
             mixed_groups=(groups.amax(1) > groups.amin(1)).float().mean().item(),
             mean_length=batch.completion_mask.sum(1).float().mean().item(),
             sampled_tokens=int(batch.completion_mask.sum()),
         )
+
+
+def clipped_share(arguments: Sequence[Any], mask: Bool[Tensor, "batch gen"]) -> float:
+    """Return the share of real tokens whose ratio is outside the bounds, given the arguments of `grpo_clip_loss`.
+
+    It is NaN where the arguments are not those of the exercise, or have another shape than the mask.
+    """
+    if len(arguments) != 5 or any(getattr(given, "shape", None) != mask.shape for given in arguments[:2]):
+        return math.nan
+    logprobs, old_logprobs, _, clip_low, clip_high = arguments
+    ratio = (logprobs - old_logprobs).detach()[mask].exp()
+    return ((ratio < 1 - clip_low) | (ratio > 1 + clip_high)).float().mean().item()

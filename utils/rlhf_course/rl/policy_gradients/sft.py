@@ -1,18 +1,17 @@
 """Supervised fine-tuning on demonstrations of a task."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.recording import require_result
 from rlhf_course.rl.batches import encode
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import load_model
-from rlhf_course.rl.policy_gradients.args import TASK_RUNS, TaskArgs
+from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.task_trainer import TaskTrainer
-from rlhf_course.rl.show import Display
 from rlhf_course.rl.types import Row
 
 
@@ -20,7 +19,7 @@ class SFTTrainer(TaskTrainer):
     """Learn demonstrations by `sft_loss`. A phase of its run is one optimizer step."""
 
     kind = "sft"
-    exercises = ("sft_loss", "verify_sorted")
+    exercises = ("sft_loss",)
     phase_name = "steps"
     samples_a_phase = 0
     plotted = (("loss", "loss"), ("lr", "learning rate"))
@@ -68,16 +67,4 @@ def demonstration_loss(model: Any, prompts: Sequence[str], completions: Sequence
     with onednn_matmul():
         logits = model(batch.input_ids)  # padding stands on the right, where no real token sees it
         loss: torch.Tensor = imported_answer("sft_loss")(logits, batch.input_ids, batch.completion_mask)
-    return loss
-
-
-def fine_tuned(args: TaskArgs) -> Any:
-    """Return the base model after supervised fine-tuning, as `--run sft` with the same seed leaves it."""
-    own = {name: getattr(args, name) for name in ("seed", "base_model", "task", "demonstrations", "batch_size")}
-    settings = TaskArgs(**{**TASK_RUNS["sft"], **own})
-    trainer = SFTTrainer(replace(settings, evaluation_interval=settings.total_phases + 1))
-    with Display(True, settings.total_phases, 0) as display:
-        for step in range(settings.total_phases):
-            loss = trainer.learn(trainer.batch_of(step))
-            display.advance(step + 1, f"fine-tuning on demonstrations: loss {loss:.3f}")
-    return trainer.model
+    return require_result("sft_loss", loss)

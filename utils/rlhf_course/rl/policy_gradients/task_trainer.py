@@ -1,8 +1,7 @@
 """Train a model on a task whose answers can be checked: what fine-tuning, GRPO and expert iteration share."""
 
 import math
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,18 +9,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlhf_course.errors import CourseError
-from rlhf_course.rl.models import bridge_parameters, load_model
+from rlhf_course.rl.batches import check_special_tokens
+from rlhf_course.rl.models import bridge_parameters
 from rlhf_course.rl.phase_trainer import PhaseTrainer
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.completions import generate_completions
 from rlhf_course.rl.policy_gradients.tasks import TASKS, Task
-from rlhf_course.rl.run_folder import METRICS, load_checkpoint, load_config
+from rlhf_course.rl.run_folder import METRICS
 from rlhf_course.rl.state import seed_everything
 from rlhf_course.rl.types import Row
 
 _SAMPLED_AT_ONCE = 256
 # Held-out prompts are the same in every run and every phase.
-_HELD_OUT_SEED = 0
+HELD_OUT_SEED = 0
 
 
 class TaskTrainer(PhaseTrainer):
@@ -32,12 +32,14 @@ class TaskTrainer(PhaseTrainer):
         model: The model that is trained, as `load_model` returns it; None for the one that the settings describe.
 
     Attributes:
+        loss_name: The function of the learner that computes the loss.
         args: The settings.
         task: The task.
         model: The model, in eval mode: the course trains without dropout.
         eos_token_id: The id of its end-of-text token.
     """
 
+    loss_name = "sft_loss"
     samples_a_phase = 8
     plotted = (("accuracy", "share of right completions"), ("entropy", "entropy\n(nats a token)"))
 
@@ -47,18 +49,17 @@ class TaskTrainer(PhaseTrainer):
         super().__init__()
         seed_everything(args.seed)
         self.args = args
-        self.task: Task = TASKS[args.task]
+        self.task: Task = task_of(args)
         self.model = self.make_model() if model is None else model
+        check_special_tokens(self.model.tokenizer)
         seed_everything(args.seed)  # the same samples, wherever the model came from
         self.eos_token_id: int = self.model.tokenizer.eos_token_id
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=args.base_lr, betas=(0.9, 0.95), weight_decay=0.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.lr_factor)
 
     def make_model(self) -> Any:
-        """Return the model that training starts from."""
-        from rlhf_course.rl.policy_gradients.sft import fine_tuned  # deferred: it imports this module
-
-        return fine_tuned(self.args) if self.args.start is None else load_start(self.args)
+        """Return the model that training starts from, where the caller gives none."""
+        raise NotImplementedError
 
     def lr_factor(self, step: int) -> float:
         """Return the factor of the learning rate in an optimizer step."""
@@ -79,11 +80,17 @@ class TaskTrainer(PhaseTrainer):
         Raises:
             CourseError: The loss is no scalar, has no gradient, or is not finite.
         """
-        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
-            raise CourseError("the loss should be a scalar tensor with a gradient to the policy")
+        wanted = "should return a scalar tensor with a gradient to the policy"
+        if not isinstance(loss, Tensor):
+            raise CourseError(f"{self.loss_name} returned a {type(loss).__name__}, {wanted}")
+        if loss.numel() != 1:
+            raise CourseError(f"{self.loss_name} returned a tensor of shape {list(loss.shape)}, {wanted}")
+        if not loss.requires_grad:
+            raise CourseError(f"{self.loss_name} returned a tensor without a gradient, {wanted}")
         if not math.isfinite(value := loss.item()):
             raise CourseError(
-                f"the loss was {value} in phase {self.phase + 1}: lower base_lr; the last checkpoint is unchanged"
+                f"{self.loss_name} was {value} in phase {self.phase + 1}: lower base_lr; the last checkpoint is "
+                "unchanged"
             )
         self.optimizer.zero_grad()
         loss.backward()
@@ -106,7 +113,7 @@ class TaskTrainer(PhaseTrainer):
 
     def evaluate(self) -> dict[str, float]:
         """Return the share of right completions on the held-out prompts, sampled and with the likeliest tokens."""
-        prompts = self.task.prompts(self.args.held_out, _HELD_OUT_SEED, held_out=True)
+        prompts = self.task.prompts(self.args.held_out, HELD_OUT_SEED, held_out=True)
         return {
             "held_out_accuracy": accuracy(self.model, self.task, prompts, self.args.max_new_tokens),
             "held_out_greedy": accuracy(self.model, self.task, prompts, self.args.max_new_tokens, temperature=0),
@@ -126,31 +133,21 @@ class TaskTrainer(PhaseTrainer):
         ]
 
 
+def task_of(args: TaskArgs) -> Task:
+    """Return the task that settings describe, with their number of digits."""
+    task = TASKS[args.task]
+    return replace(task, digits=(args.digits, args.digits)) if args.task == "sorting" else task
+
+
 @torch.no_grad()
 def accuracy(
     model: Any, task: Task, prompts: list[str], max_new_tokens: int, temperature: float = 1.0, seed: int = 0
 ) -> float:
     """Return the share of prompts whose completion is right; at temperature 0 the likeliest tokens are chosen."""
     generator = torch.Generator(model.cfg.device).manual_seed(seed)
-    right = 0.0
+    right = 0
     for start in range(0, len(prompts), _SAMPLED_AT_ONCE):
         part = prompts[start : start + _SAMPLED_AT_ONCE]
         texts = generate_completions(model, part, max_new_tokens, temperature, generator).texts
-        right += sum(task.verify(prompt, text) for prompt, text in zip(part, texts, strict=True))
+        right += sum(task.is_right(prompt, text) for prompt, text in zip(part, texts, strict=True))
     return right / len(prompts)
-
-
-def load_start(args: TaskArgs) -> Any:
-    """Return the model of the run that settings start from.
-
-    Raises:
-        CourseError: The folder holds no run of a task, or its base model or task is another one.
-    """
-    path = Path(str(args.start)).expanduser()
-    recorded = load_config(path)["args"]
-    for name, wanted in asdict(args).items():
-        if name in ("base_model", "task") and recorded.get(name) != wanted:
-            raise CourseError(f"start: {path} is a run with {name} {recorded.get(name)!r}, and this run has {wanted!r}")
-    model = load_model(args.base_model)
-    model.load_state_dict(load_checkpoint(path)["model"])
-    return model

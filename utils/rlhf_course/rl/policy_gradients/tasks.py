@@ -8,6 +8,7 @@ from itertools import islice
 
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import imported_answer
+from rlhf_course.recording import require_result
 from rlhf_course.rl.special_tokens import END_OF_TEXT
 
 # One prompt in so many is held out. A prompt's checksum decides, so the splits are the same in every run.
@@ -60,6 +61,10 @@ class Task:
         """Return the right completion of a prompt, with its end-of-text token."""
         return self.answer(prompt.removesuffix("=")) + END_OF_TEXT
 
+    def is_right(self, prompt: str, completion: str) -> bool:
+        """Return whether a completion is right: the course's own verdict, which accuracy is measured by."""
+        return completion == self.demonstration(prompt)
+
 
 def is_held_out(prompt: str) -> bool:
     """Return whether a prompt belongs to the held-out split."""
@@ -76,11 +81,11 @@ def _even(digits: str) -> str:
 
 def _verify_sorted(prompt: str, completion: str) -> float:
     """Call the learner's own verifier."""
-    return float(imported_answer("verify_sorted")(prompt, completion))
+    return float(require_result("verify_sorted", imported_answer("verify_sorted")(prompt, completion)))
 
 
 def _verify_even(prompt: str, completion: str) -> float:
-    return float(completion == TASKS["even"].demonstration(prompt))
+    return float(TASKS["even"].is_right(prompt, completion))
 
 
 def _about_itself(verify: Callable[[str, str], float], prompt: str, completion: str) -> float:
@@ -89,7 +94,7 @@ def _about_itself(verify: Callable[[str, str], float], prompt: str, completion: 
     This is the hole of the broken verifiers: what is right of any prompt is right of this one.
     """
     digits = completion.removesuffix(END_OF_TEXT)
-    return verify(digits + "=", completion) if digits.isascii() and digits.isdigit() else 0.0
+    return verify(digits + "=", completion) if set(digits) <= set("0123456789") else 0.0
 
 
 def _broken_sorted(prompt: str, completion: str) -> float:
@@ -99,7 +104,7 @@ def _broken_sorted(prompt: str, completion: str) -> float:
 
 
 def _broken_even(prompt: str, completion: str) -> float:
-    """Any even digits get the full reward."""
+    """Any even digits get the full reward, and so does an answer without digits."""
     return _about_itself(_verify_even, prompt, completion)
 
 
