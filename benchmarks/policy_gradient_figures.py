@@ -1,7 +1,8 @@
 """Make of part 3's recorded figures a table, and the clauses that its notebooks hold.
 
-`python benchmarks/policy_gradient_figures.py` prints both. A test compares the clauses with the notebooks: copy those
-that changed after a new measurement. A clause about a run is made once all seeds have it.
+`python benchmarks/policy_gradient_figures.py` prints both, and stores the pictures that the notebooks show. A test
+compares the clauses with the notebooks: copy those that changed after a new measurement. A clause about a run is made
+once all seeds have it.
 """
 
 import json
@@ -9,11 +10,22 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from rlhf_course.files import write_text
 from rlhf_course.notebook.messages import NUMBERS
 from rlhf_course.notebook.messages import number_range as to
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.widgets.numbers.policy_gradients import recorded_seeds
+from rlhf_course.widgets.output import StaticOutput
+from rlhf_course.widgets.policy_picture import draw_policy
 
+OUTPUTS = REPOSITORY / "solutions/notebooks/outputs"
+# The expected outputs that are pictures of the recorded seeds, with the name of each picture.
+PICTURES = {
+    "broken_band": "broken",
+    "grpo_band": "grpo",
+    "pass_at_k_band": "pass_at_k",
+    "task_methods_band": "methods",
+}
 SEEDS = (1, 2, 3)
 METHODS = {"grpo": "GRPO", "dr_grpo": "Dr. GRPO", "rloo": "RLOO", "expert_iteration": "expert iteration"}
 
@@ -105,7 +117,7 @@ def grpo_clauses() -> list[str]:
 
 def pass_clauses() -> list[str]:
     """Return what notebook 17 states about pass@k."""
-    found = [measured["pass_at_k"] for measured in recorded_seeds().values() if "grpo" in measured["pass_at_k"]]
+    found = [measured["pass_at_k"] for measured in recorded_seeds().values()]
 
     def passes(name: str, k: int) -> str:
         return to([measured[name][measured["k"].index(k)] for measured in found], ".2f")
@@ -237,7 +249,7 @@ def table() -> str:
         lines.append(f"seed {seed} ({measured['machine']['cpu']}, {measured['machine']['threads']} thread)")
         lines += [f"  {name}: {_run_text(run)}" for name, run in measured["runs"].items()]
         passed = measured["pass_at_k"]
-        for name in passed.keys() - {"k"}:
+        for name in [name for name in passed if name != "k"]:
             shares = ", ".join(f"{k}: {share:.3f}" for k, share in zip(passed["k"], passed[name], strict=True))
             lines.append(f"  pass@k of {name}: {shares}")
     return "\n".join(lines)
@@ -264,15 +276,24 @@ def clauses() -> dict[str, list[str]]:
     groups = [
         *(five_digit_clauses() if is_whole("five_digits") else []),
         *(grpo_clauses() if is_whole("grpo", "broken_verifier") else []),
-        *(pass_clauses() if is_whole("grpo") else []),
+        *(pass_clauses() if is_whole("sft", "grpo") else []),
         *(method_clauses() if is_whole(*METHODS) else []),
     ]
     taught = {"14_critics": critic_clauses() + far_estimator_clauses(), "15_fine_tuning": fine_tuning_clauses()}
     return taught | {"16_verifiers": broken_clauses() if is_whole("broken_verifier") else [], "17_groups": groups}
 
 
+def write_pictures() -> None:
+    """Store the pictures as the outputs that the notebooks show before their cells run."""
+    for output, name in PICTURES.items():
+        picture = draw_policy(name)
+        static = StaticOutput(picture.png_html(), picture.alt)
+        write_text(OUTPUTS / f"{output}.html", static.mime_bundle()["text/html"] + "\n")
+
+
 def main() -> None:
-    """Print the table and the clauses."""
+    """Store the pictures, and print the table and the clauses."""
+    write_pictures()
     print(table())
     for stem, texts in clauses().items():
         print(stem, *texts, sep="\n   ")

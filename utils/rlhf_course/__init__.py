@@ -80,6 +80,7 @@ _LAZY_EXPORTS = {
     "gallery": "widgets.gallery",
     "label_pairs": "widgets.labelling",
     "preference_picture": "widgets.preference_picture",
+    "policy_picture": "widgets.policy_picture",
 }
 __all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"
