@@ -150,15 +150,25 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def measure(seed: int, name: str) -> None:
-    """Train a run unless its figures are written already, and write them, and pass@k of its model where it is drawn."""
+    """Train a run unless its figures are written already, and write them, and pass@k of its model where it is drawn.
+
+    The file is read again before it is written: another process may have written figures of other runs meanwhile.
+    """
+    written = _written(seed)
+    figures = written["runs"].get(name) or curve(seed, name)
+    shares = written["pass_at_k"].get(name) or (pass_at(seed, name) if name in PASS_RUNS else None)
+    measured = _written(seed)
+    measured["runs"][name] = figures
+    if shares:
+        measured["pass_at_k"] |= {"k": PASS_AT, name: shares}
+    for part, names in (("runs", SPECIFICATIONS), ("pass_at_k", ("k", *PASS_RUNS))):
+        measured[part] = {known: measured[part][known] for known in names if known in measured[part]}
+    write_text(results_of(seed), json.dumps(measured) + "\n")
+
+
+def _written(seed: int) -> dict[str, Any]:
     file = results_of(seed)
-    measured = json.loads(file.read_text()) if file.is_file() else {"machine": machine(), "runs": {}, "pass_at_k": {}}
-    if name not in measured["runs"]:
-        measured["runs"][name] = curve(seed, name)
-    if name in PASS_RUNS and name not in measured["pass_at_k"]:
-        measured["pass_at_k"] |= {"k": PASS_AT, name: pass_at(seed, name)}
-    measured["runs"] = {name: measured["runs"][name] for name in SPECIFICATIONS if name in measured["runs"]}
-    write_text(file, json.dumps(measured) + "\n")
+    return json.loads(file.read_text()) if file.is_file() else {"machine": machine(), "runs": {}, "pass_at_k": {}}
 
 
 def _rounded(number: Any, digits: int) -> float:

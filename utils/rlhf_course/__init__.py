@@ -49,9 +49,12 @@ _LAZY_EXPORTS = {
     "TASKS": "rl.policy_gradients.tasks",
     "generate_completions": "rl.policy_gradients.completions",
     "accuracy": "rl.policy_gradients.task_trainer",
+    "demonstration_loss": "rl.policy_gradients.sft",
     "GRPOBatch": "rl.policy_gradients.batch",
     "GroupTrainer": "rl.policy_gradients.group_trainer",
     "pass_at_k": "rl.policy_gradients.pass_at_k",
+    "token_states": "rl.policy_gradients.critics",
+    "fit_linear_critic": "rl.policy_gradients.critics",
     "EXERCISES": "course",
     "use_code": "learner_package",
     "check": "notebook.checking",
@@ -77,6 +80,7 @@ _LAZY_EXPORTS = {
     "gallery": "widgets.gallery",
     "label_pairs": "widgets.labelling",
     "preference_picture": "widgets.preference_picture",
+    "policy_picture": "widgets.policy_picture",
 }
 __all__ = sorted(_LAZY_EXPORTS)
 __version__ = "0.1.0"

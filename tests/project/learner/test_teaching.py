@@ -12,15 +12,21 @@ from rlhf_course.widgets.numbers.conclusions import conclusions
 
 FIGURES = load_module(REPOSITORY / "benchmarks/notebook_figures.py", "notebook_figures")
 PREFERENCES = load_module(REPOSITORY / "benchmarks/preference_figures.py", "preference_figures")
+POLICY_GRADIENTS = load_module(REPOSITORY / "benchmarks/policy_gradient_figures.py", "policy_gradient_figures")
 PLAIN = "This is a good day. I like it"
 DOTS = "This is" + "." * 20
 
 
-@pytest.mark.parametrize(("stem", "clauses"), [*FIGURES.clauses().items(), *PREFERENCES.clauses().items()])
-def test_the_figures_in_a_notebook_are_those_that_were_measured(stem, clauses):
+SCRIPTS = {"notebook_figures": FIGURES, "preference_figures": PREFERENCES, "policy_gradient_figures": POLICY_GRADIENTS}
+
+
+@pytest.mark.parametrize(
+    ("script", "stem", "clauses"),
+    [(name, *stated) for name, script in SCRIPTS.items() for stated in script.clauses().items()],
+)
+def test_the_figures_in_a_notebook_are_those_that_were_measured(script, stem, clauses):
     text = " ".join((REPOSITORY / f"solutions/notebooks/{stem}.md").read_text().split())
     missing = [clause for clause in clauses if clause not in text]
-    script = "preference_figures" if stem in PREFERENCES.clauses() else "notebook_figures"
     assert not missing, f"{stem} lacks what was measured: {missing}; see benchmarks/{script}.py"
 
 

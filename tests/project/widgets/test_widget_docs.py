@@ -19,6 +19,7 @@ def test_every_widget_of_the_page_can_be_imported():
         "gallery",
         "label_pairs",
         "preference_picture",
+        "policy_picture",
         "progress",
     }
     assert all(callable(getattr(rlhf_course, name)) for name in named)

@@ -10,7 +10,8 @@ from rlhf_course import preference_picture, recorded_run
 from rlhf_course.errors import CourseError
 from rlhf_course.files import load_module
 from rlhf_course.paths import REPOSITORY
-from rlhf_course.widgets.numbers.preferences import Point, band, recorded_seeds, smoothed
+from rlhf_course.widgets.numbers.bands import Point, band
+from rlhf_course.widgets.numbers.preferences import recorded_seeds, smoothed
 from rlhf_course.widgets.preference_picture import _PICTURES, draw_preferences
 
 FIGURES = load_module(REPOSITORY / "benchmarks/preference_figures.py", "preference_figures")
@@ -34,6 +35,11 @@ def test_a_band_ends_where_few_seeds_have_a_point():
     assert band(seeds).x == [0.0]
     seeds[2] = seeds[1]
     assert band(seeds).x == [0.0, 1.0]
+
+
+def test_one_seed_alone_has_a_band_without_width():
+    found = band([[Point(0, 0.0, 1.0), Point(1, 1.0, 2.0)]])
+    assert found.mean == found.low == found.high == [1.0, 2.0]
 
 
 def test_means_of_five_values_that_follow_each_other_are_taken():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rlhf_course.widgets.drawing import BLUE, DASHES, GREEN, PURPLE, VERMILION, Picture, draw
-from rlhf_course.widgets.numbers.curves import TITLES, Curves
+from rlhf_course.widgets.numbers.curves import Curves
 
 _SIZE = (10.0, 4.6)
 _EARLIER_COLOURS = (VERMILION, GREEN, PURPLE)
@@ -19,7 +19,7 @@ _GOLD: dict[str, Any] = {"linestyle": (0, (1, 1)), "marker": ".", "markersize": 
 
 
 def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: int, with_png: bool = True) -> Picture:
-    """Draw the six panels of the dashboard; where a run records the judge's reward, it is beside the mean reward.
+    """Draw the panels of the dashboard; where a run records the judge's reward, it is beside the mean reward.
 
     Args:
         name: The run's name.
@@ -33,7 +33,8 @@ def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: i
     """
 
     def plot(figure: Figure) -> str:
-        panels = dict(zip(run.panels, figure.subplots(2, 3).flat, strict=True))
+        columns = len(run.panels) // 2
+        panels = dict(zip(run.panels, figure.subplots(2, columns).flat, strict=True))
         main = next(iter(panels))
         for index, (label, other) in enumerate(earlier.items()):
             colour, dashes = _EARLIER_COLOURS[index % len(_EARLIER_COLOURS)], DASHES[1 + index % 3]
@@ -44,13 +45,14 @@ def draw_curves(name: str, run: Curves, earlier: Mapping[str, Curves], length: i
         for panel, axes in panels.items():
             values = run.panels[panel]
             axes.plot(run.phases, values, color=BLUE, marker="" if _joins(values) else "o", label=name)
-            axes.set(title=TITLES[panel], xlim=(0, max(length - 1, 1)))
+            axes.set(title=run.titles[panel], xlim=(0, max(length - 1, 1)))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         _plot_gold(panels[main], run, BLUE, "gold (the judge)")
         _fill_spread(panels[main], run)
-        for axes in list(panels.values())[3:]:
+        for axes in list(panels.values())[columns:]:
             axes.set_xlabel("phase")
-        panels["lr"].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        if "lr" in panels:
+            panels["lr"].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
         if run.phases or earlier:
             panels[main].legend(loc="best", fontsize=8)
         return _alt_text(name, run, earlier)
@@ -78,10 +80,19 @@ def _fill_spread(axes: Axes, run: Curves) -> None:
 
 
 def _alt_text(name: str, run: Curves, earlier: Mapping[str, Curves]) -> str:
+    count = {4: "Four", 6: "Six"}[len(run.panels)]
     beside = f" Beside it, {', '.join(earlier)}." if earlier else ""
     if not run.phases:
-        titles = ", ".join(TITLES[panel] for panel in run.panels)
-        return f"Six plots against the phase: {titles}. No phase of {name} has ended yet.{beside}"
-    last = ", ".join(f"{TITLES[panel]} {values[0]:.3g} to {values[-1]:.3g}" for panel, values in run.panels.items())
+        titles = ", ".join(run.titles.values())
+        return f"{count} plots against the phase: {titles}. No phase of {name} has ended yet.{beside}"
+    last = ", ".join(f"{run.titles[panel]} {_ends(values)}" for panel, values in run.panels.items())
     gold = f" The judge's gold reward beside the reward: {run.gold[0]:.3g} to {run.gold[-1]:.3g}." if run.gold else ""
-    return f"Six plots of {name} against the phase, first to last of {len(run.phases)} phases: {last}.{gold}{beside}"
+    return (
+        f"{count} plots of {name} against the phase, first to last of {len(run.phases)} phases: {last}.{gold}{beside}"
+    )
+
+
+def _ends(values: Sequence[float]) -> str:
+    """Return the first and the last value; of a metric that is measured now and then, the measured ones."""
+    measured = [value for value in values if not math.isnan(value)] or [math.nan]
+    return f"{measured[0]:.3g} to {measured[-1]:.3g}"

@@ -100,7 +100,7 @@ def strategies_of(run: Any, name: str | None = None) -> RunStrategies:
     name = name or str(run.config["run_name"])
     if not run.samples:
         raise CourseError(f"{name} has no samples yet: the gallery needs a run with at least one finished phase")
-    prefix = run.config["args"]["prefix"]
+    prefix = run.config["args"].get("prefix", "")  # a run on a task has many prompts
     rates = strategy_rates(run.samples, prefix)
     return RunStrategies(name, prefix, run.samples, rates, rises(rates), diversity(run.samples, prefix))
 

@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlhf_course.rl.run_folder import read_run
+from rlhf_course.widgets.bands import axes_with_room_for_labels, plot_band
 from rlhf_course.widgets.drawing import BLUE, GREEN, INK, PURPLE, VERMILION
 from rlhf_course.widgets.numbers import preferences as numbers
-from rlhf_course.widgets.numbers.preferences import Band, recorded_seeds
+from rlhf_course.widgets.numbers.preferences import recorded_seeds
 
 if TYPE_CHECKING:  # it imports torch
     from rlhf_course.rl.run_folder import RunFolder
@@ -20,11 +21,11 @@ _PENALTIES = {"without": "policy, no KL penalty", "with": "policy, KL penalty"}
 
 def plot_calibration(figure: Figure) -> str:
     """Plot how often labeller and judge agree with a reward model, against how sure the model is."""
-    axes = _axes_with_room_for_labels(figure)
+    axes = axes_with_room_for_labels(figure)
     axes.plot([0.5, 1], [0.5, 1], color=INK, lw=0.8, label="calibrated")
     parts = [
-        _plot_band(axes, numbers.calibration_band("labeller"), "the labeller agrees", BLUE, "-", "o"),
-        _plot_band(axes, numbers.calibration_band("judge"), "the judge agrees", VERMILION, "--", "o"),
+        plot_band(axes, numbers.calibration_band("labeller"), "the labeller agrees", BLUE, "-", "o"),
+        plot_band(axes, numbers.calibration_band("judge"), "the judge agrees", VERMILION, "--", "o"),
     ]
     axes.set(xlabel="probability that the reward model states", ylabel="share of held-out pairs")
     axes.yaxis.set_major_formatter("{x:.0%}")
@@ -34,10 +35,10 @@ def plot_calibration(figure: Figure) -> str:
 
 def plot_pairs(figure: Figure) -> str:
     """Plot the held-out accuracy against the number of pairs."""
-    axes = _axes_with_room_for_labels(figure)
+    axes = axes_with_room_for_labels(figure)
     parts = [
-        _plot_band(axes, numbers.pairs_band("whole"), "the whole model", BLUE, "-", "o"),
-        _plot_band(axes, numbers.pairs_band("linear"), "a linear head on frozen states", VERMILION, "--", "o"),
+        plot_band(axes, numbers.pairs_band("whole"), "the whole model", BLUE, "-", "o"),
+        plot_band(axes, numbers.pairs_band("linear"), "a linear head on frozen states", VERMILION, "--", "o"),
     ]
     axes.axhline(0.5, color=INK, lw=0.8)
     axes.set_xscale("log", base=2)
@@ -56,13 +57,12 @@ def plot_overoptimisation(figure: Figure, run: "RunFolder | None" = None) -> str
     for axes, (penalty, title) in zip(panels, _PENALTIES.items(), strict=False):
         axes.set_title(title)
         parts += [
-            f"{title}, {_plot_band(axes, numbers.policy_band(penalty, reward), *look)}"
+            f"{title}, {plot_band(axes, numbers.policy_band(penalty, reward), *look)}"
             for reward, look in _REWARDS.items()
         ]
     panels[2].set_title("best of n, to 1024")
     parts += [
-        f"best of n, {_plot_band(panels[2], numbers.best_of_n_band(reward), *look)}"
-        for reward, look in _REWARDS.items()
+        f"best of n, {plot_band(panels[2], numbers.best_of_n_band(reward), *look)}" for reward, look in _REWARDS.items()
     ]
     if run is not None:
         own = panels[0 if _kl_coef(run) == 0 else 1]
@@ -77,7 +77,7 @@ def plot_overoptimisation(figure: Figure, run: "RunFolder | None" = None) -> str
 
 def plot_classifier(figure: Figure) -> str:
     """Plot what the judge and the bare classifier give to the same runs without a penalty, a line a seed."""
-    axes = _axes_with_room_for_labels(figure)
+    axes = axes_with_room_for_labels(figure)
     runs = {seed: measured["policies"]["without"] for seed, measured in recorded_seeds().items()}
     ends = []
     for reward, label, colour, style in (
@@ -99,10 +99,10 @@ def plot_classifier(figure: Figure) -> str:
 
 def plot_dpo(figure: Figure, run: "RunFolder | None" = None) -> str:
     """Plot the log-ratios of the chosen and the rejected texts of each step of DPO."""
-    axes = _axes_with_room_for_labels(figure)
+    axes = axes_with_room_for_labels(figure)
     parts = []
     for side, colour, style in (("chosen", BLUE, "-"), ("rejected", VERMILION, "--")):
-        parts.append(_plot_band(axes, numbers.log_ratio_band(side), f"{side} texts", colour, style))
+        parts.append(plot_band(axes, numbers.log_ratio_band(side), f"{side} texts", colour, style))
         if run is not None:
             own = [float(row[f"{side}_log_ratio"]) for row in run.rows]
             axes.plot(range(len(own)), own, style, color=INK, lw=1.1, label=f"your run: {side}")
@@ -115,36 +115,18 @@ def plot_dpo(figure: Figure, run: "RunFolder | None" = None) -> str:
 
 def plot_methods(figure: Figure, run: "RunFolder | None" = None) -> str:
     """Plot the judge's reward against the root of the KL for best of n, policies trained by PPO, and DPO."""
-    axes = _axes_with_room_for_labels(figure)
+    axes = axes_with_room_for_labels(figure)
     parts = [
-        _plot_band(axes, numbers.best_of_n_band("gold"), "best of n", GREEN, "-", "o"),
-        _plot_band(axes, numbers.policy_band("without", "gold"), "PPO, no KL penalty", VERMILION, "--"),
-        _plot_band(axes, numbers.policy_band("with", "gold"), "PPO, KL penalty", PURPLE, "-."),
-        _plot_band(axes, numbers.dpo_band("gold"), "DPO", BLUE, ":", "s"),
+        plot_band(axes, numbers.best_of_n_band("gold"), "best of n", GREEN, "-", "o"),
+        plot_band(axes, numbers.policy_band("without", "gold"), "PPO, no KL penalty", VERMILION, "--"),
+        plot_band(axes, numbers.policy_band("with", "gold"), "PPO, KL penalty", PURPLE, "-."),
+        plot_band(axes, numbers.dpo_band("gold"), "DPO", BLUE, ":", "s"),
     ]
     if run is not None:
         parts.append(_plot_own(axes, run, ("gold",)))
     axes.set(xlabel=_ROOT, ylabel="mean gold reward")
     axes.legend(fontsize=8)
     return f"The judge's mean reward against the {_ROOT}, with bands over seeds. {'; '.join(parts)}."
-
-
-def _axes_with_room_for_labels(figure: Figure) -> Axes:
-    """Return axes whose margins are as wide as their labels; these pictures are drawn once."""
-    figure.set_layout_engine("constrained")
-    return figure.subplots()
-
-
-def _plot_band(axes: Axes, values: Band, label: str, colour: str, style: str = "-", marker: str = "") -> str:
-    """Plot a band, and return what it shows: the first, the largest and the last mean, each with its spread."""
-    axes.fill_between(values.x, values.low, values.high, color=colour, alpha=0.2, lw=0)
-    axes.plot(values.x, values.mean, linestyle=style, marker=marker, markersize=4, color=colour, label=label)
-    names = {0: "first", values.mean.index(max(values.mean)): "largest", len(values.x) - 1: "last"}
-    shown = []
-    for index, name in names.items():
-        spread = f"{values.low[index]:.2f} to {values.high[index]:.2f}"
-        shown.append(f"{name} {values.mean[index]:.2f} ({spread}) at {values.x[index]:.4g}")
-    return f"{label}: {', '.join(shown)}"
 
 
 def _plot_own(axes: Axes, run: "RunFolder", rewards: tuple[str, ...]) -> str:

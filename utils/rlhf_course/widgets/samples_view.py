@@ -29,7 +29,7 @@ def samples_table(texts: Sequence[ScoredText], title: str) -> str:
 
 def samples_text(texts: Sequence[ScoredText], title: str) -> str:
     """Return the samples as plain text."""
-    lines = [f"{_number(text.reward):>8}  {text.ref_logprob:>8.1f}  {_full_text(text)!r}" for text in texts]
+    lines = [f"{_number(text.reward):>8}  {_logprob(text):>8}  {_full_text(text)!r}" for text in texts]
     return "\n".join([title, f"{'reward':>8}  {'ref lp':>8}  text", *lines])
 
 
@@ -40,7 +40,7 @@ def _row(text: ScoredText) -> str:
     note = f"; least expected: {token.text!r}, {token.surprise:.1f} nats" if token else ""
     cell = 'style="vertical-align: top; padding: 2px 8px; text-align: right"'
     return (
-        f"<tr><td {cell}>{_number(text.reward)}</td><td {cell}>{text.ref_logprob:.1f}</td>"
+        f"<tr><td {cell}>{_number(text.reward)}</td><td {cell}>{_logprob(text)}</td>"
         '<td style="padding: 2px 8px; text-align: left; line-height: 1.8; white-space: pre-wrap" '
         f'aria-label="{escape_html(_full_text(text) + note)}">'
         f'<span style="opacity: 0.65">{escape_html(text.prompt)}</span>{tokens}</td></tr>'
@@ -67,3 +67,8 @@ def _full_text(text: ScoredText) -> str:
 
 def _number(reward: float) -> str:
     return f"{reward:.0f}" if float(reward).is_integer() else f"{reward:.3f}"
+
+
+def _logprob(text: ScoredText) -> str:
+    """Return the reference's log-probability; a dash for a run without a reference."""
+    return "-" if text.ref_logprob is None else f"{text.ref_logprob:.1f}"

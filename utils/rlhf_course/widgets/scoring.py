@@ -44,13 +44,15 @@ class Scorer:
             config: The run's configuration, as `load_config` returns it.
 
         Raises:
-            CourseError: The run's model is not available.
+            CourseError: The run's model is not available, or the run has no reference.
         """
         from rlhf_course.rl.gpu import split_name
         from rlhf_course.rl.models import load_model
         from rlhf_course.rl.rewards import named_reward
 
         args = config["args"]
+        if "reward_fn" not in args:
+            raise CourseError("this run compares no text with a reference model")
         model = load_model(split_name(args["base_model"])[0])  # without the device on which the run was trained
         reward = args["reward_fn"]
         try:

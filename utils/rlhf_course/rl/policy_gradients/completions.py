@@ -116,8 +116,8 @@ def _generate(
 
 
 def _entropy(logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch"]:
-    logprobs = logits.log_softmax(-1)
-    return -(logprobs.exp() * logprobs).sum(-1)
+    entropy: Tensor = torch.distributions.Categorical(logits=logits, validate_args=False).entropy()
+    return entropy
 
 
 def completion_length(tokenizer: Any, ids: Sequence[int]) -> int:

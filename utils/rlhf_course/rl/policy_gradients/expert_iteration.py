@@ -30,7 +30,7 @@ class ExpertIterationTrainer(TaskTrainer):
         """Sample, keep what is right, and learn it."""
         args = self.args
         prompts = self.task.prompts(args.prompts, args.seed * 100_003 + self.phase)
-        repeated = [prompt for prompt in prompts for _ in range(args.group_size)]
+        repeated = [prompts[index // args.group_size] for index in range(len(prompts) * args.group_size)]
         sampled = generate_completions(self.model, repeated, args.max_new_tokens)
         texts = sampled.texts
         pairs = list(zip(repeated, texts, strict=True))

@@ -25,7 +25,30 @@ PAIR_PANELS = {
     "rejected_log_ratio": "log-ratio of rejected texts",
     "lr": "learning rate",
 }
-TITLES = PANELS | PAIR_PANELS
+# The metrics of supervised fine-tuning, whose accuracy is measured now and then.
+SFT_PANELS = {
+    "loss": "loss",
+    "held_out_accuracy": "accuracy on held-out prompts",
+    "held_out_greedy": "the same, likeliest tokens",
+    "lr": "learning rate",
+}
+# The metrics of GRPO on a task, and of expert iteration.
+GROUP_PANELS = {
+    "mean_reward": "reward",
+    "accuracy": "share that is right",
+    "held_out_accuracy": "accuracy on held-out prompts",
+    "mixed_groups": "share of groups that are mixed",
+    "entropy": "entropy, nats a token",
+    "mean_length": "tokens of a completion",
+}
+EXPERT_PANELS = {
+    "mean_reward": "reward",
+    "held_out_accuracy": "accuracy on held-out prompts",
+    "kept": "different right completions",
+    "loss": "loss",
+    "entropy": "entropy, nats a token",
+    "mean_length": "tokens of a completion",
+}
 
 
 class Spread(NamedTuple):
@@ -40,15 +63,17 @@ class Curves(NamedTuple):
 
     Attributes:
         phases: The x values of every curve.
-        panels: For each name in `PANELS`, or in `PAIR_PANELS`, a number for each phase.
+        panels: For each name in the panels of its kind of run, such as `PANELS`, a number for each phase.
         spreads: The spread of the rewards in each phase that has samples.
         gold: The judge's mean reward in each phase; empty where the run does not record it.
+        titles: The title of each panel.
     """
 
     phases: list[int]
     panels: dict[str, list[float]]
     spreads: list[Spread]
     gold: list[float]
+    titles: dict[str, str]
 
 
 def curves(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread] = ()) -> Curves:
@@ -58,16 +83,25 @@ def curves(rows: Sequence[Mapping[str, Any]], spreads: Sequence[Spread] = ()) ->
         rows: The rows of metrics; a missing metric becomes NaN.
         spreads: The spread of the rewards in each phase.
     """
-    names = PAIR_PANELS if learns_from_pairs(rows) else PANELS
-    panels = {name: [_number(row.get(name)) for row in rows] for name in names}
+    titles = panels_of(rows)
+    panels = {name: [_number(row.get(name)) for row in rows] for name in titles}
     gold = [_number(row.get("gold")) for row in rows]
     recorded = not all(math.isnan(reward) for reward in gold)
-    return Curves([int(row["phase"]) for row in rows], panels, list(spreads), gold if recorded else [])
+    # A run on a task records the samples of its first prompt alone, whose spread is not that of the phase.
+    shown = list(spreads) if titles is PANELS else []
+    return Curves([int(row["phase"]) for row in rows], panels, shown, gold if recorded else [], titles)
 
 
-def learns_from_pairs(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the rows are those of a run that learns from pairs: its phases are optimizer steps with a loss."""
-    return bool(rows) and "loss" in rows[0]
+def panels_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the metrics that are drawn of a run, with their titles; the columns of its rows tell its kind."""
+    columns: Mapping[str, Any] = rows[0] if rows else {}
+    if "mixed_groups" in columns:
+        return GROUP_PANELS
+    if "kept" in columns:
+        return EXPERT_PANELS
+    if "loss" in columns:
+        return PAIR_PANELS if "accuracy" in columns else SFT_PANELS
+    return PANELS
 
 
 def reward_spread(rewards: Sequence[float]) -> Spread:

@@ -1,10 +1,19 @@
 """Describe the status and the latest metrics of a run in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_course.widgets.numbers.curves import Spread, learns_from_pairs, time_left
+from rlhf_course.widgets.numbers.curves import (
+    EXPERT_PANELS,
+    GROUP_PANELS,
+    PAIR_PANELS,
+    SFT_PANELS,
+    Spread,
+    panels_of,
+    time_left,
+)
 
 
 def describe_status(status: str, done: int, total: int, path: Path, error: BaseException | None = None) -> str:
@@ -38,7 +47,16 @@ def describe_latest_phase(rows: Sequence[Mapping[str, Any]], spreads: Sequence[S
     if not rows:
         return "No phase has ended yet."
     row = rows[-1]
-    if learns_from_pairs(rows):
+    titles = panels_of(rows)
+    if titles is SFT_PANELS:
+        return f"Step {row['phase']}: loss {row['loss']:.4f}{_held_out(rows)}, learning rate {row['lr']:.2g}."
+    if titles in (GROUP_PANELS, EXPERT_PANELS):
+        kept = f"{row['kept']:.0f} kept" if titles is EXPERT_PANELS else f"mixed groups {row['mixed_groups']:.0%}"
+        return (
+            f"Phase {row['phase']}: reward {row['mean_reward']:.3f}, right {row['accuracy']:.0%}{_held_out(rows)}, "
+            f"{kept}, entropy {row['entropy']:.3f}, {row['mean_length']:.1f} tokens a completion."
+        )
+    if titles is PAIR_PANELS:
         measured = f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}"
         return f"Step {row['phase']}: {measured}, learning rate {row['lr']:.2g}."
     spread = (
@@ -50,6 +68,15 @@ def describe_latest_phase(rows: Sequence[Mapping[str, Any]], spreads: Sequence[S
         f"value loss {row['value_loss']:.4f}, "
         f"entropy {row['entropy']:.3f}, clip fraction {row['clipfrac']:.3f}, learning rate {row['lr']:.2g}."
     )
+
+
+def _held_out(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the latest accuracy on held-out prompts with its phase; nothing where none is measured yet."""
+    for row in reversed(rows):
+        accuracy = row.get("held_out_accuracy")
+        if isinstance(accuracy, int | float) and not math.isnan(accuracy):
+            return f", held out {accuracy:.0%} (phase {row['phase']})"
+    return ""
 
 
 def describe_pace(rows: Sequence[Mapping[str, Any]], total: int) -> str:

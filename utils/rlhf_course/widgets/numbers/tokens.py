@@ -29,13 +29,13 @@ class ScoredText(NamedTuple):
         prompt: The prompt.
         tokens: The generated tokens.
         reward: The reward that the run recorded.
-        ref_logprob: The log-probability under the reference that the run recorded.
+        ref_logprob: The log-probability under the reference that the run recorded; None for a run without one.
     """
 
     prompt: str
     tokens: list[ScoredToken]
     reward: float
-    ref_logprob: float
+    ref_logprob: float | None
 
     @property
     def most_surprising(self) -> ScoredToken | None:
