@@ -1,17 +1,30 @@
 """Make of part 3's recorded figures a table, and the clauses that its notebooks hold.
 
-`python benchmarks/policy_gradient_figures.py` prints both. A test compares the clauses with the notebooks: copy those
-that changed after a new measurement. A clause about a run is made once all seeds have it.
+`python benchmarks/policy_gradient_figures.py` prints both, and stores the pictures that the notebooks show. A test
+compares the clauses with the notebooks: copy those that changed after a new measurement. A clause about a run is made
+once all seeds have it.
 """
 
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from rlhf_course.files import write_text
 from rlhf_course.notebook.messages import NUMBERS
 from rlhf_course.notebook.messages import number_range as to
+from rlhf_course.paths import REPOSITORY
 from rlhf_course.widgets.numbers.policy_gradients import recorded_seeds
+from rlhf_course.widgets.output import StaticOutput
+from rlhf_course.widgets.policy_picture import draw_policy
 
+OUTPUTS = REPOSITORY / "solutions/notebooks/outputs"
+# The expected outputs that are pictures of the recorded seeds, with the name of each picture.
+PICTURES = {
+    "broken_band": "broken",
+    "grpo_band": "grpo",
+    "pass_at_k_band": "pass_at_k",
+    "task_methods_band": "methods",
+}
 SEEDS = (1, 2, 3)
 METHODS = {"grpo": "GRPO", "dr_grpo": "Dr. GRPO", "rloo": "RLOO", "expert_iteration": "expert iteration"}
 
@@ -97,7 +110,7 @@ def grpo_clauses() -> list[str]:
 
 def pass_clauses() -> list[str]:
     """Return what notebook 17 states about pass@k."""
-    found = [measured["pass_at_k"] for measured in recorded_seeds().values() if "grpo" in measured["pass_at_k"]]
+    found = [measured["pass_at_k"] for measured in recorded_seeds().values()]
 
     def passes(name: str, k: int) -> str:
         return to([measured[name][measured["k"].index(k)] for measured in found], ".2f")
@@ -163,14 +176,23 @@ def clauses() -> dict[str, list[str]]:
     groups = [
         *(five_digit_clauses() if is_whole("five_digits") else []),
         *(grpo_clauses() if is_whole("grpo", "broken_verifier") else []),
-        *(pass_clauses() if is_whole("grpo") else []),
+        *(pass_clauses() if is_whole("sft", "grpo") else []),
         *(method_clauses() if is_whole(*METHODS) else []),
     ]
     return {"16_verifiers": broken_clauses() if is_whole("broken_verifier") else [], "17_groups": groups}
 
 
+def write_pictures() -> None:
+    """Store the pictures as the outputs that the notebooks show before their cells run."""
+    for output, name in PICTURES.items():
+        picture = draw_policy(name)
+        static = StaticOutput(picture.png_html(), picture.alt)
+        write_text(OUTPUTS / f"{output}.html", static.mime_bundle()["text/html"] + "\n")
+
+
 def main() -> None:
-    """Print the table and the clauses."""
+    """Store the pictures, and print the table and the clauses."""
+    write_pictures()
     print(table())
     for stem, texts in clauses().items():
         print(stem, *texts, sep="\n   ")

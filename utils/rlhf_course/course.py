@@ -170,7 +170,7 @@ PARTS = (
             Exercise("rloo_advantages", "17_groups", 4, 2, 3, (10, 10)),
             Exercise("grpo_clip_loss", "17_groups", 8, 3, 4, (15, 20)),
             Exercise("aggregate_loss", "17_groups", 8, 3, 4, (15, 20)),
-            Exercise("GRPOTrainer", "17_groups", 16, 4, 5, (30, 45), stem="trainer", uses=_USED_BY_GRPO),
+            Exercise("GRPOTrainer", "17_groups", 16, 4, 5, (30, 45), stem="grpo_trainer", uses=_USED_BY_GRPO),
         ),
     ),
 )

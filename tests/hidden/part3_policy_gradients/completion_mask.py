@@ -215,6 +215,13 @@ def in_half_precision(ids, eos):
     return ends.cumsum(1) - ends == 0
 
 
+@hidden_mistake(refused_with="for another id of the end")
+def in_one_byte(ids, eos):
+    """The ids are compared in one byte, which cannot tell those apart that differ by 256."""
+    ends = (ids.to(torch.uint8) == torch.tensor(eos).to(torch.uint8)).int()
+    return ends.cumsum(1) - ends == 0
+
+
 @hidden_mistake(refused_with="should have 2 dimensions; 1 came")
 def squeezed(ids, eos):
     """A single text or token loses its dimension."""

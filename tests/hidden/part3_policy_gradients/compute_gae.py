@@ -314,6 +314,32 @@ def clipped(values, rewards, mask, gamma, lam):
     return _right(values, rewards, mask, gamma, lam).clamp(-3, 3)
 
 
+# Rewards that are clipped before they are used: https://github.com/deepspeedai/DeepSpeedExamples/issues/703
+@hidden_mistake(refused_with="for large rewards")
+def rewards_clipped(values, rewards, mask, gamma, lam):
+    """Rewards are clipped at 30 and -30."""
+    return _right(values, rewards.clamp(-30, 30), mask, gamma, lam)
+
+
+@hidden_mistake(refused_with="for large values")
+def values_clipped(values, rewards, mask, gamma, lam):
+    """Values are clipped at 30 and -30."""
+    return _right(values.clamp(-30, 30), rewards, mask, gamma, lam)
+
+
+@hidden_mistake(refused_with="for values that are all 0")
+def value_of_0_is_padding(values, rewards, mask, gamma, lam):
+    """A token whose value is exactly 0 gets no advantage."""
+    return _right(values, rewards, mask, gamma, lam) * (values != 0)
+
+
+@hidden_mistake(refused_with="for small values and rewards")
+def small_ones_dropped(values, rewards, mask, gamma, lam):
+    """Advantages below a hundredth count as 0, where all of them are."""
+    result = _right(values, rewards, mask, gamma, lam)
+    return result if bool((result.abs() > 0.05).any()) else result.masked_fill(result.abs() < 0.01, 0)
+
+
 @hidden_mistake(refused_with="should have the dtype float64; float32 came")
 def in_a_float32_buffer(values, rewards, mask, gamma, lam):
     """The result is written into a float32 tensor, whatever the dtype of the values."""

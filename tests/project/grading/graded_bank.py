@@ -13,8 +13,9 @@ from rlhf_course.grading.results import TestResult
 from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.paths import REPOSITORY
 
-# The trainer's wrong answers take long to grade: a quick run tries only some of them.
+# The trainers' wrong answers take long to grade: a quick run tries only some of them.
 QUICK_ANSWERS = 12
+TRAINERS = ("RLHFTrainer", "GRPOTrainer")
 
 
 @cache
@@ -47,8 +48,8 @@ def sole_refusals(exercise: str) -> dict[str, list[str]]:
 
 
 def parameters(exercise: str, names: list[str]) -> list[Any]:
-    """Return parameters for answers of the bank; all but the first answers to the trainer are marked as slow."""
-    slow = [pytest.mark.slow] if exercise == "RLHFTrainer" else []
+    """Return parameters for answers of the bank; all but the first answers to a trainer are marked as slow."""
+    slow = [pytest.mark.slow] if exercise in TRAINERS else []
     return [
         pytest.param(exercise, name, id=f"{exercise}-{name}", marks=slow if index >= QUICK_ANSWERS else [])
         for index, name in enumerate(names)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from graded_bank import bank_of, failed, graded, parameters, sole_refusals
+from graded_bank import TRAINERS, bank_of, failed, graded, parameters, sole_refusals
 
 from rlhf_course.bank import LEAST_WRONG, bank_file, missing_answers, refused_with
 from rlhf_course.checks.tiny import on_the_cpu
@@ -21,9 +21,9 @@ from rlhf_course.grading.secret import public_secret
 NAMES = [exercise.name for exercise in EXERCISES]
 # How many secrets the benchmark judges the bank under, and of which exercises a test takes only some answers.
 SECRETS = 20
-SAMPLED_EACH = {"RLHFTrainer": 6}
+SAMPLED_EACH = dict.fromkeys(TRAINERS, 6)
 ROOT = HIDDEN.parents[1]
-SLOW_WHERE_MANY = {"RLHFTrainer": pytest.param("RLHFTrainer", marks=pytest.mark.slow)}
+SLOW_WHERE_MANY = {name: pytest.param(name, marks=pytest.mark.slow) for name in TRAINERS}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -119,7 +119,7 @@ def test_an_answer_that_always_returns_the_same_gets_no_points(exercise):
 @pytest.mark.parametrize("exercise", NAMES)
 def test_the_bank_holds_enough_answers_and_no_two_are_the_same_code(exercise):
     bank = bank_of(exercise)
-    missing = missing_answers(exercise, bank, 25 if exercise == "RLHFTrainer" else LEAST_WRONG)
+    missing = missing_answers(exercise, bank, 25 if exercise in TRAINERS else LEAST_WRONG)
     assert not missing, "; ".join(missing)
     definitions = {
         node.name: node

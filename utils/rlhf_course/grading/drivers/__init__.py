@@ -24,7 +24,13 @@ from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 # cannot send.
 DRIVEN = tuple(exercise.name for exercise in EXERCISES if (Path(__file__).parent / exercise.path).is_file())
 # The exercises whose answers load a language model, or take one.
-_OF_A_LANGUAGE_MODEL = ("HookedTransformerWithValueHead", "RLHFTrainer", "get_optimizer", "RewardModel")
+_OF_A_LANGUAGE_MODEL = (
+    "HookedTransformerWithValueHead",
+    "RLHFTrainer",
+    "get_optimizer",
+    "RewardModel",
+    "GRPOTrainer",
+)
 CLASSIFIER = "lvwerra/distilbert-imdb"
 
 

@@ -26,7 +26,12 @@ def for_subclasses(function: Callable[..., dict[str, Any]]) -> Callable[..., dic
 
 def named_parameters(model: Any) -> dict[str, nn.Parameter]:
     """Return the transformer's parameters by name, without the names of wrapped components."""
-    named = nn.Module.named_parameters(model.base_model)
+    return parameters_of_bridge(model.base_model)
+
+
+def parameters_of_bridge(bridge: Any) -> dict[str, nn.Parameter]:
+    """Return the parameters of a bridge by name, without the names of wrapped components."""
+    named = nn.Module.named_parameters(bridge)
     return {name.replace("._original_component", ""): parameter for name, parameter in named}
 
 
@@ -45,9 +50,13 @@ def fill(
     if parameters and shapes(parameters) != shapes(weights):
         return shapes(parameters)
     write(parameters, weights)
-    named = named_parameters(model)
-    write([named[name] for name in transformer], list(transformer.values()))
+    write_by_name(named_parameters(model), transformer)
     return None
+
+
+def write_by_name(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Write weights to the parameters of the same names."""
+    write([parameters[name] for name in weights], list(weights.values()))
 
 
 def write(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
