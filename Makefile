@@ -72,7 +72,7 @@ speed: setup
 # TRL in an environment of its own, with the pinned versions of what both need; benchmarks/trl_phase.py measures it.
 trl: setup
 	$(BIN)/python -m venv .venv-trl
-	.venv-trl/bin/pip install --quiet --disable-pip-version-check -c requirements.lock trl==1.16.0 torch==2.13.0
+	.venv-trl/bin/pip install --quiet --disable-pip-version-check -c requirements.lock trl==1.16.0 torch==2.13.0 jaxtyping einops
 	$(BIN)/python benchmarks/trl_phase.py
 	$(BIN)/python benchmarks/tables.py
 

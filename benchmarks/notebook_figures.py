@@ -90,7 +90,7 @@ def method_clauses() -> Clauses:
             "The logits do not depend on them, they get no gradient, and they share no memory with the trained "
             "weights.",
         ],
-        "14_bonus": [
+        "14_critics": [
             *estimator_rows(estimators),
             f"a policy whose KL is {estimators('kl')} nats a token",
             f"The norm of $k_3$'s gradient in the reward was {estimators('k3_reward_relative_norm')} of the exact "

@@ -5,6 +5,7 @@ compares the clauses with the notebooks: copy those that changed after a new mea
 once all seeds have it.
 """
 
+import json
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -27,6 +28,12 @@ PICTURES = {
 }
 SEEDS = (1, 2, 3)
 METHODS = {"grpo": "GRPO", "dr_grpo": "Dr. GRPO", "rloo": "RLOO", "expert_iteration": "expert iteration"}
+
+TEACHING = REPOSITORY / "benchmarks/results/policy_gradient_teaching.json"
+# The columns of the measured advantages: lambda is 0, 0.95 and 1.
+_ZERO, _NEARLY_ONE, _ONE = 0, -2, -1
+_CONTINUATIONS, _TOKENS = 64, 5
+_AVERAGED = 64
 
 
 def runs_of(name: str) -> list[dict[str, Any]]:
@@ -142,6 +149,99 @@ def best_method() -> str:
     return f"{METHODS[best]} on average; its range and that of {METHODS[second]} {overlap}"
 
 
+def measurements(name: str) -> list[Any]:
+    """Return what policy_gradient_teaching.py measured with each seed."""
+    return list(json.loads(TEACHING.read_text())[name].values())
+
+
+def critic_clauses() -> list[str]:
+    """Return what notebook 14 states about the worth of critics, and about the advantages that they give."""
+    seeds = measurements("critics")
+
+    def explained(critic: str, token: int) -> str:
+        return to([round(seed["explained"][critic][token - 1], 2) + 0.0 for seed in seeds], ".2f")  # no "−0.00"
+
+    def errors(critic: str, figure: str, column: int) -> str:
+        return to([seed["errors"][critic][figure][column] for seed in seeds], ".2f")
+
+    def averaged(critic: str, column: int) -> str:
+        """Return the squared error of a mean of so many estimates."""
+        errors_of = [seed["errors"][critic] for seed in seeds]
+        squares = [found["bias"][column] ** 2 + found["deviation"][column] ** 2 / _AVERAGED for found in errors_of]
+        return to(squares, ".3f")
+
+    return [
+        f"With {NUMBERS[len(seeds)]} seeds, the critic that counts explained {explained('count', 6)} of the variance "
+        f"at the sixth token, {explained('count', 12)} at the twelfth, {explained('count', 18)} at the eighteenth and "
+        f"{explained('count', 24)} at the last.",
+        f"The critic that is fitted to the residual stream alone explained {explained('state', 12)} at the twelfth and "
+        f"{explained('state', 24)} at the last, and new heads {explained('fresh', 12)} and {explained('fresh', 24)}.",
+        f"the means of the five tokens themselves had a standard deviation of "
+        f"{to([_spread(seed['errors']) for seed in seeds], '.2f')}.",
+        f"With $\\lambda = 0$ the bias was {errors('fresh', 'bias', _ZERO)} for a new head, "
+        f"{errors('state', 'bias', _ZERO)} for the fitted critic and {errors('count', 'bias', _ZERO)} for the one that "
+        "counts.",
+        f"With $\\lambda = 0.95$ it was {errors('fresh', 'bias', _NEARLY_ONE)}, "
+        f"{errors('state', 'bias', _NEARLY_ONE)} and {errors('count', 'bias', _NEARLY_ONE)}, and the standard "
+        f"deviation of a single estimate was {errors('fresh', 'deviation', _NEARLY_ONE)}, "
+        f"{errors('state', 'deviation', _NEARLY_ONE)} and {errors('count', 'deviation', _NEARLY_ONE)}.",
+        f"With $\\lambda = 1$ there was no bias, and the standard deviation was {errors('count', 'deviation', _ONE)} "
+        "for all three.",
+        f"of the critic that counts has an expected squared error of {averaged('count', _ZERO)} with $\\lambda = 0$, "
+        f"{averaged('count', _NEARLY_ONE)} with 0.95 and {averaged('count', _ONE)} with 1; that of a new head "
+        f"{averaged('fresh', _ZERO)}, {averaged('fresh', _NEARLY_ONE)} and {averaged('fresh', _ONE)}.",
+    ]
+
+
+def _spread(errors: dict[str, Any]) -> float:
+    """Return the standard deviation of the tokens' mean rewards, without the noise of finitely many continuations."""
+    noise = errors["count"]["deviation"][_ONE] ** 2 / _CONTINUATIONS * (1 - 1 / _TOKENS)
+    return float((errors["tokens"]["spread"][0] ** 2 - noise) ** 0.5)
+
+
+def far_estimator_clauses() -> list[str]:
+    """Return what notebook 14 states about estimators of the KL far from the reference."""
+    seeds = measurements("far_estimators")
+
+    def over(figure: str, form: str = ".2f") -> str:
+        return to([seed[figure] for seed in seeds], form)
+
+    return [
+        f"For {NUMBERS[len(seeds)]} policies that had moved further, to {over('kl')} nats a token, $k_3$ in the loss "
+        f"had a cosine of {over('k3_loss_expected')} and {over('k3_loss_relative_norm')} times the norm of the exact "
+        f"gradient, and $k_3$ in the reward a cosine of {over('k3_reward_expected')} and "
+        f"{over('k3_reward_relative_norm')} times the norm.",
+        f"With one sampled token at each position, the cosine of $k_3$ in the loss was {over('k3_loss_sampled')}, that "
+        f"of $k_2$ in the loss {over('k2_loss_sampled')}.",
+    ]
+
+
+def fine_tuning_clauses() -> list[str]:
+    """Return what notebook 15 states about fine-tuning with and without the end-of-text token, and with the prompt."""
+    with_end, without, with_prompt = (
+        measurements(f"fine_tuning{variant}") for variant in ("", "_without_end", "_with_prompt")
+    )
+
+    def share(seeds: list[Any], figure: str, step: int = 30, form: str = ".0%") -> str:
+        return to([seed[figure][step // 5] for seed in seeds], form)
+
+    assert not any(seed["sampled_right"][10 // 5] for seed in with_end)
+
+    number = NUMBERS[len(with_end)]
+    return [
+        f"In {number} runs, {share(with_end, 'sampled_ended', 10)} of the sampled completions ended after 10 steps, "
+        f"and none was right; after 20 steps {share(with_end, 'greedy_right', 20)} of the greedy ones were right, and "
+        f"after 30 steps {share(with_end, 'greedy_right')}.",
+        f"Sampled, {share(with_end, 'sampled_right')} were right after 30 steps.",
+        f"In {number} runs without it, {share(without, 'sampled_ended')} of the sampled completions ended, and "
+        f"{share(without, 'greedy_right')} of the greedy ones were right, although "
+        f"{share(without, 'greedy_digits')} began with the right four digits.",
+        f"In {number} runs whose loss also held the tokens of the prompt, {share(with_prompt, 'greedy_right')} of the "
+        f"greedy completions were right after 30 steps, and {share(with_prompt, 'sampled_right', 30, '.1%')} of the "
+        "sampled ones.",
+    ]
+
+
 def table() -> str:
     """Return the figures of each seed as text."""
     lines = []
@@ -179,7 +279,8 @@ def clauses() -> dict[str, list[str]]:
         *(pass_clauses() if is_whole("sft", "grpo") else []),
         *(method_clauses() if is_whole(*METHODS) else []),
     ]
-    return {"16_verifiers": broken_clauses() if is_whole("broken_verifier") else [], "17_groups": groups}
+    taught = {"14_critics": critic_clauses() + far_estimator_clauses(), "15_fine_tuning": fine_tuning_clauses()}
+    return taught | {"16_verifiers": broken_clauses() if is_whole("broken_verifier") else [], "17_groups": groups}
 
 
 def write_pictures() -> None:

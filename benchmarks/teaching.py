@@ -65,16 +65,16 @@ def top_k_mass(seed: int) -> dict[str, float]:
     }
 
 
-def estimator_cosines(seed: int) -> dict[str, float]:
+def estimator_cosines(seed: int, kl_to_reach: float = KL_TO_REACH) -> dict[str, float]:
     """Measure the cosines of the estimators' gradients with the exact gradient of the mean KL over the vocabulary.
 
-    The policy is one of the run `collapse`, at the first phase in which its KL is above `KL_TO_REACH`. Its texts are
+    The policy is one of the run `collapse`, at the first phase in which its KL is above `kl_to_reach`. Its texts are
     sampled from the whole softmax. `expected` averages over every token that the policy could choose, `sampled` takes
     the one that it chose.
     """
     trainer = trainer_of("collapse", seed)
     kl = 0.0
-    while kl < KL_TO_REACH:
+    while kl < kl_to_reach:
         trainer.learning_phase(trainer.rollout_phase())
         ids, _ = get_samples(trainer.model, "This is", 128, gen_len=30, temperature=1.0, top_k=None)
         logprobs = trainer.model(ids)[:, -31:-1].log_softmax(-1)

@@ -98,7 +98,11 @@ ALL = [exercise.name for exercise in DEFAULT_PART.exercises]
         ("[late]\nflat = 3\ntitle = 'x'", 3, "late.title stands below [late]: write title above the first [table]"),
         ("get_logprobs = 3", 1, "get_logprobs is in no table: write it below [points]"),
         ("flat = 3", 1, "write it below [late]"),
-        ("[due]\nweek1 = 2027-03-05T23:59:00Z", 2, "allowed are part1_rlhf, part2_preferences; other assignments of"),
+        (
+            "[due]\nweek1 = 2027-03-05T23:59:00Z",
+            2,
+            "allowed are part1_rlhf, part2_preferences, part3_policy_gradients; other assignments of",
+        ),
         ("[full]\nweek1 = 3", 2, "full.week1 is unknown here"),
         ("[extensions]\n'b@x' = {part9 = 1}", 2, '"b@x".part9 is unknown here; allowed are part1_rlhf'),
         ("[extensions]\nada.li = 2", 2, 'a name with a dot stands in quotes: "ada.li" = 2'),
@@ -113,7 +117,7 @@ ALL = [exercise.name for exercise in DEFAULT_PART.exercises]
         (
             "parts = ['part1_rlhf',\n 'part1']",
             2,
-            "parts takes part1_rlhf, part2_preferences, got 'part1': did you mean",
+            "parts takes part1_rlhf, part2_preferences, part3_policy_gradients, got 'part1': did you mean",
         ),
         ("parts = [['part1_rlhf']]", 1, "got ['part1_rlhf']"),
         ("parts = []", 1, "names no part: write at least one of part1_rlhf"),

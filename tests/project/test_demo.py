@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from rlhf_course import PairArgs, RLHFArgs
-from rlhf_course.demo import run_demo, run_preferences_demo, samples_of
+from rlhf_course import PairArgs, RLHFArgs, TaskArgs
+from rlhf_course.demo import run_demo, run_policy_demo, run_preferences_demo, samples_of
 from rlhf_course.errors import CourseError
 
 
@@ -34,6 +34,22 @@ def test_the_demo_of_part_2_shows_what_the_judge_thinks_of_a_policy_that_follows
     assert (folder.path / "proxy_and_judge.png").is_file() and str(folder.path) in shown
     with pytest.raises(CourseError, match="is not empty"):
         run_preferences_demo(tmp_path / "demo", console)
+
+
+def test_the_demo_of_part_3_shows_what_a_right_and_a_broken_verifier_teach(tmp_path, monkeypatch):
+    small = {"demonstrations": 8, "batch_size": 4, "prompts": 2, "group_size": 2, "held_out": 4, "max_new_tokens": 5}
+    for_run = TaskArgs.for_run
+    monkeypatch.setattr(
+        TaskArgs, "for_run", lambda run, **given: for_run(run, **{**given, **small, "total_phases": 2, "base_lr": 1e-3})
+    )
+    console = Console(record=True, width=500)
+    broken = run_policy_demo(tmp_path / "demo", console)
+    shown = console.export_text()
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"sft", "grpo", "broken_verifier"}
+    assert broken.path.name == "broken_verifier" and "learns the form of an answer from 8 demonstrations" in shown
+    assert f"The reward is {broken.rows[-1]['mean_reward']:.2f}" in shown and shown.count("  reward ") == 8
+    with pytest.raises(CourseError, match="is not empty"):
+        run_policy_demo(tmp_path / "demo", console)
 
 
 @pytest.mark.slow

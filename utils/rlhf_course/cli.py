@@ -57,15 +57,17 @@ def demo(
 ) -> None:
     """Grade three example submissions, then train the embedded model to write dots.
 
-    With --part part2_preferences: learn a reward from pairs of texts, and follow it too far.
+    With --part part2_preferences: learn a reward from pairs of texts, and follow it too far. With --part
+    part3_policy_gradients: learn to sort digits from a reward that can be checked, and from one that is broken.
     """
-    from rlhf_course.demo import run_demo, run_preferences_demo
+    from rlhf_course.demo import run_demo, run_policy_demo, run_preferences_demo
     from rlhf_course.grading.commands import grade_examples
 
     console = Console()
     (chosen,) = select_parts([part])
     if chosen is not DEFAULT_PART:
-        run_preferences_demo(out, console)
+        run = run_preferences_demo if chosen.name == "part2_preferences" else run_policy_demo
+        run(out, console)
         return
     console.print(
         "Three submissions, graded by the hidden tests: one is finished, one is half done, one has typical mistakes.\n"

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,8 @@ from rlhf_course.rl.run_folder import RunFolder, claim_folder, read_run
 from rlhf_course.rl.special_tokens import without_special_tokens
 
 _SAMPLES_SHOWN = 4
+# So many phases of part 3's runs end within two minutes.
+_GRPO_PHASES, _BROKEN_PHASES = 20, 12
 
 
 def run_demo(out: Path | None, console: Console | None = None) -> RunFolder:
@@ -64,9 +67,7 @@ def run_preferences_demo(out: Path | None, console: Console | None = None) -> Ru
 
     console = console or Console()
     use_code(SOLUTIONS)
-    out = claim_folder(Path("runs"), "preferences_demo") if out is None else out
-    if out.exists() and any(out.iterdir()):
-        raise CourseError(f"{out} is not empty: name a new folder")
+    out = _free(out, "preferences_demo")
     args = PairArgs.for_run("reward_model")
     console.print(
         f"A small language model continues {args.prefix!r}. A simulated labeller compares {args.pairs} pairs of texts: "
@@ -87,6 +88,77 @@ def run_preferences_demo(out: Path | None, console: Console | None = None) -> Ru
         console.print("  " + escape(samples_of(folder.path, row["phase"])[0]), highlight=False)
     console.print(f"\nThe picture of proxy and judge is {picture}.")
     return folder
+
+
+def run_policy_demo(out: Path | None, console: Console | None = None) -> RunFolder:
+    """Fine-tune the embedded model on sorting, train it by GRPO, and train it again on a verifier that is broken.
+
+    Args:
+        out: The folder of the three runs, or None for a new one in `runs/`.
+        console: The console to print to; None for a new one.
+
+    Returns:
+        The folder of the run on the broken verifier.
+
+    Raises:
+        CourseError: The folder is not empty.
+    """
+    from rlhf_course.rl.phase_runs import phase_trainer  # deferred: the other demonstrations do not need them
+    from rlhf_course.rl.policy_gradients.args import TaskArgs
+
+    console = console or Console()
+    use_code(SOLUTIONS)
+    out = _free(out, "policy_gradients_demo")
+
+    def train(run: str, **settings: Any) -> RunFolder:
+        folder: RunFolder = phase_trainer(run, TaskArgs.for_run(run, **settings)).train(out / run)
+        return folder
+
+    tuned = TaskArgs.for_run("sft")
+    console.print(
+        "A small language model is to sort digits: the right answer to 7294= is 2479. It learns the form of an answer "
+        f"from {tuned.demonstrations} demonstrations.\n"
+    )
+    last = train("sft").rows[-1]
+    console.print(
+        f"It answers {last['held_out_accuracy']:.0%} of {tuned.held_out} prompts that it has never seen. Now GRPO: "
+        "a verifier gives 1 to a right answer and 0 to any other, and the policy learns from several answers to each "
+        "prompt.\n"
+    )
+    start = str(out / "sft")
+    learnt = train("grpo", start=start, total_phases=_GRPO_PHASES)
+    console.print(f"It answers {learnt.rows[-1]['held_out_accuracy']:.0%} of them. Answers of the last phase:")
+    _print_answers(learnt, console)
+    console.print(
+        "\nThe same again, with a verifier that does not compare the answer with the prompt: any digits in ascending "
+        "order get the full reward.\n"
+    )
+    broken = train("broken_verifier", start=start, total_phases=_BROKEN_PHASES)
+    row = broken.rows[-1]
+    console.print(f"The reward is {row['mean_reward']:.2f}, and {row['accuracy']:.0%} of the answers are right:")
+    _print_answers(broken, console)
+    console.print(f"\nThe runs are in {out}; each has its curves in reward.png and samples in samples.jsonl.")
+    return broken
+
+
+def _print_answers(folder: RunFolder, console: Console) -> None:
+    """Print some completions of a run's last phase with their rewards."""
+    samples = [sample for sample in read_run(folder.path).samples if sample["phase"] == folder.rows[-1]["phase"]]
+    for sample in samples[:_SAMPLES_SHOWN]:
+        text = escape(without_special_tokens(sample["text"]).strip())
+        console.print(f"  {text}  reward {sample['reward']:.0f}", highlight=False)
+
+
+def _free(out: Path | None, name: str) -> Path:
+    """Return the folder of a demonstration's runs.
+
+    Raises:
+        CourseError: It is not empty.
+    """
+    out = claim_folder(Path("runs"), name) if out is None else out
+    if out.exists() and any(out.iterdir()):
+        raise CourseError(f"{out} is not empty: name a new folder")
+    return out
 
 
 def _draw_turn(folder: RunFolder, gen_len: int) -> Path:

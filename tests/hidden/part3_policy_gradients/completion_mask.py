@@ -58,6 +58,12 @@ def one_position_too_far(ids, eos):
 
 
 @visible_mistake
+def up_to_the_second_end(ids, eos):
+    """Your masks go on until just before a second end-of-text token; nothing after the first one counts."""
+    return (ids == eos).cumsum(1) <= 1
+
+
+@visible_mistake
 def everything(ids, eos):
     """Your mask is True everywhere: what follows a text's first end-of-text token is padding."""
     return torch.ones_like(ids, dtype=torch.bool)
@@ -212,6 +218,13 @@ def counted_in_eight_bits(ids, eos):
 def in_half_precision(ids, eos):
     """The ids are compared in half precision, which cannot tell large ones apart."""
     ends = (ids.half() == torch.tensor(eos).half()).int()
+    return ends.cumsum(1) - ends == 0
+
+
+@hidden_mistake(refused_with="for another id of the end")
+def in_one_byte(ids, eos):
+    """The ids are compared in one byte, which cannot tell those apart that differ by 256."""
+    ends = (ids.to(torch.uint8) == torch.tensor(eos).to(torch.uint8)).int()
     return ends.cumsum(1) - ends == 0
 
 

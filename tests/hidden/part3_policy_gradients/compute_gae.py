@@ -36,6 +36,14 @@ def recursion_over_padding(values, rewards, mask, gamma, lam):
     return _accumulated(deltas, gamma * lam).masked_fill(~mask, 0)
 
 
+# Penalties at padding that reached the returns of real tokens: https://github.com/natolambert/rlhf-book/pull/216
+@visible_mistake
+def rewards_of_padding(values, rewards, mask, gamma, lam):
+    """You replace the values at padding by 0, but not the rewards, which reach the tokens before: replace both."""
+    deltas = _deltas(values.detach().masked_fill(~mask, 0), rewards.detach(), gamma)
+    return _accumulated(deltas, gamma * lam).masked_fill(~mask, 0)
+
+
 # A value at padding that became the value after the end: https://github.com/alibaba/ROLL/pull/447
 @visible_mistake
 def bootstrapped_from_padding(values, rewards, mask, gamma, lam):
@@ -127,6 +135,19 @@ def from_the_front(values, rewards, mask, gamma, lam):
     """The recursion runs from the front: an advantage depends on what comes after a token, so begin at the end."""
     deltas = _deltas(*_without_padding(values, rewards, mask), gamma)
     return _accumulated(deltas.flip(1), gamma * lam).flip(1).masked_fill(~mask, 0)
+
+
+@visible_mistake(refused_with="is in reverse order along dimension 1")
+def columns_in_reverse(values, rewards, mask, gamma, lam):
+    """The advantages come in reverse order: you collect them from the last token on, so turn them around at the end."""
+    return _right(values, rewards, mask, gamma, lam).flip(1)
+
+
+@visible_mistake
+def next_value_updated_too_early(values, rewards, mask, gamma, lam):
+    """You store the value as the next one before delta is computed, so that delta has the token's own value twice."""
+    values, rewards = _without_padding(values, rewards, mask)
+    return _accumulated(rewards + gamma * values - values, gamma * lam)
 
 
 @visible_mistake
@@ -312,6 +333,32 @@ def zero_reward_means_the_value(values, rewards, mask, gamma, lam):
 def clipped(values, rewards, mask, gamma, lam):
     """Advantages are clipped at 3 and -3."""
     return _right(values, rewards, mask, gamma, lam).clamp(-3, 3)
+
+
+# Rewards that are clipped before they are used: https://github.com/deepspeedai/DeepSpeedExamples/issues/703
+@hidden_mistake(refused_with="for large rewards")
+def rewards_clipped(values, rewards, mask, gamma, lam):
+    """Rewards are clipped at 30 and -30."""
+    return _right(values, rewards.clamp(-30, 30), mask, gamma, lam)
+
+
+@hidden_mistake(refused_with="for large values")
+def values_clipped(values, rewards, mask, gamma, lam):
+    """Values are clipped at 30 and -30."""
+    return _right(values.clamp(-30, 30), rewards, mask, gamma, lam)
+
+
+@hidden_mistake(refused_with="for values that are all 0")
+def value_of_0_is_padding(values, rewards, mask, gamma, lam):
+    """A token whose value is exactly 0 gets no advantage."""
+    return _right(values, rewards, mask, gamma, lam) * (values != 0)
+
+
+@hidden_mistake(refused_with="for small values and rewards")
+def small_ones_dropped(values, rewards, mask, gamma, lam):
+    """Advantages below a hundredth count as 0, where all of them are."""
+    result = _right(values, rewards, mask, gamma, lam)
+    return result if bool((result.abs() > 0.05).any()) else result.masked_fill(result.abs() < 0.01, 0)
 
 
 @hidden_mistake(refused_with="should have the dtype float64; float32 came")

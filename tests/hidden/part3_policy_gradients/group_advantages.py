@@ -269,6 +269,22 @@ def small_deviations_ignored(rewards, group_size, eps=1e-4, scale_by_std=True):
     return _right(rewards, group_size, eps, scale_by_std) * is_kept.expand_as(table).reshape(-1)
 
 
+@hidden_mistake
+def deviations_below_eps_ignored(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """A group whose deviation is below eps counts as equal."""
+    table = _table(rewards, group_size)
+    is_kept = (table.std(1, keepdim=True) >= eps).to(rewards.dtype) if scale_by_std else torch.ones_like(table)
+    return _right(rewards, group_size, eps, scale_by_std) * is_kept.expand_as(table).reshape(-1)
+
+
+@hidden_mistake(refused_with="A group of one, without scaling,")
+def group_of_one_without_scaling(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """A group of one is refused only where a deviation is needed."""
+    if group_size == 1 and not scale_by_std:
+        return torch.zeros_like(rewards)
+    return _right(rewards, group_size, eps, scale_by_std)
+
+
 @hidden_mistake(refused_with="without scaling")
 def eps_without_scaling(rewards, group_size, eps=1e-4, scale_by_std=True):
     """Without scaling, the advantages are divided by 1 + eps."""

@@ -275,6 +275,23 @@ def capped(logits, input_ids, loss_mask):
     return _mean(_losses(logits, input_ids).clamp(max=20), _require_targets(loss_mask[:, 1:]))
 
 
+@hidden_mistake
+def two_targets_at_least(logits, input_ids, loss_mask):
+    """The loss of a single target is divided by 2."""
+    targets = _require_targets(loss_mask[:, 1:])
+    return torch.where(targets, _losses(logits, input_ids), 0.0).sum() / targets.sum().clamp(min=2)
+
+
+@hidden_mistake(refused_with="not finite")
+def shifted_by_the_largest_logit(logits, input_ids, loss_mask):
+    """The largest logit of the batch is subtracted before the exponential, so that all others of a row may vanish."""
+    targets = _require_targets(loss_mask[:, 1:])
+    scores = logits[:, :-1][targets]
+    scores = scores - scores.detach().max()
+    chosen = scores.gather(-1, input_ids[:, 1:][targets][:, None])[:, 0]
+    return (scores.exp().sum(-1).log() - chosen).mean()
+
+
 @hidden_mistake(refused_with="The gradient of the loss")
 def normaliser_detached(logits, input_ids, loss_mask):
     """No gradient flows through the logarithm of the sum of exponentials."""

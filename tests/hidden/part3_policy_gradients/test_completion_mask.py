@@ -114,6 +114,11 @@ def test_any_id_may_be_that_of_the_end_of_text_token(completion_mask, draw):
         expect_mask(
             completion_mask, call.with_arguments("for another id of the end", completion_ids=moved, eos_token_id=end)
         )
+    # Ids that are the end's plus multiples of 256 are the same in one byte.
+    call = with_end(draw, INPUTS.call(draw.numbered(-1)))
+    ids, end = call.exact["completion_ids"], call.exact["eos_token_id"]
+    ids = torch.where(draw.integers(0, 2, *ids.shape) > 0, end + 256 * draw.integers(1, 150, *ids.shape), ids)
+    expect_mask(completion_mask, call.with_arguments("for another id of the end", completion_ids=ids))
     for phrase, end in (("where the end has the id 0", 0), ("where the end has the largest id", GPT2_VOCABULARY - 1)):
         ids = INPUTS.call(draw).exact["completion_ids"] + (1 if end == 0 else end - 12)
         ids[0, draw.integer(1, ids.shape[1] - 2)] = end

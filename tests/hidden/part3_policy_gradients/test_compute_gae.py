@@ -96,6 +96,23 @@ def test_an_advantage_is_delta_plus_gamma_lambda_times_the_next_one(compute_gae,
         expect_advantages(compute_gae, call)
 
 
+def as_in_training(draw):
+    """Draw calls with values and rewards as critics and reward functions give them."""
+    call = INPUTS.call(draw, replace(PADDED, sizes={"texts": 5, "gen": 8}))
+    values, rewards, mask = (call.exact[name] for name in ("values", "rewards", "mask"))
+    values, rewards = values.float(), rewards.float()
+    counts = draw.integers(0, 2, *rewards.shape).float() * draw.choice([20, 30, 40])
+    is_last = mask & ~torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+    yield call.with_arguments("for large rewards", rewards=60 * rewards)
+    yield call.with_arguments("for large values", values=60 * values)
+    yield call.with_arguments("for rewards that are counts, many of them 0", rewards=counts)
+    yield call.with_arguments("for rewards at the last tokens alone", rewards=rewards * is_last)
+    yield call.with_arguments("for rewards at all tokens but the last", rewards=rewards * ~is_last)
+    yield call.with_arguments("for values that are all 0", values=torch.zeros_like(values))
+    yield call.with_arguments("for rewards that are all 0", rewards=torch.zeros_like(rewards))
+    yield call.with_arguments("for small values and rewards", values=values / 512, rewards=rewards / 512)
+
+
 def with_padding(call, phrase, values, rewards):
     """Return a call with other numbers at the padding of values and rewards."""
     mask = call.exact["mask"]
@@ -166,6 +183,8 @@ def test_advantages_carry_no_gradient(compute_gae, draw):
 def test_every_circumstance_that_training_meets_gives_the_same_advantages(compute_gae, draw):
     found = [one for one in tokens_first(INPUTS.other_circumstances()) if not one.no_completion]
     for call in INPUTS.calls(draw, found):
+        expect_advantages(compute_gae, call)
+    for call in as_in_training(draw):
         expect_advantages(compute_gae, call)
     expect_results_stay(compute_gae, list(INPUTS.calls(draw, [PLAIN])), advantages, "The advantage")
 

@@ -108,6 +108,12 @@ def with_small_differences(draw, call):
     return call.with_arguments("for rewards that differ by little", rewards=near)
 
 
+def with_tiny_differences(draw, call):
+    """Return the call with rewards that differ by less than the default eps."""
+    near = (call.exact["rewards"].float() - 0.5) / 2**16
+    return call.with_arguments("for rewards that differ by less than eps", rewards=near)
+
+
 @pytest.mark.points(1)
 def test_eps_is_added_to_the_deviation(group_advantages, draw):
     for number, call in enumerate(drawn(draw, [Circumstance(sizes={"group": 5}), ORDINARY], each=2), 1):
@@ -116,9 +122,9 @@ def test_eps_is_added_to_the_deviation(group_advantages, draw):
         why = "`eps` is added to the standard deviation, and not below the root"
         right = advantages(**call.exact, eps=eps)
         expect_values(got, right, call.subject("The advantage with an eps of the caller's"), why, call)
-    for number in range(101, 104):
+    for number, change in enumerate((with_small_differences, with_small_differences, with_tiny_differences), 101):
         own = draw.numbered(number)
-        near = with_small_differences(own, INPUTS.call(own, Circumstance(sizes={"group": own.integer(6, 12)})))
+        near = change(own, INPUTS.call(own, Circumstance(sizes={"group": own.integer(6, 12)})))
         expect_advantages(group_advantages, row_by_row(near), rtol=2e-3, atol=2e-3)
 
 
@@ -155,6 +161,7 @@ def test_a_batch_that_is_not_made_of_groups_is_a_value_error(group_advantages, d
         expect_value_error(group_advantages, [smaller, group_size], "A batch smaller than a group")
         arguments = [shorter.clone(), group_size, 1e-4, False]
         expect_value_error(group_advantages, arguments, "A batch that groups do not divide, without scaling,")
+        expect_value_error(group_advantages, [rewards.clone(), 1, 1e-4, False], "A group of one, without scaling,")
 
 
 def with_large_mean(draw, call):

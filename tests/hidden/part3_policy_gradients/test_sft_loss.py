@@ -107,10 +107,20 @@ def expect_loss(sft_loss, call, why=WHY, **tolerance):
     return logits, expect_values(got, call.right(loss), call.subject("The loss"), why, call, loss, **tolerance)
 
 
+def with_one_target(draw, call):
+    """Return the call with a single target in each text."""
+    mask = torch.zeros_like(call.exact["loss_mask"])
+    mask[:, draw.integer(1, mask.shape[1] - 1)] = True
+    return call.with_arguments("for a single target", loss_mask=mask)
+
+
 @pytest.mark.points(2)
 def test_the_loss_is_the_mean_over_all_targets_of_the_batch(sft_loss, draw):
     for call in drawn(draw, [*INPUTS.size_circumstances(), TWO_TOKENS], each=3):
         expect_loss(sft_loss, call, **EXACT)
+    for number in range(-3, 0):
+        one_text = INPUTS.call(draw.numbered(number), INPUTS.size_circumstances()[1])
+        expect_loss(sft_loss, with_one_target(draw, one_text), **EXACT)
     for number, circumstance in enumerate((MANY, LONG, LONG), 101):
         expect_loss(sft_loss, with_targets(INPUTS.call(draw.numbered(number), circumstance)), **ROUNDED)
 
@@ -185,12 +195,20 @@ def test_gradients_flow_to_the_logits_that_predict_a_target_and_to_no_others(sft
             expect_gradient(sft_loss, call)
 
 
+def at_different_levels(draw, call):
+    """Return the call with logits to which another number is added at each position, which changes no probability."""
+    logits = call.exact["logits"].float()
+    levels = 2_000.0 * draw.integers(-5, 5, *logits.shape[:2], 1)
+    return call.with_arguments("for logits at very different levels", logits=logits + levels)
+
+
 @pytest.mark.points(0.5)
 def test_extreme_logits_give_finite_numbers_and_gradients(sft_loss, draw):
     sizes = {"texts": 4, "seq": 6}
     ordinary = INPUTS.call(draw.numbered(-1), replace(UNPADDED, sizes=sizes, requires_grad=True))
     _, with_gradient = expect_loss(sft_loss, ordinary)
-    for call in drawn(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
+    extreme = drawn(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3)
+    for call in [*extreme, at_different_levels(draw, with_targets(ordinary))]:
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         logits, mended = expect_loss(sft_loss, call, why, rtol=2e-3, atol=5e-2)
         subject = call.subject("The gradient of the loss")

@@ -14,7 +14,7 @@ from test_guide import NAME, Step, copy_of_the_repository, follow, run, steps
 from rlhf_course.course import DEFAULT_PART, EXERCISES, PARTS
 from rlhf_course.paths import REPOSITORY
 
-PART, NOTEBOOK = "part3_demo", "20_rewards"
+PART, NOTEBOOK = "part4_demo", "20_rewards"
 LISTED = "\n)\nPARTS_BY_NAME"
 ADDED = f"""
     Part(name="{PART}", title="Another part", notebooks=(20,), exercises=()),{LISTED}"""

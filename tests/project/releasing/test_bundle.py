@@ -93,10 +93,8 @@ def test_the_readme_of_a_part_speaks_of_no_other_part(part):
         (name, case) = re.search(r'inputs_of\("(\w+)", "(\w+)"\)', shown).groups()
         assert name in {exercise.name for exercise in part.exercises} and case in checks_of(BY_NAME[name]).CASES
         assert f'check("{name}")' in shown and "EXERCISE" not in shown
-        assert ("--run periods" in shown, "--run reward_model" in shown) == (
-            part is PARTS[0],
-            part is PARTS[1],
-        )
+        runs = ("periods", "reward_model", "grpo")
+        assert [f"--run {run}\n" in shown for run in runs] == [part is other for other in PARTS]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +242,10 @@ def test_the_pictures_of_the_recorded_runs_show_where_there_are_no_answers(tmp_p
     ("options", "message"),
     [
         (["--with-answers", "part1_rlhf"], "is both released and filled in"),
-        (["--with-answers", "part9"], "--with-answers takes part1_rlhf, part2_preferences, all, got part9"),
+        (
+            ["--with-answers", "part9"],
+            "--with-answers takes part1_rlhf, part2_preferences, part3_policy_gradients, all, got part9",
+        ),
     ],
 )
 def test_parts_that_cannot_be_filled_in_are_refused_by_name(tmp_path, options, message):

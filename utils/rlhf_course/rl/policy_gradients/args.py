@@ -1,7 +1,7 @@
 """Define the settings of the runs on tasks whose answers can be checked, validated when they are made."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from rlhf_course.rl.policy_gradients.tasks import TASKS
 from rlhf_course.rl.settings import (
@@ -25,6 +25,8 @@ TASK_RUNS: dict[str, dict[str, Any]] = {
     "expert_iteration": {"total_phases": 10, "base_lr": 3e-4, "prompts": 160, "evaluation_interval": 1},
     "broken_verifier": {"total_phases": 15, "verifier": "broken"},
 }
+# The learning rates for other models than the embedded one, which is far smaller than those and needs larger steps.
+OTHER_MODELS_LR = {"sft": 1e-4, "grpo": 1e-5, "expert_iteration": 3e-5, "broken_verifier": 1e-5}
 BASELINES = ("group", "leave_one_out")
 VERIFIERS = ("right", "broken")
 AGGREGATIONS = ("sequence_mean", "token_mean", "constant")
@@ -79,3 +81,16 @@ class TaskArgs(RunArgs):
     # Measurement
     held_out: int = setting(200, integer_from(1), "number of prompts, never trained on, to measure accuracy on")
     evaluation_interval: int = setting(10, integer_from(1), "accuracy is measured after every so many phases")
+
+    @classmethod
+    def for_run(cls, run: str, **overrides: Any) -> Self:
+        """Return the settings of a run; fields that are given take precedence.
+
+        Another model than the embedded one gets a lower learning rate (`OTHER_MODELS_LR`).
+
+        Raises:
+            CourseError: There is no such run or field, or a field cannot take its value.
+        """
+        if run in OTHER_MODELS_LR and overrides.get("base_model", cls.base_model) != cls.base_model:
+            overrides = {"base_lr": OTHER_MODELS_LR[run], **overrides}
+        return super().for_run(run, **overrides)

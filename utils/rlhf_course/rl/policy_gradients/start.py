@@ -6,7 +6,7 @@ from typing import Any
 
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.models import load_model
-from rlhf_course.rl.policy_gradients.args import TASK_RUNS, TaskArgs
+from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.sft import SFTTrainer
 from rlhf_course.rl.run_folder import load_checkpoint, load_config
 from rlhf_course.rl.show import Display
@@ -26,7 +26,7 @@ def fine_tuned(args: TaskArgs) -> Any:
     own = {
         name: getattr(args, name) for name in ("seed", "base_model", "task", "digits", "demonstrations", "batch_size")
     }
-    settings = TaskArgs(**{**TASK_RUNS["sft"], **own})
+    settings = TaskArgs.for_run("sft", **own)
     trainer = SFTTrainer(replace(settings, evaluation_interval=settings.total_phases + 1))
     with Display(True, settings.total_phases, 0) as display:
         for step in range(settings.total_phases):
