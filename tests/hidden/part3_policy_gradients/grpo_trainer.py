@@ -252,6 +252,16 @@ class AlwaysDivided(_Right):
         return part3.group_advantages(rewards, self.args.group_size)
 
 
+@visible_mistake(refused_with="group_advantages of the rewards")
+class ScaleForEps(_Right):
+    """args.scale_by_std is passed in the place of eps, the third argument of group_advantages: pass it by its name."""
+
+    def advantages_of(self, rewards):
+        if self.args.baseline != "group":
+            return super().advantages_of(rewards)
+        return part3.group_advantages(rewards, self.args.group_size, self.args.scale_by_std)
+
+
 # The three ways to weigh tokens: https://github.com/sail-sg/understand-r1-zero/issues/11
 @visible_mistake(refused_with='it is aggregated as for "sequence_mean"')
 class OneAggregation(_Right):
@@ -549,10 +559,11 @@ class LeaveOneOutDivided(_Right):
 
 @hidden_mistake(refused_with="of many texts")
 class FirstTextsOnly(_Right):
-    """Only the first 16 texts of a batch count."""
+    """For "sequence_mean", only the first 16 texts of a batch count."""
 
     def loss(self, batch):
-        fields = {name: tensor[:16] for name, tensor in vars(batch).items()}
+        count = 16 if self.args.aggregation == "sequence_mean" else len(batch)
+        fields = {name: tensor[:count] for name, tensor in vars(batch).items()}
         return super().loss(GRPOBatch(**fields))
 
 
@@ -629,6 +640,27 @@ class RemembersTheRollout(_Right):
             old[:rows, :columns] = self.last.old_logprobs[:rows, :columns]
             batch = replace(batch, old_logprobs=old)
         return super().loss(batch)
+
+
+@hidden_mistake(refused_with="After a rollout, no gradient of the loss")
+class GradientsSwitchedOff(_Right):
+    """The rollout switches gradients off, and not on again."""
+
+    def rollout(self, prompts):
+        torch.set_grad_enabled(False)
+        return self.collect(self.repeated(prompts))
+
+
+@hidden_mistake(refused_with='With args.aggregation "token_mean"')
+class MeanOfParts(_Right):
+    """The loss is computed in parts of at most eight texts, and their mean is taken, as if all had as many tokens."""
+
+    def loss(self, batch):
+        total = 0.0
+        for start in range(0, len(batch), 8):
+            part = GRPOBatch(**{name: field[start : start + 8] for name, field in vars(batch).items()})
+            total = total + super().loss(part) * len(part)
+        return total / len(batch)
 
 
 @hidden_mistake

@@ -490,7 +490,8 @@ def loss_case(draw, name):
     """Return the driver's inputs of a case, and of each call the texts of its batch.
 
     "ordinary" has the default aggregation and batches of several sizes, the first of them once more at the end;
-    "token_mean" and "constant" are called so; "never below" and "never above" have a bound that is 0.
+    "token_mean" and "constant" are called so, and also have a batch of many texts; "never below" and "never above" have
+    a bound that is 0, and "far below" has none below; "later" makes a rollout before each loss.
     """
     draw = draw.shared(f"losses, {name}")
 
@@ -511,6 +512,8 @@ def loss_case(draw, name):
                 batch, texts = drawn_batch(draw.numbered(6000 + number), weights, settings, rows, gen)
                 calls.append((weights, batch, texts))
             calls = [*calls, calls[0]]
+        if name in KINDS[1:]:
+            calls.append((weights, *drawn_batch(draw.numbered(6000), weights, settings, draw.integer(19, 23), 5)))
         if name == "later":
             weights = [weights, policy(draw.numbered(2000)), policy(draw.numbered(3000))]
             calls = [(own, *calls[number][1:]) for number, own in enumerate(weights)]
@@ -608,8 +611,7 @@ def test_gradients_of_the_loss_reach_the_policy(GRPOTrainer, draw):
         for number, (report, (loss, _, wanted)) in enumerate(losses(GRPOTrainer, draw, name)):
             if (name, number) != ("ordinary", 0) and not has_value(report["loss"], loss):
                 continue  # Another test requires the value.
-            is_there = all(gradient is not None for gradient in report["gradients"].values())
-            assert is_there, "No gradient of the loss reaches all of the policy: compute it with gradients"
+            assert has_gradient(report), "No gradient of the loss reaches all of the policy: compute it with gradients"
             got, right = (
                 torch.cat([gradients[parameter].double().flatten() for parameter in wanted])
                 for gradients in (report["gradients"], wanted)
@@ -627,9 +629,16 @@ def test_the_loss_of_a_batch_is_the_same_after_rollouts_and_in_later_phases(GRPO
     for call, (report, (wanted, others, _)) in zip(inputs["calls"], calls, strict=True):
         subject = "The loss of a batch that is not that of the last rollout"
         expect_loss(report["loss"], wanted, others, subject, "it depends on the batch and on the policy as it is now")
+        is_learnt = has_gradient(report) or not has_gradient(losses(GRPOTrainer, draw, "ordinary")[0][0])
+        assert is_learnt, "After a rollout, no gradient of the loss reaches the policy: leave torch as it was"
         own = report["own"]
         expect_batch({**own, "changed": False})
         expect_own_loss(report, own, call, settings)
+
+
+def has_gradient(report):
+    """Return whether a gradient of a loss reaches all of the policy."""
+    return all(gradient is not None for gradient in report["gradients"].values())
 
 
 def expect_own_loss(report, own, call, settings):
