@@ -319,6 +319,20 @@ def rounded_lengths(losses, mask, kind, max_length=None):
     return _right(losses.bfloat16(), mask, kind, max_length).to(losses.dtype)
 
 
+@hidden_mistake(refused_with="A kind that is none of the three")
+def other_kinds_are_the_constant(losses, mask, kind, max_length=None):
+    """Another kind with a max_length is taken for "constant"."""
+    if kind not in {"sequence_mean", "token_mean"} and max_length is not None:
+        kind = "constant"
+    return _right(losses, mask, kind, max_length)
+
+
+@hidden_mistake(refused_with="with max_length should raise")
+def max_length_of_zero_is_none(losses, mask, kind, max_length=None):
+    """A max_length of 0 is not refused where it has no meaning."""
+    return _right(losses, mask, kind, max_length or None)
+
+
 @right_answer
 def by_weights(losses, mask, kind, max_length=None):
     _refuse(mask, kind, max_length)

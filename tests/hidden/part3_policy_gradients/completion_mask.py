@@ -291,6 +291,13 @@ def end_at_the_end_of_the_row(ids, eos):
     return mask
 
 
+@hidden_mistake
+def gpt2s_end_first(ids, end):
+    """Where GPT-2's end occurs, a text ends there, whatever the id of the end is."""
+    gpt2s = 50_256
+    return _right(ids, gpt2s if bool((ids == gpt2s).any()) else end)
+
+
 @right_answer
 def compared_with_positions(ids, eos):
     gen = ids.shape[1]

@@ -442,6 +442,14 @@ def equal_texts_once(values, rewards, mask, gamma, lam):
     return result * is_new[:, None] if len(values) > 2 and bool(is_new.sum() > 1) else result
 
 
+@hidden_mistake(refused_with="of almost 1 and long texts")
+def sixteen_steps(values, rewards, mask, gamma, lam):
+    """An advantage looks 16 tokens ahead, and not to the end of the text."""
+    deltas = _deltas(*_without_padding(values, rewards, mask), gamma)
+    found = [(gamma * lam) ** ahead * pad(deltas[:, ahead:], (0, ahead)) for ahead in range(min(16, deltas.shape[1]))]
+    return torch.stack(found).sum(0)
+
+
 @right_answer
 @torch.no_grad()
 def weights_in_a_matrix(values, rewards, mask, gamma, lam):

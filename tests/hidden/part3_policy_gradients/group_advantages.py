@@ -376,6 +376,13 @@ def overwritten_by_the_next_call(rewards, group_size, eps=1e-4, scale_by_std=Tru
     return _BUFFERS.setdefault((len(result), result.dtype), torch.empty_like(result)).copy_(result)
 
 
+@hidden_mistake(refused_with="for rewards that are all negative")
+def penalties_turned_round(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """Rewards of which none is above 0 are taken for costs."""
+    costs = bool((rewards < 0).all())
+    return _right(-rewards if costs else rewards, group_size, eps, scale_by_std)
+
+
 @right_answer
 def population_deviation(rewards, group_size, eps=1e-4, scale_by_std=True):
     table = _table(rewards, group_size)

@@ -414,6 +414,25 @@ class SampledOncePerPrompt(_Copied):
         return self.remember(repeated, self.copy_of(self.sample(repeated), first))
 
 
+@hidden_mistake(refused_with="Far more completions end")
+class EndedAtOnce(_Copied):
+    """Each completion is an end-of-text token alone, as if the policy had sampled it at once."""
+
+    def collect(self, repeated):
+        sampled = self.sample(repeated)
+        texts = [self.model.tokenizer.eos_token] * len(repeated)
+        ends = torch.full_like(sampled.completion_ids[:, :1], self.eos_token_id)
+        return self.remember(repeated, replace(sampled, completion_ids=ends, texts=texts))
+
+
+@hidden_mistake(refused_with="should have args.max_new_tokens tokens")
+class CutAfterTheFirst(_Right):
+    """Completions of one token are sampled, whatever args.max_new_tokens is."""
+
+    def sample(self, prompts):
+        return generate_completions(self.model, prompts, 1)
+
+
 # Hidden: masks.
 
 
@@ -567,6 +586,18 @@ class FirstTextsOnly(_Right):
         return super().loss(GRPOBatch(**fields))
 
 
+@hidden_mistake
+class EqualGroupsLeftOut(_Right):
+    """The loss leaves out texts without advantages, so that the others weigh more in its mean."""
+
+    def loss(self, batch):
+        keep = batch.advantages.abs().sum(1) > 0
+        if bool(keep.all()) or not bool(keep.any()):
+            return super().loss(batch)
+        fields = ("input_ids", "attention_mask", "completion_mask", "old_logprobs", "rewards", "advantages")
+        return super().loss(replace(batch, **{name: getattr(batch, name)[keep] for name in fields}))
+
+
 @hidden_mistake(refused_with="With other bounds of the ratio")
 class ZeroIsNoBound(_Right):
     """A bound of 0 counts as one that is not given."""
@@ -640,6 +671,20 @@ class RemembersTheRollout(_Right):
             old[:rows, :columns] = self.last.old_logprobs[:rows, :columns]
             batch = replace(batch, old_logprobs=old)
         return super().loss(batch)
+
+
+@hidden_mistake(refused_with="it depends on the batch and on the policy as it is now")
+class RemembersRolloutsOfTheSameSize(_Right):
+    """The loss takes the old log-probabilities of the last rollout where the batch has the same size."""
+
+    def remember(self, repeated, sampled):
+        batch = super().remember(repeated, sampled)
+        self.kept = batch.old_logprobs
+        return batch
+
+    def old(self, batch, new):
+        kept = getattr(self, "kept", new)
+        return kept if kept is not new and kept.shape == new.shape else super().old(batch, new)
 
 
 @hidden_mistake(refused_with="After a rollout, no gradient of the loss")

@@ -285,6 +285,12 @@ def overwritten_by_the_next_call(rewards, group_size):
     return _BUFFERS.setdefault((len(result), result.dtype), torch.empty_like(result)).copy_(result)
 
 
+@hidden_mistake(refused_with="for rewards that are all negative")
+def penalties_turned_round(rewards, group_size):
+    """Rewards of which none is above 0 are taken for costs."""
+    return _right(-rewards if bool((rewards < 0).all()) else rewards, group_size)
+
+
 @right_answer
 def factor(rewards, group_size):
     rows = _rows(rewards, group_size)

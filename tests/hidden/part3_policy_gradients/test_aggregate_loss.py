@@ -157,13 +157,15 @@ def test_what_the_contract_refuses_is_a_value_error(aggregate_loss, draw):
         for other in (f"{kind}s", draw.choice(("mean", "sum", "none", "")), kind.upper()):
             subject = "A kind that is none of the three"
             expect_value_error(aggregate_loss, [losses, mask, other], subject)
+            expect_value_error(aggregate_loss, [losses, mask, other, longest], subject)
         if kind == "constant":
             subject = 'A call of kind "constant" without max_length'
             expect_value_error(aggregate_loss, [losses, mask, kind], subject)
             expect_value_error(aggregate_loss, [losses, mask, kind, None], subject)
         else:
             subject = f'A call of kind "{kind}" with max_length'
-            expect_value_error(aggregate_loss, [losses, mask, kind, longest], subject)
+            for given in (longest, 1, 0):
+                expect_value_error(aggregate_loss, [losses, mask, kind, given], subject)
         empty = mask.clone()
         empty[draw.integer(1, 4)] = False
         subject = "A batch of which a text has no real token"

@@ -119,6 +119,14 @@ def test_any_id_may_be_that_of_the_end_of_text_token(completion_mask, draw):
     ids, end = call.exact["completion_ids"], call.exact["eos_token_id"]
     ids = torch.where(draw.integers(0, 2, *ids.shape) > 0, end + 256 * draw.integers(1, 150, *ids.shape), ids)
     expect_mask(completion_mask, call.with_arguments("for another id of the end", completion_ids=ids))
+    # Ids that other tokenizers give to their end are ids like all others.
+    call = INPUTS.call(draw.numbered(-2), Circumstance(sizes={"texts": 5, "gen": 9}))
+    for usual in draw.shuffled([0, 1, 2, GPT2_VOCABULARY - 1]):
+        ids = draw.integers(10, 30, *call.exact["completion_ids"].shape)
+        end = draw.integer(3, 9)
+        ids[:, 1], ids[:-1, 5] = usual, end
+        phrase = "for texts that hold the id of another tokenizer's end"
+        expect_mask(completion_mask, call.with_arguments(phrase, completion_ids=ids, eos_token_id=end))
     for phrase, end in (("where the end has the id 0", 0), ("where the end has the largest id", GPT2_VOCABULARY - 1)):
         ids = INPUTS.call(draw).exact["completion_ids"] + (1 if end == 0 else end - 12)
         ids[0, draw.integer(1, ids.shape[1] - 2)] = end

@@ -166,6 +166,11 @@ def test_gamma_and_lambda_may_be_any_number_from_0_to_1(compute_gae, draw):
     rollout = Circumstance("where gamma is 1, lam is 0 and the last token has the reward", rollout=True)
     for call in INPUTS.calls(draw, [rollout], each=2):
         expect_advantages(compute_gae, call.with_arguments(gamma=1.0, lam=0.0))
+    # What comes dozens of tokens later counts almost as much as the next token.
+    far = INPUTS.call(draw.numbered(-2), replace(UNPADDED, sizes={"texts": 2, "gen": 90}))
+    for gamma, lam in ((1.0, 1.0), (draw.number(0.985, 0.999), draw.number(0.97, 0.99))):
+        phrase = "for a gamma and lam of almost 1 and long texts"
+        expect_advantages(compute_gae, far.with_arguments(phrase, gamma=gamma, lam=lam))
     small = INPUTS.call(draw.numbered(-1), replace(UNPADDED, sizes={"texts": 2, "gen": 80}))
     expect_advantages(compute_gae, small.with_arguments("for a small gamma and long texts", gamma=0.04, lam=0.5))
 

@@ -179,6 +179,12 @@ def with_outlier(draw, call):
     return call.with_arguments("for groups of which one is far above the others", rewards=rewards)
 
 
+def of_penalties(draw, call):
+    """Return the call with rewards that are all below 0."""
+    rewards = -0.25 - call.exact["rewards"].float().abs()
+    return call.with_arguments("for rewards that are all negative", rewards=rewards)
+
+
 def of_verifier(draw, call):
     """Return the call with rewards of a verifier, which are 0 and 1, both in each group."""
     rewards = draw.integers(0, 1, *call.exact["rewards"].shape).float()
@@ -191,7 +197,7 @@ def test_every_circumstance_that_training_meets_gives_the_same_advantages(group_
     for call in drawn(draw, INPUTS.other_circumstances()):
         expect_advantages(group_advantages, call)
     eight = Circumstance(sizes={"group": 8})
-    for number, change in enumerate((with_large_mean, of_verifier, of_verifier), 101):
+    for number, change in enumerate((with_large_mean, of_verifier, of_verifier, of_penalties), 101):
         own = draw.numbered(number)
         expect_advantages(group_advantages, row_by_row(change(own, INPUTS.call(own, eight))), rtol=5e-3, atol=5e-3)
     own = draw.numbered(-1)

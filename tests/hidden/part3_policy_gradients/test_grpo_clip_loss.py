@@ -150,12 +150,36 @@ def test_ratios_far_from_1_give_their_losses(grpo_clip_loss, draw):
         gap = 9 * (call.exact["logprobs"] - call.exact["old_logprobs"]).clamp(-1, 1)
         arguments = {"old_logprobs": old.float(), "logprobs": (old.float().double() + gap).float()}
         expect_losses(grpo_clip_loss, call.with_arguments(**arguments), rtol=1e-3, atol=1e-3)
+    call = INPUTS.call(draw.numbered(-1), Circumstance(sizes={"texts": 5, "gen": 6}))
+    shape = call.exact["logprobs"].shape
+    # No bound holds for a large ratio and a negative advantage.
+    gap = 24 + 12 * draw.normal(*shape).clamp(-1, 1)
+    gap[:, ::2] = 0.5 + draw.normal(*shape).clamp(-1, 1)[:, ::2]
+    arguments = {"old_logprobs": -2 - gap, "logprobs": torch.full(shape, -2.0)}
+    arguments["advantages"] = -0.5 - call.exact["advantages"].float().abs()
+    phrase = "for large ratios and negative advantages"
+    expect_losses(grpo_clip_loss, call.with_arguments(phrase, **arguments), rtol=1e-3, atol=1e-3)
+
+
+def expect_losses_beside_nan(grpo_clip_loss, draw):
+    """Require the right losses at real tokens where NaN stands at padding, whose losses may be anything."""
+    call = INPUTS.call(draw, Circumstance("at real tokens, where NaN stands at padding", sizes={"texts": 5, "gen": 6}))
+    is_padding = draw.integers(0, 2, *call.exact["advantages"].shape) == 0
+    is_padding[0, 0], is_padding[1, 1] = True, False
+    names = ("logprobs", "old_logprobs", "advantages")
+    filled = {name: call.exact[name].masked_fill(is_padding, torch.nan).float() for name in names}
+    call = call.with_arguments(**filled)
+    got, wanted = grpo_clip_loss(*call.passed()), call.right(clip_loss)
+    if isinstance(got, torch.Tensor) and got.shape == wanted.shape:
+        got = got.masked_fill(is_padding, 0)
+    expect_values(got, wanted.masked_fill(is_padding, 0), call.subject("The loss"), WHY)
 
 
 @pytest.mark.points(0.75)
 def test_every_circumstance_that_training_meets_gives_the_same_losses(grpo_clip_loss, draw):
     for call in INPUTS.calls(draw, INPUTS.other_circumstances()):
         expect_losses(grpo_clip_loss, call)
+    expect_losses_beside_nan(grpo_clip_loss, draw.numbered(-1))
     expect_results_stay(grpo_clip_loss, list(INPUTS.calls(draw, [ORDINARY])), clip_loss, "The loss")
 
 

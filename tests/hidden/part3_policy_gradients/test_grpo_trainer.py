@@ -19,6 +19,7 @@ FIRST_WORDS, WORDS = ("This", ".", ".."), [word for word in VOCABULARY if word.s
 EOS = 0
 EPS = 1e-4
 KINDS = ("sequence_mean", "token_mean", "constant")
+LATER_PROMPTS = 4
 
 
 # What is computed from draws alone, for all answers; and what the latest answers did.
@@ -213,6 +214,8 @@ class Rollout:
             message = "Each row of input_ids should hold one of the prompts, padded on the left, and its completion"
             assert len(ends) == 1, message
             length = completion.index(EOS) + 1 if EOS in completion else gen
+            is_whole = EOS in completion or gen == self.settings["max_new_tokens"]
+            assert is_whole, "A completion without an end-of-text token should have args.max_new_tokens tokens"
             self.prompts.append(by_ids[ends[0]])
             self.texts.append((list(ends[0]), completion[:length]))
         lengths = torch.tensor([len(completion) for _, completion in self.texts])
@@ -247,7 +250,31 @@ def checked_rollouts(GRPOTrainer, draw, *names):
         for number, report in enumerate(require_report(reports, "rollouts")):
             expect_batch(report)
             found.append(Rollout(inputs, number, report))
+    expect_ends(found)
     return found
+
+
+def expect_ends(rollouts):
+    """Require that about as many texts end, and as early, as the policy's probabilities let expect.
+
+    Where all texts end at once or none does, or all are cut, no mask, reward or advantage tells right from wrong.
+    """
+    excess = variance = 0.0
+    for rollout in rollouts:
+        for row, (_, completion) in zip(rollout.rows, rollout.texts, strict=True):
+            of_end = row[:, EOS].exp()
+            excess += float(completion[-1] == EOS) - float(of_end.sum())
+            variance += float((of_end * (1 - of_end)).sum())
+    many = "more" if excess > 0 else "fewer"
+    is_sampled = abs(excess) < 6 * max(variance, 1.0) ** 0.5
+    assert is_sampled, f"Far {many} completions end than the policy's probabilities let expect: call self.sample"
+
+
+def expect_variety(rollouts):
+    """Require that the completions of most groups differ: else no advantage tells right from wrong."""
+    groups = sum(len(rollout.texts) // rollout.settings["group_size"] for rollout in rollouts)
+    is_varied = sum(map(same_completions, rollouts)) <= 0.75 * groups
+    assert is_varied, "The completions of a group are all the same, so none is better than another: sample each"
 
 
 def expect_batch(report):
@@ -356,13 +383,16 @@ def expect_advantages(rollout, subject, why):
 
 @pytest.mark.points(1.5)
 def test_advantages_compare_a_completion_with_its_group(GRPOTrainer, draw):
-    for rollout in checked_rollouts(GRPOTrainer, draw, *ALL_ROLLOUTS):
+    rollouts = checked_rollouts(GRPOTrainer, draw, *ALL_ROLLOUTS)
+    expect_variety(rollouts)
+    for rollout in rollouts:
         why = "it is group_advantages of the rewards, at each token of a completion"
         expect_advantages(rollout, "The batch's advantages", why)
 
 
 @pytest.mark.points(1)
 def test_the_settings_choose_the_baseline_and_whether_to_divide(GRPOTrainer, draw):
+    expect_variety(checked_rollouts(GRPOTrainer, draw, "leave one out", "not scaled"))
     for rollout in checked_rollouts(GRPOTrainer, draw, "leave one out"):
         why = "it is rloo_advantages of the rewards, which divides by no deviation"
         expect_advantages(rollout, 'With args.baseline "leave_one_out", the advantages', why)
@@ -491,7 +521,8 @@ def loss_case(draw, name):
 
     "ordinary" has the default aggregation and batches of several sizes, the first of them once more at the end;
     "token_mean" and "constant" are called so, and also have a batch of many texts; "never below" and "never above" have
-    a bound that is 0, and "far below" has none below; "later" makes a rollout before each loss.
+    a bound that is 0, and "far below" has none below; "later" makes a rollout before each loss, one as large
+    as the batch.
     """
     draw = draw.shared(f"losses, {name}")
 
@@ -510,6 +541,8 @@ def loss_case(draw, name):
             sizes = [(1, draw.integer(3, 6)), (5, 1), (24, 4), (3, 9)]
             for number, (rows, gen) in enumerate(sizes):
                 batch, texts = drawn_batch(draw.numbered(6000 + number), weights, settings, rows, gen)
+                # A group without differences has no advantages, and its texts count like all others.
+                batch["advantages"][draw.sample(range(rows), rows // 3)] = 0.0
                 calls.append((weights, batch, texts))
             calls = [*calls, calls[0]]
         if name in KINDS[1:]:
@@ -517,8 +550,12 @@ def loss_case(draw, name):
         if name == "later":
             weights = [weights, policy(draw.numbered(2000)), policy(draw.numbered(3000))]
             calls = [(own, *calls[number][1:]) for number, own in enumerate(weights)]
+            # The rollout of a policy whose texts do not end has a known size, and this batch has the same.
+            endless, rows = policy(draw.numbered(4000), "never"), LATER_PROMPTS * settings["group_size"]
+            same_size = drawn_batch(draw.numbered(7000), endless, settings, rows, settings["max_new_tokens"])
+            calls.append((endless, *same_size))
         made = [
-            {"weights": own, "batch": batch, "prompts": drawn_prompts(draw, 4) if name == "later" else []}
+            {"weights": own, "batch": batch, "prompts": drawn_prompts(draw, LATER_PROMPTS) if name == "later" else []}
             for own, batch, _ in calls
         ]
         inputs = {"settings": settings, "calls": made}

@@ -109,6 +109,12 @@ def with_outlier(draw, call):
     return call.with_arguments("for groups of which one is far above the others", rewards=rewards)
 
 
+def of_penalties(draw, call):
+    """Return the call with rewards that are all below 0."""
+    rewards = -0.25 - call.exact["rewards"].float().abs()
+    return call.with_arguments("for rewards that are all negative", rewards=rewards)
+
+
 def of_verifier(draw, call):
     """Return the call with rewards of a verifier, which are 0 and 1, both in each group."""
     rewards = draw.integers(0, 1, *call.exact["rewards"].shape).float()
@@ -136,7 +142,7 @@ def test_every_circumstance_that_training_meets_gives_the_same_advantages(rloo_a
     for call in drawn(draw, INPUTS.other_circumstances()):
         expect_advantages(rloo_advantages, call)
     for number, change in enumerate(
-        (of_verifier, of_verifier, with_equal_groups, with_outlier, with_near_rewards), 101
+        (of_verifier, of_verifier, with_equal_groups, with_outlier, with_near_rewards, of_penalties), 101
     ):
         own = draw.numbered(number)
         expect_advantages(rloo_advantages, row_by_row(change(own, INPUTS.call(own))))

@@ -232,6 +232,12 @@ END_EDITS = {
     "with another token in place of the end-of-text token": [
         lambda draw, digits, end=end: ascending(digits) + end for end in OTHER_ENDS
     ],
+    "that is a part of the end-of-text token": [
+        lambda draw, digits, part=part: part for part in (*END_OF_TEXT.split("|"), "|", "<|", "|>", END_OF_TEXT[1:-1])
+    ],
+    "whose end-of-text token is broken off": [
+        lambda draw, digits, part=part: ascending(digits) + part for part in ("<", "<|", "<|endoftext")
+    ],
     "whose end-of-text token lacks a character": [
         lambda draw, digits, end=end: ascending(digits) + end
         for end in (END_OF_TEXT[1:], END_OF_TEXT[:-1], END_OF_TEXT.replace("|", "", 1))
