@@ -486,6 +486,11 @@ def is_telling(weights, batch, texts, settings):
     return all(abs(float(other - right)) > 0.01 * (1 + abs(float(right))) for other in others)
 
 
+def copied(tensors):
+    """Return copies of tensors by name: a request to a sandbox may name one tensor only a few times."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
 def loss_case(draw, name):
     """Return the driver's inputs of a case, and of each call the texts of its batch.
 
@@ -518,7 +523,11 @@ def loss_case(draw, name):
             weights = [weights, policy(draw.numbered(2000)), policy(draw.numbered(3000))]
             calls = [(own, *calls[number][1:]) for number, own in enumerate(weights)]
         made = [
-            {"weights": own, "batch": batch, "prompts": drawn_prompts(draw, 4) if name == "later" else []}
+            {
+                "weights": copied(own),
+                "batch": copied(batch),
+                "prompts": drawn_prompts(draw, 4) if name == "later" else [],
+            }
             for own, batch, _ in calls
         ]
         inputs = {"settings": settings, "calls": made}
