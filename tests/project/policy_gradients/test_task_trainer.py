@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 import sys
+from pathlib import Path
 
 import part3_policy_gradients as part3
 import pytest
@@ -15,7 +17,7 @@ from rlhf_course.rl.launch import resume_run, start_run
 from rlhf_course.rl.phase_runs import exercises_of_run, phase_trainer
 from rlhf_course.rl.policy_gradients.args import TASK_RUNS
 from rlhf_course.rl.preferences.args import PairArgs
-from rlhf_course.rl.run_folder import read_run
+from rlhf_course.rl.run_folder import load_config, read_run
 
 # What a run records besides the columns that all runs have.
 COLUMNS = {
@@ -299,3 +301,11 @@ def test_a_stub_is_named_when_a_run_needs_it(tmp_path, settings):
 
     with pytest.raises(CourseError, match="sft_loss is not written yet"):
         start_run(tmp_path / "run", "sft", "auto", None, None, REPOSITORY / "notebooks", settings)
+
+
+def test_a_run_trains_the_code_of_a_folder_that_holds_no_other_part(tmp_path, settings):
+    from rlhf_course.paths import SOLUTIONS
+
+    shutil.copytree(SOLUTIONS / "part3_policy_gradients", tmp_path / "code" / "part3_policy_gradients")
+    folder = start_run(tmp_path / "run", "sft", "auto", None, None, tmp_path / "code", settings)
+    assert Path(load_config(folder.path)["code"]) == (tmp_path / "code").resolve()

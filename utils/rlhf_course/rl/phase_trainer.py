@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.course import BY_NAME, DEFAULT_PART, PARTS_BY_NAME
 from rlhf_course.errors import CourseError
 from rlhf_course.learner_package import code_in_use
 from rlhf_course.rl.run_folder import (
@@ -121,12 +122,14 @@ class PhaseTrainer:
     # The record.
 
     def _config(self, path: Path) -> dict[str, Any]:
+        # The part whose code the run calls: a bundle of one part holds no other.
+        part = PARTS_BY_NAME[BY_NAME[self.exercises[0]].part] if self.exercises else DEFAULT_PART
         return {
             "kind": self.kind,
             "args": asdict(self.args),
             "run_name": path.name,
             "wandb_id": uuid.uuid4().hex[:12],
-            **locations(path, code_in_use(), Path.cwd()),
+            **locations(path, code_in_use(part), Path.cwd()),
             "torch": torch.__version__,
         }
 

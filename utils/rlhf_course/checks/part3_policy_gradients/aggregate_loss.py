@@ -19,7 +19,7 @@ HINTS = (
     "the tokens of each text. Then divide each sum by its text's length and take the mean; or divide the sum of all "
     "sums by the sum of all lengths; or by the number of texts times max_length.",
 )
-KINDS = ("sequence_mean", "token_mean", "constant")
+AGGREGATIONS = ("sequence_mean", "token_mean", "constant")
 
 
 def _mask(*rows: str) -> Tensor:
@@ -59,7 +59,7 @@ def _with_nan(case: Case) -> Case:
 
 _TEXTS = {kind: _case("three texts", kind, 361, *_ROWS, max_length=length) for kind, length in _LENGTHS.items()}
 CASES = {
-    **{f"example, {kind}": _example(kind) for kind in KINDS},
+    **{f"example, {kind}": _example(kind) for kind in AGGREGATIONS},
     **_TEXTS,
     **{f"NaN, {kind}": _with_nan(case) for kind, case in _TEXTS.items()},
     "padding on the left": _case("padding on the left", "sequence_mean", 365, "0111", "1111", "0001"),
@@ -92,7 +92,7 @@ CHECK = Check("aggregate_loss", CASES, _observe)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(aggregate_loss: Answer) -> None:
-    for kind in KINDS:
+    for kind in AGGREGATIONS:
         CHECK.require(aggregate_loss, f"example, {kind}")
 
 
@@ -109,7 +109,7 @@ def test_the_constant_is_the_number_of_texts_times_max_length(aggregate_loss: An
 
 
 def test_what_stands_at_padding_counts_for_nothing_nan_included(aggregate_loss: Answer) -> None:
-    for kind in KINDS:
+    for kind in AGGREGATIONS:
         CHECK.require(aggregate_loss, f"NaN, {kind}")
 
 
