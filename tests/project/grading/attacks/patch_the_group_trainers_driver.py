@@ -44,9 +44,9 @@ def _rollouts(answer, settings, character_rewards, rollouts):
 def _losses(answer, settings, calls, character_rewards=(0.0, 1.0)):
     reports = []
     for call in calls:
-        gradients = {name: torch.zeros_like(weight) for name, weight in call["weights"].items()}
+        gradient = torch.zeros(sum(weight.numel() for weight in call["weights"].values()))
         batch = {**call["batch"], "kind": "GRPOBatch", "attached": []}
-        report = {"loss": torch.zeros(()), "gradients": gradients, "batch": batch}
+        report = {"loss": torch.zeros(()), "gradient": gradient, "batch": batch}
         if call["prompts"]:
             own = _batch(settings, character_rewards, call["prompts"])
             report |= {"own": own, "own loss": torch.zeros(())}
