@@ -69,9 +69,11 @@ def drawn_prompts(draw, count, lengths=(1, 5)):
     chosen = [lengths[0], lengths[1]] + [draw.integer(*lengths) for _ in range(count)]
     prompts = []
     for words in chosen[:count]:
-        prompt = ""
+        prompt, tries = "", 0
         while not prompt or prompt in prompts:
-            prompt = "".join([draw.choice(FIRST_WORDS), *draw.sample(WORDS, words - 1 + (count > 6))])
+            # There are as many prompts of one word as first words: where all are drawn, this one gets another word.
+            others = words - 1 + (count > 6) + tries // 8
+            prompt, tries = "".join([draw.choice(FIRST_WORDS), *draw.sample(WORDS, others)]), tries + 1
         prompts.append(prompt)
     return draw.shuffled(prompts)
 
