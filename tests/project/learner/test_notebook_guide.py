@@ -57,6 +57,12 @@ def test_a_prediction_is_kept_and_compared(workspace, capsys):
     )
 
 
+def test_a_prediction_that_is_right_but_for_rounding_has_no_difference(workspace, capsys):
+    predict("kl", "KL after one phase?", 0.729)
+    compare("kl", 0.729 + 9e-8)
+    assert "predicted: 0.729, measured: 0.729, difference: 0" in capsys.readouterr().out.splitlines()
+
+
 def test_without_a_prediction_nothing_fails(workspace, capsys):
     predict("kl", "KL after one phase?", None)
     assert "No prediction yet" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Record what a learner predicts (`predict`), and show it beside what was measured (`compare`)."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def compare(key: str, measured: Any) -> None:
         return
     difference = ""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (predicted, measured)):
-        difference = f", difference: {_text(abs(measured - predicted))}"
+        equal = math.isclose(measured, predicted, rel_tol=1e-6, abs_tol=1e-7)  # but for rounding
+        difference = f", difference: {_text(0 if equal else abs(measured - predicted))}"
     show_message(*question, f"predicted: {_text(predicted)}, measured: {_text(measured)}{difference}")
 
 

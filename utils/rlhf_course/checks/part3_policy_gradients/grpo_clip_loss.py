@@ -38,7 +38,7 @@ _TEXTS = _case("log-probabilities", 341, 4, 6, 0.2, 0.3)
 _OLD = torch.tensor([[-2.0, -1.0, -3.0], [-0.5, -4.0, -2.5]])
 CASES = {
     "example": Case(
-        "the notebook's example: ratios 0.5, 1, 1.5, 0.5, 1.5 with the advantages 1, 1, 1, -1, -1, clip_low = 0.2, "
+        "five tokens: ratios 0.5, 1, 1.5, 0.5, 1.5 with the advantages 1, 1, 1, -1, -1, clip_low = 0.2, "
         "clip_high = 0.25",
         {
             "logprobs": _RATIOS.log() - 2,
@@ -94,7 +94,7 @@ def _other_gradients(grpo_clip_loss: Answer, inputs: Mapping[str, Any]) -> Obser
 CHECK = Check("grpo_clip_loss", CASES, _observe)
 
 
-def test_the_example_of_the_notebook_gives_its_numbers(grpo_clip_loss: Answer) -> None:
+def test_tokens_within_and_outside_the_bounds_have_the_smaller_product(grpo_clip_loss: Answer) -> None:
     CHECK.require(grpo_clip_loss, "example")
 
 
