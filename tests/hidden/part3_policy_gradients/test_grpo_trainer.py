@@ -515,7 +515,8 @@ def is_telling(weights, batch, texts, settings):
     """Whether each of these mistakes makes a difference far above the tolerance."""
     right = right_loss(weights, batch, texts, settings)
     others = other_losses(weights, batch, texts, settings).values()
-    return all(abs(float(other - right)) > 0.01 * (1 + abs(float(right))) for other in others)
+    # The losses of "constant" are small, so their differences are, too: this is ten times the tolerance, or more.
+    return all(abs(float(other - right)) > 0.002 + 0.01 * abs(float(right)) for other in others)
 
 
 def copied(tensors):
