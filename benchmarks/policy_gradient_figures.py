@@ -82,8 +82,6 @@ def broken_clauses() -> list[str]:
         f"last. The share of completions that were right was {_in_phase(name, 'accuracy', 1, '.0%')} in the first "
         f"phase and {_in_phase(name, 'accuracy', -1, '.1%')} in the last.",
         f"It was below 10% from phase {to(turned, 'd', 'or')} on.",
-        f'compare("broken_reward", "{_in_phase(name, "reward", -1, ".2f")} in {_number_of(name)} runs")',
-        f'compare("broken_accuracy", "{_in_phase(name, "accuracy", -1, ".3f")} in {_number_of(name)} runs")',
     ]
 
 
@@ -137,16 +135,7 @@ def method_clauses() -> list[str]:
     return [
         f"At the end of {_number_of('rloo')} runs of each method, the held-out accuracy of samples was "
         f"{', '.join(ends[:-1])}, and {ends[-1]}.",
-        f'compare("best_method", "{best_method()}")',
     ]
-
-
-def best_method() -> str:
-    """Return which method has the highest mean accuracy at the end, and whether the ranges of the best two overlap."""
-    ends = {name: [run["held_out"]["sampled"][-1] for run in runs_of(name)] for name in METHODS}
-    best, second = sorted(ends, key=lambda name: fmean(ends[name]), reverse=True)[:2]
-    overlap = "overlap" if min(ends[best]) <= max(ends[second]) else "do not overlap"
-    return f"{METHODS[best]} on average; its range and that of {METHODS[second]} {overlap}"
 
 
 def measurements(name: str) -> list[Any]:
