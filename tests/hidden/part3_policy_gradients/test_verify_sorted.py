@@ -362,8 +362,8 @@ def test_a_prompt_that_is_not_digits_and_an_equals_sign_is_a_value_error(verify_
 def test_the_reward_is_a_python_float(verify_sorted, draw):
     for _ in range(3):
         digits = mixed_digits(draw)
-        expect_right(verify_sorted, digits)
-        for completion in draw.shuffled([right(digits), END_OF_TEXT + ascending(digits)]):
+        for completion, wanted in draw.shuffled([(right(digits), 1), (END_OF_TEXT + ascending(digits), 0)]):
+            expect_reward(verify_sorted, digits, completion, wanted, "a completion")
             got = verify_sorted(f"{digits}=", completion)
             kind = known_class_name(type(got).__name__)
             assert isinstance(got, float), f"The reward should be a Python float; a {kind} came"
