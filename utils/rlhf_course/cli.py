@@ -21,7 +21,6 @@ from rlhf_course.learner_package import course_answers
 from rlhf_course.paths import PACKAGE
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.phase_runs import PHASE_RUNS
-from rlhf_course.rl.profiles import RUNS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -117,7 +116,8 @@ def train(
     run: Annotated[
         str | None,
         typer.Option(
-            help="settings of a named run: " + ", ".join(["collapse", "periods (default)", *RUNS[2:], *PHASE_RUNS])
+            help="settings of a named run: collapse, periods (default), sentiment, overoptimise, "
+            + ", ".join(PHASE_RUNS)
         ),
     ] = None,
     profile: Annotated[
