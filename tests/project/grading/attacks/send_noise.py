@@ -1,5 +1,6 @@
 """Sends random bytes in place of a reply."""
-# message: not a valid result
+# message: not a valid result|ended its own process
+# The first random bytes are read as a length: now and then it is a possible one, and less comes than it announces.
 
 import json
 import os
