@@ -544,7 +544,7 @@ def loss_case(draw, name):
         }
         settings = loss_settings(draw, **others.get(name, {}))
         weights = policy(draw.numbered(1000))
-        calls = [(weights, *telling_batch(draw.numbered(5000), weights, settings, name))]
+        calls = [(weights, *informative_batch(draw.numbered(5000), weights, settings, name))]
         if name in ("ordinary", "later"):
             sizes = [(1, draw.integer(3, 6)), (5, 1), (24, 4), (3, 9)]
             for number, (rows, gen) in enumerate(sizes):
@@ -578,7 +578,7 @@ def loss_case(draw, name):
     return cached(WANTED, draw.key, make)
 
 
-def telling_batch(draw, weights, settings, name):
+def informative_batch(draw, weights, settings, name):
     """Draw a batch on which mistakes show."""
     for number in range(200):
         candidate = draw.numbered(5000 + number)

@@ -321,9 +321,9 @@ WRONG_PROMPTS = {
     "A prompt with an equals sign in front": [lambda draw, digits: f"={digits}", lambda draw, digits: f"={digits}="],
     "A prompt with digits behind the equals sign": [lambda draw, digits: f"{digits}={any_digits(draw, 1, 3)}"],
     "A prompt with a blank": [
-        lambda draw, digits, blank=blank, place=place: place.format(digits[0], digits[1:], blank)
+        lambda draw, digits, blank=blank, form=form: form.format(digits[0], digits[1:], blank)
         for blank in (" ", "\t", "\u00a0")
-        for place in ("{2}{0}{1}=", "{0}{2}{1}=", "{0}{1}{2}=", "{0}{1}={2}")
+        for form in ("{2}{0}{1}=", "{0}{2}{1}=", "{0}{1}{2}=", "{0}{1}={2}")
     ],
     "A prompt with a new line in front of it": [lambda draw, digits: f"\n{digits}="],
     "A prompt with a new line behind it": [lambda draw, digits: f"{digits}=\n"],
