@@ -32,9 +32,16 @@ def handed_out(folder: Path) -> Path:
     return home
 
 
-def run(notebook: nbformat.NotebookNode, workspace: Path) -> nbformat.NotebookNode:
+def kernel_environment() -> dict[str, str]:
     environment = {**os.environ, **learner_environment(), "RLHF_COURSE_SHORT": "1", "HF_HUB_OFFLINE": "1"}
     environment.pop("RLHF_COURSE_WORKSPACE", None)
+    return environment
+
+
+def run(
+    notebook: nbformat.NotebookNode, workspace: Path, environment: dict[str, str] | None = None
+) -> nbformat.NotebookNode:
+    environment = environment or kernel_environment()
     NotebookClient(
         notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(workspace)}}
     ).execute(env=environment)
@@ -115,23 +122,24 @@ def executed(
     """Run the notebooks of the selected tests, two at a time, since each has a kernel that uses one core."""
     asked = [item.callspec.params for item in request.session.items if "executed" in getattr(item, "fixturenames", ())]
     runs: dict[tuple[Path, bool], Future] = {}
+    environment = kernel_environment()  # once, here: pytest changes this process's while the threads run
     with ThreadPoolExecutor(2) as pool:
         for params in asked:
             folder = tmp_path_factory.mktemp(params["path"].stem)
             runs[params["path"], params["solved"]] = pool.submit(
-                execute, params["path"], params["solved"], handed_out(folder)
+                execute, params["path"], params["solved"], handed_out(folder), environment
             )
         yield lambda path, solved: runs[path, solved].result()
         pool.shutdown(cancel_futures=True)
 
 
-def execute(path: Path, solved: bool, workspace: Path) -> Executed:
+def execute(path: Path, solved: bool, workspace: Path, environment: dict[str, str]) -> Executed:
     notebook = nbformat.read(path, as_version=4)
     if solved:
         for part in PARTS:
             for answer in (SOLUTIONS / part.name).glob("*.py"):
                 shutil.copy(answer, workspace / part.name)
-    return Executed(run(notebook, workspace), workspace)
+    return Executed(run(notebook, workspace, environment), workspace)
 
 
 @pytest.mark.slow
