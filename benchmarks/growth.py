@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import machine, save_random_gpt2, time_in_turn, write_results
+from harness import measurement, save_random_gpt2, time_in_turn
 from phase import phase_of
 
 from rlhf_course import RLHFArgs, named_reward
@@ -39,16 +39,13 @@ def phase(folder: Path, changed: dict[str, int]) -> Any:
 
 def main() -> None:
     """Time the phases, and write the results."""
-    machine_info = machine()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, measurement("growth") as results:
         grown = {
             name: time_in_turn({str(change[name]): phase(Path(folder), change) for change in changes})
             for name, changes in GROWN.items()
         }
-    medians = {name: {size: times["cpu_seconds"] for size, times in sizes.items()} for name, sizes in grown.items()}
-    write_results(
-        "growth", {"machine": machine_info, "otherwise": {**SETTINGS, **SHAPE}, "cpu_seconds_of_a_phase": medians}
-    )
+        medians = {name: {size: times["cpu_seconds"] for size, times in sizes.items()} for name, sizes in grown.items()}
+        results |= {"otherwise": {**SETTINGS, **SHAPE}, "cpu_seconds_of_a_phase": medians}
 
 
 if __name__ == "__main__":
