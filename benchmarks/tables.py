@@ -1,8 +1,9 @@
-"""Write the tables of docs/performance.md from benchmarks/results: `python benchmarks/tables.py`
+"""Write the figures of speed on the pages and in README.md from the results: `python benchmarks/tables.py`
 
 A file of results holds the figures of each processor under its name, as `measurement` of harness.py writes them. A
-table of them is made by `by_processor`, and a figure in the text by `range_over_processors`. To add a table, write a
-function that returns it, name it in `TABLES`, and put a pair of markers with its name on the page.
+table of them is made by `by_processor`: to add one, write a function that returns it, name it in `TABLES`, and put a
+pair of markers with its name on the page. A figure within a sentence is a range over all processors that were measured:
+add it to `RANGES`, and put a pair of markers around it.
 """
 
 import json
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "performance.md"
+RESULTS = HERE / "results"
+DOCS = HERE.parent / "docs"
+PAGES = (DOCS / "performance.md", DOCS / "at_scale.md", HERE.parent / "README.md")
 VARIANTS = ("plain loop", "answers", "lean")
+CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
+MACHINES = (2, 8, 32, 96)  # cores
 
 
 def measured(name: str) -> dict[str, dict[str, Any]]:
@@ -127,6 +132,21 @@ def trl_table() -> str:
     return by_processor("trl", ["", "seconds", "by the clock", "times as fast", "by the clock"], rows_of)
 
 
+def trl_parts_table() -> str:
+    """Return the times of works of parts 2 and 3 by TRL and by the course."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        rows = []
+        for work, sides in results["works"].items():
+            cells = [shown(sides[side][key]) for side in sides for key in ("cpu_seconds", "seconds")]
+            faster = results["times_as_fast_as_trl"][work]
+            rows.append([work, *cells, f"{faster['cpu_seconds']:.2f}", f"{faster['seconds']:.2f}"])
+        return rows
+
+    head = ["", "TRL", "TRL, by the clock", "the course", "the course, by the clock", "times as fast", "by the clock"]
+    return by_processor("trl_parts", head, rows_of)
+
+
 def _grading_rows(peer: str, title: str, results: dict[str, Any]) -> list[list[str]]:
     """Return the rows of the judge and of another grader."""
     rows = []
@@ -162,15 +182,80 @@ def startup_table() -> str:
 
 
 def growth_table() -> str:
-    """Return the time of a phase while one size grows."""
+    """Return the time of each work while one size grows."""
 
     def rows_of(results: dict[str, Any]) -> list[list[str]]:
         return [
-            [name, *(f"{size}: {shown(times)}" for size, times in sizes.items())]
-            for name, sizes in results["cpu_seconds_of_a_phase"].items()
+            [work, name, *(f"{size}: {shown(times)}" for size, times in sizes.items())]
+            for work, measured_work in results["cpu_seconds"].items()
+            for name, sizes in measured_work["grown"].items()
         ]
 
-    return by_processor("growth", ["what grows", "seconds of a phase", "", ""], rows_of)
+    return by_processor("growth", ["what is measured", "what grows", "seconds", "", ""], rows_of)
+
+
+def _autograding_needs(results: dict[str, Any]) -> dict[str, float]:
+    """Return what a submission needs: core seconds of judging, of nbgrader's own part and of feedback, and memory."""
+
+    def core_seconds(step: str, without: str) -> float:
+        return (results[f"{step}_core_seconds"] - results[f"{without}_core_seconds"]) / results["submissions"]
+
+    return {
+        "judging": core_seconds("judged", "written"),
+        "nbgrader": core_seconds("written", "start"),
+        "feedback": core_seconds("feedback", "start"),
+        "gigabytes_a_core": results["peak_gigabytes"] / results["machine"]["cores"],
+    }
+
+
+def measured_table() -> str:
+    """Return what `nbgrader autograde` needs with the judge, and by its own execution."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        needs, count, stock = _autograding_needs(results), results["submissions"], results.get("stock_submissions")
+        rows = [
+            ["submissions, cores", f"{count:g}, {results['machine']['cores']:g}"],
+            ["judging", f"{needs['judging']:.1f} core seconds a submission"],
+            ["nbgrader's own part of `autograde`", f"{needs['nbgrader']:.2f} core seconds a submission"],
+            ["`nbgrader generate_feedback`", f"{needs['feedback']:.2f} core seconds a submission"],
+            ["memory at its peak", f"{results['peak_gigabytes']:.1f} GB, {needs['gigabytes_a_core']:.1f} GB a core"],
+        ]
+        if not stock:
+            return rows
+        rows.append(["executed by nbgrader too", f"{stock:g} of them"])
+        ratios = []
+        for unit, title in (("seconds", "seconds"), ("core_seconds", "core seconds")):
+            executing, judging = results[f"stock_{unit}"] / stock, results[f"judged_{unit}"] / count
+            name = f"`nbgrader autograde`, executing / judging, {title} a submission"
+            rows.append([name, f"{executing:.1f} / {judging:.1f}"])
+            ratios.append(f"{executing / judging:.1f} in {title}")
+        return [*rows, ["ratio", ", ".join(ratios)]]
+
+    return by_processor("autograding", ["what", "figure"], rows_of)
+
+
+def sizing_table() -> str:
+    """Return what a large class needs, by the number of cores."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        needs, rows = _autograding_needs(results), []
+        for cores in MACHINES:
+            minutes = CLASS * needs["judging"] / cores / 60
+            rows.append(
+                [
+                    str(cores),
+                    f"{cores * needs['gigabytes_a_core']:.0f} GB",
+                    f"{minutes:.0f} minutes",
+                    f"{CLASS * needs['nbgrader'] / 60:.0f} minutes",
+                    f"{CLASS * needs['feedback'] / 60:.0f} minutes",
+                    f"{PRICE * cores * minutes / 60:.2f}",
+                ]
+            )
+        return rows
+
+    return by_processor(
+        "autograding", ["cores", "memory", "judging", "nbgrader's part", "feedback", "dollars"], rows_of
+    )
 
 
 def machine_table() -> str:
@@ -193,34 +278,69 @@ TABLES = (
     phase_table,
     large_phase_table,
     trl_table,
+    trl_parts_table,
     memory_table,
     generation_table,
     grading_table,
     otter_table,
     startup_table,
     growth_table,
+    measured_table,
+    sizing_table,
 )
 
 
-def _filled(table: str, match: re.Match[str]) -> str:
-    """Return a pair of markers with a table between them."""
-    return f"{match[1]}{table}\n{match[2]}"
+def _phase_faster(variant: str) -> str:
+    """Return how many times as fast as the plain loop a variant is, in processor seconds."""
+    return range_over_processors("phase_embedded", lambda results: results["times_as_fast_as_the_plain_loop"][variant])
 
 
-def filled_page() -> str:
-    """Return the page with its tables made from the current results."""
-    text = PAGE.read_text()
-    for make_table in TABLES:
-        pattern = rf"(<!-- {make_table.__name__} -->\n).*?(<!-- /{make_table.__name__} -->)"
-        try:
-            text_of_table = make_table()
-        except FileNotFoundError as error:
-            text_of_table = f"(not measured yet: {Path(error.filename).name} is missing)"
-        text, count = re.subn(pattern, partial(_filled, text_of_table), text, flags=re.DOTALL)
+def _phase_seconds(variant: str) -> str:
+    """Return the seconds by the clock of a phase of the embedded model."""
+    return range_over_processors("phase_embedded", lambda results: results["phase"][variant]["seconds"]["median"])
+
+
+def _trl_faster(variant: str) -> str:
+    """Return how many times as fast as TRL a variant is, in processor seconds."""
+    return range_over_processors("trl", lambda results: results["times_as_fast_as_trl"][variant]["cpu_seconds"])
+
+
+RANGES: dict[str, Callable[[], str]] = {
+    "answers_faster": partial(_phase_faster, "answers"),
+    "lean_faster": partial(_phase_faster, "lean"),
+    "answers_faster_than_trl": partial(_trl_faster, "answers"),
+    "lean_faster_than_trl": partial(_trl_faster, "lean"),
+    "answers_seconds": partial(_phase_seconds, "answers"),
+    "faster_than_nbgrader": lambda: range_over_processors("grading", lambda results: results["times_as_fast"]),
+}
+
+
+def filled_pages() -> dict[Path, str]:
+    """Return each page with its tables and ranges made from the current results.
+
+    Raises:
+        ValueError: A table or range has no pair of markers, or several.
+    """
+    texts = {page: page.read_text() for page in PAGES}
+    for name, make in [(table.__name__, table) for table in TABLES] + list(RANGES.items()):
+        new = f"\n{_made(make)}\n" if make in TABLES else _made(make)
+        pattern, count = rf"(<!-- {name} -->).*?(<!-- /{name} -->)", 0
+        for page, text in texts.items():
+            texts[page], found = re.subn(pattern, rf"\g<1>{new}\g<2>", text, flags=re.DOTALL)
+            count += found
         if count != 1:
-            raise ValueError(f"docs/performance.md should have one pair of markers for {make_table.__name__}")
-    return text
+            raise ValueError(f"the pages should have one pair of markers for {name}, and have {count}")
+    return texts
+
+
+def _made(make: Callable[[], str]) -> str:
+    """Return a table or range, or what is missing for it, escaped as the replacement of a regular expression."""
+    try:
+        return make().replace("\\", r"\\")
+    except FileNotFoundError as error:
+        return f"(not measured yet: {Path(error.filename).name} is missing)"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled_page())
+    for page, text in filled_pages().items():
+        page.write_text(text)
