@@ -101,7 +101,8 @@ def even_clauses() -> list[str]:
     name = "even"
     return [
         f"On the even digits of a prompt, with the same settings, {_number_of(name)} runs started with "
-        f"{_held_out(name, 0)} right samples on held-out prompts, and after 30 phases {_held_out(name, 30)} were right.",
+        f"{_held_out(name, 0)} right samples on held-out prompts, and after 30 phases "
+        f"{_held_out(name, 30)} were right.",
     ]
 
 
