@@ -191,7 +191,7 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
 
         def choose(logits: Tensor) -> Tensor:
             token = sample_token(logits, args.temperature, args.top_k)
-            logprobs.append(logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(-1))
+            logprobs.append(logits.log_softmax(-1).gather(-1, token[:, None]).squeeze(-1))
             values.append(self.model.value_head_output[:, -1].expand(args.batch_size))
             return token
 

@@ -9,7 +9,7 @@ from transformers import GPT2LMHeadModel
 from rlhf_course import get_samples, load_model
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import fused, matmul, models, schedule
-from rlhf_course.rl.fused import FusedAttention, FusedNorm
+from rlhf_course.rl.fused import FusedAttention, FusedNorm, TanhGELU
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import bridge_parameters
 
@@ -31,7 +31,6 @@ def plain(monkeypatch):
     def make(maker):
         with monkeypatch.context() as patch:
             patch.setattr(models, "fuse_kernels", lambda bridge: None)
-            patch.setattr(models, "fused_activation", lambda config: {})
             patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
             patch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: False)
             return maker()
@@ -52,9 +51,25 @@ def gradients(bridge) -> list[torch.Tensor]:
 
 def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
     quick, slow = pair
-    for kind in (FusedAttention, FusedNorm):
-        assert [any(isinstance(module, kind) for module in bridge.modules()) for bridge in pair] == [True, False]
-    assert (quick.cfg.act_fn, slow.cfg.act_fn) == ("gelu_pytorch_tanh", "gelu_new")
+    for kind in (FusedAttention, FusedNorm, TanhGELU):
+        assert [any(isinstance(module, kind) for module in bridge.modules()) for bridge in (quick, slow)] == [
+            True,
+            False,
+        ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_activation_and_its_gradient_are_pytorchs(dtype):
+    x = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([0.0, -1e4, 1e4])]).to(dtype).requires_grad_()
+    weights = torch.linspace(-2, 2, len(x), dtype=dtype)
+    results = []
+    for function in (TanhGELU(), lambda x: nn.functional.gelu(x, approximate="tanh")):
+        output = function(x)
+        results.append((output.detach(), *torch.autograd.grad((output * weights).sum(), x)))
+        with torch.no_grad():
+            assert torch.allclose(function(x), output, atol=1e-6)
+    for actual, expected in zip(*results, strict=True):
+        assert torch.allclose(actual, expected, atol=1e-5, rtol=1e-6)
 
 
 def test_logits_and_gradients_are_those_of_the_plain_model(pair):

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.cache_check import cached_logits, check_full_pass, probe_ids
 from rlhf_course.rl.device import pick_device, usable_device
-from rlhf_course.rl.fused import fuse_kernels, fused_activation
+from rlhf_course.rl.fused import fuse_kernels
 from rlhf_course.rl.gpu import OPTIONS, check_options, split_name
 from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.pretrained import CompleteCausalLM, check_tokenizer
@@ -138,9 +138,8 @@ def _boot_folder(folder: Path, device: torch.device) -> TransformerBridge:
 
 
 def _overrides(config: Any) -> dict[str, Any]:
-    """Return the overrides of a configuration: fused kernels, and no dropout, which would change PPO's ratio from 1."""
-    dropout = {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
-    return {**dropout, **fused_activation(config)}
+    """Return the overrides of a configuration: no dropout, which would change PPO's ratio from 1."""
+    return {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
 
 
 def _folder_of(name: str) -> Path:
