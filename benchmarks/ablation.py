@@ -24,7 +24,7 @@ from phase import phase_of, settings
 
 from rlhf_course import ReplayMemory
 from rlhf_course.learner_package import trainer_class
-from rlhf_course.rl import fused, matmul, models, samples, schedule
+from rlhf_course.rl import matmul, models, samples, schedule
 
 MEMORY_REPEATS = 2  # it hardly varies
 LeanTrainer = trainer_class(lean=True)
@@ -64,9 +64,9 @@ def nothing(*args: Any) -> None:
 
 SPEED_UPS = {
     "prompt read once": SpeedUp(samples, "read_prompt", read_prompt_of_each_text),
-    "fused attention": SpeedUp(fused, "fuse_attention", nothing),
-    "fused norms": SpeedUp(fused, "fuse_norms", nothing),
-    "fused activation": SpeedUp(fused, "fuse_activations", nothing),
+    "fused attention": SpeedUp(models, "fuse_attention", nothing),
+    "fused norms": SpeedUp(models, "fuse_norms", nothing),
+    "fused activation": SpeedUp(models, "fuse_activations", nothing),
     "oneDNN products": SpeedUp(
         matmul, "_onednn_is_exact_and_quicker", lambda: False, is_off=lambda: not matmul._onednn_is_exact_and_quicker()
     ),
