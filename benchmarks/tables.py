@@ -55,6 +55,28 @@ def memory_table() -> str:
     return table(["model", "", "MB", "of the plain loop"], rows)
 
 
+def ablation_table() -> str:
+    """Return what each speed-up saves, with two columns for each processor."""
+    processors = measured("ablation")
+    names = dict.fromkeys(name for here in processors.values() for name in here["cpu_seconds"])
+    titles = ("alone", "beside the others")
+    rows = []
+    for name in names:
+        for unit, label, digits in (("cpu_seconds", "seconds", 2), ("megabytes", "MB", 0)):
+            pairs = [here.get(unit, {}).get(name, {}).get(title) for here in processors.values() for title in titles]
+            if any(pairs):
+                rows.append([name, label, *(saved(pair, digits) for pair in pairs)])
+    return table(["", "", *(f"{processor}: {title}" for processor in processors for title in titles)], rows)
+
+
+def saved(pair: dict[str, Any] | None, digits: int) -> str:
+    """Return the medians without and with a speed-up, and what it saves, as text."""
+    if pair is None:
+        return "not used"
+    without, present = pair["without"]["median"], pair["with"]["median"]
+    return f"{without:.{digits}f} to {present:.{digits}f} ({100 * (1 - present / without):.0f}%)"
+
+
 def generation_table() -> str:
     """Return the time of sampling, by the course and by the libraries."""
     data = measured("generation")
@@ -140,6 +162,7 @@ def filled_page() -> str:
         phase_table,
         trl_table,
         memory_table,
+        ablation_table,
         generation_table,
         grading_table,
         startup_table,
