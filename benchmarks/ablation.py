@@ -1,10 +1,10 @@
 """Measure each speed-up alone and left out: `python benchmarks/ablation.py [--memory] [SPEED-UP ...]`
 
 Two pairs of trainers show what a speed-up saves. Of the first pair, one has none of the speed-ups, and the other this
-one. Of the second, one has all of them, and the other all but this one. A speed-up that needs another is measured
-beside it, and one that another needs is measured without that. With `--memory`, the peak memory of a phase is measured
-in place of its time, each in a process of its own. The results are kept by processor, and those of another processor
-and of other speed-ups stay.
+one. Of the second, one has all of them, and the other all but this one. Where a speed-up needs another, both trainers
+of its pairs have that one; where another needs it, both lack that one, which is measured, too. With `--memory`, the
+peak memory of a phase is measured in place of its time, each in a process of its own. The results are kept by
+processor, and those of another processor and of other speed-ups stay.
 """
 
 import argparse
@@ -149,7 +149,8 @@ def main() -> None:
         is_lean, present = json.loads(options.child)
         print(json.dumps({"bytes": peak_of_a_phase((is_lean, frozenset(present)))}))
         return
-    names = options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]
+    named = options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]
+    names = [name for name, speed_up in SPEED_UPS.items() if name in named or speed_up.needs.intersection(named)]
     pairs = {name: variants_of(name) for name in names}
     info = machine()
     measure, unit = (measure_memory, "megabytes") if options.memory else (time_phases, "cpu_seconds")
