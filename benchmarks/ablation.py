@@ -3,8 +3,8 @@
 Two pairs of trainers show what a speed-up saves. Of the first pair, one has none of the speed-ups, and the other this
 one. Of the second, one has all of them, and the other all but this one. Where a speed-up needs another, both trainers
 of its pairs have that one; where another needs it, both lack that one, which is measured, too. With `--memory`, the
-peak memory of a phase is measured in place of its time, each in a process of its own. The results are kept by
-processor, and those of another processor and of other speed-ups stay.
+peak memory of a phase is measured in place of its time, each in a process of its own. The results of other
+speed-ups stay.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from harness import RESULTS, machine, peak, reset_peak, run_in_process, spread, time_in_turn, write_results
+from harness import earlier_results, measurement, peak, processor, reset_peak, run_in_process, spread, time_in_turn
 from phase import phase_of, settings
 
 from rlhf_course import ReplayMemory
@@ -152,20 +152,17 @@ def main() -> None:
     named = options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]
     names = [name for name, speed_up in SPEED_UPS.items() if name in named or speed_up.needs.intersection(named)]
     pairs = {name: variants_of(name) for name in names}
-    info = machine()
     measure, unit = (measure_memory, "megabytes") if options.memory else (time_phases, "cpu_seconds")
     distinct = {variant for titles in pairs.values() for pair in titles.values() for variant in pair.values()}
-    figures = measure(sorted(distinct, key=lambda variant: (variant[0], sorted(variant[1]))))
-    path = RESULTS / "ablation.json"
-    results = json.loads(path.read_text()) if path.is_file() else {}
-    processor = f"{info['cpu']}, {torch.backends.cpu.get_cpu_capability()}"
-    here = results.setdefault(processor, {})
-    here[f"machine of {unit}"] = info
-    for name, titles in pairs.items():
-        here.setdefault(unit, {})[name] = {
-            title: {side: figures[variant] for side, variant in pair.items()} for title, pair in titles.items()
+    with measurement("ablation") as results:
+        figures = measure(sorted(distinct, key=lambda variant: (variant[0], sorted(variant[1]))))
+        earlier = earlier_results("ablation").get(processor(), {})
+        results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
+        merged = results.get(unit, {}) | {
+            name: {title: {side: figures[variant] for side, variant in pair.items()} for title, pair in titles.items()}
+            for name, titles in pairs.items()
         }
-    write_results("ablation", results)
+        results[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
 
 
 if __name__ == "__main__":
