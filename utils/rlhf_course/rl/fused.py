@@ -91,7 +91,8 @@ class DefaultMatmulAttention(torch.autograd.Function):
         *saved, mask = ctx.saved_tensors
         inputs = [tensor.detach().requires_grad_() for tensor in saved]
         with default_matmul(), torch.enable_grad():
-            output = F.scaled_dot_product_attention(*inputs, attn_mask=mask, is_causal=ctx.is_causal)
+            q, k, v = inputs
+            output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=ctx.is_causal)
             return *torch.autograd.grad(output, inputs, grad_output), None, None
 
 

@@ -103,8 +103,9 @@ def fuse_attention(bridge: TransformerBridge) -> None:
         return
     for module in attentions:
         module.__class__ = FusedAttention
+    transformer: Any = bridge.original_model
     # With "sdpa" Transformers makes no mask where every position is a token: the kernels are causal by themselves.
-    bridge.original_model.set_attn_implementation("sdpa")
+    transformer.set_attn_implementation("sdpa")
 
 
 @dataclass
