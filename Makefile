@@ -64,6 +64,8 @@ speed: setup
 	$(BIN)/python benchmarks/phase.py embedded
 	$(BIN)/python benchmarks/phase.py gpt2-shape
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/ablation.py --memory
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/growth.py

@@ -101,6 +101,26 @@ def memory_table() -> str:
     return by_processor("memory", ["model", "", "MB", "of the plain loop"], rows_of)
 
 
+def ablation_table() -> str:
+    """Return what each speed-up saves, alone and beside the others."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        return [
+            [name, label, *(saved(results[unit][name][title], digits) for title in ("alone", "beside the others"))]
+            for name in results["cpu_seconds"]
+            for unit, label, digits in (("cpu_seconds", "seconds", 2), ("megabytes", "MB", 0))
+            if name in results.get(unit, {})
+        ]
+
+    return by_processor("ablation", ["", "", "alone", "beside the others"], rows_of)
+
+
+def saved(pair: dict[str, Any], digits: int) -> str:
+    """Return the medians without and with a speed-up, and what it saves, as text."""
+    without, present = pair["without"]["median"], pair["with"]["median"]
+    return f"{without:.{digits}f} to {present:.{digits}f} ({100 * (1 - present / without):.0f}%)"
+
+
 def generation_table() -> str:
     """Return the time of sampling, by the course and by the libraries."""
 
@@ -297,6 +317,7 @@ TABLES = (
     trl_table,
     trl_parts_table,
     memory_table,
+    ablation_table,
     generation_table,
     grading_table,
     otter_table,
