@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.grading.sandbox.zygote_client import ALLOCATOR
 from rlhf_course.grading.submissions.submission import Submission
 
 Task = tuple[int, Submission]
@@ -213,13 +214,14 @@ class _Worker:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set the environment that workers inherit when they are started in the block: one thread, and SIGINT ignored.
+    """Set the environment that workers inherit when they are started in the block, and let them ignore SIGINT.
 
     Each core runs one worker, and with one thread sums do not depend on the number of cores. Ctrl-C reaches the whole
     process group; workers ignore it, because the pool decides when they stop.
     """
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    changed = {"OMP_NUM_THREADS": "1", **ALLOCATOR}
+    before = {name: os.environ[name] for name in changed if name in os.environ}
+    os.environ.update(changed)
     may_set_handlers = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
     try:
@@ -227,9 +229,9 @@ def _worker_environment() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
-        os.environ.pop("OMP_NUM_THREADS")
-        if threads is not None:
-            os.environ["OMP_NUM_THREADS"] = threads
+        for name in changed:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _run_worker(pipe: Connection, make_judge: JudgeFactory) -> None:
