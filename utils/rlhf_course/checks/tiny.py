@@ -142,7 +142,8 @@ class PooledModel:
         # On its first pass with a padded text, the bridge stores whether it counts positions by itself.
         with torch.no_grad():
             bridge(torch.zeros(1, 2, dtype=torch.long), attention_mask=torch.tensor([[False, True]]))
-        self._modules = list(nn.Module.modules(bridge))
+        # A bridge does not list all modules of the model that it wraps, but sets the mode of them, too.
+        self._modules = list(dict.fromkeys([*nn.Module.modules(bridge), *bridge.original_model.modules()]))
         self._weights = [
             (parameter, parameter.detach().clone(), parameter.requires_grad)
             for parameter in nn.Module.parameters(bridge)
