@@ -4,8 +4,10 @@ Each worker receives submissions through a pipe. A cluster on this machine would
 learner's code could reach at an isolation level that does not isolate the network.
 """
 
+import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -134,7 +136,7 @@ class _Worker:
         # A forked process would inherit locks that other threads of this process hold; a spawned process does not.
         context = multiprocessing.get_context("spawn")
         self.pipe, worker_end = context.Pipe()
-        self.process = context.Process(target=_run_worker, args=(worker_end, self._make_judge))
+        self.process = context.Process(target=_run_worker, args=(worker_end, pickle.dumps(self._make_judge)))
         with _worker_environment():
             self.process.start()
         worker_end.close()
@@ -234,11 +236,15 @@ def _worker_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run_worker(pipe: Connection, make_judge: JudgeFactory) -> None:
+def _run_worker(pipe: Connection, pickled_make_judge: bytes) -> None:
     """Make a judge, and grade the submissions that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # Collections would visit each of the objects that a judge loads several times.
+    make_judge: JudgeFactory = pickle.loads(pickled_make_judge)  # This imports the judge's module.
     try:
         with make_judge() as judge:
+            gc.freeze()
+            gc.enable()
             pipe.send(("ready", None))
             while True:
                 pipe.send(_grade(judge, pipe.recv()))
