@@ -121,8 +121,8 @@ def ablation_table() -> str:
 
 def _saved(figures: dict[str, Any]) -> str:
     """Return the percentage of seconds that a speed-up saves, and the medians without and with it, as text."""
-    percent = {key: 100 * figures["saved"][key] for key in ("median", "low", "high")}
-    return f"{shown(percent, 0)} %: {figures['without']['median']:.2f} to {figures['with']['median']:.2f}"
+    median, low, high = (f"{100 * figures['saved'][key]:.0f}%" for key in ("median", "low", "high"))
+    return f"{median} ({low} to {high}): {figures['without']['median']:.2f} to {figures['with']['median']:.2f}"
 
 
 def _less(figures: dict[str, Any] | None) -> str:
