@@ -4,8 +4,10 @@ It samples 128 texts of 30 new tokens from the embedded model by the course's `g
 `generate`, and Hugging Face's `generate` with its own attention kernels, each with a key-value cache.
 """
 
-import torch
 from harness import measurement, ratios, time_in_turn
+
+# isort: split
+import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel
 from transformers.utils import logging

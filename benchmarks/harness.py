@@ -26,9 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from rlhf_course import use_code  # before torch, since it sets that threads that wait sleep
+
+# isort: split
 import torch
 
-from rlhf_course import use_code
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import EMBEDDED
 

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from harness import GPT2_SMALL, matmul_rate, measurement, ratios, save_random_gpt2, time_in_turn
+
+# isort: split
+import torch
 from plain_loop import PlainLoop
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -293,13 +293,30 @@ def machine_table() -> str:
     def rows_of(results: dict[str, Any]) -> list[list[str]]:
         machine = results["machine"]
         rates = (f"{results[rate]:.0f}" for rate in ("matmul_gflops", "usual_matmul_gflops"))
-        others = [machine.get(f"other_programs_{when}") for when in ("before", "during")]
-        shares = ", ".join(f"{100 * share:.0f}%" for share in others if share is not None) or "not recorded"
+        cores = f"{machine['cores']}, {machine['threads']}"
         load = f"{machine['load_average_before']:.1f}"
-        return [[machine["date"], f"{machine['cores']}, {machine['threads']}", machine["torch"], *rates, load, shares]]
+        return [[machine["date"], cores, machine["torch"], *rates, load, _others_share(machine["cpu"])]]
 
-    head = ["measured", "cores, threads", "torch", "GFLOP/s, quicker library", "GFLOP/s, default"]
-    return by_processor("phase_embedded", [*head, "load average before", "other programs before, during"], rows_of)
+    head = ["measured", "cores, threads", "torch", "GFLOP/s, faster library", "GFLOP/s, default", "load average before"]
+    return by_processor("phase_embedded", [*head, "other programs"], rows_of)
+
+
+def _others_share(processor: str) -> str:
+    """Return which share of all cores other programs used during the least and the most disturbed benchmark."""
+    shares = {}
+    for file in sorted(RESULTS.glob("*.json")):
+        machine = _machine_of(json.loads(file.read_text()), processor)
+        if "other_programs_during" in machine:
+            shares[machine["other_programs_during"]] = file.stem
+    if not shares:
+        return "not recorded"
+    return ", ".join(f"{100 * share:.0f}% ({shares[share]})" for share in sorted({min(shares), max(shares)}))
+
+
+def _machine_of(results: Any, processor: str) -> dict[str, Any]:
+    """Return the machine of a processor's results, or nothing where a file holds none of it."""
+    own = results.get(processor, {}) if isinstance(results, dict) else {}
+    return own.get("machine", {}) if isinstance(own, dict) else {}
 
 
 TABLES = (
