@@ -64,16 +64,19 @@ speed: setup
 	$(BIN)/python benchmarks/phase.py embedded
 	$(BIN)/python benchmarks/phase.py gpt2-shape
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/ablation.py --memory
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/tables.py
 
-# TRL in an environment of its own, with the pinned versions of what both need; benchmarks/trl_phase.py measures it.
+# TRL in an environment of its own, with the pinned versions of what both need; two benchmarks measure it.
 trl: setup
 	$(BIN)/python -m venv .venv-trl
 	.venv-trl/bin/pip install --quiet --disable-pip-version-check -c requirements.lock trl==1.16.0 torch==2.13.0 jaxtyping einops
 	$(BIN)/python benchmarks/trl_phase.py
+	$(BIN)/python benchmarks/trl_parts.py
 	$(BIN)/python benchmarks/tables.py
 
 # otter-grader likewise, with the course beside it, whose hidden tests it runs.

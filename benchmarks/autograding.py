@@ -5,14 +5,12 @@
 
 Every submission holds the reference answers with a comment of its own, so that no result can be shared. Both ways run
 in one go on one machine. nbgrader executes one submission after the other, so its time for more of them is in
-proportion. Core seconds are what the processes used, which other work on the machine changes little. Figures go to
-benchmarks/results/autograding.json, and the tables of docs/at_scale.md are made from them.
+proportion. Core seconds are what the processes used, which other work on the machine changes little. tables.py makes
+the tables of docs/at_scale.md.
 """
 
 import argparse
-import json
 import os
-import re
 import resource
 import shutil
 import subprocess
@@ -25,17 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from harness import measurement
 
 from rlhf_course.course import DEFAULT_PART, EXERCISES
 from rlhf_course.nbgrader_course.new_course import new_course
 from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import CODE_STUB
 
-HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results/autograding.json", HERE.parent / "docs/at_scale.md"
 NBGRADER = Path(sys.executable).parent / "nbgrader"
-CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
-MACHINES = (2, 8, 32, 96)
 # The settings of the course without the judge.
 _STOCK_SETTINGS = f"""c = get_config()
 c.CourseDirectory.course_id = "stock"
@@ -52,7 +47,7 @@ def measure(submissions: int, stock: int) -> dict[str, float]:
         _run(course, "generate_assignment", DEFAULT_PART.name)
         for number in range(submissions):
             _submit_reference(course, number)
-        figures: dict[str, float] = {"submissions": submissions, "cores": os.cpu_count() or 1}
+        figures: dict[str, float] = {"submissions": submissions}
         with measured(figures, "judged"), peak_memory(figures):
             _run(course, "autograde", DEFAULT_PART.name)
         with measured(figures, "written"):
@@ -139,63 +134,10 @@ def _run(course: Path, *arguments: str) -> None:
         raise SystemExit(f"nbgrader {' '.join(arguments)} failed:\n{process.stderr[-2000:]}")
 
 
-def tables(figures: dict[str, float]) -> dict[str, str]:
-    """Return the tables of docs/at_scale.md, by the name of their markers."""
-    count = figures["submissions"]
-    serial, shown = (
-        (figures[f"{part}_core_seconds"] - figures["start_core_seconds"]) / count for part in ("written", "feedback")
-    )
-    judging = (figures["judged_core_seconds"] - figures["written_core_seconds"]) / count
-    memory = figures["peak_gigabytes"] / figures["cores"]
-    measured_rows = [
-        "| what | figure |",
-        "|---|---|",
-        f"| submissions, cores | {count:g}, {figures['cores']:g} |",
-        f"| judging | {judging:.1f} core seconds a submission |",
-        f"| nbgrader's own part of `autograde` | {serial:.2f} core seconds a submission |",
-        f"| `nbgrader generate_feedback` | {shown:.2f} core seconds a submission |",
-        f"| memory at its peak | {figures['peak_gigabytes']:.1f} GB, {memory:.1f} GB a core |",
-    ]
-    if figures.get("stock_submissions"):
-        ratios = []
-        measured_rows.append(f"| executed by nbgrader too | {figures['stock_submissions']:g} of them |")
-        for unit, what in (("seconds", "seconds"), ("core_seconds", "core seconds")):
-            stock, ours = figures[f"stock_{unit}"] / figures["stock_submissions"], figures[f"judged_{unit}"] / count
-            measured_rows.append(
-                f"| `nbgrader autograde`, executing / judging, {what} a submission | {stock:.1f} / {ours:.1f} |"
-            )
-            ratios.append(f"{stock / ours:.1f} in {what}")
-        measured_rows.append(f"| ratio | {', '.join(ratios)} |")
-    sizing = ["| cores | memory | judging | nbgrader's part | feedback | dollars |", "|---|---|---|---|---|---|"]
-    for machine in MACHINES:
-        minutes = CLASS * judging / machine / 60
-        cost = PRICE * machine * minutes / 60
-        sizing.append(
-            f"| {machine} | {machine * memory:.0f} GB | {minutes:.0f} minutes "
-            f"| {CLASS * serial / 60:.0f} minutes | {CLASS * shown / 60:.0f} minutes | {cost:.2f} |"
-        )
-    return {"measured_table": "\n".join(measured_rows), "sizing_table": "\n".join(sizing)}
-
-
-def write_page(figures: dict[str, float]) -> None:
-    """Write the tables between their markers in docs/at_scale.md."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables(figures).items():
-        text = re.sub(
-            f"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda match, table=table: f"{match[1]}{table}\n{match[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-    PAGE.write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--submissions", type=int, default=50)
     parser.add_argument("--stock", type=int, default=2, help="submissions for nbgrader's own execution; 0 for none")
     options = parser.parse_args()
-    figures = measure(options.submissions, options.stock)
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
-    write_page(figures)
-    print(*tables(figures).values(), sep="\n\n")
+    with measurement("autograding") as results:
+        results |= measure(options.submissions, options.stock)

@@ -7,7 +7,6 @@ The course promises at most half a second, and ten seconds for the trainer. The 
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import statistics
@@ -17,13 +16,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from harness import measurement
+
 from rlhf_course import check
 from rlhf_course.bank import bank_file, read_bank
 from rlhf_course.course import EXERCISES, PARTS
 from rlhf_course.paths import REPOSITORY, SOLUTIONS
 
 REPEATS = 5
-RESULTS = Path(__file__).parent / "results" / "check_speed.json"
 PROMISED = {"RLHFTrainer": 10.0}
 
 
@@ -40,21 +40,20 @@ def median_seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure the check of every exercise, and write the results."""
-    with tempfile.TemporaryDirectory() as workspace:
+    with tempfile.TemporaryDirectory() as workspace, measurement("check_speed") as results:
         for part in PARTS:
             shutil.copytree(SOLUTIONS / part.name, Path(workspace) / part.name)
         os.environ["RLHF_COURSE_WORKSPACE"] = workspace
         check("RLHFTrainer")
-        results = {}
+        seconds = results["seconds"] = {}
         print(f"{'exercise':<32}{'right, s':>10}{'wrong, s':>10}{'promised':>10}")
         for exercise in EXERCISES:
             mistake = list(read_bank(bank_file(REPOSITORY, exercise)).visible.values())[-1]
             right = median_seconds(partial(check, exercise.name))
             wrong = median_seconds(partial(check, mistake, exercise.name))
             promised = PROMISED.get(exercise.name, 0.5)
-            results[exercise.name] = {"right": round(right, 3), "wrong": round(wrong, 3), "promised": promised}
+            seconds[exercise.name] = {"right": round(right, 3), "wrong": round(wrong, 3), "promised": promised}
             print(f"{exercise.name:<32}{right:>10.3f}{wrong:>10.3f}{promised:>10.1f}")
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

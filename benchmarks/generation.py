@@ -4,8 +4,10 @@ It samples 128 texts of 30 new tokens from the embedded model by the course's `g
 `generate`, and Hugging Face's `generate` with its own attention kernels, each with a key-value cache.
 """
 
+from harness import measurement, ratios, time_in_turn
+
+# isort: split
 import torch
-from harness import machine, ratios, time_in_turn, write_results
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel
 from transformers.utils import logging
@@ -29,8 +31,7 @@ def main() -> None:
         mask = torch.ones_like(batch)
         peer.generate(batch, attention_mask=mask, do_sample=True, top_k=10, temperature=1.0, pad_token_id=0, **lengths)
 
-    machine_info = machine()
-    with torch.no_grad():
+    with measurement("generation") as results, torch.no_grad():
         measured = time_in_turn(
             {
                 "get_samples": lambda: get_samples(model, "This is", BATCH, gen_len=GEN, temperature=1.0, top_k=10),
@@ -40,17 +41,8 @@ def main() -> None:
                 "Hugging Face generate": generate_by_transformers,
             }
         )
-    times = {name: 1 / ratio for name, ratio in ratios(measured, "get_samples").items()}
-    write_results(
-        "generation",
-        {
-            "machine": machine_info,
-            "batch": BATCH,
-            "gen_len": GEN,
-            "generation": measured,
-            "times_the_cpu_of_get_samples": times,
-        },
-    )
+        times = {name: 1 / ratio for name, ratio in ratios(measured, "get_samples").items()}
+        results |= {"batch": BATCH, "gen_len": GEN, "generation": measured, "times_the_cpu_of_get_samples": times}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
-from harness import machine
+from harness import measurement
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.bank import bank_file, read_bank
@@ -34,7 +34,6 @@ from rlhf_course.grading.submissions.parse_submission import SubmissionPath, par
 from rlhf_course.learner_package import use_code
 from rlhf_course.paths import REPOSITORY
 
-RESULTS = Path(__file__).parent / "results" / "grading.json"
 ASSIGNMENT = "part1"
 TEST = """from rlhf_course.grading.sandbox.answers import LocalAnswers
 from rlhf_course.grading.judge.suite import run_suite
@@ -223,19 +222,13 @@ def main() -> None:
     sets = answer_sets()
     folder = Path(tempfile.mkdtemp(prefix="grading-benchmark-"))
     try:
-        figures = {
-            "machine": machine(),
-            "ours": grade_with_judge(sets, folder, options.copies, options.workers),
-        }
-        print(json.dumps(figures["ours"]))
-        figures["nbgrader_autograde"] = grade_with_nbgrader(sets, folder)
-        print(json.dumps(figures["nbgrader_autograde"]))
+        with measurement("grading") as results:
+            results["ours"] = grade_with_judge(sets, folder, options.copies, options.workers)
+            results["nbgrader_autograde"] = grade_with_nbgrader(sets, folder)
+            rates = [results[grader]["submissions_a_minute"] for grader in ("ours", "nbgrader_autograde")]
+            results["times_as_fast"] = round(rates[0] / rates[1], 1)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    rates = [figures[grader]["submissions_a_minute"] for grader in ("ours", "nbgrader_autograde")]
-    figures["times_as_fast"] = round(rates[0] / rates[1], 1)
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
-    print(f"{figures['times_as_fast']} times as many submissions a minute")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,15 @@
-"""Time variants in turn, describe the machine, and make random models: the functions that the benchmarks share."""
+"""Time variants in turn, record results by processor, and make random models: what the benchmarks share.
+
+A benchmark whose figures depend on the machine records them in a `measurement`:
+
+    with measurement("generation") as results:
+        results["generation"] = time_in_turn(variants)
+
+This writes `results/generation.json`, which holds the figures of each processor under its name: a run on another
+processor adds to the file, and a run on the same one replaces its earlier figures. tables.py makes rows of all of them
+with `by_processor`, and quotes ranges over them with `range_over_processors`. Results that are the same on any machine
+are written with `write_results`.
+"""
 
 import json
 import os
@@ -8,14 +19,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from rlhf_course import use_code  # before torch, since it sets that threads that wait sleep
+
+# isort: split
 import torch
 
-from rlhf_course import use_code
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import EMBEDDED
 
@@ -23,6 +39,7 @@ use_code()
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPEATS = 5
+BUSY = 0.05  # share of all cores that other programs may use before a run counts as disturbed
 
 
 def time_in_turn(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
@@ -54,29 +71,100 @@ def ratios(measured: dict[str, dict[str, Any]], base: str, key: str = "cpu_secon
     return {name: measured[base][key]["median"] / times[key]["median"] for name, times in measured.items()}
 
 
+def processor() -> str:
+    """Return the processor's name with family and model, since virtual machines give several models one name."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.processor() or platform.machine()
+    fields: dict[str, str] = {}
+    for line in info.read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name") or platform.machine()
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else name
+
+
 def machine() -> dict[str, Any]:
     """Describe the machine and its load before the benchmark."""
-    model = platform.processor()
-    if Path("/proc/cpuinfo").is_file():
-        model = next(
-            (line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-            model,
-        )
     return {
-        "cpu": model,
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "load_average_before": os.getloadavg()[0],
+        "date": date.today().isoformat(),
+        "load_average_before": round(os.getloadavg()[0], 2),
     }
 
 
-def write_results(name: str, data: dict[str, Any]) -> None:
-    """Write a benchmark's results, and print them."""
+@contextmanager
+def measurement(name: str) -> Iterator[dict[str, Any]]:
+    """Record a benchmark's figures under this processor's name in `results/NAME.json`, and print them.
+
+    The load average before the run, and the share of all cores that other programs used just before and during it, are
+    part of the figures. Where that share is over `BUSY`, a warning is printed.
+
+    Yields: the dictionary to put the figures into.
+    """
+    machine_info = machine()
+    with _others_share() as before:
+        time.sleep(1)
+    results: dict[str, Any] = {"machine": machine_info}
+    with _others_share() as during:
+        yield results
+    machine_info |= {"other_programs_before": before[0], "other_programs_during": during[0]}
+    write_results(name, earlier_results(name) | {machine_info["cpu"]: results}, shown=results)
+    _warn_if_busy(name, machine_info)
+
+
+def earlier_results(name: str) -> dict[str, Any]:
+    """Return what `results/NAME.json` holds, by processor; nothing where the file is missing."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+@contextmanager
+def _others_share() -> Iterator[list[float]]:
+    """Add to a list, at the end of the block, the share of all cores that other programs used during it.
+
+    What a virtual machine's host gave to others counts too. Own processes count as own once they have been waited for.
+    """
+    share: list[float] = []
+    began = _busy_seconds(), _own_seconds(), time.perf_counter()
+    yield share
+    busy, own = _busy_seconds() - began[0], _own_seconds() - began[1]
+    core_seconds = (time.perf_counter() - began[2]) * (os.cpu_count() or 1)
+    share.append(round(max(0.0, busy - own) / core_seconds, 3))
+
+
+def _busy_seconds() -> float:
+    """Return the CPU seconds of all programs since the machine started."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+
+
+def _own_seconds() -> float:
+    """Return the CPU seconds of this process and of its child processes that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _warn_if_busy(name: str, machine_info: dict[str, Any]) -> None:
+    """Say on stderr that other programs disturbed a benchmark, if they did."""
+    shares = {when: machine_info[f"other_programs_{when}"] for when in ("before", "during")}
+    if max(shares.values()) > BUSY:
+        used = ", ".join(f"{100 * share:.0f}% {when} it" for when, share in shares.items())
+        print(
+            f"warning: the machine was busy. Other programs used this share of all cores: {used} (load average before "
+            f"it: {machine_info['load_average_before']:.1f}). Run {name} again on an idle machine.",
+            file=sys.stderr,
+        )
+
+
+def write_results(name: str, data: dict[str, Any], shown: dict[str, Any] | None = None) -> None:
+    """Write a benchmark's results, and print them, or the part that is new."""
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(data, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text)
-    print(text)
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
+    print(json.dumps(data if shown is None else shown, indent=2))
 
 
 def save_random_gpt2(

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness import REPEATS, machine, peak, reset_peak, run_in_process, save_random_gpt2, spread, write_results
+from harness import REPEATS, measurement, peak, reset_peak, run_in_process, save_random_gpt2, spread
 from phase import phase_of
 from plain_loop import PlainLoop
 
@@ -55,12 +55,11 @@ def measured(base_model: str, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure every variant on each model, and write the results."""
-    results: dict[str, Any] = {"machine": machine(), "batch": 128, "gen_len": 30}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, measurement("memory") as results:
+        results |= {"batch": 128, "gen_len": 30}
         names = {"embedded": "embedded", "GPT-2's vocabulary": save_random_gpt2(Path(folder), vocab=50257)}
         for model, repeats in MODELS.items():
             results[model] = measured(names[model], int(sys.argv[1]) if sys.argv[1:] else repeats)
-            write_results("memory", results)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ from typing import Any
 
 import nbformat
 from grading import METADATA, OPENING, TEST, answer_sets, answer_text, core_seconds, grade_with_judge
+from harness import measurement
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rlhf_course.course import EXERCISES
 
-HERE = Path(__file__).resolve().parent
-OTTER_BIN, RESULTS = HERE.parent / ".venv-otter" / "bin", HERE / "results" / "otter_grading.json"
+OTTER_BIN = Path(__file__).resolve().parents[1] / ".venv-otter" / "bin"
 _TEST_FILE = """OK_FORMAT = False
 from otter.test_files import test_case
 
@@ -96,17 +96,13 @@ def main() -> None:
     sets = answer_sets()
     folder = Path(tempfile.mkdtemp(prefix="otter-benchmark-"))
     try:
-        figures = {"otter_run": grade_with_otter(sets, folder)}
-        print(json.dumps(figures["otter_run"]))
-        figures["ours"] = grade_with_judge(sets, folder, copies=20, workers=2)
-        print(json.dumps(figures["ours"]))
+        with measurement("otter_grading") as results:
+            results["otter_run"] = grade_with_otter(sets, folder)
+            results["ours"] = grade_with_judge(sets, folder, copies=20, workers=2)
+            rates = [results[grader]["submissions_a_minute"] for grader in ("ours", "otter_run")]
+            results["times_as_fast"] = round(rates[0] / rates[1], 1)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figures["times_as_fast"] = round(
-        figures["ours"]["submissions_a_minute"] / figures["otter_run"]["submissions_a_minute"], 1
-    )
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
-    print(f"{figures['times_as_fast']} times as many submissions a minute")
 
 
 if __name__ == "__main__":

@@ -379,7 +379,7 @@ def loss_of_part3(folder: Path) -> dict[str, torch.Tensor]:
     return {"loss": loss.detach(), **gradients}
 
 
-def tune(folder: Path) -> None:
+def tune(folder: Path, task_name: str = "sorting") -> None:
     """Teach the embedded model demonstrations by part 3's `sft_loss`, and save it with prompts of the task."""
     import part3_policy_gradients as part3
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -388,7 +388,7 @@ def tune(folder: Path) -> None:
     from rlhf_course.rl.batches import encode
 
     torch.manual_seed(1)
-    task, tokenizer = TASKS["sorting"], AutoTokenizer.from_pretrained(EMBEDDED)
+    task, tokenizer = TASKS[task_name], AutoTokenizer.from_pretrained(EMBEDDED)
     model = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=SFT_LR, betas=(0.9, 0.95), weight_decay=0.0)
     for step in range(SFT_STEPS):

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import GPT2_SMALL, matmul_rate, measurement, ratios, save_random_gpt2, time_in_turn
+
+# isort: split
 import torch
-from harness import GPT2_SMALL, machine, matmul_rate, ratios, save_random_gpt2, time_in_turn, write_results
 from plain_loop import PlainLoop
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -87,11 +89,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", choices=BATCH, default="embedded")
     model = parser.parse_args().model
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, measurement(f"phase_{model.replace('-', '_')}") as results:
         args = settings(model, Path(folder))
         torch.manual_seed(0)
         trainers_by_name = trainers(args)
-        machine_info = machine()
         measured = time_in_turn({name: phase_of(trainer) for name, trainer in trainers_by_name.items()})
         parts = parts_of(trainers_by_name)
         fastest_rate, default_rate = matmul_rate(), matmul_rate(matmul_library=default_matmul)
@@ -99,10 +100,7 @@ def main() -> None:
             name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"]
             for name, trainer in trainers_by_name.items()
         }
-    write_results(
-        f"phase_{model.replace('-', '_')}",
-        {
-            "machine": machine_info,
+        results |= {
             "batch": args.batch_size,
             "gen_len": args.gen_len,
             "phase": measured,
@@ -113,8 +111,7 @@ def main() -> None:
             "usual_matmul_gflops": default_rate / 1e9,
             "learning_gflops": {name: rate / 1e9 for name, rate in rates.items()},
             "share_of_the_matmul_rate": {name: rate / fastest_rate for name, rate in rates.items()},
-        },
-    )
+        }
 
 
 if __name__ == "__main__":

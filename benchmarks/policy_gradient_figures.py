@@ -92,7 +92,17 @@ def five_digit_clauses() -> list[str]:
         f"{_number_of(name).capitalize()} runs on five digits started from a model of which "
         f"{_held_out(name, 0)} of the samples were right. In the first ten phases "
         f"{to([fmean(run['mixed_groups'][:10]) for run in runs_of(name)], '.0%')} of the groups were mixed.",
-        f"After 20 phases {_held_out(name, 20)} of the samples were right, and after 50 {_held_out(name, 50)}.",
+        f"After 20 phases {_held_out(name, 20)} of the samples were right, and after 50 phases {_held_out(name, 50)}.",
+    ]
+
+
+def even_clauses() -> list[str]:
+    """Return what notebook 17 states about the second task."""
+    name = "even"
+    return [
+        f"On the even digits of a prompt, with the same settings, {_number_of(name)} runs started with "
+        f"{_held_out(name, 0)} right samples on held-out prompts, and after 30 phases "
+        f"{_held_out(name, 30)} were right.",
     ]
 
 
@@ -102,7 +112,7 @@ def grpo_clauses() -> list[str]:
     return [
         f"{_number_of(name).capitalize()} runs with different seeds started with {_held_out(name, 0)} right samples "
         f"on held-out prompts, and {_held_out(name, 0, 'greedy')} with the likeliest tokens. After 20 phases it was "
-        f"{_held_out(name, 20)} and {_held_out(name, 20, 'greedy')}, and after 50 {_held_out(name, 50)} and "
+        f"{_held_out(name, 20)} and {_held_out(name, 20, 'greedy')}, and after 50 phases {_held_out(name, 50)} and "
         f"{_held_out(name, 50, 'greedy')}.",
         f"The entropy fell from {_in_phase(name, 'entropy', 1, '.2f')} nats a token to "
         f"{_in_phase(name, 'entropy', -1, '.2f')}, and the share of mixed groups was "
@@ -264,6 +274,7 @@ def clauses() -> dict[str, list[str]]:
     """Return for each notebook the clauses that it holds."""
     groups = [
         *(five_digit_clauses() if is_whole("five_digits") else []),
+        *(even_clauses() if is_whole("even") else []),
         *(grpo_clauses() if is_whole("grpo", "broken_verifier") else []),
         *(pass_clauses() if is_whole("sft", "grpo") else []),
         *(method_clauses() if is_whole(*METHODS) else []),

@@ -4,7 +4,6 @@ Each is measured in a process of its own: importing the course, the first check 
 after it, `rlhf-course --help`, and everything up to the end of a first phase with the embedded model.
 """
 
-import json
 import os
 import resource
 import shutil
@@ -14,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import REPEATS, RESULTS, machine, spread, write_results
+from harness import REPEATS, earlier_results, measurement, processor, spread
 
 from rlhf_course.course import DEFAULT_PART
 from rlhf_course.paths import SOLUTIONS
@@ -57,20 +56,18 @@ def warm_check() -> tuple[float, float]:
 def main() -> None:
     """Measure the named start-ups, or all, and write the results."""
     names = sys.argv[1:] or [*SNIPPETS, "a second check"]
-    machine_info = machine()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as workspace:
+    with tempfile.TemporaryDirectory() as workspace, measurement("startup") as results:
         shutil.copytree(SOLUTIONS / DEFAULT_PART.name, Path(workspace) / DEFAULT_PART.name)
         os.environ["RLHF_COURSE_WORKSPACE"] = workspace  # its answers are checked
         for _ in range(REPEATS):
             for name in names:
                 times[name].append(warm_check() if name == "a second check" else seconds(SNIPPETS[name]))
-    measured = {
-        name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
-        for name, pairs in times.items()
-    }
-    earlier = json.loads((RESULTS / "startup.json").read_text())["startup"] if sys.argv[1:] else {}
-    write_results("startup", {"machine": machine_info, "startup": {**earlier, **measured}})
+        earlier = earlier_results("startup").get(processor(), {"startup": {}})["startup"] if sys.argv[1:] else {}
+        results["startup"] = earlier | {
+            name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
+            for name, pairs in times.items()
+        }
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def main() -> None:
     if not TRL_PYTHON.is_file():
         sys.exit("TRL is not installed: `make trl` installs it into .venv-trl")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from harness import REPEATS, machine, spread, write_results
+    from harness import REPEATS, measurement, spread
     from phase import phase_of
 
     from rlhf_course import RLHFArgs, named_reward
@@ -91,30 +91,27 @@ def main() -> None:
 
     args = RLHFArgs(base_model="embedded", kl_coef=0.5, warmup_steps=0, base_lr=1e-6, reward_fn=named_reward("periods"))
     phases = {"answers": phase_of(trainer_class()(args)), "lean": phase_of(trainer_class(lean=True)(args))}
-    machine_info = machine()
     times: dict[str, list[tuple[float, float]]] = {"TRL GRPOTrainer": [], "answers": [], "lean": []}
     for phase in phases.values():
         phase()
-    while len(times["TRL GRPOTrainer"]) < REPEATS + 1:
-        output = subprocess.run([TRL_PYTHON, __file__, "peer"], check=True, capture_output=True, text=True).stdout
-        times["TRL GRPOTrainer"] += map(tuple, json.loads(output.splitlines()[-1]))
-        for name, phase in phases.items():
-            for _ in range(PHASES - 1):
-                began, used = time.perf_counter(), time.process_time()
-                phase()
-                times[name].append((time.perf_counter() - began, time.process_time() - used))
-    measured = {
-        name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
-        for name, pairs in times.items()
-    }
-    trl = measured["TRL GRPOTrainer"]
-    faster = {
-        name: {key: trl[key]["median"] / figures[key]["median"] for key in ("cpu_seconds", "seconds")}
-        for name, figures in measured.items()
-    }
-    write_results(
-        "trl", {"machine": machine_info, "batch": 128, "gen_len": 30, "phase": measured, "times_as_fast_as_trl": faster}
-    )
+    with measurement("trl") as results:
+        while len(times["TRL GRPOTrainer"]) < REPEATS + 1:
+            output = subprocess.run([TRL_PYTHON, __file__, "peer"], check=True, capture_output=True, text=True).stdout
+            times["TRL GRPOTrainer"] += map(tuple, json.loads(output.splitlines()[-1]))
+            for name, phase in phases.items():
+                for _ in range(PHASES - 1):
+                    began, used = time.perf_counter(), time.process_time()
+                    phase()
+                    times[name].append((time.perf_counter() - began, time.process_time() - used))
+        measured = {
+            name: {"seconds": spread([clock for clock, _ in pairs]), "cpu_seconds": spread([used for _, used in pairs])}
+            for name, pairs in times.items()
+        }
+        faster = {
+            name: {key: measured["TRL GRPOTrainer"][key]["median"] / figures[key]["median"] for key in figures}
+            for name, figures in measured.items()
+        }
+        results |= {"batch": 128, "gen_len": 30, "phase": measured, "times_as_fast_as_trl": faster}
 
 
 if __name__ == "__main__":

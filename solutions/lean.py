@@ -74,12 +74,16 @@ def token_terms(
     terms = hidden.new_empty(3, tokens)
     grad_hidden, grad_unembedding = torch.empty_like(hidden), torch.zeros_like(unembedding)
     grad_entropy, grad_kl = ent_coef / tokens, -kl_coef / tokens
+    # The system clears memory of this size before it lends it, which takes as long as half a product: it is used again.
+    buffers = hidden.new_empty(2, min(tokens, _CHUNK_SIZE), len(unembedding))
     for first in range(0, tokens, _CHUNK_SIZE):
         chunk = slice(first, min(first + _CHUNK_SIZE, tokens))
         states, index = hidden[chunk], chosen[chunk, None]
-        logprobs = (states @ unembedding.T).log_softmax(-1)
+        logprobs, probabilities = buffers[:, : len(states)]
+        torch.mm(states, unembedding.T, out=logprobs)
+        torch.log_softmax(logprobs, -1, out=logprobs)
         ref = ref_logprobs(chunk)
-        probabilities = logprobs.exp()
+        torch.exp(logprobs, out=probabilities)
         entropy = -torch.linalg.vecdot(probabilities, logprobs)
         kl = -entropy - torch.linalg.vecdot(probabilities, ref)
         of_chosen = logprobs.gather(-1, index).squeeze(-1)
@@ -191,7 +195,7 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
 
         def choose(logits: Tensor) -> Tensor:
             token = sample_token(logits, args.temperature, args.top_k)
-            logprobs.append(logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(-1))
+            logprobs.append(logits.log_softmax(-1).gather(-1, token[:, None]).squeeze(-1))
             values.append(self.model.value_head_output[:, -1].expand(args.batch_size))
             return token
 
@@ -241,8 +245,12 @@ class LeanTrainer(part1_rlhf.RLHFTrainer):
         ref_hidden, ref_unembedding = minibatch.ref_hidden.flatten(0, 1), unembedding_of(self.ref_model)
         ref_logprobs_of_chosen = torch.empty_like(old_logprobs)
 
+        buffer = ref_hidden.new_empty(min(len(chosen), _CHUNK_SIZE), len(ref_unembedding))
+
         def ref_logprobs(chunk: slice) -> Tensor:
-            logprobs = (ref_hidden[chunk] @ ref_unembedding.T).log_softmax(-1)
+            states = ref_hidden[chunk]
+            logprobs = torch.mm(states, ref_unembedding.T, out=buffer[: len(states)])
+            torch.log_softmax(logprobs, -1, out=logprobs)
             ref_logprobs_of_chosen[chunk] = logprobs.gather(-1, chosen[chunk, None]).squeeze(-1)
             return logprobs
 

@@ -9,9 +9,10 @@ from transformers import GPT2LMHeadModel
 from rlhf_course import get_samples, load_model
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import fused, matmul, models, schedule
-from rlhf_course.rl.fused import FusedAttention, FusedNorm
+from rlhf_course.rl.fused import TanhGELU
 from rlhf_course.rl.matmul import onednn_matmul
 from rlhf_course.rl.models import bridge_parameters
+from rlhf_course.rl.private_interfaces import FusedAttention, FusedNorm
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
 
@@ -30,8 +31,8 @@ def plain(monkeypatch):
 
     def make(maker):
         with monkeypatch.context() as patch:
-            patch.setattr(models, "fuse_kernels", lambda bridge: None)
-            patch.setattr(models, "fused_activation", lambda config: {})
+            for fuse in ("fuse_activations", "fuse_norms", "fuse_attention"):
+                patch.setattr(models, fuse, lambda bridge: None)
             patch.setattr(schedule, "fuse_optimizer", lambda optimizer: None)
             patch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: False)
             return maker()
@@ -52,9 +53,25 @@ def gradients(bridge) -> list[torch.Tensor]:
 
 def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
     quick, slow = pair
-    for kind in (FusedAttention, FusedNorm):
-        assert [any(isinstance(module, kind) for module in bridge.modules()) for bridge in pair] == [True, False]
-    assert (quick.cfg.act_fn, slow.cfg.act_fn) == ("gelu_pytorch_tanh", "gelu_new")
+    for kind in (FusedAttention, FusedNorm, TanhGELU):
+        assert [any(isinstance(module, kind) for module in bridge.modules()) for bridge in (quick, slow)] == [
+            True,
+            False,
+        ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_activation_and_its_gradient_are_pytorchs(dtype):
+    x = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([0.0, -1e4, 1e4])]).to(dtype).requires_grad_()
+    weights = torch.linspace(-2, 2, len(x), dtype=dtype)
+    results = []
+    for function in (TanhGELU(), lambda x: nn.functional.gelu(x, approximate="tanh")):
+        output = function(x)
+        results.append((output.detach(), *torch.autograd.grad((output * weights).sum(), x)))
+        with torch.no_grad():
+            assert torch.allclose(function(x), output, atol=1e-6)
+    for actual, expected in zip(*results, strict=True):
+        assert torch.allclose(actual, expected, atol=1e-5, rtol=1e-6)
 
 
 def test_logits_and_gradients_are_those_of_the_plain_model(pair):
@@ -199,6 +216,27 @@ def test_the_quick_model_still_agrees_with_transformers(tiny_folder, pair):
     reference = GPT2LMHeadModel.from_pretrained(tiny_folder).eval()
     with torch.no_grad():
         assert torch.allclose(pair[0](IDS), reference(IDS).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_under_the_setting_for_onednn_is_pytorchs(monkeypatch, masked):
+    monkeypatch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: True)
+    inputs = [torch.randn(2, 3, 6, 8, requires_grad=True) for _ in range(3)]
+    mask = torch.ones(2, 1, 6, 6, dtype=torch.bool).tril() if masked else None
+    results = []
+    for attention, library in (
+        (fused.scaled_dot_product_attention, onednn_matmul),
+        (
+            lambda *inputs, is_causal: nn.functional.scaled_dot_product_attention(*inputs, is_causal=is_causal),
+            matmul.default_matmul,
+        ),
+    ):
+        with library():
+            output = attention(*inputs, mask, is_causal=not masked)
+            results.append([output, *torch.autograd.grad(output.pow(3).sum(), inputs)])
+    assert "DefaultMatmulAttention" in type(results[0][0].grad_fn).__name__
+    for actual, expected in zip(*results, strict=True):
+        assert torch.allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (96, 64, 96), (1024, 192, 768), (33, 1031, 129)])

@@ -1,4 +1,7 @@
-"""Every notebook in JupyterLab and a browser, with the reference answers."""
+"""Notebooks of each part in JupyterLab and a browser, with the reference answers.
+
+Every notebook runs in `learner/test_notebooks_run.py`, without a browser.
+"""
 
 import json
 
@@ -9,8 +12,11 @@ from rlhf_course.paths import REPOSITORY
 
 BUILT = sorted(path.name for path in (REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
+# One in three, among them notebooks 8 and 17, which train.
+SAMPLED = BUILT[1::3]
 
-@pytest.mark.parametrize("name", BUILT)
+
+@pytest.mark.parametrize("name", SAMPLED)
 def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, artefacts, name):
     page = notebook(name)
     page.run_all()

@@ -76,15 +76,13 @@ def test_every_right_answer_of_the_bank_gets_full_marks(exercise, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", NAMES)
-def test_under_two_other_secrets_each_answer_is_judged_as_under_this_one(exercise):
-    """The benchmark `bank_secrets.py` judges each answer under twenty; here each one meets two of these."""
+def test_under_another_secret_each_answer_is_judged_as_under_this_one(exercise):
+    """The benchmark `bank_secrets.py` judges each answer under twenty; here each one meets one of these."""
     answers = list((bank_of(exercise).wrong | bank_of(exercise).right).items())
     for name, answer in answers[:: SAMPLED_EACH.get(exercise, 1)]:
-        first = zlib.crc32(name.encode()) % SECRETS
-        for number in (first, (first + SECRETS // 2) % SECRETS):
-            secret = public_secret(number)
-            results = run_suite(LocalAnswers({exercise: answer}), [exercise], secret=secret)[exercise]
-            assert bool(failed(results)) == (name in bank_of(exercise).wrong), (name, number)
+        number = zlib.crc32(name.encode()) % SECRETS
+        results = run_suite(LocalAnswers({exercise: answer}), [exercise], secret=public_secret(number))[exercise]
+        assert bool(failed(results)) == (name in bank_of(exercise).wrong), (name, number)
 
 
 @pytest.mark.parametrize("exercise", NAMES)

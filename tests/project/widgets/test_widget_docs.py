@@ -35,5 +35,7 @@ def test_every_picture_of_the_page_is_there_small_and_described():
 
 def test_the_dashboard_was_measured_to_cost_less_than_three_percent_of_a_phase():
     measured = json.loads((REPOSITORY / "benchmarks" / "results" / "dashboard.json").read_text())
-    assert measured["phases"] >= 5 and measured["curves_drawn"] > 0 and measured["samples_scored"] > 0
-    assert measured["share_of_a_phase"] < 0.03
+    assert measured
+    for results in measured.values():
+        assert results["phases"] >= 5 and results["curves_drawn"] > 0 and results["samples_scored"] > 0
+        assert results["share_of_a_phase"] < 0.03

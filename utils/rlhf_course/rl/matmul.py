@@ -27,6 +27,12 @@ def onednn_matmul() -> Iterator[None]:
         yield
 
 
+def onednn_in_use() -> bool:
+    """Return whether oneDNN multiplies matrices now."""
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    return bool(settings.fp32_precision == "bf16")
+
+
 def default_matmul() -> AbstractContextManager[None]:
     """Let PyTorch multiply matrices as it does by default until the block ends, also within `onednn_matmul`.
 

@@ -16,10 +16,11 @@ from transformers.utils import logging as transformers_logging
 from rlhf_course.errors import CourseError
 from rlhf_course.rl.cache_check import cached_logits, check_full_pass, probe_ids
 from rlhf_course.rl.device import pick_device, usable_device
-from rlhf_course.rl.fused import fuse_kernels, fused_activation
+from rlhf_course.rl.fused import fuse_activations
 from rlhf_course.rl.gpu import OPTIONS, check_options, split_name
 from rlhf_course.rl.hub import hub_folder
 from rlhf_course.rl.pretrained import CompleteCausalLM, check_tokenizer
+from rlhf_course.rl.private_interfaces import fuse_attention, fuse_norms
 from rlhf_course.rl.special_tokens import register_special_tokens
 
 Head = TypeVar("Head", bound=nn.Module)
@@ -58,7 +59,9 @@ def load_model(name: str = "embedded", device: str | torch.device | None = None)
     with _refused(plain, f"{folder} does not load as a Hugging Face language model"):
         bridge = _boot_smollm2(device) if plain == "smollm2-135m" else _boot_folder(folder, device)
         check_tokenizer(bridge.tokenizer, folder, bridge.cfg.d_vocab)
-    fuse_kernels(bridge)
+    fuse_activations(bridge)
+    fuse_norms(bridge)
+    fuse_attention(bridge)
     with _refused(plain, "it cannot be sampled from and trained here"):
         sampled = cached_logits(bridge)
         check_full_pass(sampled, freeze_unused_parameters(bridge))
@@ -138,9 +141,8 @@ def _boot_folder(folder: Path, device: torch.device) -> TransformerBridge:
 
 
 def _overrides(config: Any) -> dict[str, Any]:
-    """Return the overrides of a configuration: fused kernels, and no dropout, which would change PPO's ratio from 1."""
-    dropout = {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
-    return {**dropout, **fused_activation(config)}
+    """Return the overrides of a configuration: no dropout, which would change PPO's ratio from 1."""
+    return {field: 0.0 for field, value in config.to_dict().items() if "drop" in field and isinstance(value, float)}
 
 
 def _folder_of(name: str) -> Path:

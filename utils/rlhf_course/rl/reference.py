@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from transformer_lens.model_bridge import TransformerBridge
 
 from rlhf_course.rl.models import BridgeModel
+from rlhf_course.rl.private_interfaces import TensorContent
 from rlhf_course.rl.ref_logits import RecomputedLogits
 
 
@@ -20,24 +20,12 @@ class ForwardPass:
     """The result of a forward pass, which is identified without keeping its logits alive.
 
     Attributes:
-        storage: A weak reference to the memory of the logits.
-        version: How often that memory had been written to.
+        content: The content of the logits.
         logits: The same logits, stored as the states that they were computed from.
     """
 
-    storage: StorageWeakRef
-    version: int
+    content: TensorContent
     logits: RecomputedLogits
-
-    def returned(self, logits: Float[Tensor, "batch seq vocab"]) -> bool:
-        """Return whether these are all the logits of this pass, unchanged since."""
-        same_memory = (
-            not self.storage.expired() and StorageWeakRef(logits.untyped_storage()).cdata == self.storage.cdata
-        )
-        whole = (
-            logits.is_contiguous() and logits.shape[:2] == self.logits.states.shape[:2] and logits.storage_offset() == 0
-        )
-        return same_memory and whole and logits._version == self.version
 
 
 class ReferenceModel(BridgeModel):
@@ -64,14 +52,10 @@ class ReferenceModel(BridgeModel):
             return super().forward(input_ids, return_type, **kwargs)
         with self._unembed_inputs() as states:
             logits = super().forward(input_ids, **kwargs)
-        if (
-            self._unembed_gives_logits
-            and len(states) == 1
-            and isinstance(logits, Tensor)
-            and not logits.is_inference()  # such tensors count no versions
-        ):
-            storage = StorageWeakRef(logits.untyped_storage())
-            self._latest = ForwardPass(storage, logits._version, RecomputedLogits(states[0], self._unembed))
+        if self._unembed_gives_logits and len(states) == 1 and isinstance(logits, Tensor):
+            content = TensorContent.of(logits)
+            if content is not None:
+                self._latest = ForwardPass(content, RecomputedLogits(states[0], self._unembed))
         return logits
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,9 +69,7 @@ class ReferenceModel(BridgeModel):
             None where `logits` are not, whole and unchanged, the result of the latest forward pass.
         """
         latest, self._latest = self._latest, None
-        if latest is not None and not logits.is_inference() and latest.returned(logits):
-            return latest.logits
-        return None
+        return latest.logits if latest is not None and latest.content.is_all_of(logits) else None
 
     @contextmanager
     def _unembed_inputs(self) -> Iterator[list[Tensor]]:

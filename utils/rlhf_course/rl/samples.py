@@ -80,11 +80,8 @@ def generate(
     Returns:
         The token ids with the prompt.
     """
-    # The prompt is the same for every text, so the model runs on it once, and its keys and values are repeated.
     cache = DynamicCache()
-    output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    cache.batch_repeat_interleave(batch_size)
-    logits = output.logits[:, -1].expand(batch_size, -1)
+    logits = read_prompt(bridge, prompt_ids, batch_size, cache)
     ids = [prompt_ids.expand(batch_size, -1)]
     for step in range(gen_len):
         token = choose(logits)
@@ -93,6 +90,18 @@ def generate(
             output = bridge.original_model(token[:, None], past_key_values=cache, use_cache=True)
             logits = output.logits[:, -1]
     return torch.cat(ids, dim=1)
+
+
+def read_prompt(
+    bridge: TransformerBridge, prompt_ids: Int[Tensor, "1 prefix"], batch_size: int, cache: DynamicCache
+) -> Float[Tensor, "batch vocab"]:
+    """Add the keys and values of a prompt to an empty cache for each text, and return the logits of the next token.
+
+    The prompt is the same for every text, so the model runs on it once.
+    """
+    output = bridge.original_model(prompt_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    cache.batch_repeat_interleave(batch_size)
+    return output.logits[:, -1].expand(batch_size, -1)
 
 
 def sample_token(
