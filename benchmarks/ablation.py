@@ -2,31 +2,33 @@
 
 Two pairs of trainers show what a speed-up saves. Of the first pair, one has none of the speed-ups, and the other this
 one. Of the second, one has all of them, and the other all but this one. Where a speed-up needs another, both trainers
-of its pairs have that one; where another needs it, both lack that one, which is measured, too. With `--memory`, the
-peak memory of a phase is measured in place of its time, each in a process of its own. The results of other
-speed-ups stay.
+of its pairs have that one; where another needs it, both lack that one. The trainers of a pair take turns with half a
+phase each, and what is saved is the median over these rounds, since a machine's speed changes within minutes by more
+than most speed-ups save. With `--memory`, the peak memory of a whole phase is measured instead, each in a process of
+its own. Results are written after each speed-up; those of the others stay.
 """
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from harness import earlier_results, measurement, peak, processor, reset_peak, run_in_process, spread, time_in_turn
+from harness import earlier_results, measurement, peak, processor, reset_peak, run_in_process, spread
 from phase import phase_of, settings
 
 from rlhf_course import ReplayMemory
 from rlhf_course.learner_package import trainer_class
 from rlhf_course.rl import matmul, models, samples, schedule
 
-MEMORY_REPEATS = 2  # it hardly varies
+HALF_A_PHASE = {"batch_size": 64, "num_minibatches": 2}  # so that the runs that are compared are closer in time
+ROUNDS, MEMORY_REPEATS = 7, 2
 LeanTrainer = trainer_class(lean=True)
 lean = sys.modules[LeanTrainer.__module__]
 
@@ -100,10 +102,10 @@ def only(present: frozenset[str]) -> Iterator[None]:
         yield
 
 
-def phase(variant: Variant) -> Callable[[], None]:
-    """Return a function that runs a phase of a variant on the embedded model."""
+def phase(variant: Variant, **changed: Any) -> Callable[[], None]:
+    """Return a function that runs a phase of a variant on the embedded model, with some settings changed."""
     is_lean, present = variant
-    args = settings("embedded", Path())
+    args = replace(settings("embedded", Path()), **changed)
     with only(present):
         run = phase_of(LeanTrainer(args) if is_lean else trainer_class()(args))
 
@@ -114,20 +116,29 @@ def phase(variant: Variant) -> Callable[[], None]:
     return run_with_these
 
 
-def time_phases(variants: list[Variant]) -> dict[Variant, dict[str, Any]]:
-    """Return the core seconds of a phase of each variant, measured in turn."""
+def time_pair(pair: dict[str, Variant]) -> dict[str, Any]:
+    """Return the core seconds of half a phase without and with a speed-up, and the part that it saves."""
     torch.manual_seed(0)
-    timed = time_in_turn({str(index): phase(variant) for index, variant in enumerate(variants)})
-    return {variant: timed[str(index)]["cpu_seconds"] for index, variant in enumerate(variants)}
+    runs = {side: phase(variant, **HALF_A_PHASE) for side, variant in pair.items()}
+    seconds: dict[str, list[float]] = {side: [] for side in pair}
+    for round_ in range(ROUNDS + 1):
+        for side in reversed(runs) if round_ % 2 else runs:
+            began = time.process_time()
+            runs[side]()
+            if round_:  # the first round warms up
+                seconds[side].append(time.process_time() - began)
+    saved = [1 - present / without for without, present in zip(seconds["without"], seconds["with"], strict=True)]
+    return {**{side: spread(numbers) for side, numbers in seconds.items()}, "saved": spread(saved)}
 
 
-def measure_memory(variants: list[Variant]) -> dict[Variant, dict[str, Any]]:
-    """Return the peak memory of a phase of each variant on top of the loaded models, in MB."""
-    asked = [json.dumps([is_lean, sorted(present)]) for is_lean, present in variants]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        runs = pool.map(lambda text: run_in_process(Path(__file__), "--child", text), asked * MEMORY_REPEATS)
-        megabytes = [run["bytes"] / 1e6 for run in runs]
-    return {variant: spread(megabytes[index :: len(variants)]) for index, variant in enumerate(variants)}
+def measure_memory(pair: dict[str, Variant]) -> dict[str, Any]:
+    """Return the peak memory of a phase without and with a speed-up, on top of the loaded models, in MB."""
+
+    def measured(variant: Variant) -> float:
+        asked = json.dumps([variant[0], sorted(variant[1])])
+        return run_in_process(Path(__file__), "--child", asked)["bytes"] / 1e6
+
+    return {side: spread([measured(variant) for _ in range(MEMORY_REPEATS)]) for side, variant in pair.items()}
 
 
 def peak_of_a_phase(variant: Variant) -> int:
@@ -149,20 +160,13 @@ def main() -> None:
         is_lean, present = json.loads(options.child)
         print(json.dumps({"bytes": peak_of_a_phase((is_lean, frozenset(present)))}))
         return
-    named = options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]
-    names = [name for name, speed_up in SPEED_UPS.items() if name in named or speed_up.needs.intersection(named)]
-    pairs = {name: variants_of(name) for name in names}
-    measure, unit = (measure_memory, "megabytes") if options.memory else (time_phases, "cpu_seconds")
-    distinct = {variant for titles in pairs.values() for pair in titles.values() for variant in pair.values()}
-    with measurement("ablation") as results:
-        figures = measure(sorted(distinct, key=lambda variant: (variant[0], sorted(variant[1]))))
-        earlier = earlier_results("ablation").get(processor(), {})
-        results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
-        merged = results.get(unit, {}) | {
-            name: {title: {side: figures[variant] for side, variant in pair.items()} for title, pair in titles.items()}
-            for name, titles in pairs.items()
-        }
-        results[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
+    measure, unit = (measure_memory, "megabytes") if options.memory else (time_pair, "cpu_seconds")
+    for name in options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]:
+        with measurement("ablation") as results:
+            figures = {title: measure(pair) for title, pair in variants_of(name).items()}
+            earlier = earlier_results("ablation").get(processor(), {})
+            results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
+            results[unit] = results.get(unit, {}) | {name: figures}
 
 
 if __name__ == "__main__":

@@ -105,20 +105,29 @@ def ablation_table() -> str:
     """Return what each speed-up saves, alone and beside the others."""
 
     def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        memory = results.get("megabytes", {})
         return [
-            [name, label, *(saved(results[unit][name][title], digits) for title in ("alone", "beside the others"))]
-            for name in results["cpu_seconds"]
-            for unit, label, digits in (("cpu_seconds", "seconds", 2), ("megabytes", "MB", 0))
-            if name in results.get(unit, {})
+            [
+                name,
+                *(_saved(figures[title]) for title in ("alone", "beside the others")),
+                *(_less(memory.get(name, {}).get(title)) for title in ("alone", "beside the others")),
+            ]
+            for name, figures in results["cpu_seconds"].items()
         ]
 
-    return by_processor("ablation", ["", "", "alone", "beside the others"], rows_of)
+    head = ["seconds saved alone", "beside the others", "MB alone", "beside the others"]
+    return by_processor("ablation", ["speed-up", *head], rows_of)
 
 
-def saved(pair: dict[str, Any], digits: int) -> str:
-    """Return the medians without and with a speed-up, and what it saves, as text."""
-    without, present = pair["without"]["median"], pair["with"]["median"]
-    return f"{without:.{digits}f} to {present:.{digits}f} ({100 * (1 - present / without):.0f}%)"
+def _saved(figures: dict[str, Any]) -> str:
+    """Return the percentage of seconds that a speed-up saves, and the medians without and with it, as text."""
+    median, low, high = (f"{100 * figures['saved'][key]:.0f}%" for key in ("median", "low", "high"))
+    return f"{median} ({low} to {high}): {figures['without']['median']:.2f} to {figures['with']['median']:.2f}"
+
+
+def _less(figures: dict[str, Any] | None) -> str:
+    """Return the memory without and with a speed-up as text."""
+    return "" if figures is None else f"{figures['without']['median']:.0f} to {figures['with']['median']:.0f}"
 
 
 def generation_table() -> str:

@@ -23,7 +23,7 @@ def group_advantages(
 
     Raises:
         ValueError: group_size is below 2, since a completion alone has nothing to be compared with, or it does not
-            divide the number of rewards; the message holds the numbers.
+            divide the number of rewards.
 
     Source: Shao et al. 2024, DeepSeekMath, section 4.1.2; without the division, Liu et al. 2025, Understanding
     R1-Zero-like training, section 3.

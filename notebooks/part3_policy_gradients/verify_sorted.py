@@ -15,6 +15,6 @@ def verify_sorted(prompt: str, completion: str) -> float:
             completion without that token is not finished, and therefore wrong.
 
     Raises:
-        ValueError: the prompt has another form; the message holds it.
+        ValueError: the prompt has another form.
     """
     raise NotImplementedError("write this part")

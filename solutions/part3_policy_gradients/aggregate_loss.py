@@ -29,7 +29,7 @@ def aggregate_loss(
 
     Raises:
         ValueError: kind is another one, max_length is missing or given where it has no meaning, or a text has no real
-            token; the message names which.
+            token.
 
     Source: Shao et al. 2024, eq. 3; Yu et al. 2025, DAPO, section 3.3; Liu et al. 2025, section 3.1.
     """

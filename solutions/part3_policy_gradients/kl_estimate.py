@@ -26,7 +26,7 @@ def kl_estimate(
     estimate itself is too large for the dtype.
 
     Raises:
-        ValueError: kind is another one; the message holds it.
+        ValueError: kind is another one.
 
     Source: Schulman 2020, Approximating KL divergence.
     """

@@ -16,8 +16,7 @@ def rloo_advantages(rewards: Float[Tensor, "completions"], group_size: int) -> F
     Returns: the advantages.
 
     Raises:
-        ValueError: group_size is below 2, since there are no others then, or it does not divide the number of rewards;
-            the message holds the numbers.
+        ValueError: group_size is below 2, since there are no others then, or it does not divide the number of rewards.
 
     Source: Ahmadian et al. 2024, Back to basics: revisiting REINFORCE-style optimization, section 2.
     """

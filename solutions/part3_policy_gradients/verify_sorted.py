@@ -15,7 +15,7 @@ def verify_sorted(prompt: str, completion: str) -> float:
             completion without that token is not finished, and therefore wrong.
 
     Raises:
-        ValueError: the prompt has another form; the message holds it.
+        ValueError: the prompt has another form.
     """
     ### BEGIN SOLUTION
     if not re.fullmatch(r"[0-9]+=", prompt):

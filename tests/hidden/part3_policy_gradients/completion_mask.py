@@ -43,6 +43,12 @@ def only_further_ends_masked_out(ids, eos):
 
 
 @visible_mistake
+def every_end_counts(ids, eos):
+    """You let every end-of-text token count; only the first one does, and nothing after it."""
+    return _right(ids, eos) | (ids == eos)
+
+
+@visible_mistake
 def up_to_the_last_end(ids, eos):
     """Your masks go up to the last end-of-text token; a completion is over with the first one."""
     position = torch.arange(ids.shape[1])
@@ -178,6 +184,24 @@ def larger_ids_end_too(ids, eos):
     """Every id from `eos_token_id` on ends a text; only that id does."""
     ends = (ids >= eos).int()
     return ends.cumsum(1) - ends == 0
+
+
+@visible_mistake
+def id_of_gpt2(ids, eos):
+    """You look for the id 50256, which is GPT-2's end-of-text token; compare with the `eos_token_id` that comes in."""
+    return _right(ids, 50256)
+
+
+@visible_mistake
+def id_of_the_embedded_model(ids, eos):
+    """You look for the id 0, the embedded model's end-of-text token; compare with the `eos_token_id` that comes in."""
+    return _right(ids, 0)
+
+
+@visible_mistake
+def id_of_the_example(ids, eos):
+    """You look for the id 9, which ends the texts of the first example; compare with the `eos_token_id` of the call."""
+    return _right(ids, 9)
 
 
 @hidden_mistake(refused_with="for many texts")

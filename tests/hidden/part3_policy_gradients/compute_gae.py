@@ -165,6 +165,18 @@ def multiplied_by_the_mask(values, rewards, mask, gamma, lam):
     return _accumulated(deltas, gamma * lam)
 
 
+@visible_mistake(refused_with="is not finite")
+def multiplied_and_padding_replaced(values, rewards, mask, gamma, lam):
+    """You multiply by the mask, and 0 times NaN is NaN, which reaches the tokens before: replace what is at padding."""
+    return multiplied_by_the_mask(values, rewards, mask, gamma, lam).masked_fill(~mask, 0)
+
+
+@visible_mistake(refused_with="is not finite")
+def result_multiplied_by_the_mask(values, rewards, mask, gamma, lam):
+    """You multiply what stands at padding by 0, and 0 times NaN is NaN: write 0 there (masked_fill or torch.where)."""
+    return torch.where(mask, _right(values, rewards, mask, gamma, lam), 0 * (values + rewards).detach())
+
+
 @visible_mistake
 def padding_kept(values, rewards, mask, gamma, lam):
     """The tokens' advantages are right, but padding has some, too: it gets 0."""

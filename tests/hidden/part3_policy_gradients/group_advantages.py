@@ -59,8 +59,32 @@ def interleaved(rewards, group_size, eps=1e-4, scale_by_std=True):
 
 
 @visible_mistake
+def interleaved_with_the_populations_deviation(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """You put completions of different prompts in a group: the completions of a prompt stand one after the other."""
+    _table(rewards, group_size)
+    table = rewards.reshape(group_size, -1)
+    return _scaled(table - table.mean(0), table.std(0, correction=0), eps, scale_by_std)
+
+
+@visible_mistake
+def interleaved_and_turned(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """You put every n-th reward in a group, of n prompts; a group is group_size rewards one after the other."""
+    _table(rewards, group_size)
+    table = rewards.reshape(group_size, -1).T
+    return _scaled(table - _mean(table), table.std(1, keepdim=True), eps, scale_by_std)
+
+
+@visible_mistake
 def as_many_groups_as_completions(rewards, group_size, eps=1e-4, scale_by_std=True):
     """You make `group_size` groups; `group_size` is the number of completions in each of them."""
+    _table(rewards, group_size)
+    table = rewards.reshape(group_size, -1)
+    return _scaled(table - _mean(table), table.std(1, keepdim=True), eps, scale_by_std)
+
+
+@visible_mistake
+def as_many_groups_with_the_populations_deviation(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """You make `group_size` groups, which are to have `group_size` completions each: reshape to (-1, group_size)."""
     _table(rewards, group_size)
     table = rewards.reshape(group_size, -1)
     return _scaled(table - _mean(table), table.std(1, correction=0, keepdim=True), eps, scale_by_std)
@@ -70,8 +94,14 @@ def as_many_groups_as_completions(rewards, group_size, eps=1e-4, scale_by_std=Tr
 def over_prompts(rewards, group_size, eps=1e-4, scale_by_std=True):
     """Mean and deviation run over prompts (dim=0); they run over the completions of each prompt (dim=1)."""
     table = _table(rewards, group_size)
-    centred = table - table.mean(0, keepdim=True)
-    return _scaled(centred, table.std(0, correction=0, keepdim=True), eps, scale_by_std)
+    return _scaled(table - table.mean(0), table.std(0), eps, scale_by_std)
+
+
+@visible_mistake
+def over_prompts_with_the_populations_deviation(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """You compare the prompts' completions of the same number (dim=0); compare the completions of a prompt (dim=1)."""
+    table = _table(rewards, group_size)
+    return _scaled(table - table.mean(0), table.std(0, correction=0), eps, scale_by_std)
 
 
 @visible_mistake

@@ -91,6 +91,26 @@ def difference_for_ratio(new, old, advantages, low, high):
 
 
 @visible_mistake
+def log_ratio_for_ratio(new, old, advantages, low, high):
+    """You take the difference of the log-probabilities for the ratio; the ratio is its exponential."""
+    log_ratio, constant = new - old.detach(), advantages.detach()
+    return -torch.minimum(log_ratio * constant, log_ratio.clip(1 - low, 1 + high) * constant)
+
+
+@visible_mistake
+def product_clipped(new, old, advantages, low, high):
+    """You clip the product of ratio and advantage; clip the ratio, and multiply it by the advantage afterwards."""
+    free = _ratio(new, old) * advantages.detach()
+    return -torch.minimum(free, free.clip(1 - low, 1 + high))
+
+
+@visible_mistake
+def product_clipped_without_the_minimum(new, old, advantages, low, high):
+    """You clip the product of ratio and advantage; clip the ratio, and take the smaller of the two products."""
+    return -(_ratio(new, old) * advantages.detach()).clip(1 - low, 1 + high)
+
+
+@visible_mistake
 def quotient_of_logprobs(new, old, advantages, low, high):
     """You divide log-probabilities; divide probabilities, which is the exponential of the logs' difference."""
     quotient = new / old.detach()
@@ -116,6 +136,13 @@ def gradient_to_the_old(new, old, advantages, low, high):
 def gradient_to_the_advantages(new, old, advantages, low, high):
     """The numbers are right, but a gradient reaches the advantages: they are constants, so detach them."""
     ratio = _ratio(new, old)
+    return -torch.minimum(ratio * advantages, ratio.clip(1 - low, 1 + high) * advantages)
+
+
+@visible_mistake(refused_with="A gradient of the loss reaches")
+def nothing_detached(new, old, advantages, low, high):
+    """The numbers are right, but gradients reach the old log-probabilities and the advantages: detach both."""
+    ratio = (new - old).exp()
     return -torch.minimum(ratio * advantages, ratio.clip(1 - low, 1 + high) * advantages)
 
 

@@ -101,9 +101,24 @@ class OneEach(_Right):
         return rewards - rewards.mean()
 
 
+class _JoinedAsItIs(_Right):
+    """The attention mask holds the completion mask, whatever that is."""
+
+    def attention_of(self, sampled, mask):
+        return super().attention_of(sampled, self.mask_of(sampled))
+
+
 # The end-of-text token that is masked out with the padding: https://github.com/huggingface/trl/issues/3750
 @visible_mistake(refused_with="completion_mask is False, and should be True")
-class EndMaskedOut(_Right):
+class EndMaskedOut(_JoinedAsItIs):
+    """Your mask is False at the end-of-text token, so a policy never learns when to stop: call completion_mask."""
+
+    def mask_of(self, sampled):
+        return sampled.completion_ids != self.eos_token_id
+
+
+@visible_mistake(refused_with="completion_mask is False, and should be True")
+class EndMaskedOutOfTheLoss(_Right):
     """The end-of-text token is masked out, so a policy never learns when to stop: it belongs to the completion."""
 
     def mask_of(self, sampled):
@@ -111,7 +126,15 @@ class EndMaskedOut(_Right):
 
 
 @visible_mistake(refused_with="completion_mask is True, and should be False")
-class NothingMaskedOut(_Right):
+class NothingMaskedOut(_JoinedAsItIs):
+    """Your completion mask is True everywhere; what follows a completion's end is padding: call completion_mask."""
+
+    def mask_of(self, sampled):
+        return torch.ones_like(sampled.completion_ids, dtype=torch.bool)
+
+
+@visible_mistake(refused_with="completion_mask is True, and should be False")
+class NothingMaskedOutOfTheLoss(_Right):
     """The completion mask is True everywhere: what follows a completion's end is padding."""
 
     def mask_of(self, sampled):
@@ -199,6 +222,14 @@ class ObjectiveForLoss(_Right):
 
     def loss(self, batch):
         return -super().loss(batch)
+
+
+@visible_mistake(refused_with="it looks as if nothing is clipped")
+class NothingClipped(_Right):
+    """You do not clip the ratio: take grpo_clip_loss, with args.clip_low and args.clip_high."""
+
+    def bounds(self):
+        return 1.0, 1e6
 
 
 @visible_mistake(refused_with="args.clip_low is used for both bounds")

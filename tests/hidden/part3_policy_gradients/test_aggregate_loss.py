@@ -83,6 +83,8 @@ def expect_each(aggregate_loss, draw, kind, number):
     long = Circumstance("for long texts", sizes={"texts": 5, "gen": 90})
     for call in calls_of(draw, kind, number, [ORDINARY, ORDINARY, *inputs.size_circumstances(), many, long]):
         expect_loss(aggregate_loss, call)
+    whole = replace(long, sizes={"texts": 4, "gen": 80}, padding="none")  # With padding, all texts may be short.
+    expect_loss(aggregate_loss, inputs.call(draw.numbered(-1), whole))
 
 
 @pytest.mark.points(1.25)

@@ -5,49 +5,31 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf_course.grading.judge.circumstances import (
-    BEYOND_FLOAT32,
-    DOUBLE,
-    EQUAL_SIZES,
-    ORDINARY,
-    Circumstance,
-    Floats,
-    Inputs,
-    Size,
-)
+from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, DOUBLE, ORDINARY, Circumstance
 from rlhf_course.grading.judge.compare import (
     DOUBLE_PRECISION,
     expect_form,
     expect_results_stay,
     expect_unchanged,
-    expect_value_error,
     expect_values,
+)
+from rlhf_course.grading.judge.reward_groups import (
+    EXACT,
+    INPUTS,
+    LARGE_GROUPS,
+    MANY_PROMPTS,
+    SQUARE,
+    TWO_COMPLETIONS,
+    expect_value_errors,
+    grouped_call,
+    grouped_calls,
+    of_penalties,
+    of_verifier,
+    with_large_mean,
+    with_outlier,
 )
 
 WHY = "it is (reward - mean) / (standard deviation + eps), with mean and deviation of the same prompt's rewards"
-# The rewards are drawn as a table with a row for each prompt, and passed row by row.
-INPUTS = Inputs(
-    sizes={"prompts": (2, 6), "group": (3, 8)},
-    arguments={"rewards": Floats(("prompts", "group"), scale=1.5, mean=0.5), "group_size": Size("group")},
-    words={"prompts": "one prompt"},
-)
-TWO_COMPLETIONS = Circumstance("for groups of two", sizes={"group": 2})
-MANY = Circumstance("for many prompts", sizes={"prompts": 67})
-LARGE = Circumstance("for large groups", sizes={"group": 64})
-SQUARE = replace(EQUAL_SIZES, phrase="for as many prompts as completions")
-# An advantage that is rounded to four decimals is refused.
-EXACT = {"rtol": 1e-5, "atol": 5e-6}
-
-
-def row_by_row(call):
-    """Return the call with its table of rewards in one row."""
-    rewards = call.exact["rewards"].flatten().to(call.circumstance.dtype)
-    return call.with_arguments(rewards=rewards)
-
-
-def drawn(draw, circumstances, **options):
-    """Draw calls."""
-    return [row_by_row(call) for call in INPUTS.calls(draw, circumstances, **options)]
 
 
 def advantages(rewards, group_size, eps=1e-4):
@@ -78,10 +60,10 @@ def expect_advantages(group_advantages, call, **tolerance):
 
 @pytest.mark.points(2)
 def test_each_reward_is_compared_with_those_of_its_own_group(group_advantages, draw):
-    for call in drawn(draw, [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE], each=2):
+    for call in grouped_calls(draw, [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE], each=2):
         expect_advantages(group_advantages, call, **EXACT)
-    for number, circumstance in enumerate((MANY, LARGE), 101):
-        expect_advantages(group_advantages, row_by_row(INPUTS.call(draw.numbered(number), circumstance)), **EXACT)
+    for number, circumstance in enumerate((MANY_PROMPTS, LARGE_GROUPS), 101):
+        expect_advantages(group_advantages, grouped_call(draw.numbered(number), circumstance), **EXACT)
 
 
 def with_equal_groups(draw, call):
@@ -99,7 +81,7 @@ def test_a_group_of_equal_rewards_gets_zeros(group_advantages, draw):
     for number in range(6):
         own = draw.numbered(number)
         circumstance = TWO_COMPLETIONS if number == 0 else ORDINARY
-        expect_advantages(group_advantages, row_by_row(with_equal_groups(own, INPUTS.call(own, circumstance))))
+        expect_advantages(group_advantages, grouped_call(own, circumstance, with_equal_groups))
 
 
 def with_small_differences(draw, call):
@@ -116,7 +98,7 @@ def with_tiny_differences(draw, call):
 
 @pytest.mark.points(1)
 def test_eps_is_added_to_the_deviation(group_advantages, draw):
-    for number, call in enumerate(drawn(draw, [Circumstance(sizes={"group": 5}), ORDINARY], each=2), 1):
+    for number, call in enumerate(grouped_calls(draw, [Circumstance(sizes={"group": 5}), ORDINARY], each=2), 1):
         eps = draw.numbered(-number).number(0.05, 3)
         got = group_advantages(*call.passed(), eps)
         why = "`eps` is added to the standard deviation, and not below the root"
@@ -124,21 +106,21 @@ def test_eps_is_added_to_the_deviation(group_advantages, draw):
         expect_values(got, right, call.subject("The advantage with an eps of the caller's"), why, call)
     for number, change in enumerate((with_small_differences, with_small_differences, with_tiny_differences), 101):
         own = draw.numbered(number)
-        near = change(own, INPUTS.call(own, Circumstance(sizes={"group": own.integer(6, 12)})))
-        expect_advantages(group_advantages, row_by_row(near), rtol=2e-3, atol=2e-3)
+        near = grouped_call(own, Circumstance(sizes={"group": own.integer(6, 12)}), change)
+        expect_advantages(group_advantages, near, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.points(1)
 def test_without_scaling_only_the_mean_is_subtracted(group_advantages, draw):
     why = "with scale_by_std=False it is the reward minus the mean of its group"
-    circumstances = [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE, LARGE, DOUBLE]
-    for number, call in enumerate(drawn(draw, circumstances), 1):
+    circumstances = [*INPUTS.size_circumstances(), TWO_COMPLETIONS, SQUARE, LARGE_GROUPS, DOUBLE]
+    for number, call in enumerate(grouped_calls(draw, circumstances), 1):
         eps = draw.numbered(-number).number(1e-4, 2)
         rewards, group_size = call.passed()
         got = group_advantages(rewards, group_size, eps, False)
         subject = call.subject("The advantage without scaling")
         expect_values(got, call.right(centred), subject, why, call, **EXACT)
-    call = row_by_row(INPUTS.call(draw.numbered(0)))
+    call = grouped_call(draw.numbered(0), ORDINARY)
     got = group_advantages(*call.passed(), scale_by_std=False)
     expect_values(got, call.right(centred), "The advantage without scaling", why, call, **EXACT)
 
@@ -146,75 +128,35 @@ def test_without_scaling_only_the_mean_is_subtracted(group_advantages, draw):
 @pytest.mark.points(1)
 def test_a_batch_that_is_not_made_of_groups_is_a_value_error(group_advantages, draw):
     for number in range(3):
-        call = row_by_row(INPUTS.call(draw.numbered(number)))
+        call = grouped_call(draw.numbered(number), ORDINARY)
         expect_advantages(group_advantages, call)
-        rewards, group_size = call.passed()
-        for size, description in (
-            (1, "A group of one"),
-            (0, "A group of none"),
-            (-group_size, "A negative group size"),
-        ):
-            expect_value_error(group_advantages, [rewards.clone(), size], description)
-        shorter = rewards[: len(rewards) - draw.integer(1, group_size - 1)].clone()
-        expect_value_error(group_advantages, [shorter, group_size], "A batch that groups do not divide")
-        smaller = rewards[: draw.integer(2, group_size - 1)].clone()
-        expect_value_error(group_advantages, [smaller, group_size], "A batch smaller than a group")
-        arguments = [shorter.clone(), group_size, 1e-4, False]
-        expect_value_error(group_advantages, arguments, "A batch that groups do not divide, without scaling,")
-        expect_value_error(group_advantages, [rewards.clone(), 1, 1e-4, False], "A group of one, without scaling,")
-
-
-def with_large_mean(draw, call):
-    """Return the call with rewards far from 0 that differ by little."""
-    level = float(draw.integer(2_000, 4_000))
-    moved = level + 0.25 * call.exact["rewards"].float()
-    return call.with_arguments("for rewards that differ little and are far from 0", rewards=moved)
-
-
-def with_outlier(draw, call):
-    """Return the call with one reward in each group that is far above the others."""
-    rewards = call.exact["rewards"].float()
-    for row in rewards:
-        row[draw.integer(0, len(row) - 1)] = float(draw.integer(400, 900))
-    return call.with_arguments("for groups of which one is far above the others", rewards=rewards)
-
-
-def of_penalties(draw, call):
-    """Return the call with rewards that are all below 0."""
-    rewards = -0.25 - call.exact["rewards"].float().abs()
-    return call.with_arguments("for rewards that are all negative", rewards=rewards)
-
-
-def of_verifier(draw, call):
-    """Return the call with rewards of a verifier, which are 0 and 1, both in each group."""
-    rewards = draw.integers(0, 1, *call.exact["rewards"].shape).float()
-    rewards[:, 0], rewards[:, -1] = 1.0, 0.0
-    return call.with_arguments("for rewards that are 0 or 1", rewards=rewards)
+        expect_value_errors(group_advantages, draw, call)
+        expect_value_errors(group_advantages, draw, call, 1e-4, False, phrase=", without scaling,")
 
 
 @pytest.mark.points(1)
 def test_every_circumstance_that_training_meets_gives_the_same_advantages(group_advantages, draw):
-    for call in drawn(draw, INPUTS.other_circumstances()):
+    for call in grouped_calls(draw, INPUTS.other_circumstances()):
         expect_advantages(group_advantages, call)
     eight = Circumstance(sizes={"group": 8})
     for number, change in enumerate((with_large_mean, of_verifier, of_verifier, of_penalties), 101):
         own = draw.numbered(number)
-        expect_advantages(group_advantages, row_by_row(change(own, INPUTS.call(own, eight))), rtol=5e-3, atol=5e-3)
+        expect_advantages(group_advantages, grouped_call(own, eight, change), rtol=5e-3, atol=5e-3)
     own = draw.numbered(-1)
-    expect_advantages(group_advantages, row_by_row(with_outlier(own, INPUTS.call(own, LARGE))), rtol=1e-3)
-    expect_results_stay(group_advantages, drawn(draw, [ORDINARY]), advantages, "The advantage")
+    expect_advantages(group_advantages, grouped_call(own, LARGE_GROUPS, with_outlier), rtol=1e-3)
+    expect_results_stay(group_advantages, grouped_calls(draw, [ORDINARY]), advantages, "The advantage")
 
 
 @pytest.mark.points(1)
 def test_the_advantages_have_the_form_of_the_rewards_which_stay_as_they_were(group_advantages, draw):
-    expect_advantages(group_advantages, row_by_row(INPUTS.call(draw.numbered(0))))
-    for call in drawn(draw, INPUTS.all_circumstances()):
+    expect_advantages(group_advantages, grouped_call(draw.numbered(0), ORDINARY))
+    for call in grouped_calls(draw, INPUTS.all_circumstances()):
         passed = call.passed()
         got = group_advantages(*passed)
         expect_form(got, call.exact["rewards"], call.subject("The advantage"), call.circumstance.dtype)
         expect_unchanged(call, passed)
     for number in range(3):
-        beyond = row_by_row(INPUTS.call(draw.numbered(-1 - number), replace(BEYOND_FLOAT32, level=2.0**18)))
+        beyond = grouped_call(draw.numbered(-1 - number), replace(BEYOND_FLOAT32, level=2.0**18))
         expect_advantages(group_advantages, beyond)
-    double = row_by_row(INPUTS.call(draw.numbered(-9), replace(DOUBLE, sizes={"prompts": 5, "group": 6})))
+    double = grouped_call(draw.numbered(-9), replace(DOUBLE, sizes={"prompts": 5, "group": 6}))
     expect_advantages(group_advantages, double, **DOUBLE_PRECISION)

@@ -169,7 +169,8 @@ def rollout_case(draw, name):
             "not scaled": {"scale_by_std": False},
         }[name]
         first, second = policy(draw.numbered(1000)), policy(draw.numbered(2000))
-        several = {"weights": first, "prompts": drawn_prompts(draw, 6)}
+        # Four pairs are as many completions as a group has by default.
+        several = {"weights": first, "prompts": drawn_prompts(draw, 4 if name == "pairs" else 6)}
         if name == "groups":
             others = {"weights": second, "prompts": drawn_prompts(draw, 5)}
             rollouts = [several, others, others]

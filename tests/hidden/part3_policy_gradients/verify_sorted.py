@@ -24,7 +24,6 @@ def _ascending(prompt):
     return "".join(sorted(_digits(prompt)))
 
 
-# What an answer is compared with, missing in a reward function: https://github.com/huggingface/trl/issues/2771
 @visible_mistake
 def digits_not_compared(prompt, completion):
     """Any digits in ascending order get 1; they have to be the prompt's, each as often as it stands there."""
@@ -90,6 +89,13 @@ def compared_as_numbers(prompt, completion):
         return 0.0
 
 
+@visible_mistake
+def compared_as_numbers_of_digits(prompt, completion):
+    """You compare numbers: zeros in front are lost, and digits of other alphabets converted. Compare the texts."""
+    number, body = int(_ascending(prompt)), completion.removesuffix(_END)
+    return float(completion.endswith(_END) and body.isdecimal() and int(body) == number)
+
+
 # Completions without an end-of-text token, which never stopped: https://github.com/huggingface/trl/issues/976
 @visible_mistake
 def end_not_needed(prompt, completion):
@@ -138,6 +144,12 @@ def contained(prompt, completion):
 def blanks_stripped(prompt, completion):
     """You strip blanks and new lines at both ends of the completion; it has to be right as it is."""
     return float(completion.strip() == _ascending(prompt) + _END)
+
+
+@visible_mistake
+def new_line_at_the_end(prompt, completion):
+    """You accept a new line behind the end, before which `$` in a regular expression also stands: compare with ==."""
+    return float(re.match(re.escape(_ascending(prompt) + _END) + "$", completion) is not None)
 
 
 @visible_mistake
@@ -242,6 +254,14 @@ def dollar_sign(prompt, completion):
     return float(completion == "".join(sorted(prompt.strip()[:-1])) + _END)
 
 
+@visible_mistake(refused_with="A prompt with a new line behind it")
+def dollar_sign_and_the_last_character(prompt, completion):
+    r"""You match the prompt with `$`, which also stands before a new line at the end: use `re.fullmatch`, or `\Z`."""
+    if not re.match(r"[0-9]+=$", prompt):
+        raise ValueError(prompt)
+    return float(completion == "".join(sorted(prompt[:-1])) + _END)
+
+
 @visible_mistake(refused_with="digits of another alphabet")
 def digits_of_any_alphabet(prompt, completion):
     r"""`\d` and `isdigit` take digits of every alphabet; a prompt holds the characters 0 to 9."""
@@ -311,12 +331,6 @@ def any_end_token(prompt, completion):
 def several_ends(prompt, completion):
     """A completion may end several times."""
     return float(re.fullmatch(_ascending(prompt) + r"(<\|endoftext\|>)+", completion) is not None)
-
-
-@hidden_mistake
-def new_line_at_the_end(prompt, completion):
-    """A new line behind the end-of-text token does not count."""
-    return float(re.match(re.escape(_ascending(prompt) + _END) + "$", completion) is not None)
 
 
 @hidden_mistake

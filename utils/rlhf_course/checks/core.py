@@ -388,6 +388,11 @@ def integers(low: int, high: int, *shape: int, seed: int) -> Tensor:
     return torch.tensor(np.random.RandomState(seed).randint(low, high, shape), dtype=torch.long)
 
 
+def mask_of_rows(*rows: str) -> Tensor:
+    """Return a mask from rows of 1 and 0, such as "11100"."""
+    return torch.tensor([[character == "1" for character in row] for row in rows])
+
+
 def observe_call(function: Answer, inputs: Mapping[str, Any], gradient_of: str | None = None) -> Observation:
     """Call a function and observe its result.
 

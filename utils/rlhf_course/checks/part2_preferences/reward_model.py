@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, mask_of_rows, observe_result
 from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu, reused_models
 
 HINTS = (
@@ -20,11 +20,6 @@ HINTS = (
     "`nn.init.normal_` and `nn.init.zeros_` overwrite the weights and the bias of a new `nn.Linear`.",
 )
 _HEADS = 40
-
-
-def _mask(*rows: str) -> Tensor:
-    """Return a mask from rows of 1 and 0."""
-    return torch.tensor([[character == "1" for character in row] for row in rows])
 
 
 def _observe(model_class: Any, inputs: Mapping[str, Any]) -> Observation:
@@ -86,7 +81,7 @@ def _gradients(model: Any, result: Any) -> Observation:
 
 
 def _case(words: str, seed: int, *rows: str, end: bool = False) -> Case:
-    mask = _mask(*rows)
+    mask = mask_of_rows(*rows)
     input_ids = integers(0, 37, *mask.shape, seed=seed)
     if end:  # Padding and the last real token are the end-of-text token, which also begins each text.
         last = (torch.arange(mask.shape[1]) * mask).amax(1, keepdim=True)

@@ -1,21 +1,16 @@
 """Self-check of `sequence_logprobs`."""
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import (
-    Answer,
-    Case,
-    Check,
-    Observation,
-    integers,
-    normal,
-    observe_call,
-    observe_result,
-    round_to_quarters,
+from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows
+from rlhf_course.checks.masked_logits import (
+    masked_logits,
+    observe_masked_logits,
+    with_extreme_logits,
+    with_nan_elsewhere,
 )
 
 HINTS = (
@@ -29,33 +24,11 @@ HINTS = (
     "would keep a NaN), and sum over positions.",
 )
 
-
-def _mask(*rows: str) -> torch.Tensor:
-    """Return a mask from rows of 1 and 0."""
-    return torch.tensor([[character == "1" for character in row] for row in rows])
-
-
-def _case(words: str, seed: int, *rows: str, vocab: int = 6) -> Case:
-    texts, seq = len(rows), len(rows[0])
-    inputs = {
-        "logits": normal(texts, seq, vocab, seed=seed, scale=1.5),
-        "input_ids": integers(0, vocab, texts, seq, seed=seed + 1),
-        "completion_mask": _mask(*rows),
-    }
-    shapes = f"logits of shape [{texts}, {seq}, {vocab}], completion_mask = {', '.join(rows)}"
-    return Case(f"{words}: {shapes}", inputs)
-
-
+_case = partial(masked_logits, mask="completion_mask")
 # The probabilities of the notebook's example.
 _EXAMPLE = torch.tensor(
     [[0.25, 0.5, 0.25], [0.125, 0.625, 0.25], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.3, 0.3, 0.4]],
 )
-_EXTREME = _case("logits near 10000 and -10000", 245, "0111", "0110", vocab=5)
-_EXTREME_LOGITS = _EXTREME.inputs["logits"].sign() * 1e4 + round_to_quarters(_EXTREME.inputs["logits"])
-_PADDED = _case("padding on the right", 241, "0011100", "0111110", "0001000")
-_NAN = _case("NaN at positions that predict no token of the completion", 249, "001110", "000110")
-_NAN_LOGITS = _NAN.inputs["logits"].clone()
-_NAN_LOGITS[0, [0, 5]], _NAN_LOGITS[1, [0, 1, 5]] = torch.nan, torch.nan
 CASES = {
     "example": Case(
         "the notebook's example: the five rows of the table as logits, input_ids = [[0, 1, 2, 1, 2]], "
@@ -63,16 +36,18 @@ CASES = {
         {
             "logits": _EXAMPLE.log()[None],
             "input_ids": torch.tensor([[0, 1, 2, 1, 2]]),
-            "completion_mask": _mask("00110"),
+            "completion_mask": mask_of_rows("00110"),
         },
     ),
-    "padded right": _PADDED,
+    "padded right": _case("padding on the right", 241, "0011100", "0111110", "0001000"),
     "padded left": _case("padding on the left", 243, "0000111", "0001111", "0000001"),
     "no padding": _case("neither prompt nor padding", 247, "11111", "11111", vocab=4),
     "one text": _case("one text", 251, "01110", vocab=8),
     "no completion": _case("a text without completion", 253, "00000", "00110"),
-    "extreme logits": Case(_EXTREME.description, {**_EXTREME.inputs, "logits": _EXTREME_LOGITS}),
-    "NaN outside": Case(_NAN.description, {**_NAN.inputs, "logits": _NAN_LOGITS}),
+    "extreme logits": with_extreme_logits(_case("logits near 10000 and -10000", 245, "0111", "0110", vocab=5)),
+    "NaN outside": with_nan_elsewhere(
+        _case("NaN at positions that predict no token of the completion", 249, "001110", "000110")
+    ),
 }
 CASES |= {
     "slices": sliced(CASES["padded right"]),
@@ -82,13 +57,7 @@ CASES |= {
 }
 
 
-def _observe(sequence_logprobs: Answer, inputs: Mapping[str, Any]) -> Observation:
-    if bool(inputs["logits"].isnan().any()):  # No gradient is asked for there, and no NaN equals another one.
-        return observe_result(sequence_logprobs(*(value.clone() for value in inputs.values())))
-    return observe_call(sequence_logprobs, inputs, gradient_of="logits")
-
-
-CHECK = Check("sequence_logprobs", CASES, _observe)
+CHECK = Check("sequence_logprobs", CASES, observe_masked_logits)
 
 
 def test_the_example_of_the_notebook_gives_its_number(sequence_logprobs: Answer) -> None:

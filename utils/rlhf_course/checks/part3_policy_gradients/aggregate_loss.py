@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, mask_of_rows, normal, observe_call, observe_result
 
 HINTS = (
     "Each kind gives a token another weight. By sequence, a token of a long text weighs less than one of a short text, "
@@ -22,13 +22,8 @@ HINTS = (
 AGGREGATIONS = ("sequence_mean", "token_mean", "constant")
 
 
-def _mask(*rows: str) -> Tensor:
-    """Return a mask from rows of 1 and 0."""
-    return torch.tensor([[character == "1" for character in row] for row in rows])
-
-
 def _case(words: str, kind: str, seed: int, *rows: str, max_length: int | None = None) -> Case:
-    mask = _mask(*rows)
+    mask = mask_of_rows(*rows)
     inputs = {"token_loss": normal(*mask.shape, seed=seed), "mask": mask, "kind": kind, "max_length": max_length}
     shown = "" if max_length is None else f", max_length = {max_length}"
     return Case(f"{words}: mask = {', '.join(rows)}, kind = {kind!r}{shown}", inputs)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, Observation, mask_of_rows, normal, observe_call
 
 HINTS = (
     "The advantage of a token needs that of the token after it, and the last token has none after it. So start at the "
@@ -22,17 +22,12 @@ HINTS = (
 )
 
 
-def _mask(*rows: str) -> Tensor:
-    """Return a mask from rows of 1 and 0."""
-    return torch.tensor([[character == "1" for character in row] for row in rows])
-
-
 def _case(seed: int, gamma: float, lam: float, *rows: str) -> Case:
     shape = len(rows), len(rows[0])
     inputs = {
         "values": normal(*shape, seed=seed),
         "rewards": 0.5 + normal(*shape, seed=seed + 1),
-        "mask": _mask(*rows),
+        "mask": mask_of_rows(*rows),
         "gamma": gamma,
         "lam": lam,
     }
@@ -53,7 +48,7 @@ CASES = {
         {
             "values": torch.tensor([[0.5, 0.6, 0.8, 0.7, 0.3]]),
             "rewards": torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]]),
-            "mask": _mask("11100"),
+            "mask": mask_of_rows("11100"),
             "gamma": 1.0,
             "lam": 0.5,
         },

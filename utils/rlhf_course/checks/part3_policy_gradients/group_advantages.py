@@ -1,9 +1,7 @@
 """Self-check of `group_advantages`."""
 
-import torch
-
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
-from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
+from rlhf_course.checks.core import Answer, Check, normal, observe_call
+from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, listed_rewards, random_rewards
 
 HINTS = (
     "What a reward is worth depends on the prompt: 1 is little where all completions are right, and much where all "
@@ -17,37 +15,13 @@ HINTS = (
     "and flatten.",
 )
 
-
-def _case(words: str, rewards: torch.Tensor, group_size: int, **others: float) -> Case:
-    named = "".join(f", {name} = {value}" for name, value in others.items())
-    return Case(f"{words}, group_size = {group_size}{named}", {"rewards": rewards, "group_size": group_size, **others})
-
-
-def _listed(rewards: list[float], group_size: int, **others: float) -> Case:
-    return _case(f"rewards = {rewards}", torch.tensor(rewards), group_size, **others)
-
-
 CASES = {
-    "two prompts": _listed([1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 4),
-    "four prompts": _case("rewards of shape [12]", normal(12, seed=361) + 0.5, 3),
-    "long groups": _case("rewards of shape [10]", 2 * normal(10, seed=362) - 1, 5),
-    "groups of two": _listed([3.0, 1.0, -2.0, 4.0, 0.5, 0.75], 2),
-    "one prompt": _listed([1.0, 2.0, 4.0, 5.0], 4),
-    "as many prompts as completions": _case("rewards of shape [9]", normal(9, seed=363), 3),
-    "equal rewards": _listed([1.0, 1.0, 1.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0], 3),
-    "small differences": _listed([0.5, 0.503, 0.506, 0.25, 0.258, 0.25], 3),
-    "another eps": _case("rewards of shape [8]", normal(8, seed=364), 4, eps=0.5),
-    "not scaled": _case("rewards of shape [6]", 3 * normal(6, seed=365), 3, eps=1e-4, scale_by_std=False),
-    "a group of one": _listed([1.0, 0.0, 2.0], 1),
-    "a remainder": _listed([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3),
-    "a group larger than the batch": _listed([1.0, 0.0, 2.0], 4),
-    "a group of none": _listed([1.0, 0.0, 2.0, 3.0], 0),
-}
-CASES |= {
-    "slices": sliced(CASES["four prompts"]),
-    "float64": in_float64(CASES["long groups"]),
-    "other values": other_values(CASES["four prompts"]),
-    "with gradients": requiring_gradients(CASES["long groups"]),
+    **CASES_OF_GROUPS,
+    "equal rewards": listed_rewards([1.0, 1.0, 1.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0], 3),
+    "small differences": listed_rewards([0.5, 0.503, 0.506, 0.25, 0.258, 0.25], 3),
+    "another eps": random_rewards(normal(8, seed=364), 4, eps=0.5),
+    "not scaled": random_rewards(3 * normal(6, seed=365), 3, eps=1e-4, scale_by_std=False),
+    **NO_GROUPS,
 }
 CHECK = Check("group_advantages", CASES, observe_call)
 

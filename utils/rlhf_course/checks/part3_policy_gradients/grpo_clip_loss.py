@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
@@ -68,12 +68,15 @@ CASES |= {
     "float64": in_float64(CASES["wide above"]),
     "other values": other_values(_TEXTS),
     "equal rows": with_equal_rows(_TEXTS),
+    "with gradients": requiring_gradients(_TEXTS),
 }
 
 
 def _observe(grpo_clip_loss: Answer, inputs: Mapping[str, Any]) -> Observation:
     observation = observe_call(grpo_clip_loss, inputs, gradient_of="logprobs")
-    return {**observation, **_other_gradients(grpo_clip_loss, inputs)}
+    # In one case alone, so that an answer that detaches nothing and has another mistake is still known by its values.
+    constants = _other_gradients(grpo_clip_loss, inputs) if inputs["old_logprobs"].requires_grad else {}
+    return {**observation, **constants}
 
 
 def _other_gradients(grpo_clip_loss: Answer, inputs: Mapping[str, Any]) -> Observation:
@@ -132,3 +135,7 @@ def test_a_call_with_other_values_of_the_same_sizes_starts_afresh(grpo_clip_loss
 
 def test_equal_rows_each_count(grpo_clip_loss: Answer) -> None:
     CHECK.require(grpo_clip_loss, "equal rows")
+
+
+def test_old_log_probabilities_and_advantages_that_require_gradients_are_constants(grpo_clip_loss: Answer) -> None:
+    CHECK.require(grpo_clip_loss, "with gradients")

@@ -1,9 +1,7 @@
 """Self-check of `rloo_advantages`."""
 
-import torch
-
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
-from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
+from rlhf_course.checks.core import Answer, Check, observe_call
+from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, listed_rewards
 
 HINTS = (
     "A baseline leaves the gradient's expectation as it is only if it does not depend on the completion itself. The "
@@ -16,33 +14,10 @@ HINTS = (
     "from the table, and flatten.",
 )
 
-
-def _case(words: str, rewards: torch.Tensor, group_size: int) -> Case:
-    return Case(f"{words}, group_size = {group_size}", {"rewards": rewards, "group_size": group_size})
-
-
-def _listed(rewards: list[float], group_size: int) -> Case:
-    return _case(f"rewards = {rewards}", torch.tensor(rewards), group_size)
-
-
 CASES = {
-    "two prompts": _listed([1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 4),
-    "four prompts": _case("rewards of shape [12]", normal(12, seed=371) + 0.5, 3),
-    "long groups": _case("rewards of shape [10]", 2 * normal(10, seed=372) - 1, 5),
-    "groups of two": _listed([3.0, 1.0, -2.0, 4.0, 0.5, 0.75], 2),
-    "one prompt": _listed([1.0, 2.0, 4.0, 5.0], 4),
-    "as many prompts as completions": _case("rewards of shape [9]", normal(9, seed=373), 3),
-    "equal rewards": _listed([1.0, 1.0, 1.0, 0.0, 0.0, 3.0], 3),
-    "a group of one": _listed([1.0, 0.0, 2.0], 1),
-    "a remainder": _listed([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3),
-    "a group larger than the batch": _listed([1.0, 0.0, 2.0], 4),
-    "a group of none": _listed([1.0, 0.0, 2.0, 3.0], 0),
-}
-CASES |= {
-    "slices": sliced(CASES["four prompts"]),
-    "float64": in_float64(CASES["long groups"]),
-    "other values": other_values(CASES["four prompts"]),
-    "with gradients": requiring_gradients(CASES["long groups"]),
+    **CASES_OF_GROUPS,
+    "equal rewards": listed_rewards([1.0, 1.0, 1.0, 0.0, 0.0, 3.0], 3),
+    **NO_GROUPS,
 }
 CHECK = Check("rloo_advantages", CASES, observe_call)
 

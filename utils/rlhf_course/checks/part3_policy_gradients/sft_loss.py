@@ -1,21 +1,16 @@
 """Self-check of `sft_loss`."""
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import (
-    Answer,
-    Case,
-    Check,
-    Observation,
-    integers,
-    normal,
-    observe_call,
-    observe_result,
-    round_to_quarters,
+from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows
+from rlhf_course.checks.masked_logits import (
+    masked_logits,
+    observe_masked_logits,
+    with_extreme_logits,
+    with_nan_elsewhere,
 )
 
 HINTS = (
@@ -30,31 +25,11 @@ HINTS = (
     "give both to `cross_entropy`, whose mean is over the targets.",
 )
 
-
-def _mask(*rows: str) -> torch.Tensor:
-    """Return a mask from rows of 1 and 0."""
-    return torch.tensor([[character == "1" for character in row] for row in rows])
-
-
-def _case(words: str, seed: int, *rows: str, vocab: int = 6) -> Case:
-    texts, seq = len(rows), len(rows[0])
-    inputs = {
-        "logits": normal(texts, seq, vocab, seed=seed, scale=1.5),
-        "input_ids": integers(0, vocab, texts, seq, seed=seed + 1),
-        "loss_mask": _mask(*rows),
-    }
-    return Case(f"{words}: logits of shape [{texts}, {seq}, {vocab}], loss_mask = {', '.join(rows)}", inputs)
-
-
+_case = partial(masked_logits, mask="loss_mask")
 # Each target has one of the probabilities 1/2, 1/4 and 1/8.
 _PROBABILITIES = torch.tensor(
     [[0.25, 0.5, 0.25], [0.5, 0.375, 0.125], [0.25, 0.25, 0.5], [0.125, 0.75, 0.125], [0.4, 0.3, 0.3]],
 )
-_EXTREME = _case("logits near 10000 and -10000", 345, "0111", "0110", vocab=5)
-_EXTREME_LOGITS = _EXTREME.inputs["logits"].sign() * 1e4 + round_to_quarters(_EXTREME.inputs["logits"])
-_NAN = _case("NaN at positions that predict no target", 349, "001110", "000110")
-_NAN_LOGITS = _NAN.inputs["logits"].clone()
-_NAN_LOGITS[0, [0, 5]], _NAN_LOGITS[1, [0, 1, 5]] = torch.nan, torch.nan
 CASES = {
     "five tokens": Case(
         "five tokens: logits = logarithms of the probabilities [.25, .5, .25], [.5, .375, .125], [.25, .25, .5], "
@@ -62,7 +37,7 @@ CASES = {
         {
             "logits": _PROBABILITIES.log()[None],
             "input_ids": torch.tensor([[0, 1, 2, 1, 0]]),
-            "loss_mask": _mask("00111"),
+            "loss_mask": mask_of_rows("00111"),
         },
     ),
     "padded right": _case("padding on the right", 341, "0011100", "0111111", "0001000"),
@@ -70,8 +45,8 @@ CASES = {
     "all tokens": _case("every token is named by the mask", 347, "11111", "11111", vocab=4),
     "one text": _case("one text", 351, "01110", vocab=8),
     "a text without a target": _case("a text without a target", 353, "00000", "00110", "10000"),
-    "extreme logits": Case(_EXTREME.description, {**_EXTREME.inputs, "logits": _EXTREME_LOGITS}),
-    "NaN elsewhere": Case(_NAN.description, {**_NAN.inputs, "logits": _NAN_LOGITS}),
+    "extreme logits": with_extreme_logits(_case("logits near 10000 and -10000", 345, "0111", "0110", vocab=5)),
+    "NaN elsewhere": with_nan_elsewhere(_case("NaN at positions that predict no target", 349, "001110", "000110")),
     "no target": _case("no target at all", 357, "0000", "0000"),
     "first tokens only": _case("the mask names the tokens at position 0 alone", 359, "1000", "1000"),
 }
@@ -83,13 +58,7 @@ CASES |= {
 }
 
 
-def _observe(sft_loss: Answer, inputs: Mapping[str, Any]) -> Observation:
-    if bool(inputs["logits"].isnan().any()):  # No gradient is required there, and no NaN equals another one.
-        return observe_result(sft_loss(*(value.clone() for value in inputs.values())))
-    return observe_call(sft_loss, inputs, gradient_of="logits")
-
-
-CHECK = Check("sft_loss", CASES, _observe)
+CHECK = Check("sft_loss", CASES, observe_masked_logits)
 
 
 def test_the_loss_of_five_tokens_is_the_mean_of_minus_the_logarithms_of_three_probabilities(sft_loss: Answer) -> None:
