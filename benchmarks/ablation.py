@@ -28,7 +28,7 @@ from rlhf_course.learner_package import trainer_class
 from rlhf_course.rl import matmul, models, samples, schedule
 
 HALF_A_PHASE = {"batch_size": 64, "num_minibatches": 2}  # so that the runs that are compared are closer in time
-ROUNDS, MEMORY_REPEATS = 7, 2
+ROUNDS, MEMORY_REPEATS = 5, 2
 LeanTrainer = trainer_class(lean=True)
 lean = sys.modules[LeanTrainer.__module__]
 
