@@ -166,7 +166,8 @@ def main() -> None:
             figures = {title: measure(pair) for title, pair in variants_of(name).items()}
             earlier = earlier_results("ablation").get(processor(), {})
             results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
-            results[unit] = results.get(unit, {}) | {name: figures}
+            merged = results.get(unit, {}) | {name: figures}
+            results[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
 
 
 if __name__ == "__main__":
