@@ -1,6 +1,6 @@
 """Hidden tests of `get_logprobs`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -72,6 +72,18 @@ def logprobs_gradient(logits, tokens, prefix_len, weights):
     return gradient
 
 
+@dataclass(frozen=True)
+class GradientOfWeightedSum:
+    """The formula of that gradient, for weights that a draw gives: with the same draw it is the same formula."""
+
+    key: str
+    weights: torch.Tensor = field(compare=False)
+
+    def __call__(self, **exact):
+        """Return the gradient."""
+        return logprobs_gradient(**exact, weights=self.weights)
+
+
 def called(get_logprobs, call):
     """Return the arguments of a call, and the answer's result; the prefix length is given as the circumstance wants."""
     logits, tokens, prefix_len = call.passed()
@@ -118,7 +130,7 @@ def expect_gradient(get_logprobs, call, draw):
     weights = draw.normal(*mended.shape).double()
     subject = call.subject("The gradient of the log-probabilities")
     gradient = gradient_at(logits, (mended * weights).sum(), subject)
-    wanted = logprobs_gradient(**call.exact, weights=weights)
+    wanted = call.right(GradientOfWeightedSum(draw.key, weights))
     why = "it is that of log_softmax at the tokens that followed"
     expect_values(gradient, wanted, subject, why, call, rtol=1e-3, atol=1e-4)
 

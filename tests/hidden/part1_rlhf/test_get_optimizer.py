@@ -144,11 +144,15 @@ def transformer_sizes():
 
 
 def drawn_training(draw):
-    """Draw the inputs of the driver `training`: rates and schedule as in a real run, on a GPT-2 with a value head."""
+    """Draw the inputs of the driver `training`: rates and schedule as in a real run, on a GPT-2 with a value head.
+
+    Returns:
+        The inputs, and the right gradients of the driver's backward pass.
+    """
     texts, seq, width, vocabulary = draw.integer(2, 3), draw.integer(3, 6), 24, len(VOCABULARY)
     sizes = transformer_sizes()
     warmup_steps = draw.integer(1, 2)
-    return {
+    inputs = {
         "base": 0.3 * draw.normal(sizes["base"]),
         "head": 0.3 * draw.normal(sizes["head"]),
         "settings": {
@@ -166,6 +170,7 @@ def drawn_training(draw):
         },
         "gradients": [drawn_gradients(draw, sizes.values(), torch.float32)] * 4,
     }
+    return inputs, reference_answers().answer("get_optimizer").training(**inputs)["backward"]
 
 
 def scheduled_rates(settings, count):
@@ -182,8 +187,7 @@ def scheduled_rates(settings, count):
 
 @pytest.mark.points(2)
 def test_a_transformer_with_a_value_head_learns_at_the_rates_of_the_trainers_schedule(get_optimizer, draw):
-    inputs = drawn_training(draw)
-    wanted = reference_answers().answer("get_optimizer").training(**inputs)["backward"]
+    inputs, wanted = draw.once(drawn_training)
     report = get_optimizer.training(**inputs)
     rates = scheduled_rates(inputs["settings"], len(inputs["gradients"]))
     why = "every parameter of both parts is in its group, and the trainer's schedule changes the groups' rates"

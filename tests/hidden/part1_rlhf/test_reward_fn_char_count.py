@@ -1,6 +1,6 @@
 """Hidden tests of `reward_fn_char_count`."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 import torch
@@ -42,9 +42,15 @@ CROWDED = Circumstance("for counts over 2,048", texts=partial(crowded_texts, ".s
 BETWEEN_BLANKS = Circumstance("for texts that begin and end with spaces or new lines", texts=texts_between_blanks)
 
 
+@lru_cache(10_000)
+def count(text, char):
+    """Return how often a character occurs in a text."""
+    return sum(letter == char for letter in text)
+
+
 def counts(texts, char):
     """Return how often a character occurs in each text."""
-    return torch.tensor([sum(letter == char for letter in text) for text in texts], dtype=torch.float64)
+    return torch.tensor([count(text, char) for text in texts], dtype=torch.float64)
 
 
 def expect_counts(got, texts, char, subject, why):

@@ -4,8 +4,8 @@ The judge recomputes logits, values and gradients in double precision from these
 first test: where it is wrong, the other tests put a right one in its place.
 """
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import pytest
 import torch
@@ -46,10 +46,11 @@ ACTIVATIONS = {
 
 @dataclass
 class Model:
-    """The weights of a transformer and its value head, by name and in order."""
+    """The weights of a transformer and its value head, by name and in order, and what they gave, by token ids."""
 
     transformer: dict
     weights: list
+    kept: dict = field(default_factory=dict)
 
     @classmethod
     def drawn(cls, draw):
@@ -60,13 +61,22 @@ class Model:
         """Return the arguments of a driver that are the weights."""
         return {"transformer": self.transformer, "weights": self.weights}
 
+    @cached_property
     def halved(self):
-        """Return the model with half of all weights."""
+        """The model with half of all weights."""
         return Model({name: weight / 2 for name, weight in self.transformer.items()}, [w / 2 for w in self.weights])
+
+    @cached_property
+    def exact(self):
+        """The weights of the transformer in double precision, by name."""
+        return {name: weight.double() for name, weight in self.transformer.items()}
 
     def outputs(self, input_ids):
         """Return what the transformer gives, in double precision."""
-        return run({name: weight.double() for name, weight in self.transformer.items()}, SHAPE.heads, input_ids)
+        key = (*input_ids.shape, input_ids.numpy().tobytes())
+        if key not in self.kept:
+            self.kept[key] = run(self.exact, SHAPE.heads, input_ids)
+        return self.kept[key]
 
     def values(self, resid):
         """Return the head's values of a residual stream."""
@@ -87,6 +97,12 @@ def require_report(report):
     return report
 
 
+def values_of_other_heads(weights, resid):
+    """Return the values of wrong heads, by what they are in words."""
+    values = {words: head_values(weights, resid, activation) for words, activation in ACTIVATIONS.items()}
+    return values | {"with a ReLU after the last layer": head_values(weights, resid).relu()}
+
+
 def expect_head(answer, draw):
     """Require right values of the head by itself, for the transformer's width and for another one."""
     for number, width in enumerate([SHAPE.width, draw.integer(5, 40)]):
@@ -94,9 +110,7 @@ def expect_head(answer, draw):
         weights, resid = drawn_head(own, width), 2 * own.normal(own.integer(2, 4), own.integer(2, 5), width)
         report = require_report(answer.head(width=width, weights=weights, resid=resid))
         exact, stream = [weight.double() for weight in weights], resid.double()
-        right = head_values(exact, stream)
-        others = {words: head_values(exact, stream, activation) for words, activation in ACTIVATIONS.items()}
-        others["with a ReLU after the last layer"] = right.relu()
+        right, others = head_values(exact, stream), partial(values_of_other_heads, exact, stream)
         expect_named(report["values"], right, others, "The output of the value head", "that of a head ", HEAD)
 
 
@@ -114,11 +128,11 @@ def with_the_head_or_a_right_one(answer, draw, test):
 
 
 def expect_named(got, wanted, others, subject, prefix, why):
-    """Require right numbers; the message names the wrong ones of `others` that came, if they did."""
+    """Require right numbers; the message names the wrong ones that came, if they are among those of `others()`."""
     try:
         expect_values(got, wanted, subject, why, rtol=1e-3, atol=1e-3)
     except AssertionError:
-        for words, other in others.items():
+        for words, other in others().items():
             mended = mend(got, other.shape)
             if (
                 mended is not None
@@ -132,16 +146,23 @@ def expect_named(got, wanted, others, subject, prefix, why):
 def expect_logits(got, model, input_ids, phrase):
     """Require the transformer's logits."""
     right = model.outputs(input_ids).logits
-    others = {"log-probabilities": right.log_softmax(-1), "probabilities": right.softmax(-1)}
+
+    def others():
+        return {"log-probabilities": right.log_softmax(-1), "probabilities": right.softmax(-1)}
+
     expect_named(got, right, others, f"The tensor of logits {phrase}".strip(), "one of ", LOGITS)
 
 
 def expect_head_values(got, model, input_ids, subject, why=VALUES, other_ids=None):
     """Require the head's values; `other_ids` are the token ids of another pass, whose values may have come."""
     outputs = model.outputs(input_ids)
-    others = {words: model.values(stream) for words, stream in outputs.others.items()}
-    if other_ids is not None:
-        others["the texts of that pass"] = model.values(model.outputs(other_ids).resid)
+
+    def others():
+        streams = dict(outputs.others)
+        if other_ids is not None:
+            streams["the texts of that pass"] = model.outputs(other_ids).resid
+        return {words: model.values(stream) for words, stream in streams.items()}
+
     expect_named(got, model.values(outputs.resid), others, subject, "that of the head for ", why)
 
 
@@ -167,7 +188,7 @@ def test_the_head_is_a_linear_layer_a_relu_and_a_linear_layer_with_biases(Hooked
 
 @pytest.mark.points(2)
 def test_each_call_gives_the_logits_and_values_of_its_own_texts(HookedTransformerWithValueHead, draw):
-    model = Model.drawn(draw.numbered(100))
+    model = draw.numbered(100).once(Model.drawn)
     made = list(INPUTS.calls(draw, [*SIZES, INPUTS.repeated(), INPUTS.many()]))
 
     again = [call.exact["input_ids"] for call in (made[-1], draw.choice(made))]
@@ -176,7 +197,7 @@ def test_each_call_gives_the_logits_and_values_of_its_own_texts(HookedTransforme
         sequence = [*((CALL, *call.passed()) for call in made), (HALVE, None), *((CALL, ids) for ids in again)]
         results = results_of(HookedTransformerWithValueHead, model, sequence, own_head=own_head)
         for input_ids, result in zip(again, results[len(made) + 1 :], strict=True):
-            expect_pair(result, model.halved(), input_ids, "for texts of an earlier call, after the weights changed")
+            expect_pair(result, model.halved, input_ids, "for texts of an earlier call, after the weights changed")
         for call, result in zip(made, results[: len(made)], strict=True):
             input_ids = call.exact["input_ids"]
             expect_pair(result, model, input_ids, call.circumstance.phrase)
@@ -188,7 +209,7 @@ def test_each_call_gives_the_logits_and_values_of_its_own_texts(HookedTransforme
 
 @pytest.mark.points(1)
 def test_logits_and_values_have_a_dimension_for_texts_and_one_for_positions(HookedTransformerWithValueHead, draw):
-    model = Model.drawn(draw.numbered(100))
+    model = draw.numbered(100).once(Model.drawn)
     made = list(INPUTS.calls(draw, SIZES, again=0))
 
     def test(own_head):
@@ -207,7 +228,7 @@ def test_logits_and_values_have_a_dimension_for_texts_and_one_for_positions(Hook
 def two_batches(draw):
     """Draw a model and two batches of other sizes."""
     first, second = (INPUTS.call(draw.numbered(number)).exact["input_ids"] for number in range(2))
-    return Model.drawn(draw.numbered(100)), first, second
+    return draw.numbered(100).once(Model.drawn), first, second
 
 
 @pytest.mark.points(1)
@@ -282,6 +303,12 @@ def drawn_gradient_inputs(draw):
     }
 
 
+def drawn_gradient_case(draw):
+    """Draw a model and inputs, and return them with the right gradients."""
+    model, inputs = drawn_gradient_inputs(draw)
+    return model, inputs, right_gradients(model, **inputs)
+
+
 def right_gradients(model, input_ids, of_logits, of_values):
     """Return for each sum, of logits, of values and of both, the gradients of all parameters by name."""
     leaves = {name: weight.double().requires_grad_(True) for name, weight in model.transformer.items()}
@@ -310,15 +337,17 @@ def expect_gradients(got, wanted, names, part):
 
     for name in names:
         assert got[name].shape == wanted["both"][name].shape, f"A gradient at {part} has another shape than wanted"
-    others = {words: flat(wanted[name]) for name, words in GRADIENT_WORDS.items()}
+
+    def others():
+        return {words: flat(wanted[name]) for name, words in GRADIENT_WORDS.items()}
+
     why = "it is that of logits and values"
     expect_named(flat(got), flat(wanted["both"]), others, f"The gradient at {part}", "", why)
 
 
 @pytest.mark.points(2)
 def test_gradients_of_logits_and_values_reach_the_head_and_the_transformer(HookedTransformerWithValueHead, draw):
-    model, inputs = drawn_gradient_inputs(draw)
-    wanted = right_gradients(model, **inputs)
+    model, inputs, wanted = draw.once(drawn_gradient_case)
 
     def test(own_head, mode, phrase):
         made = HookedTransformerWithValueHead.gradients(**model.inputs(), **inputs, mode=mode, own_head=own_head)
@@ -409,11 +438,17 @@ def drawn_continuation(draw, ids, length):
     raise AssertionError("no drawn model continues the text as the test needs it")
 
 
-@pytest.mark.points(0.5)
-def test_texts_tokens_and_sizes_are_the_transformers(HookedTransformerWithValueHead, draw):
+def drawn_text_case(draw):
+    """Draw a text, its token ids, how many more to generate, a model, and all ids after that."""
     text, bare = drawn_text(draw)
     ids, length = [VOCABULARY.index("<|endoftext|>"), *bare], draw.integer(2, 5)
-    model, continued = drawn_continuation(draw, ids, length)
+    return text, ids, length, *drawn_continuation(draw, ids, length)
+
+
+@pytest.mark.points(0.5)
+def test_texts_tokens_and_sizes_are_the_transformers(HookedTransformerWithValueHead, draw):
+    text, ids, length, model, continued = draw.once(drawn_text_case)
+    bare = ids[1:]
 
     def test(own_head):
         report = require_report(

@@ -57,3 +57,17 @@ def test_numbers_stay_between_their_ends_and_integers_include_them():
     draw = Draw(PUBLIC, "a/test")
     assert all(0.1 <= draw.number(0.1, 4.0) <= 4.0 and -2 <= draw.number(-2, 2) <= 2 for _ in range(200))
     assert {draw.integer(1, 3) for _ in range(100)} == {1, 2, 3} == set(draw.integers(1, 3, 100).tolist())
+
+
+def test_what_is_made_once_is_shared_by_a_class_and_leaves_the_draw_as_if_it_were_made_each_time():
+    made = []
+
+    def make(draw: Draw) -> list[object]:
+        made.append(draw)
+        return drawn(draw)
+
+    first, second, other = Draw(PUBLIC, "a/test"), Draw(PUBLIC, "a/test"), Draw(OTHER, "a/test")
+    assert first.once(make) is second.once(make)
+    assert other.once(make) != Draw(PUBLIC, "a/test").once(make)
+    assert made == [first, other]
+    assert drawn(first) == drawn(second)

@@ -1,10 +1,12 @@
 """The relation of a wrong result to the right one is found, and none is named that the numbers do not show."""
 
+import math
+
 import pytest
 import torch
 
 from rlhf_course.checks.relations import find_relation
-from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.compare import ATOL, RTOL, expect_form, expect_values, mend
 from rlhf_course.grading.judge.text_relations import text_relation
 
 WANTED = torch.tensor([[0.5, -1.25, 2.0, 0.75], [1.5, 3.0, -0.5, 0.25], [-2.0, 1.0, 0.125, 4.0]], dtype=torch.float64)
@@ -149,3 +151,15 @@ def test_no_texts_are_named_where_a_call_has_too_few():
     arguments = {name: value[3:9] for name, value in padded_texts().items()}
     wanted = torch.arange(6.0, dtype=torch.float64)
     assert text_relation(wanted + arguments["mask"][:, 0], wanted, arguments) == ""
+
+
+@pytest.mark.parametrize("got", [0.0, 1.0, 1.00009, 1.001, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("wanted", [0.0, 1.0, math.inf, -math.inf, math.nan])
+def test_values_are_close_where_allclose_says_so(got, wanted):
+    got, wanted = torch.tensor([1.0, got]), torch.tensor([1.0, wanted], dtype=torch.float64)
+    is_refused = False
+    try:
+        expect_values(got, wanted, "It")
+    except AssertionError:
+        is_refused = True
+    assert is_refused != torch.allclose(got.double(), wanted, rtol=RTOL, atol=ATOL)

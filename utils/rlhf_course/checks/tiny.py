@@ -142,7 +142,8 @@ class PooledModel:
         # On its first pass with a padded text, the bridge stores whether it counts positions by itself.
         with torch.no_grad():
             bridge(torch.zeros(1, 2, dtype=torch.long), attention_mask=torch.tensor([[False, True]]))
-        self._modules = list(nn.Module.modules(bridge))
+        # A bridge does not list all modules of the model that it wraps, but sets the mode of them, too.
+        self._modules = list(dict.fromkeys([*nn.Module.modules(bridge), *bridge.original_model.modules()]))
         self._weights = [
             (parameter, parameter.detach().clone(), parameter.requires_grad)
             for parameter in nn.Module.parameters(bridge)
@@ -150,19 +151,13 @@ class PooledModel:
         self._module_hooks = [
             (hooks, set(hooks)) for module in self._modules for hooks in (module._forward_hooks, module._backward_hooks)
         ]
-        self._structure = self._current_structure()
-
-    def _current_structure(self) -> list[Any]:
-        parameters = nn.Module.parameters(self.bridge)
-        modules = nn.Module.modules(self.bridge)
-        return [
-            *((id(parameter), parameter.dtype, parameter.device) for parameter in parameters),
-            *((id(module), sorted(vars(module)), len(module._forward_pre_hooks)) for module in modules),
-        ]
+        self._structures = [_structure(module) for module in self._modules]
 
     def is_intact(self) -> bool:
         """Return whether no module or parameter was exchanged or cast, which `reset` could not undo."""
-        return self._current_structure() == self._structure
+        return all(
+            _structure(module) == structure for module, structure in zip(self._modules, self._structures, strict=True)
+        )
 
     def reset(self) -> Any:
         """Restore weights, gradients, hooks and mode, and return the model."""
@@ -173,7 +168,10 @@ class PooledModel:
             for hooks in (parameter._backward_hooks, parameter._post_accumulate_grad_hooks):
                 if hooks:
                     hooks.clear()
-        self.bridge.reset_hooks(including_permanent=True)
+        for point in self.bridge.hook_points():
+            if point.fwd_hooks or point.bwd_hooks or point.ctx:
+                point.remove_hooks("both", including_permanent=True)
+                point.clear_context()
         for hooks, own in self._module_hooks:
             for key in set(hooks) - own:
                 del hooks[key]
@@ -181,6 +179,17 @@ class PooledModel:
             if module.training:
                 module.training = False
         return self.bridge
+
+
+def _structure(module: nn.Module) -> list[Any]:
+    """Return what a module holds: the names of its attributes, its modules and parameters, and a number of hooks."""
+    parameters = [parameter for parameter in module._parameters.values() if parameter is not None]
+    return [
+        set(vars(module)),
+        [id(child) for child in module._modules.values()],
+        [(id(parameter), parameter.dtype, parameter.device) for parameter in parameters],
+        len(module._forward_pre_hooks),
+    ]
 
 
 @cache

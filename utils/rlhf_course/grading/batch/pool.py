@@ -4,8 +4,10 @@ Each worker receives submissions through a pipe. A cluster on this machine would
 learner's code could reach at an isolation level that does not isolate the network.
 """
 
+import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -17,6 +19,7 @@ from typing import Any, Protocol
 
 from rlhf_course.errors import CourseError
 from rlhf_course.grading.results import ExerciseResult, SubmissionResult, TestResult
+from rlhf_course.grading.sandbox.zygote_client import ALLOCATOR
 from rlhf_course.grading.submissions.submission import Submission
 
 Task = tuple[int, Submission]
@@ -133,7 +136,7 @@ class _Worker:
         # A forked process would inherit locks that other threads of this process hold; a spawned process does not.
         context = multiprocessing.get_context("spawn")
         self.pipe, worker_end = context.Pipe()
-        self.process = context.Process(target=_run_worker, args=(worker_end, self._make_judge))
+        self.process = context.Process(target=_run_worker, args=(worker_end, pickle.dumps(self._make_judge)))
         with _worker_environment():
             self.process.start()
         worker_end.close()
@@ -213,13 +216,14 @@ class _Worker:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set the environment that workers inherit when they are started in the block: one thread, and SIGINT ignored.
+    """Set the environment that workers inherit when they are started in the block, and let them ignore SIGINT.
 
     Each core runs one worker, and with one thread sums do not depend on the number of cores. Ctrl-C reaches the whole
     process group; workers ignore it, because the pool decides when they stop.
     """
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    changed = {"OMP_NUM_THREADS": "1", **ALLOCATOR}
+    before = {name: os.environ[name] for name in changed if name in os.environ}
+    os.environ.update(changed)
     may_set_handlers = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
     try:
@@ -227,16 +231,20 @@ def _worker_environment() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
-        os.environ.pop("OMP_NUM_THREADS")
-        if threads is not None:
-            os.environ["OMP_NUM_THREADS"] = threads
+        for name in changed:
+            del os.environ[name]
+        os.environ.update(before)
 
 
-def _run_worker(pipe: Connection, make_judge: JudgeFactory) -> None:
+def _run_worker(pipe: Connection, pickled_make_judge: bytes) -> None:
     """Make a judge, and grade the submissions that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # Collections would visit each of the objects that a judge loads several times.
+    make_judge: JudgeFactory = pickle.loads(pickled_make_judge)  # This imports the judge's module.
     try:
         with make_judge() as judge:
+            gc.freeze()
+            gc.enable()
             pipe.send(("ready", None))
             while True:
                 pipe.send(_grade(judge, pipe.recv()))

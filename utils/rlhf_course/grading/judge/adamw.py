@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,8 +14,13 @@ from rlhf_course.grading.judge.compare import expect_values
 # AdamW's default weight decay, and none.
 RIGHT_DECAYS = (0.01, 0.0)
 _DEFAULT_RATE = 1e-3
+# An optimizer is compared with the steps of so many parameters before it is compared with those of all.
+_FEW = 256
 _OTHER_BETAS = ((0.9, 0.95), (0.9, 0.99), (0.95, 0.999), (0.8, 0.999), (0.5, 0.999), (0.0, 0.999), (0.99, 0.999))
 _OTHER_EPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-10, 0.0)
+
+PathOf: TypeAlias = Callable[["Steps"], Tensor]
+"""A function that returns how far parameters are from the start after each step of an optimizer."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Steps:
     gradients: Sequence[Tensor]
     rates: Sequence[float]
     other_rates: Sequence[float]
+
+    def of_few(self) -> "Steps":
+        """Return the steps of the first parameters alone, which do not depend on those of the others."""
+        gradients = [gradient[:_FEW] for gradient in self.gradients]
+        return Steps(self.start[:_FEW], gradients, self.rates, self.other_rates)
 
     def adamw(
         self,
@@ -135,48 +145,59 @@ def _shown_relation(change: Tensor, right: Sequence[Tensor], steps: Steps, unit:
         if torch.allclose(jump, jump[:1].expand_as(jump), rtol=atol, atol=atol):
             return "is right, but for a change that no step makes: leave the model's weights as they are"
     for alternatives in (_alternatives(steps), _fitted(steps, change * unit)):
-        found = {
-            sentence for sentence, path in alternatives if torch.allclose(change, path / unit, rtol=atol, atol=atol)
-        }
+        found = {sentence for sentence, path_of in alternatives if _is_path(change, path_of, steps, unit, atol)}
         if found:  # Several that fit would be a guess.
             return found.pop() if len(found) == 1 else ""
     return ""
 
 
-def _alternatives(steps: Steps) -> Iterator[tuple[str, Tensor]]:
-    """Yield wrong optimizers in words, each with its change of the parameters."""
+def _is_path(change: Tensor, path_of: PathOf, steps: Steps, unit: float, atol: float) -> bool:
+    """Return whether an optimizer gives a change, which is in units of the learning rate."""
+    few = path_of(steps.of_few()) / unit
+    if not torch.allclose(change[:, : few.shape[1]], few, rtol=atol, atol=atol):
+        return False
+    return few.shape == change.shape or torch.allclose(change, path_of(steps) / unit, rtol=atol, atol=atol)
+
+
+def _alternatives(steps: Steps) -> Iterator[tuple[str, PathOf]]:
+    """Yield wrong optimizers in words, each with a function that returns its change of the parameters."""
+    default_rates = [_DEFAULT_RATE] * len(steps.rates)
     for decay in RIGHT_DECAYS:
-        yield "goes down the objective, which is to be maximised", steps.adamw(decay, sign=-1)
-        yield "is that of the other part's learning rate", steps.adamw(decay, rates=steps.other_rates)
-        yield "is that of AdamW's default learning rate", steps.adamw(decay, rates=[_DEFAULT_RATE] * len(steps.rates))
+        adamw = partial(Steps.adamw, decay=decay)
+        yield "goes down the objective, which is to be maximised", partial(adamw, sign=-1)
+        yield "is that of the other part's learning rate", partial(adamw, rates=steps.other_rates)
+        yield "is that of AdamW's default learning rate", partial(adamw, rates=default_rates)
         for betas in _OTHER_BETAS:
-            yield "is that of AdamW with other betas than its default ones", steps.adamw(decay, betas=betas)
+            yield "is that of AdamW with other betas than its default ones", partial(adamw, betas=betas)
         for eps in _OTHER_EPS:
-            yield "is that of AdamW with another eps than its default one", steps.adamw(decay, eps=eps)
-        yield "is that of moments without bias correction", steps.adamw(decay, is_corrected=False)
-        yield "is that of AMSGrad", steps.of(partial(AdamW, weight_decay=decay, maximize=True, amsgrad=True))
-        yield "is that of steps that are taken twice", steps.of(partial(AdamW, weight_decay=decay, maximize=True), 2)
-    yield from _other_optimizers(steps)
+            yield "is that of AdamW with another eps than its default one", partial(adamw, eps=eps)
+        yield "is that of moments without bias correction", partial(adamw, is_corrected=False)
+        make = partial(AdamW, weight_decay=decay, maximize=True)
+        yield "is that of AMSGrad", partial(Steps.of, make=partial(make, amsgrad=True))
+        yield "is that of steps that are taken twice", partial(Steps.of, make=make, times=2)
+    yield from _other_optimizers()
 
 
-def _fitted(steps: Steps, change: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _fitted(steps: Steps, change: Tensor) -> Iterator[tuple[str, PathOf]]:
     """Yield AdamW with the learning rate, and with the weight decay, that fit a change best."""
     is_constant = len(set(steps.rates)) == 1
     words = "another learning rate" if is_constant else "one learning rate throughout, without a schedule"
+    rates = [_fitting_rate(steps, change)] * len(steps.rates)
     for decay in RIGHT_DECAYS:
-        yield f"is that of {words}", steps.adamw(decay, rates=[_fitting_rate(steps, change)] * len(steps.rates))
+        yield f"is that of {words}", partial(Steps.adamw, decay=decay, rates=rates)
     words = "another weight decay than the default: leave it out, or set it to zero"
-    yield f"is that of AdamW with {words}", steps.adamw(_fitting_decay(steps, change))
+    yield f"is that of AdamW with {words}", partial(Steps.adamw, decay=_fitting_decay(steps, change))
 
 
-def _other_optimizers(steps: Steps) -> Iterator[tuple[str, Tensor]]:
+def _other_optimizers() -> Iterator[tuple[str, PathOf]]:
     for decay in (0.001, 0.01, 0.1):
-        make = partial(Adam, weight_decay=decay, maximize=True)
-        yield "is that of L2 decay, which is added to the gradient, as AdamW's is not", steps.of(make)
+        make: Callable[..., Any] = partial(Adam, weight_decay=decay, maximize=True)
+        yield "is that of L2 decay, which is added to the gradient, as AdamW's is not", partial(Steps.of, make=make)
     for momentum in (0.0, 0.9):
-        yield "is that of gradient ascent (SGD)", steps.of(partial(SGD, lr=1.0, momentum=momentum, maximize=True))
+        make = partial(SGD, lr=1.0, momentum=momentum, maximize=True)
+        yield "is that of gradient ascent (SGD)", partial(Steps.of, make=make)
     for kind in (NAdam, RAdam, RMSprop, Adagrad, Adamax):
-        yield f"is that of {kind.__name__}", steps.of(partial(kind, maximize=True))
+        yield f"is that of {kind.__name__}", partial(Steps.of, make=partial(kind, maximize=True))
 
 
 def _fitting_decay(steps: Steps, change: Tensor) -> float:

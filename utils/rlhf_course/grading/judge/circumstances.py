@@ -206,6 +206,23 @@ TEXT_CIRCUMSTANCES = (
 )
 
 
+class _InDoublePrecision(Mapping[str, Any]):
+    """Arguments by name, of which a float tensor is converted to double precision when it is read."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._arguments[name]
+        return value.double() if _is_float(value) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arguments)
+
+    def __len__(self) -> int:
+        return len(self._arguments)
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of an answer.
@@ -221,9 +238,9 @@ class Call:
     _right: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def exact(self) -> dict[str, Any]:
+    def exact(self) -> Mapping[str, Any]:
         """The arguments by name, with floats in double precision. The judge computes with these alone."""
-        return {name: value.double() if _is_float(value) else value for name, value in self._arguments.items()}
+        return _InDoublePrecision(self._arguments)
 
     def right(self, formula: Callable[..., T]) -> T:
         """Return what a formula gives for the exact arguments; a class's answers share it, so do not change it."""

@@ -2,7 +2,9 @@
 
 import hmac
 import random
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,8 +15,17 @@ from rlhf_course.grading.secret import Secret
 
 T = TypeVar("T")
 
+# The number of results of `Draw.once` that are kept for the next answers of a class.
+_MAX_KEPT = 64
+
 DrawState: TypeAlias = tuple[Any, ...]
 """Where the generators of a draw are; it can be compared and hashed."""
+
+
+@cache
+def _made_of_draws() -> OrderedDict[Hashable, tuple[Any, DrawState]]:
+    """Return what `Draw.once` keeps in this process: results, and where the generators were after each."""
+    return OrderedDict()
 
 
 class Draw:
@@ -63,6 +74,22 @@ class Draw:
     def shared(self, name: str) -> "Draw":
         """Return the draw that all tests of the exercise have in common under a name."""
         return Draw(self._secret, f"{self._test.rpartition('/')[0]}/{name}")
+
+    def once(self, make: Callable[["Draw"], T]) -> T:
+        """Return what a function makes of this draw; the answers of a class share it, so do not change it.
+
+        Args:
+            make: A function that takes the draw and depends on nothing else.
+        """
+        key, kept = (make, self.key, self.state), _made_of_draws()
+        if key not in kept:
+            kept[key] = make(self), self.state
+        kept.move_to_end(key)
+        if len(kept) > _MAX_KEPT:
+            kept.popitem(last=False)
+        result: T
+        result, self.state = kept[key]
+        return result
 
     def integer(self, low: int, high: int) -> int:
         """Draw an integer from `low` to `high`, both included."""

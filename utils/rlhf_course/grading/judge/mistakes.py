@@ -72,17 +72,14 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     """Return the names of the mistakes that do the same as an answer in all calls, and are wrong in one of them."""
     functions = {name: LocalAnswers({exercise: answer}).answer(exercise) for name, answer in bank.wrong.items()}
     learners, reference = answers.answer(exercise), reference_answers().answer(exercise)
-    differs = dict.fromkeys(functions, False)
+    differs = False
     for arguments in calls:
-        came, right = observe(learners, arguments), observe(reference, arguments)
-        for name, function in list(functions.items()):
-            mistaken = observe(function, arguments)
-            differs[name] |= not is_same(mistaken, right)
-            if not is_same(came, mistaken):
-                del functions[name]
+        came = observe(learners, arguments)
+        functions = {name: function for name, function in functions.items() if _does(function, arguments, came)}
         if not functions:
             break
-    return [name for name in functions if differs[name]]
+        differs = differs or not is_same(came, observe(reference, arguments))
+    return list(functions) if differs else []
 
 
 def _arguments(call: RecordedCall) -> Sequence[Any] | None:
@@ -104,6 +101,17 @@ def observe(function: Any, arguments: Sequence[Any]) -> Observation:
         return observe_result(function, arguments) | _gradients(function, arguments)
     except AnswerError as error:
         return {"raised": error.exception or error.message}
+
+
+def _does(function: Any, arguments: Sequence[Any], came: Observation) -> bool:
+    """Return whether a function does in a call what came; its gradients are computed only if it returns the same."""
+    try:
+        observation = observe_result(function, arguments)
+        if "raised" not in came and not is_same({part: came[part] for part in observation}, observation):
+            return False
+        return is_same(came, observation | _gradients(function, arguments))
+    except AnswerError as error:
+        return is_same(came, {"raised": error.exception or error.message})
 
 
 def observe_result(function: Any, arguments: Sequence[Any]) -> Observation:

@@ -4,6 +4,7 @@ A hash of rounded outputs would differ where two right computations round differ
 tolerance.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,8 +45,14 @@ def _weighted_mean(values: Tensor) -> float:
     if not values.numel():
         return 0.0
     squashed = torch.nan_to_num(values / (1 + values.abs()), nan=_NOT_A_NUMBER)
-    weights = 1 + torch.sin(torch.arange(1, len(values) + 1, dtype=torch.float64)) / 2
+    weights = _weights()[: len(values)]
     return float((weights * squashed).sum() / weights.sum())
+
+
+@cache
+def _weights() -> Tensor:
+    """Return the weights of the entries of an output."""
+    return 1 + torch.sin(torch.arange(1, _MAX_ENTRIES + 1, dtype=torch.float64)) / 2
 
 
 def _flat(output: Any) -> Tensor:

@@ -8,8 +8,10 @@ import os
 import random
 import socket
 import sys
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.core import preserved_state
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import driver
 from rlhf_course.grading.sandbox.protocol import UNCAPPED, ConnectionClosed, ProtocolError, bytes_of, receive, send
@@ -79,7 +80,7 @@ class Worker:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
         sys.path.insert(0, str(self._home))
-        with preserved_state():
+        with _seeded():
             self._answer()
         return None, []
 
@@ -114,7 +115,7 @@ class Worker:
         args, kwargs = unpack(arguments, inputs)
         lists = string_lists(args, kwargs)
         lists_before = [list(strings) for strings in lists]
-        with preserved_state():
+        with _seeded():
             result = self._answer()(*args, **kwargs)
         packer = Packer(self._output_bytes)
         body = {"result": packer.pack(result)}
@@ -170,7 +171,7 @@ class Worker:
             The packed result.
         """
         run = driver(self._exercise, name)
-        with preserved_state():
+        with _seeded():
             result = run(self._answer(), **unpack(inputs, tensors))
         packer = Packer(self._output_bytes)
         return packer.pack(result), packer.tensors
@@ -197,15 +198,13 @@ class Worker:
 
 
 def _autograd_inputs(tensors: Sequence[Tensor], gradients: Mapping[int, str]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return copies of tensors to call the answer with, and the leaves for which gradients will be computed."""
+    """Return what to call the answer with: tensors, or copies of them; and the leaves that will have gradients."""
     inputs, leaves = [], []
     for index, tensor in enumerate(tensors):
-        copy = _with_strides(tensor, tensor.stride())
         if index in gradients:
-            leaves.append(copy.requires_grad_(True))
-            # Autograd forbids to change a leaf in place, but allows it for the result of an operation.
-            copy = copy if gradients[index] == "leaf" else copy.clone()
-        inputs.append(copy)
+            leaves.append(tensor.requires_grad_(True))
+        # Autograd forbids to change a leaf in place, but allows it for the result of an operation.
+        inputs.append(tensor.clone() if gradients.get(index) == "result" else tensor)
     return inputs, leaves
 
 
@@ -221,12 +220,24 @@ def _differ(first: Tensor, second: Tensor) -> bool:
     """Return whether two tensors differ in shape, dtype, layout or bytes; a NaN is equal to the same NaN."""
     if first.shape != second.shape or first.dtype != second.dtype or first.layout != second.layout:
         return True
-    return bool(first.numel()) and bytes_of(first.contiguous()) != bytes_of(second.contiguous())
+    return bool(first.numel()) and not torch.equal(_as_bytes(first), _as_bytes(second))
+
+
+def _as_bytes(tensor: Tensor) -> Tensor:
+    return torch.from_numpy(np.frombuffer(bytes_of(tensor.contiguous()), dtype=np.uint8))
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Seed the global random number generators, and suppress warnings in the block, in which an answer runs."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.default_generator.manual_seed(0)
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def run_worker(connection: socket.socket, home: Path, output_bytes: int) -> None:
-    """Serve the requests of one sandbox, with seeded random number generators."""
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
+    """Serve the requests of one sandbox."""
     Worker(connection, home, output_bytes).serve()

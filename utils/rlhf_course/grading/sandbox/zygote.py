@@ -86,6 +86,7 @@ def _load(config: ZygoteConfig) -> None:
     No operation in this function may run on several threads: a fork copies only the thread that calls it.
     """
     warnings.simplefilter("ignore")
+    gc.disable()  # Collections would visit each of the objects that are loaded here several times.
     import torch
 
     torch.set_num_threads(1)
@@ -109,6 +110,7 @@ def _load(config: ZygoteConfig) -> None:
     model_pool.preload(config.models)
     gc.collect()
     gc.freeze()  # A collection in a child would write to every page, and so copy it.
+    gc.enable()
     if sys.platform == "linux":
         linux_syscalls.collapse_into_huge_pages()
 
