@@ -28,7 +28,7 @@ from rlhf_course.learner_package import trainer_class
 from rlhf_course.rl import matmul, models, samples, schedule
 
 HALF_A_PHASE = {"batch_size": 64, "num_minibatches": 2}  # so that the runs that are compared are closer in time
-ROUNDS, MEMORY_REPEATS = 7, 2
+ROUNDS, MEMORY_REPEATS = 5, 2
 LeanTrainer = trainer_class(lean=True)
 lean = sys.modules[LeanTrainer.__module__]
 
@@ -166,7 +166,8 @@ def main() -> None:
             figures = {title: measure(pair) for title, pair in variants_of(name).items()}
             earlier = earlier_results("ablation").get(processor(), {})
             results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
-            results[unit] = results.get(unit, {}) | {name: figures}
+            merged = results.get(unit, {}) | {name: figures}
+            results[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
 
 
 if __name__ == "__main__":
