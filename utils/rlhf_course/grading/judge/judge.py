@@ -104,7 +104,7 @@ class Judge:
                 run = run_suite(answers, [exercise.name], secret=self.secret, recorder=recorder)
                 tests = [_printable(test) for test in run[exercise.name]]
                 is_wrong = _exercise_status(tests) in ("failed", "error")
-                mistake = _mistake(answers, exercise, tests, recorder) if is_wrong else None
+                mistake = _mistake(answers, exercise, tests, recorder, self.secret) if is_wrong else None
                 results[exercise.name] = _exercise_result(tests, mistake, recorder.outputs.number)
         return results
 
@@ -135,7 +135,7 @@ def _exercise_status(tests: list[TestResult]) -> Status:
 
 
 def _mistake(
-    answers: SandboxedAnswers, exercise: Exercise, tests: list[TestResult], recorder: CallRecorder
+    answers: SandboxedAnswers, exercise: Exercise, tests: list[TestResult], recorder: CallRecorder, secret: Secret
 ) -> str | None:
     """Return the description of the known mistake that an answer behaves like, if there is one.
 
@@ -145,7 +145,7 @@ def _mistake(
     try:
         if exercise.name not in DRIVEN:
             failed = [test.name for test in tests if test.status != "passed"]
-            return recognised_mistake(answers, exercise.name, recorder.calls, failed, HIDDEN)
+            return recognised_mistake(answers, exercise.name, recorder.calls, failed, HIDDEN, secret)
         return _mistake_on_visible_cases(answers, exercise)
     except Exception as error:
         if isinstance(error, OSError | CourseError):  # Grading itself is broken.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from rlhf_course.bank import Bank, description_of, read_bank
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
-from rlhf_course.grading.judge.recorder import RecordedCall, call_size, copied
+from rlhf_course.grading.judge.recorder import CallRecorder, RecordedCall, call_size, copied
+from rlhf_course.grading.judge.suite import run_suite
 from rlhf_course.grading.sandbox.answers import AnswerError, Answers, LocalAnswers
+from rlhf_course.grading.secret import PUBLIC, Secret
 
 # The calls that are compared: some of each test that the answer failed, and some of those that it passed.
 _MAX_FAILED_CALLS, _MAX_PASSED_CALLS = 16, 8
+# So many calls that a test makes of a right answer, each with so many numbers, are tried if mistakes do the same above.
+_MAX_LATER_CALLS, _SMALL = 24, 10_000
 _RTOL, _ATOL = 1e-4, 1e-6
 
 RIGHT_ALONE = "The call that was refused is right if no other call is made before: keep nothing between calls."
@@ -25,12 +30,19 @@ Calls = Mapping[str, list[RecordedCall]]
 
 
 def recognised_mistake(
-    answers: Answers, exercise: str, calls: Calls, failed: Sequence[str], hidden: Path
+    answers: Answers,
+    exercise: str,
+    calls: Calls,
+    failed: Sequence[str],
+    hidden: Path,
+    secret: Secret = PUBLIC,
 ) -> str | None:
     """Return the description of the known mistake that does the same as an answer in each of the recorded calls.
 
-    The mistake has to differ from the reference in one of these calls, and no other mistake may do the same. If there
-    is none, the call that was refused is made alone. If it is right then, the answer keeps something between calls.
+    The mistake has to differ from the reference in one of these calls, and no other mistake may do the same. A test
+    ends at the first wrong result, which several mistakes may give; they are told apart by the calls that it would have
+    made. If no mistake does the same, the call that was refused is made alone. If it is right then, the answer keeps
+    something between calls.
 
     Args:
         answers: The learner's answers.
@@ -38,6 +50,7 @@ def recognised_mistake(
         calls: The calls by test, as a `CallRecorder` holds them.
         failed: The names of the tests that the answer failed.
         hidden: The folder of the hidden tests and of the bank.
+        secret: The course's secret, from which the tests drew their inputs.
 
     Returns:
         The description; None if nothing is found, or more than one mistake does the same.
@@ -45,6 +58,10 @@ def recognised_mistake(
     bank = read_bank(hidden / BY_NAME[exercise].path)  # A new module, since some mistakes keep values between calls.
     with offline_environment(exercise):
         matching = _matching(answers, exercise, bank, _chosen(calls, failed))
+        if len(matching) > 1:
+            all_calls = _calls_of_a_right_answer(exercise, hidden, secret)
+            further = [call for test in failed for call in all_calls.get(test, [])]
+            matching = _told_apart(answers, exercise, bank, matching, further)
         if not matching and _is_right_alone(answers, exercise, calls, failed):
             return RIGHT_ALONE
     return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
@@ -82,6 +99,36 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     return list(functions) if differs else []
 
 
+def _told_apart(
+    answers: Answers, exercise: str, bank: Bank, names: Sequence[str], calls: Sequence[RecordedCall]
+) -> list[str]:
+    """Return the mistakes that do the same as an answer also in the calls in which they differ from each other."""
+    functions = {name: LocalAnswers({exercise: bank.wrong[name]}).answer(exercise) for name in names}
+    learners = answers.answer(exercise)
+    for arguments in _smallest_first(calls):
+        seen = {name: observe(function, arguments) for name, function in functions.items()}
+        first = next(iter(seen.values()))
+        if all(is_same(first, other) for other in seen.values()):
+            continue
+        came = observe(learners, arguments)
+        functions = {name: function for name, function in functions.items() if is_same(came, seen[name])}
+        if len(functions) <= 1:
+            break
+    return list(functions)
+
+
+@cache
+def _calls_of_a_right_answer(exercise: str, hidden: Path, secret: Secret) -> Calls:
+    """Return small calls that each test makes of an answer that it never refuses, for a class's wrong answers."""
+    recorder = CallRecorder()
+    run_suite(reference_answers(), [exercise], hidden, secret=secret, recorder=recorder)
+    small = {
+        test: [call for call in calls if call_size(_arguments(call) or []) <= _SMALL]
+        for test, calls in recorder.calls.items()
+    }
+    return {test: calls[:: math.ceil(len(calls) / _MAX_LATER_CALLS) or 1] for test, calls in small.items()}
+
+
 def _arguments(call: RecordedCall) -> Sequence[Any] | None:
     """Return the arguments of a call of the function; None if they were not kept, or some have keywords."""
     return None if call.driver or call.kwargs else call.args
@@ -91,8 +138,13 @@ def _chosen(calls: Calls, failed: Sequence[str]) -> list[Sequence[Any]]:
     """Return the last calls of the failed tests, of which one was refused, and some others; the smallest call first."""
     refused = [call for test in failed for call in reversed(calls.get(test, []))]
     others = [call for test, recorded in calls.items() if test not in failed for call in recorded]
-    chosen = map(_arguments, refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)])
-    return sorted((arguments for arguments in chosen if arguments is not None), key=call_size)
+    return _smallest_first(refused[:_MAX_FAILED_CALLS] + others[:: max(1, len(others) // _MAX_PASSED_CALLS)])
+
+
+def _smallest_first(calls: Sequence[RecordedCall]) -> list[Sequence[Any]]:
+    """Return the arguments of the calls that can be made again."""
+    arguments = map(_arguments, calls)
+    return sorted((values for values in arguments if values is not None), key=call_size)
 
 
 def observe(function: Any, arguments: Sequence[Any]) -> Observation:

@@ -12,6 +12,7 @@ from rlhf_course import stubs
 from rlhf_course.checks.core import preserved_state
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import DRIVEN, driver, offline_environment
+from rlhf_course.grading.sandbox.serialization import known_class_name, shown_class_name
 
 Kind = Literal["error", "timeout", "missing", "unreadable"]
 NOT_WRITTEN_MESSAGE = "this exercise is not written yet"
@@ -114,7 +115,8 @@ def answer_error(error: BaseException, path: str, display_name: str) -> AnswerEr
         path: The answer's file, as it was compiled.
         display_name: The name of that file in the message.
     """
-    names = tuple(kind.__name__ for kind in type(error).__mro__ if kind not in (BaseException, object))
+    kinds = [kind for kind in type(error).__mro__ if kind not in (BaseException, object)]
+    names = tuple(known_class_name(kind.__name__) for kind in kinds)  # as an answer in a sandbox gets them
     if isinstance(error, NotImplementedError) and str(error) == stubs.NOT_WRITTEN:
         return AnswerError("missing", NOT_WRITTEN_MESSAGE, names)
     own_file = Path(path).resolve()
@@ -126,4 +128,4 @@ def answer_error(error: BaseException, path: str, display_name: str) -> AnswerEr
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == own_file:
         lines.append(error.lineno)
     location = f", at line {lines[-1]} of {display_name}" if lines else f", outside {display_name}"
-    return AnswerError("error", f"{names[0]}{location}", names)
+    return AnswerError("error", f"{shown_class_name(names)}{location}", names)

@@ -110,6 +110,11 @@ def known_class_name(name: Any) -> str:
     return name if isinstance(name, str) and name in _KNOWN_CLASS_NAMES else OTHER
 
 
+def shown_class_name(classes: Sequence[str]) -> str:
+    """Return what to call an exception in a message: the first well-known one of its classes."""
+    return next((name for name in classes if name != OTHER), "an exception")
+
+
 class Packer:
     """Packs values into JSON, and collects each of their tensors once, even if it occurs several times.
 

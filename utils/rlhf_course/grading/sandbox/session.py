@@ -15,7 +15,7 @@ from rlhf_course.course import BY_NAME, Exercise, part_of
 from rlhf_course.grading.limits import ResourceLimits
 from rlhf_course.grading.sandbox.answers import NOT_WRITTEN_MESSAGE, AnswerError
 from rlhf_course.grading.sandbox.protocol import Caps, ConnectionClosed, DeadlineExceeded, ProtocolError, receive, send
-from rlhf_course.grading.sandbox.serialization import OTHER, known_class_name
+from rlhf_course.grading.sandbox.serialization import OTHER, known_class_name, shown_class_name
 from rlhf_course.grading.sandbox.zygote_client import Sandbox, Zygote
 from rlhf_course.paths import SOLUTIONS
 
@@ -213,7 +213,7 @@ def reported_error(report: Any, exercise: Exercise, own: Mapping[str, str]) -> A
     classes = tuple(known_class_name(name) for name in names) or (OTHER,)
     if fields.get("missing") is True:
         return AnswerError("missing", NOT_WRITTEN_MESSAGE, classes)
-    shown = next((name for name in classes if name != OTHER), "an exception")
+    shown = shown_class_name(classes)
     line, file = fields.get("line"), fields.get("file")
     if isinstance(file, str) and file in own and type(line) is int and 0 < line <= own[file].count("\n") + 1:
         location = f"at line {line} of {file.removeprefix(f'{exercise.part}/')}"
