@@ -61,7 +61,7 @@ def recognised_mistake(
         if len(matching) > 1:
             all_calls = _calls_of_a_right_answer(exercise, hidden, secret)
             further = [call for test in failed for call in all_calls.get(test, [])]
-            matching = _told_apart(answers, exercise, bank, matching, further)
+            matching = _matching_in_further_calls(answers, exercise, bank, matching, further)
         if not matching and _is_right_alone(answers, exercise, calls, failed):
             return RIGHT_ALONE
     return description_of(BY_NAME[exercise], matching[0], bank.wrong[matching[0]]) if len(matching) == 1 else None
@@ -99,7 +99,7 @@ def _matching(answers: Answers, exercise: str, bank: Bank, calls: Sequence[Seque
     return list(functions) if differs else []
 
 
-def _told_apart(
+def _matching_in_further_calls(
     answers: Answers, exercise: str, bank: Bank, names: Sequence[str], calls: Sequence[RecordedCall]
 ) -> list[str]:
     """Return the mistakes that do the same as an answer also in the calls in which they differ from each other."""
