@@ -85,6 +85,30 @@ def test_sampled_tokens_follow_temperature_and_top_k():
     assert np.allclose(counts, weights / weights.sum(), atol=0.01)
 
 
+def test_without_limits_every_token_is_sampled_as_often_as_its_probability_says():
+    logits = torch.tensor([[-1.0, 2.0, -torch.inf, 0.0, 5.0, -torch.inf]]).expand(200_000, -1)
+    generator = torch.Generator().manual_seed(0)
+    counts = sample_token(logits, temperature=2.0, generator=generator).bincount(minlength=6) / 200_000
+    assert np.allclose(counts, torch.softmax(logits[0] / 2, -1), atol=0.005)
+    assert counts[2] == counts[5] == 0
+
+
+def test_a_uniform_number_next_to_1_takes_the_last_token_that_is_possible(monkeypatch):
+    largest = 1 - torch.finfo(torch.float32).eps / 2
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, largest))
+    logits = torch.cat([normal(500, 50_000).float(), torch.full((500, 1), -torch.inf)], dim=1)
+    tokens = sample_token(logits)
+    assert (tokens > 49_000).all() and (tokens < 50_000).all()
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_logits_without_probabilities_are_refused_and_not_sampled(wrong):
+    logits = normal(4, 11).float()
+    logits[2, 5] = wrong
+    with pytest.raises(CourseError, match="no token can be sampled: the model's logits hold NaN or infinity"):
+        sample_token(logits)
+
+
 def test_nucleus_sampling_keeps_the_fewest_tokens_that_reach_top_p():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(5_000, -1)
     generator = torch.Generator().manual_seed(0)

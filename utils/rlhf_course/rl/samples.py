@@ -119,21 +119,49 @@ def sample_token(
         top_k: Number of likeliest tokens that are sampled from; None for all.
         top_p: The likeliest tokens that together reach this probability are sampled from; None for all.
         generator: The random number generator; None for torch's default one.
+
+    Raises:
+        CourseError: All of the vocabulary is sampled from, and a logit is NaN or infinitely large.
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
+    if top_k is None and top_p is None:
+        return _draw_from_all(_probabilities(logits, logits.amax(dim=-1, keepdim=True), temperature), generator)
     count = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
     scores, candidates = logits.topk(count, dim=-1)
-    # The differences to the largest logit are divided: a tiny temperature would turn the logits themselves into
-    # infinities, whose difference is NaN.
-    smallest = torch.finfo(scores.dtype).tiny
-    probabilities = torch.softmax((scores - scores[:, :1]) / max(temperature, smallest), dim=-1)
+    probabilities = _probabilities(scores, scores[:, :1], temperature)
     if top_p is not None:
         # A token stays if the likelier tokens together have less than top_p, so the likeliest token always stays.
         likelier = probabilities.cumsum(dim=-1) - probabilities
         probabilities = probabilities.masked_fill(likelier >= top_p, 0.0)
     choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
     return candidates.gather(-1, choice).squeeze(-1)
+
+
+def _probabilities(
+    scores: Float[Tensor, "batch tokens"], largest: Float[Tensor, "batch 1"], temperature: float
+) -> Float[Tensor, "batch tokens"]:
+    # The differences to the largest logit are divided: a tiny temperature would turn the logits themselves into
+    # infinities, whose difference is NaN.
+    smallest = torch.finfo(scores.dtype).tiny
+    return torch.softmax((scores - largest) / max(temperature, smallest), dim=-1)
+
+
+def _draw_from_all(
+    probabilities: Float[Tensor, "batch vocab"], generator: torch.Generator | None
+) -> Int[Tensor, "batch"]:
+    """Draw a token of each row: the first at which the running sum of probabilities exceeds a uniform number.
+
+    `torch.multinomial` draws a number for each probability, which for a whole vocabulary takes longer than a small
+    model's pass.
+    """
+    sums = probabilities.float().cumsum(dim=-1)
+    total = sums[:, -1:]
+    if not total.isfinite().all():
+        raise CourseError("no token can be sampled: the model's logits hold NaN or infinity, so its training diverged")
+    uniform = torch.rand(total.shape, generator=generator, device=total.device)
+    # The factor keeps the product below the total, which rounding could otherwise reach.
+    return torch.searchsorted(sums, uniform * total * (1 - torch.finfo(total.dtype).eps), right=True).squeeze(-1)
 
 
 def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> Int[Tensor, "1 prefix"]:
