@@ -111,16 +111,23 @@ def expect_steps(
         AssertionError: The steps differ; the message names the optimizer whose steps they are, if one is found.
     """
     unit = max(steps.rates) or max(steps.other_rates)
-    change = got.double() - steps.start.double()
-    decays = (*RIGHT_DECAYS, _fitting_decay(steps, change)) if is_any_decay_right else RIGHT_DECAYS
-    right, change = [steps.adamw(decay) / unit for decay in decays], change / unit
-    errors = torch.stack([(change - path).abs().amax(dim=0) for path in right])
-    nearest = torch.stack(right).gather(0, errors.argmin(dim=0).expand(1, *right[0].shape))[0]
+    change = (got.double() - steps.start.double()) / unit
+    right = [steps.adamw(decay) / unit for decay in RIGHT_DECAYS]
+    nearest = _nearest(change, right)
+    if is_any_decay_right and not torch.allclose(change, nearest, rtol=atol, atol=atol):
+        fitting = steps.adamw(_fitting_decay(steps, change * unit)) / unit
+        nearest = _nearest(change, [*right, fitting])
     try:
         expect_values(change, nearest, subject, why, rtol=atol, atol=atol)
     except AssertionError as error:
-        relation = _shown_relation(change, right[: len(RIGHT_DECAYS)], steps, unit, atol)
+        relation = _shown_relation(change, right, steps, unit, atol)
         raise AssertionError(f"{subject} {relation}") if relation else error from error
+
+
+def _nearest(change: Tensor, paths: Sequence[Tensor]) -> Tensor:
+    """Return for each parameter the path, of several, that is nearest to its change, shape (steps, size)."""
+    errors = torch.stack([(change - path).abs().amax(dim=0) for path in paths])
+    return torch.stack(list(paths)).gather(0, errors.argmin(dim=0).expand(1, *paths[0].shape))[0]
 
 
 def _shown_relation(change: Tensor, right: Sequence[Tensor], steps: Steps, unit: float, atol: float) -> str:

@@ -4,6 +4,7 @@ import importlib
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rlhf_course.checks.tiny import classifier_folder, gpt2_folder
 from rlhf_course.course import Exercise
@@ -156,6 +157,12 @@ def _mistake(
 def _mistake_on_visible_cases(answers: SandboxedAnswers, exercise: Exercise) -> str | None:
     check = importlib.import_module(f"rlhf_course.checks.{exercise.part}.{exercise.module}").CHECK
     answer = answers.answer(exercise.name)
-    observations = {case: answer.observe(case=case) for case in check.cases}
-    mistake = check.diagnose_observed(observations)
-    return None if mistake is None else mistake.description
+    observations: dict[str, dict[str, Any]] = {}
+    description: str | None = None
+    for case in check.cases:
+        observations[case] = answer.observe(case=case)
+        mistake = check.diagnose_observed(observations)
+        if mistake is None:  # Whatever the other cases show, no known mistake does the same on all of them.
+            return None
+        description = mistake.description
+    return description

@@ -183,11 +183,13 @@ def _gradients(function: Any, arguments: Sequence[Any]) -> Observation:
     """Return the gradients of a weighted sum of a function's results, and which arguments still require one."""
     passed = [copied(value) for value in arguments]
     sources = [value for value in passed if isinstance(value, Tensor) and value.is_floating_point()]
+    if not sources:  # Another call would show nothing: texts and token ids have no gradients.
+        return {"still require gradients": []}
     for source in sources:
         source.requires_grad_(True)
     results = [result for result in _tensors(function(*passed)) if result.requires_grad]
     flags: Observation = {"still require gradients": [source.requires_grad for source in sources]}
-    if not (all(flags["still require gradients"]) and sources and results):
+    if not (all(flags["still require gradients"]) and results):
         return flags
     weights = [torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape) for result in results]
     try:
