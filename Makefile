@@ -59,13 +59,16 @@ bench: setup speed
 pictures: setup
 	RLHF_COURSE_PICTURES=$(CURDIR)/docs/pictures $(BIN)/pytest tests/project/browser/test_browser_widgets.py
 
-# What docs/performance.md shows.
+# What docs/performance.md shows. The speed-ups whose effect depends on the size of a model are measured on a large one, too.
+OF_LARGE_MODELS := "fused AdamW" "fused attention" "reference states"
 speed: setup
 	$(BIN)/python benchmarks/phase.py embedded
 	$(BIN)/python benchmarks/phase.py gpt2-shape
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/ablation.py --memory
+	$(BIN)/python benchmarks/ablation.py --model gpt2-shape $(OF_LARGE_MODELS)
+	$(BIN)/python benchmarks/ablation.py --model gpt2-shape --memory $(OF_LARGE_MODELS)
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/growth.py

@@ -1,16 +1,17 @@
-"""Measure each speed-up alone and left out: `python benchmarks/ablation.py [--memory] [SPEED-UP ...]`
+"""Measure each speed-up alone and left out: `python benchmarks/ablation.py [--model M] [--memory] [SPEED-UP ...]`
 
 Two pairs of trainers show what a speed-up saves. Of the first pair, one has none of the speed-ups, and the other this
 one. Of the second, one has all of them, and the other all but this one. Where a speed-up needs another, both trainers
 of its pairs have that one; where another needs it, both lack that one. The trainers of a pair take turns with half a
 phase each, and what is saved is the median over these rounds, since a machine's speed changes within minutes by more
 than most speed-ups save. With `--memory`, the peak memory of a whole phase is measured instead, each in a process of
-its own. Results are written after each speed-up; those of the others stay.
+its own. The models are those of phase.py. Results are written after each speed-up; those of the others stay.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,13 +22,12 @@ from unittest.mock import patch
 
 import torch
 from harness import earlier_results, measurement, peak, processor, reset_peak, run_in_process, spread
-from phase import phase_of, settings
+from phase import BATCH, phase_of, settings
 
-from rlhf_course import ReplayMemory
+from rlhf_course import ReplayMemory, RLHFArgs
 from rlhf_course.learner_package import trainer_class
 from rlhf_course.rl import matmul, models, samples, schedule
 
-HALF_A_PHASE = {"batch_size": 64, "num_minibatches": 2}  # so that the runs that are compared are closer in time
 ROUNDS, MEMORY_REPEATS = 5, 2
 LeanTrainer = trainer_class(lean=True)
 lean = sys.modules[LeanTrainer.__module__]
@@ -102,10 +102,9 @@ def only(present: frozenset[str]) -> Iterator[None]:
         yield
 
 
-def phase(variant: Variant, **changed: Any) -> Callable[[], None]:
-    """Return a function that runs a phase of a variant on the embedded model, with some settings changed."""
+def phase(args: RLHFArgs, variant: Variant) -> Callable[[], None]:
+    """Return a function that runs a phase of a variant."""
     is_lean, present = variant
-    args = replace(settings("embedded", Path()), **changed)
     with only(present):
         run = phase_of(LeanTrainer(args) if is_lean else trainer_class()(args))
 
@@ -116,10 +115,14 @@ def phase(variant: Variant, **changed: Any) -> Callable[[], None]:
     return run_with_these
 
 
-def time_pair(pair: dict[str, Variant]) -> dict[str, Any]:
-    """Return the core seconds of half a phase without and with a speed-up, and the part that it saves."""
+def time_pair(args: RLHFArgs, pair: dict[str, Variant]) -> dict[str, Any]:
+    """Return the core seconds of half a phase without and with a speed-up, and the part that it saves.
+
+    It is half a phase so that the runs that are compared are closer in time.
+    """
     torch.manual_seed(0)
-    runs = {side: phase(variant, **HALF_A_PHASE) for side, variant in pair.items()}
+    half = replace(args, batch_size=args.batch_size // 2, num_minibatches=args.num_minibatches // 2)
+    runs = {side: phase(half, variant) for side, variant in pair.items()}
     seconds: dict[str, list[float]] = {side: [] for side in pair}
     for round_ in range(ROUNDS + 1):
         for side in reversed(runs) if round_ % 2 else runs:
@@ -131,19 +134,19 @@ def time_pair(pair: dict[str, Variant]) -> dict[str, Any]:
     return {**{side: spread(numbers) for side, numbers in seconds.items()}, "saved": spread(saved)}
 
 
-def measure_memory(pair: dict[str, Variant]) -> dict[str, Any]:
+def measure_memory(model: str, pair: dict[str, Variant]) -> dict[str, Any]:
     """Return the peak memory of a phase without and with a speed-up, on top of the loaded models, in MB."""
 
     def measured(variant: Variant) -> float:
         asked = json.dumps([variant[0], sorted(variant[1])])
-        return run_in_process(Path(__file__), "--child", asked)["bytes"] / 1e6
+        return run_in_process(Path(__file__), "--model", model, "--child", asked)["bytes"] / 1e6
 
     return {side: spread([measured(variant) for _ in range(MEMORY_REPEATS)]) for side, variant in pair.items()}
 
 
-def peak_of_a_phase(variant: Variant) -> int:
+def peak_of_a_phase(args: RLHFArgs, variant: Variant) -> int:
     """Return the peak memory of a phase in this process, on top of the loaded models, in bytes."""
-    run = phase(variant)
+    run = phase(args, variant)
     loaded = reset_peak()
     run()
     return peak() - loaded
@@ -153,21 +156,29 @@ def main() -> None:
     """Measure the speed-ups that are named, or all, and add them to the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speed_ups", nargs="*", metavar="SPEED-UP", help=", ".join(SPEED_UPS))
+    parser.add_argument("--model", choices=BATCH, default="embedded")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--child", metavar="VARIANT", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        is_lean, present = json.loads(options.child)
-        print(json.dumps({"bytes": peak_of_a_phase((is_lean, frozenset(present)))}))
-        return
-    measure, unit = (measure_memory, "megabytes") if options.memory else (time_pair, "cpu_seconds")
-    for name in options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]:
-        with measurement("ablation") as results:
-            figures = {title: measure(pair) for title, pair in variants_of(name).items()}
-            earlier = earlier_results("ablation").get(processor(), {})
-            results |= {key: earlier[key] for key in ("cpu_seconds", "megabytes") if key in earlier}
-            merged = results.get(unit, {}) | {name: figures}
-            results[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
+    with tempfile.TemporaryDirectory() as folder:
+        args = settings(options.model, Path(folder))
+        if options.child:
+            is_lean, present = json.loads(options.child)
+            print(json.dumps({"bytes": peak_of_a_phase(args, (is_lean, frozenset(present)))}))
+            return
+        unit = "megabytes" if options.memory else "cpu_seconds"
+        for name in options.speed_ups or [name for name, speed_up in SPEED_UPS.items() if not speed_up.is_off()]:
+            pairs = variants_of(name).items()
+            with measurement("ablation") as results:
+                if options.memory:
+                    figures = {title: measure_memory(options.model, pair) for title, pair in pairs}
+                else:
+                    figures = {title: time_pair(args, pair) for title, pair in pairs}
+                earlier = earlier_results("ablation").get(processor(), {})
+                results |= {model: earlier[model] for model in BATCH if model in earlier}
+                of_model = results.setdefault(options.model, {})
+                merged = of_model.get(unit, {}) | {name: figures}
+                of_model[unit] = {name: merged[name] for name in SPEED_UPS if name in merged}
 
 
 if __name__ == "__main__":

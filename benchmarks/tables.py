@@ -18,6 +18,7 @@ RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PAGES = (DOCS / "performance.md", DOCS / "at_scale.md", HERE.parent / "README.md")
 VARIANTS = ("plain loop", "answers", "lean")
+MODELS = {"embedded": "embedded", "gpt2-shape": "GPT-2's shape"}
 CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
 MACHINES = (2, 8, 32, 96)  # cores
 
@@ -105,18 +106,23 @@ def ablation_table() -> str:
     """Return what each speed-up saves, alone and beside the others."""
 
     def rows_of(results: dict[str, Any]) -> list[list[str]]:
-        memory = results.get("megabytes", {})
         return [
             [
+                MODELS[model],
                 name,
                 *(_saved(figures[title]) for title in ("alone", "beside the others")),
-                *(_less(memory.get(name, {}).get(title)) for title in ("alone", "beside the others")),
+                *(
+                    _less(results[model].get("megabytes", {}).get(name, {}).get(title))
+                    for title in ("alone", "beside the others")
+                ),
             ]
-            for name, figures in results["cpu_seconds"].items()
+            for model in MODELS
+            if model in results
+            for name, figures in results[model]["cpu_seconds"].items()
         ]
 
     head = ["seconds saved alone", "beside the others", "MB alone", "beside the others"]
-    return by_processor("ablation", ["speed-up", *head], rows_of)
+    return by_processor("ablation", ["model", "speed-up", *head], rows_of)
 
 
 def _saved(figures: dict[str, Any]) -> str:

@@ -127,7 +127,9 @@ def test_the_clip_fraction_is_the_share_of_tokens_outside_the_bounds_after_the_f
     one_step = trainer_of("grpo", {**settings, "steps_per_rollout": 1}, model, *rewarded.values())
     assert [row["clipfrac"] for row in one_step.train(tmp_path / "one", show=False).rows] == [0, 0]
     narrow = trainer_of("grpo", {**settings, "clip_low": 0.0, "clip_high": 0.0}, model, *rewarded.values())
-    assert all(row["clipfrac"] > 0.5 for row in narrow.train(tmp_path / "narrow", show=False).rows)
+    rows = narrow.train(tmp_path / "narrow", show=False).rows
+    moved = [row["clipfrac"] for row in rows if row["mixed_groups"]]  # groups with equal rewards move nothing
+    assert moved and min(moved) > 0.5
     wide = trainer_of("grpo", {**settings, "clip_low": 1.0, "clip_high": 1e9}, model, *rewarded.values())
     assert all(row["clipfrac"] == 0 for row in wide.train(tmp_path / "wide", show=False).rows)
 

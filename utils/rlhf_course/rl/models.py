@@ -324,6 +324,18 @@ class BridgeModel(nn.Module):
         """Return the value head's parameters; an empty list where there is no head."""
         return [] if self.value_head is None else list(self.value_head.parameters())
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the transformer and of the head, as `nn.Module.train` does."""
+        # A bridge lists few of its modules, and its own `train` visits those several times.
+        transformer = [*nn.Module.modules(self.base_model), *self.base_model.original_model.modules()]
+        for module in dict.fromkeys(transformer):
+            module.training = mode
+        self.training = mode
+        for head in (self.value_head, self.reward_head):
+            if head is not None:
+                head.train(mode)
+        return self
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or cast the transformer and the head, as `nn.Module.to` does."""
         super().to(*args, **kwargs)

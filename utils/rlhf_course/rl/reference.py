@@ -38,12 +38,11 @@ class ReferenceModel(BridgeModel):
     def __init__(self, base_model: TransformerBridge, use_value_head: bool = False) -> None:
         super().__init__(base_model, use_value_head)
         self.requires_grad_(False)
-        transformer: Any = base_model.original_model
-        if any(module.training for module in (*self.modules(), *transformer.modules())):
-            self.eval()  # It visits the modules of a bridge many times, and most models are loaded in eval mode.
+        self.eval()
         self._latest: ForwardPass | None = None
+        transformer: Any = base_model.original_model
         self._unembed: nn.Module = transformer.get_output_embeddings()
-        self._unembed_gives_logits = self._check_unembed()
+        self._unembed_gives_logits: bool | None = None  # not known before the first pass
 
     def forward(self, input_ids: Int[Tensor, "batch seq"], return_type: str | None = "logits", **kwargs: Any) -> Any:
         """Return the transformer's logits, or what `return_type` names, as `BridgeModel.forward` does."""
@@ -52,7 +51,7 @@ class ReferenceModel(BridgeModel):
             return super().forward(input_ids, return_type, **kwargs)
         with self._unembed_inputs() as states:
             logits = super().forward(input_ids, **kwargs)
-        if self._unembed_gives_logits and len(states) == 1 and isinstance(logits, Tensor):
+        if len(states) == 1 and isinstance(logits, Tensor) and self._gives_logits(states[0], logits):
             content = TensorContent.of(logits)
             if content is not None:
                 self._latest = ForwardPass(content, RecomputedLogits(states[0], self._unembed))
@@ -82,8 +81,16 @@ class ReferenceModel(BridgeModel):
             hook.remove()
 
     @torch.no_grad()
-    def _check_unembed(self) -> bool:
-        """Return whether the logits are the output of the last layer; some models scale or cap them afterwards."""
-        with self._unembed_inputs() as states:
-            logits = super().forward(torch.zeros(1, 2, dtype=torch.long, device=self.cfg.device))
-        return len(states) == 1 and torch.allclose(self._unembed(states[0]), logits, atol=1e-5, rtol=1e-5)
+    def _gives_logits(
+        self, states: Float[Tensor, "batch seq d_model"], logits: Float[Tensor, "batch seq vocab"]
+    ) -> bool:
+        """Return whether the logits are the output of the last layer; some models scale or cap them afterwards.
+
+        It is the same in each pass, so that one token of the first pass shows it.
+        """
+        if self._unembed_gives_logits is None:
+            some = logits[:1, -1:]
+            # Products of other shapes round otherwise, by a part of the largest number.
+            rounding = 1e-4 * some.abs().max().item()
+            self._unembed_gives_logits = torch.allclose(self._unembed(states[:1, -1:]), some, rtol=0, atol=rounding)
+        return self._unembed_gives_logits
