@@ -7,6 +7,7 @@ import torch
 
 from rlhf_course import get_samples, load_model
 from rlhf_course.files import load_module
+from rlhf_course.notebook.messages import number_range
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.widgets.numbers.conclusions import conclusions
 
@@ -130,3 +131,11 @@ def test_the_strategies_that_grew_are_named_and_the_largest_kl_is_shown():
     assert "rows of dots (0.00 to 1.00 uses a text)" in grown["Strategies"]
     assert "ended at 0.10 nats a token; its largest was 0.40" in grown["KL"]
     assert "none that is counted grew" in sentences([DOTS], [DOTS])["Strategies"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "form", "text"),
+    [([-0.04, 2.3], ".1f", "0.0 to 2.3"), ([-0.06, 2.3], ".1f", "−0.1 to 2.3"), ([0.501, 0.499], ".0%", "50%")],
+)
+def test_a_range_has_a_minus_sign_only_where_its_number_is_below_zero(numbers, form, text):
+    assert number_range(numbers, form) == text

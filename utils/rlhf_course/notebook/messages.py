@@ -58,8 +58,14 @@ NUMBERS = ("none", "one", "two", "three", "four", "five")
 
 def number_range(numbers: Sequence[float], form: str, word: str = "to") -> str:
     """Return the lowest and the highest number as "2 to 3", or one of them if they read the same."""
-    low, high = (format(number, form).replace("-", "−") for number in (min(numbers), max(numbers)))
+    low, high = (_formatted(number, form) for number in (min(numbers), max(numbers)))
     return low if low == high else f"{low} {word} {high}"
+
+
+def _formatted(number: float, form: str) -> str:
+    """Return a number as text, with a proper minus sign, and without one where it reads as 0."""
+    text = format(number, form)
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
 def join_names(names: Iterable[str]) -> str:
