@@ -19,11 +19,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import psutil
 
@@ -39,6 +39,8 @@ use_code()
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPEATS = 5
+Result = TypeVar("Result")
+Times: TypeAlias = dict[str, float]  # "seconds" by the clock, and "cpu_seconds" of the process
 BUSY = 0.05  # share of all cores that other programs may use before a run counts as disturbed
 
 
@@ -49,16 +51,20 @@ def time_in_turn(variants: dict[str, Callable[[], Any]], repeats: int = REPEATS)
 
     Returns: for each variant the wall time and the CPU time in seconds, each as median, lowest and highest.
     """
-    clock: dict[str, list[float]] = {name: [] for name in variants}
-    cpu: dict[str, list[float]] = {name: [] for name in variants}
-    for round_ in range(repeats + 1):
-        for name, call in variants.items():
-            began, began_cpu = time.perf_counter(), time.process_time()
-            call()
-            if round_:
-                clock[name].append(time.perf_counter() - began)
-                cpu[name].append(time.process_time() - began_cpu)
-    return {name: {"seconds": spread(clock[name]), "cpu_seconds": spread(cpu[name])} for name in variants}
+    rounds = [{name: timed(call)[1] for name, call in variants.items()} for _ in range(repeats + 1)]
+    return {name: spread_of([times[name] for times in rounds[1:]]) for name in variants}
+
+
+def timed(call: Callable[[], Result]) -> tuple[Result, Times]:
+    """Return the result of a call, and the seconds that it took."""
+    began, began_cpu = time.perf_counter(), time.process_time()
+    result = call()
+    return result, {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu}
+
+
+def spread_of(times: Sequence[Times]) -> dict[str, Any]:
+    """Return the spread of each kind of seconds."""
+    return {kind: spread([time[kind] for time in times]) for kind in times[0]}
 
 
 def spread(numbers: list[float]) -> dict[str, Any]:

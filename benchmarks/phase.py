@@ -11,7 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import GPT2_SMALL, matmul_rate, measurement, ratios, save_random_gpt2, time_in_turn
+from harness import (
+    GPT2_SMALL,
+    REPEATS,
+    Times,
+    matmul_rate,
+    measurement,
+    ratios,
+    save_random_gpt2,
+    spread_of,
+    timed,
+)
 
 # isort: split
 import torch
@@ -75,13 +85,25 @@ def learning_operations(trainer: Any) -> int:
     return counter.get_total_flops()
 
 
-def parts_of(trainers_by_name: dict[str, Any]) -> dict[str, Any]:
-    """Time rollout and learning separately."""
-    rollout = time_in_turn({name: rollout_of(trainer) for name, trainer in trainers_by_name.items()})
-    learning = time_in_turn(
-        {name: learning_of(trainer, rollout_of(trainer)()) for name, trainer in trainers_by_name.items()}
-    )
-    return {"rollout": rollout, "learning": learning}
+def time_phases(trainers_by_name: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Time phases, in rounds that run one of each trainer: the whole phase, and of it the rollout and the learning.
+
+    Returns: for each of the three, by the names of the trainers, the seconds as `time_in_turn` returns them.
+    """
+    rounds = [{name: _timed_phase(trainer) for name, trainer in trainers_by_name.items()} for _ in range(REPEATS + 1)]
+    return {
+        part: {name: spread_of([phases[name][part] for phases in rounds[1:]]) for name in trainers_by_name}
+        for part in ("phase", "rollout", "learning")
+    }
+
+
+def _timed_phase(trainer: Any) -> dict[str, Times]:
+    """Run a phase, and return the seconds of it and of its parts."""
+    memory, rollout = timed(rollout_of(trainer))
+    _, learning = timed(learning_of(trainer, memory))
+    _, rest = timed(lambda: None if isinstance(trainer, PlainLoop) else trainer._ref_logprobs(memory))
+    phase = {kind: rollout[kind] + learning[kind] + rest[kind] for kind in rest}
+    return {"phase": phase, "rollout": rollout, "learning": learning}
 
 
 def main() -> None:
@@ -93,20 +115,18 @@ def main() -> None:
         args = settings(model, Path(folder))
         torch.manual_seed(0)
         trainers_by_name = trainers(args)
-        measured = time_in_turn({name: phase_of(trainer) for name, trainer in trainers_by_name.items()})
-        parts = parts_of(trainers_by_name)
+        times = time_phases(trainers_by_name)
         fastest_rate, default_rate = matmul_rate(), matmul_rate(matmul_library=default_matmul)
         rates = {
-            name: learning_operations(trainer) / parts["learning"][name]["cpu_seconds"]["median"]
+            name: learning_operations(trainer) / times["learning"][name]["cpu_seconds"]["median"]
             for name, trainer in trainers_by_name.items()
         }
         results |= {
             "batch": args.batch_size,
             "gen_len": args.gen_len,
-            "phase": measured,
-            "times_as_fast_as_the_plain_loop": ratios(measured, "plain loop"),
-            "times_as_fast_by_the_clock": ratios(measured, "plain loop", "seconds"),
-            **parts,
+            **times,
+            "times_as_fast_as_the_plain_loop": ratios(times["phase"], "plain loop"),
+            "times_as_fast_by_the_clock": ratios(times["phase"], "plain loop", "seconds"),
             "matmul_gflops": fastest_rate / 1e9,
             "usual_matmul_gflops": default_rate / 1e9,
             "learning_gflops": {name: rate / 1e9 for name, rate in rates.items()},
