@@ -137,9 +137,9 @@ def test_the_bytes_of_files_that_are_too_large_count_towards_the_total(reader, h
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 def test_thousands_of_warnings_become_few(reader, honest, tmp_path, kind):
-    (tmp_path / "a.tgz").write_bytes(many_members(15_000, special_member("", kind, "/etc/passwd")))
+    (tmp_path / "a.tgz").write_bytes(many_members(3_000, special_member("", kind, "/etc/passwd")))
     submission = read(reader, tmp_path / "a.tgz", honest)
-    assert submission.warnings[-1] == "there are 14950 further warnings"
+    assert submission.warnings[-1] == "there are 2950 further warnings"
 
 
 def test_members_nested_too_deep_are_left_out(reader, honest, tmp_path):
