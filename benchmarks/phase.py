@@ -56,15 +56,10 @@ def trainers(args: RLHFArgs) -> dict[str, Any]:
 def phase_of(trainer: Any) -> Callable[[], None]:
     """Return a function that runs a phase without writing it to disk; the course's trainers record their metrics."""
 
-    def plain() -> None:
-        trainer.learning_phase(trainer.rollout_phase())
+    def run() -> None:
+        _timed_phase(trainer)
 
-    def recorded() -> None:
-        memory = trainer._checked_rollout()
-        trainer._checked_learning(memory)
-        trainer._ref_logprobs(memory)
-
-    return plain if isinstance(trainer, PlainLoop) else recorded
+    return run
 
 
 def rollout_of(trainer: Any) -> Callable[[], Any]:

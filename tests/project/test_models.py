@@ -396,3 +396,15 @@ def test_moving_by_any_name_moves_transformer_and_head(model, monkeypatch):
     monkeypatch.setattr(type(model), "to", lambda self, *args: moves.append(args) or self)
     assert model.cpu() is model.cuda() is model.cuda(1) is model.mps() is model
     assert moves == [("cpu",), ("cuda",), (torch.device("cuda", 1),), ("mps",)]
+
+
+def test_a_change_of_mode_reaches_every_module_that_a_subclass_adds(tiny_folder):
+    class WithMore(BridgeModel):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.more = torch.nn.Sequential(torch.nn.Dropout())
+
+    model = WithMore(load_model(str(tiny_folder)), False)
+    for mode in (True, False):
+        modules = {*model.train(mode).modules(), *model.base_model.original_model.modules()}
+        assert {module.training for module in modules} == {mode}

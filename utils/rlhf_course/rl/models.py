@@ -325,15 +325,15 @@ class BridgeModel(nn.Module):
         return [] if self.value_head is None else list(self.value_head.parameters())
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of the transformer and of the head, as `nn.Module.train` does."""
+        """Set the mode of the transformer and of all other modules, as `nn.Module.train` does."""
         # A bridge lists few of its modules, and its own `train` visits those several times.
         transformer = [*nn.Module.modules(self.base_model), *self.base_model.original_model.modules()]
         for module in dict.fromkeys(transformer):
             module.training = mode
         self.training = mode
-        for head in (self.value_head, self.reward_head):
-            if head is not None:
-                head.train(mode)
+        for child in self.children():
+            if child is not self.base_model:
+                child.train(mode)
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

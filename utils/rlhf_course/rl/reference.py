@@ -42,7 +42,6 @@ class ReferenceModel(BridgeModel):
         self._latest: ForwardPass | None = None
         transformer: Any = base_model.original_model
         self._unembed: nn.Module = transformer.get_output_embeddings()
-        self._unembed_gives_logits: bool | None = None  # not known before the first pass
 
     def forward(self, input_ids: Int[Tensor, "batch seq"], return_type: str | None = "logits", **kwargs: Any) -> Any:
         """Return the transformer's logits, or what `return_type` names, as `BridgeModel.forward` does."""
@@ -51,7 +50,7 @@ class ReferenceModel(BridgeModel):
             return super().forward(input_ids, return_type, **kwargs)
         with self._unembed_inputs() as states:
             logits = super().forward(input_ids, **kwargs)
-        if len(states) == 1 and isinstance(logits, Tensor) and self._gives_logits(states[0], logits):
+        if len(states) == 1 and isinstance(logits, Tensor) and logits.numel() and self._gives_logits(states[0], logits):
             content = TensorContent.of(logits)
             if content is not None:
                 self._latest = ForwardPass(content, RecomputedLogits(states[0], self._unembed))
@@ -84,13 +83,11 @@ class ReferenceModel(BridgeModel):
     def _gives_logits(
         self, states: Float[Tensor, "batch seq d_model"], logits: Float[Tensor, "batch seq vocab"]
     ) -> bool:
-        """Return whether the logits are the output of the last layer; some models scale or cap them afterwards.
+        """Return whether the logits are the output of the last layer, by the last token of the first text.
 
-        It is the same in each pass, so that one token of the first pass shows it.
+        Some models scale or cap them afterwards, and so may a hook.
         """
-        if self._unembed_gives_logits is None:
-            some = logits[:1, -1:]
-            # Products of other shapes round otherwise, by a part of the largest number.
-            rounding = 1e-4 * some.abs().max().item()
-            self._unembed_gives_logits = torch.allclose(self._unembed(states[:1, -1:]), some, rtol=0, atol=rounding)
-        return self._unembed_gives_logits
+        some = logits[:1, -1:]
+        # Products of other shapes round otherwise, by a part of the largest number.
+        rounding = 1e-4 * some.abs().max().item()
+        return torch.allclose(self._unembed(states[:1, -1:]), some, rtol=0, atol=rounding)
