@@ -3,8 +3,9 @@
 PYTHON ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Threads that wait sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
+# Threads that wait spin for a moment, then sleep: see utils/rlhf_course/__init__.py. Here too, for programs that load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 1000
 
 .PHONY: setup demo lint test test-all learn site smollm2 bench speed trl otter pictures clean
 
@@ -69,6 +70,7 @@ speed: setup
 	$(BIN)/python benchmarks/ablation.py --memory
 	$(BIN)/python benchmarks/ablation.py --model gpt2-shape $(OF_LARGE_MODELS)
 	$(BIN)/python benchmarks/ablation.py --model gpt2-shape --memory $(OF_LARGE_MODELS)
+	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/growth.py

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import psutil
 
-from rlhf_course import use_code  # before torch, since it sets that threads that wait sleep
+from rlhf_course import use_code  # before torch, since it sets how threads wait
 
 # isort: split
 import torch
@@ -221,9 +221,14 @@ def matmul_rate(
     return 2 * size**3 / statistics.median(seconds)
 
 
-def run_in_process(script: Path, *arguments: str) -> dict[str, Any]:
-    """Run a benchmark script in a new process, and return the JSON that it prints."""
-    process = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+def run_in_process(script: Path, *arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run a benchmark script in a new process, and return the JSON that it prints.
+
+    Args:
+        environment: variables that the new process has besides those of this one.
+    """
+    command, variables = [sys.executable, str(script), *arguments], os.environ | (environment or {})
+    process = subprocess.run(command, capture_output=True, text=True, env=variables)
     if process.returncode:
         raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{process.stderr[-2000:]}")
     return json.loads(process.stdout.splitlines()[-1])

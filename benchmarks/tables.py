@@ -148,6 +148,19 @@ def generation_table() -> str:
     return by_processor("generation", ["", "seconds", "times get_samples"], rows_of)
 
 
+def waiting_table() -> str:
+    """Return the time of half a phase by how threads wait, on an idle machine and beside a busy program."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        return [
+            [beside, name, shown(times["seconds"]), shown(times["cpu_seconds"])]
+            for beside in ("alone", "beside a busy program")
+            for name, times in results[beside].items()
+        ]
+
+    return by_processor("waiting", ["", "threads that wait", "by the clock", "seconds"], rows_of)
+
+
 def trl_table() -> str:
     """Return the time of a phase by TRL and by the course."""
 
@@ -227,6 +240,25 @@ def growth_table() -> str:
         ]
 
     return by_processor("growth", ["what is measured", "what grows", "seconds", "", ""], rows_of)
+
+
+def repeated_table() -> str:
+    """Return how far two runs of each benchmark agree."""
+
+    def rows_of(benchmarks: dict[str, Any]) -> list[list[str]]:
+        return [
+            [
+                name,
+                f"{figures['medians']}",
+                f"{figures['ranges_overlap']}",
+                f"{figures['second_in_first_range']}",
+                shown(figures["second_over_first"]),
+            ]
+            for name, figures in benchmarks.items()
+        ]
+
+    head = ["benchmark", "medians", "ranges overlap", "second median in the first range", "second over first median"]
+    return by_processor("repeated", head, rows_of)
 
 
 def _autograding_needs(results: dict[str, Any]) -> dict[str, float]:
@@ -333,11 +365,13 @@ TABLES = (
     trl_parts_table,
     memory_table,
     ablation_table,
+    waiting_table,
     generation_table,
     grading_table,
     otter_table,
     startup_table,
     growth_table,
+    repeated_table,
     measured_table,
     sizing_table,
 )

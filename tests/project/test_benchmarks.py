@@ -58,3 +58,25 @@ def test_tables_have_rows_and_sentences_have_ranges_of_all_processors(harness, m
     assert tables.range_over_processors("speed", lambda results: results["figure"]) == "1.0 to 2.5"
     table = tables.by_processor("speed", ["figure"], lambda results: [[str(results["figure"])]])
     assert table.splitlines()[2:] == ["| first | 1.0 |", "| second | 2.5 |"]
+
+
+def test_two_runs_are_compared_by_their_ranges_and_medians(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    repeated = load_module(REPOSITORY / "benchmarks" / "repeated.py", "repeated")
+
+    def spread(low: float, median: float, high: float) -> dict:
+        return {"median": median, "low": low, "high": high, "repeats": 5}
+
+    first = {"a": {"seconds": spread(1, 2, 3)}, "b": spread(1, 2, 3), "c": spread(1, 2, 3), "saved": spread(-1, 0, 1)}
+    second = {
+        "a": {"seconds": spread(2, 2.5, 4)},
+        "b": spread(2.5, 4, 5),
+        "c": spread(4, 5, 6),
+        "saved": spread(0, 0, 1),
+    }
+    assert repeated.compared(first | {"only first": spread(1, 1, 1)}, second) == {
+        "medians": 4,
+        "ranges_overlap": 3,
+        "second_in_first_range": 2,
+        "second_over_first": {"median": 2.0, "low": 1.25, "high": 2.5},
+    }

@@ -1,5 +1,9 @@
 """Tests that every speed-up that is on by default computes the same as the plain code."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from part1_rlhf import RLHFTrainer
@@ -15,6 +19,19 @@ from rlhf_course.rl.models import bridge_parameters
 from rlhf_course.rl.private_interfaces import FusedAttention, FusedNorm
 
 IDS = torch.tensor([[0, 5, 40, 7, 300, 2], [0, 9, 9, 200, 1, 17], [3, 3, 250, 8, 0, 60]])
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, "PASSIVE 1000"), ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7")])
+def test_the_course_sets_how_threads_wait_before_torch_loads_unless_the_user_did(own, expected):
+    script = """
+import os, sys
+import rlhf_course
+assert "torch" not in sys.modules
+print(os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"])
+"""
+    unset = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    run = subprocess.run([sys.executable, "-c", script], env=unset | own, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == expected
 
 
 HOOKS = [

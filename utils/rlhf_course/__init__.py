@@ -9,9 +9,12 @@ import os
 import warnings
 from typing import Any
 
-# With this setting, OpenMP threads sleep while they wait for each other, rather than spin. It must be set before torch
-# loads. While another program is busy (a browser is enough), spinning threads make training tens of times slower.
+# OpenMP's threads wait for each other thousands of times in a phase. With these settings, which must be made before
+# torch loads, they spin for some microseconds and then sleep. By default they spin for milliseconds, which takes much
+# longer while another program is busy (a browser is enough); to sleep at once takes longer while none is. The figures
+# are in docs/performance.md.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # eindex indexes a tensor with a list, which the pinned version of torch reads as eindex means it. The warning would say
 # nothing about the code of a learner who uses eindex.
