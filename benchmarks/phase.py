@@ -1,8 +1,9 @@
 """Measure the time of a phase: `python benchmarks/phase.py [embedded|gpt2-shape]`
 
 It compares the plain loop, the reference answers as a learner would write them, and the lean trainer, with the same
-model, number and length of samples and number of optimizer steps. It also reports the floating-point operations of the
-learning phase, and the rate of a large matrix product on the machine, which bounds them.
+model, number and length of samples and number of optimizer steps. It also reports the rate of the matrix products in
+the learning phase, the rate of a large one on the machine, and the seconds that the products of a phase take at that
+rate, which is the least that a phase with these products can take.
 """
 
 import argparse
@@ -72,12 +73,13 @@ def learning_of(trainer: Any, memory: Any) -> Callable[[], Any]:
     return lambda: (trainer.learning_phase if isinstance(trainer, PlainLoop) else trainer._checked_learning)(memory)
 
 
-def learning_operations(trainer: Any) -> int:
-    """Return the floating-point operations of the matrix products in one learning phase."""
-    memory = rollout_of(trainer)()
-    with FlopCounterMode(display=False) as counter:
-        trainer.learning_phase(memory)
-    return counter.get_total_flops()
+def operations_of(trainer: Any) -> dict[str, int]:
+    """Return the floating-point operations of the matrix products in a rollout and in the learning phase after it."""
+    with FlopCounterMode(display=False) as rollout:
+        memory = rollout_of(trainer)()
+    with FlopCounterMode(display=False) as learning:
+        learning_of(trainer, memory)()
+    return {"rollout": rollout.get_total_flops(), "learning": learning.get_total_flops()}
 
 
 def time_phases(trainers_by_name: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -112,9 +114,10 @@ def main() -> None:
         trainers_by_name = trainers(args)
         times = time_phases(trainers_by_name)
         fastest_rate, default_rate = matmul_rate(), matmul_rate(matmul_library=default_matmul)
+        operations = {name: operations_of(trainer) for name, trainer in trainers_by_name.items()}
         rates = {
-            name: learning_operations(trainer) / times["learning"][name]["cpu_seconds"]["median"]
-            for name, trainer in trainers_by_name.items()
+            name: counted["learning"] / times["learning"][name]["cpu_seconds"]["median"]
+            for name, counted in operations.items()
         }
         results |= {
             "batch": args.batch_size,
@@ -125,6 +128,9 @@ def main() -> None:
             "matmul_gflops": fastest_rate / 1e9,
             "usual_matmul_gflops": default_rate / 1e9,
             "learning_gflops": {name: rate / 1e9 for name, rate in rates.items()},
+            "products_alone_seconds": {
+                name: sum(counts.values()) / fastest_rate for name, counts in operations.items()
+            },
             "share_of_the_matmul_rate": {name: rate / fastest_rate for name, rate in rates.items()},
         }
 
