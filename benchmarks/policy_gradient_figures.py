@@ -6,6 +6,7 @@ once all seeds have it.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -152,12 +153,26 @@ def measurements(name: str) -> list[Any]:
     return list(json.loads(TEACHING.read_text())[name].values())
 
 
+def recorded_shares() -> dict[str, dict[int, float]]:
+    """Return what the cell of notebook 14 printed: for each critic the explained share at some tokens."""
+    text = (OUTPUTS / "critics_explained.txt").read_text()
+    names = {"fresh": "new head", "state": "fitted", "count": "fitted, counts"}
+    lines = {critic: re.search(rf"^{name} +token (.*)$", text, re.MULTILINE) for critic, name in names.items()}
+    return {
+        critic: {int(token): float(share) for token, share in re.findall(r"(\d+): +(-?[\d.]+)", line[1])}
+        for critic, line in lines.items()
+        if line
+    }
+
+
 def critic_clauses() -> list[str]:
     """Return what notebook 14 states about the worth of critics, and about the advantages that they give."""
     seeds = measurements("critics")
 
     def explained(critic: str, token: int) -> str:
-        return to([round(seed["explained"][critic][token - 1], 2) + 0.0 for seed in seeds], ".2f")  # no "−0.00"
+        # No range of the text may leave out what the cell above it prints.
+        shares = [recorded_shares()[critic][token], *(seed["explained"][critic][token - 1] for seed in seeds)]
+        return to([round(share, 2) + 0.0 for share in shares], ".2f")  # no "−0.00"
 
     def errors(critic: str, figure: str, column: int) -> str:
         return to([seed["errors"][critic][figure][column] for seed in seeds], ".2f")
