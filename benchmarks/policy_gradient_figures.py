@@ -115,8 +115,8 @@ def grpo_clauses() -> list[str]:
         f"on held-out prompts, and {_held_out(name, 0, 'greedy')} with the likeliest tokens. After 20 phases it was "
         f"{_held_out(name, 20)} and {_held_out(name, 20, 'greedy')}, and after 50 phases {_held_out(name, 50)} and "
         f"{_held_out(name, 50, 'greedy')}.",
-        f"In the first phase the entropy was {_in_phase(name, 'entropy', 1, '.2f')} nats a token and the share of mixed "
-        f"groups {_in_phase(name, 'mixed_groups', 1, '.0%')}, and in the last they were "
+        f"In the first phase the entropy was {_in_phase(name, 'entropy', 1, '.2f')} nats a token and the share of "
+        f"mixed groups {_in_phase(name, 'mixed_groups', 1, '.0%')}, and in the last they were "
         f"{_in_phase(name, 'entropy', -1, '.2f')} and {_in_phase(name, 'mixed_groups', -1, '.0%')}.",
         f"In phase 8 of {_number_of(broken)} runs the mean reward was {_in_phase(broken, 'reward', 8, '.2f')}, and "
         f"{_in_phase(broken, 'accuracy', 8, '.0%')} of the completions were right.",

@@ -161,8 +161,8 @@ def penalty_clauses() -> list[str]:
         f"With `kl_coef=0.3`, {NUMBERS[len(found)]} runs of 45 phases ended at a KL of "
         f"{to([run.last_kl for run in found], '.0f')} nats a text, with a judge's mean reward of "
         f"{to([run.last for run in found], '.1f')}.",
-        f"After {PHASES_WITH_PENALTY} phases, as many as here, the KL was {after('kl', '.0f')} nats and the judge's mean "
-        f"reward {after('gold', '.1f')}.",
+        f"After {PHASES_WITH_PENALTY} phases, as many as here, the KL was {after('kl', '.0f')} nats and the judge's "
+        f"mean reward {after('gold', '.1f')}.",
         f"The judge's mean reward over the last five phases was {to(shares, '.0%')} of its largest over five phases. "
         f"In the last phase alone it was {to([run.share_kept for run in found], '.0%')} of its largest in one phase.",
     ]
