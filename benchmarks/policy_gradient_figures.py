@@ -6,6 +6,7 @@ once all seeds have it.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -81,7 +82,7 @@ def broken_clauses() -> list[str]:
         f"{_in_phase(name, 'reward', 1, '.2f')} in the first phase and {_in_phase(name, 'reward', -1, '.2f')} in the "
         f"last. The share of completions that were right was {_in_phase(name, 'accuracy', 1, '.0%')} in the first "
         f"phase and {_in_phase(name, 'accuracy', -1, '.1%')} in the last.",
-        f"It was below 10% from phase {to(turned, 'd', 'or')} on.",
+        f"The last phase in which it was 10% or more was phase {to([phase - 1 for phase in turned], 'd')}.",
     ]
 
 
@@ -114,10 +115,9 @@ def grpo_clauses() -> list[str]:
         f"on held-out prompts, and {_held_out(name, 0, 'greedy')} with the likeliest tokens. After 20 phases it was "
         f"{_held_out(name, 20)} and {_held_out(name, 20, 'greedy')}, and after 50 phases {_held_out(name, 50)} and "
         f"{_held_out(name, 50, 'greedy')}.",
-        f"The entropy fell from {_in_phase(name, 'entropy', 1, '.2f')} nats a token to "
-        f"{_in_phase(name, 'entropy', -1, '.2f')}, and the share of mixed groups was "
-        f"{_in_phase(name, 'mixed_groups', 1, '.0%')} in the first phase and "
-        f"{_in_phase(name, 'mixed_groups', -1, '.0%')} in the last.",
+        f"In the first phase the entropy was {_in_phase(name, 'entropy', 1, '.2f')} nats a token and the share of "
+        f"mixed groups {_in_phase(name, 'mixed_groups', 1, '.0%')}, and in the last they were "
+        f"{_in_phase(name, 'entropy', -1, '.2f')} and {_in_phase(name, 'mixed_groups', -1, '.0%')}.",
         f"In phase 8 of {_number_of(broken)} runs the mean reward was {_in_phase(broken, 'reward', 8, '.2f')}, and "
         f"{_in_phase(broken, 'accuracy', 8, '.0%')} of the completions were right.",
     ]
@@ -153,12 +153,26 @@ def measurements(name: str) -> list[Any]:
     return list(json.loads(TEACHING.read_text())[name].values())
 
 
+def recorded_shares() -> dict[str, dict[int, float]]:
+    """Return what the cell of notebook 14 printed: for each critic the explained share at some tokens."""
+    text = (OUTPUTS / "critics_explained.txt").read_text()
+    names = {"fresh": "new head", "state": "fitted", "count": "fitted, counts"}
+    lines = {critic: re.search(rf"^{name} +token (.*)$", text, re.MULTILINE) for critic, name in names.items()}
+    return {
+        critic: {int(token): float(share) for token, share in re.findall(r"(\d+): +(-?[\d.]+)", line[1])}
+        for critic, line in lines.items()
+        if line
+    }
+
+
 def critic_clauses() -> list[str]:
     """Return what notebook 14 states about the worth of critics, and about the advantages that they give."""
     seeds = measurements("critics")
 
     def explained(critic: str, token: int) -> str:
-        return to([round(seed["explained"][critic][token - 1], 2) + 0.0 for seed in seeds], ".2f")  # no "−0.00"
+        # No range of the text may leave out what the cell above it prints.
+        shares = [recorded_shares()[critic][token], *(seed["explained"][critic][token - 1] for seed in seeds)]
+        return to([round(share, 2) + 0.0 for share in shares], ".2f")  # no "−0.00"
 
     def errors(critic: str, figure: str, column: int) -> str:
         return to([seed["errors"][critic][figure][column] for seed in seeds], ".2f")
@@ -174,7 +188,8 @@ def critic_clauses() -> list[str]:
         f"at the sixth token, {explained('count', 12)} at the twelfth, {explained('count', 18)} at the eighteenth and "
         f"{explained('count', 24)} at the last.",
         f"The critic that is fitted to the residual stream alone explained {explained('state', 12)} at the twelfth and "
-        f"{explained('state', 24)} at the last, and new heads {explained('fresh', 12)} and {explained('fresh', 24)}.",
+        f"{explained('state', 24)} at the last. New heads explained {explained('fresh', 12)} at the twelfth and "
+        f"{explained('fresh', 24)} at the last.",
         f"the means of the five tokens themselves had a standard deviation of "
         f"{to([_spread(seed['errors']) for seed in seeds], '.2f')}.",
         f"With $\\lambda = 0$ the bias was {errors('fresh', 'bias', _ZERO)} for a new head, "

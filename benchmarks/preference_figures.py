@@ -30,6 +30,8 @@ OF_THE_README = "overoptimisation"
 
 # Where notebook 13 compares the methods: the KL of a text, in nats, and the step of DPO that comes near it.
 NEAR, DPO_STEP = (3, 5), 8
+# The phases of the run with a penalty that notebook 12 makes.
+PHASES_WITH_PENALTY = 25
 
 
 class Turn(NamedTuple):
@@ -149,12 +151,18 @@ def turn_clauses() -> list[str]:
 
 def penalty_clauses() -> list[str]:
     """Return what notebook 12 states about the policies with a KL penalty."""
-    found = turns("with")
-    shares = [_share_kept(curve) for curve in _of_seeds("policies", "with")]
+    found, curves = turns("with"), _of_seeds("policies", "with")
+    shares = [_share_kept(curve) for curve in curves]
+
+    def after(name: str, form: str) -> str:
+        return to([curve[name][PHASES_WITH_PENALTY - 1] for curve in curves], form)
+
     return [
         f"With `kl_coef=0.3`, {NUMBERS[len(found)]} runs of 45 phases ended at a KL of "
         f"{to([run.last_kl for run in found], '.0f')} nats a text, with a judge's mean reward of "
         f"{to([run.last for run in found], '.1f')}.",
+        f"After {PHASES_WITH_PENALTY} phases, as many as here, the KL was {after('kl', '.0f')} nats and the judge's "
+        f"mean reward {after('gold', '.1f')}.",
         f"The judge's mean reward over the last five phases was {to(shares, '.0%')} of its largest over five phases. "
         f"In the last phase alone it was {to([run.share_kept for run in found], '.0%')} of its largest in one phase.",
     ]

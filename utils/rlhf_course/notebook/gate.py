@@ -127,7 +127,7 @@ def train_run(
     """Train with the learner's trainer if the gate is open.
 
     Args:
-        run: "collapse", "periods" or "sentiment".
+        run: "collapse", "periods", "sentiment" or "overoptimise".
         use_reference: Exercises that the reference answers instead; the run's record names them.
         profile: "auto", "laptop", "gpu", "gpu-fast" or "gpu-large".
         out: The run's folder; by default a new one in `runs/`.

@@ -61,7 +61,7 @@ def dashboard(
     the foreground, with a progress bar.
 
     Args:
-        run: "collapse", "periods" or "sentiment".
+        run: "collapse", "periods", "sentiment" or "overoptimise".
         folder: The folder of a run, finished or not, that is shown; then nothing is trained.
         use_reference: The exercises for which the reference is used; the run's record names them.
         profile: "auto", "laptop", "gpu", "gpu-fast" or "gpu-large".
