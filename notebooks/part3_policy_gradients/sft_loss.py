@@ -19,8 +19,8 @@ def sft_loss(
         loss_mask: True at the tokens to learn, which are the targets. A token at position 0 never counts, since nothing
             predicts it. Padding stands on either side. A text may have no target.
 
-    Returns: a scalar, in nats a token, finite for logits of any size. Logits that predict no target have no effect,
-    even if they are NaN, and get no gradient.
+    Returns: a scalar, in nats a token, finite for logits of any size. Logits that predict no target have no effect
+    on it, even if they are NaN, and those that are numbers get no gradient.
 
     Raises:
         ValueError: no token is a target.

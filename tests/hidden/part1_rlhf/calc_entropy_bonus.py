@@ -284,6 +284,13 @@ def extreme_logits_detached(logits, ent_coef, gen_len):
     return ent_coef * _entropy(logits.detach() if is_extreme else logits).mean()
 
 
+@hidden_mistake(refused_with="A call seeds torch")
+def seeds_torch(logits, ent_coef, gen_len):
+    """Torch is seeded in each call, so that what is sampled later does not depend on the run's seed."""
+    torch.manual_seed(0)
+    return ent_coef * _entropy(logits).mean()
+
+
 @right_answer
 def library_distribution(logits, ent_coef, gen_len):
     return ent_coef * torch.distributions.Categorical(logits=logits).entropy().mean()

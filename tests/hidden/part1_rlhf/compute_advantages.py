@@ -1,5 +1,7 @@
 """Wrong and right answers to `compute_advantages`."""
 
+from functools import lru_cache
+
 import torch
 from torch.nn.functional import pad
 
@@ -364,6 +366,14 @@ def shared_workspace(values, rewards, prefix_len):
     shape, dtype = (values.shape[0], values.shape[1] - prefix_len), values.dtype
     workspace = _WORKSPACES.setdefault((shape, dtype), torch.empty(shape, dtype=dtype))
     return workspace.copy_(_q(values, rewards, prefix_len) - values[:, prefix_len - 1 : -1])
+
+
+@hidden_mistake(refused_with="to which other numbers were written")
+@lru_cache(8)
+@torch.no_grad()
+def kept_by_identity(values, rewards, prefix_len):
+    """The result is kept for each tensor, whatever its numbers become."""
+    return _q(values, rewards, prefix_len) - values[:, prefix_len - 1 : -1]
 
 
 @right_answer

@@ -364,6 +364,12 @@ def extreme_logits_detached(logits, tokens, prefix_len=None):
     return scores.gather(-1, tokens[:, first:, None]).squeeze(-1)
 
 
+@hidden_mistake(refused_with="is not finite")
+def minus_the_root_of_the_square(logits, tokens, prefix_len=None):
+    """The sign is made by a root of a square, whose gradient is not finite where a token is certain."""
+    return -_logprobs(logits, tokens, prefix_len).square().sqrt()
+
+
 @right_answer
 def with_eindex(logits, tokens, prefix_len=None):
     first = prefix_len or 1

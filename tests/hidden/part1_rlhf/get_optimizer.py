@@ -172,6 +172,29 @@ def transformer_frozen(model, base_lr, head_lr):
     return optimizer
 
 
+@hidden_mistake(refused_with="which parameters require a gradient: leave the model as it is")
+def everything_thawed(model, base_lr, head_lr):
+    """All parameters require a gradient afterwards, also those on which no logit depends."""
+    optimizer = AdamW(_groups(model, base_lr, head_lr), maximize=True)
+    for parameter in torch.nn.Module.parameters(model):
+        parameter.requires_grad_(True)
+    return optimizer
+
+
+@hidden_mistake(refused_with="its training mode: leave the model as it is")
+def put_into_evaluation(model, base_lr, head_lr):
+    """The model is in evaluation mode afterwards."""
+    model.eval()
+    return AdamW(_groups(model, base_lr, head_lr), maximize=True)
+
+
+@hidden_mistake(refused_with="get_optimizer seeds torch")
+def seeds_torch(model, base_lr, head_lr):
+    """Torch is seeded, so that what is sampled later does not depend on the run's seed."""
+    torch.manual_seed(0)
+    return AdamW(_groups(model, base_lr, head_lr), maximize=True)
+
+
 @hidden_mistake(refused_with="The gradient of the transformer in a backward pass after get_optimizer")
 def gradients_turned(model, base_lr, head_lr):
     """Every gradient is turned around by a hook on the parameters."""

@@ -147,10 +147,17 @@ def test_gradients_flow_to_the_logits(get_logprobs, draw):
             expect_gradient(get_logprobs, call, draw.numbered(-number))
 
 
+def with_certain_tokens(call):
+    """Return the call with logits that leave no doubt which token follows: its log-probability is 0."""
+    heights = 300.0 * torch.nn.functional.one_hot(call.exact["tokens"].roll(-1, 1), call.exact["logits"].shape[-1])
+    return call.with_arguments("for tokens that are certain", logits=heights.float())
+
+
 @pytest.mark.points(1)
 def test_extreme_logits_give_finite_numbers_and_gradients(get_logprobs, draw):
     _, ordinary = expect_logprobs(get_logprobs, INPUTS.call(draw.numbered(-1), WITH_GRADIENT))
-    for call in INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3):
+    extreme = INPUTS.calls(draw, [replace(INPUTS.extreme_entries(), requires_grad=True)], each=3)
+    for call in [*extreme, with_certain_tokens(INPUTS.call(draw.numbered(-2), WITH_GRADIENT))]:
         why = "it is not capped, and log_softmax gives it, where softmax and then log does not"
         logits, mended = expect_logprobs(get_logprobs, call, why, rtol=2e-3, atol=5e-3)
         subject = call.subject("The gradient of the log-probabilities")

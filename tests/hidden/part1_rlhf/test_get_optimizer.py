@@ -201,3 +201,10 @@ def test_a_transformer_with_a_value_head_learns_at_the_rates_of_the_trainers_sch
         scale = float(wanted[part].abs().max())
         subject = f"The gradient of {name} in a backward pass after get_optimizer"
         expect_values(gradient / scale, wanted[part] / scale, subject, "leave the model as it is", rtol=1e-3, atol=1e-4)
+    changed = [
+        words for words in ("its training mode", "which parameters require a gradient") if words in report["left"]
+    ]
+    assert not changed, f"get_optimizer changes the model, {changed[0]}: leave the model as it is"
+    assert not report["seeded"], (
+        "get_optimizer seeds torch: what is sampled after it would not depend on the run's seed"
+    )

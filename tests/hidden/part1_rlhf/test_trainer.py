@@ -477,6 +477,12 @@ def test_a_second_rollout_samples_other_texts_and_remembers_what_belongs_to_them
     assert not again, "A second rollout sampled the same texts as the first one, in the same order"
     subject = "What the memory of a second rollout"
     expect_contents(second, settings, logits, values, subject, ("values", "ref_logits"))
+    for name, reports in (
+        ("learning_phase", learning(RLHFTrainer, draw, "schedule")[0]),
+        ("compute_rlhf_objective", objective(RLHFTrainer, draw, "ordinary")[0]["calls"]),
+    ):
+        is_seeded = any(report["seeded"] for report in reports)
+        assert not is_seeded, f"{name} seeds torch, so that later rollouts sample with the same random numbers"
 
 
 def last_rewards(phase, values):

@@ -379,6 +379,7 @@ def test_to_train_eval_and_a_saved_state_reach_the_transformer_and_the_head(Hook
     def test(own_head):
         report = HookedTransformerWithValueHead.saved(**model.inputs(), input_ids=first, own_head=own_head)
         expect_pair(require_report(report), model, first, "of a model that loaded another's state_dict")
+        assert not report["seeded"], "Making the model seeds torch: what is sampled would not depend on the run's seed"
         sequence = [("train", None), (CALL, first), ("eval", None), (CALL, second), ("double", None), (CALL, first)]
         try:
             results = results_of(HookedTransformerWithValueHead, model, sequence, own_head=own_head)
@@ -390,6 +391,8 @@ def test_to_train_eval_and_a_saved_state_reach_the_transformer_and_the_head(Hook
         expect_pair(results[1], model, first, "in training mode")
         expect_pair(results[3], model, second, "in evaluation mode")
         expect_pair(results[5], model, first, "in double precision")
+        is_changed = any(result["mode"] for result in results[1::2])
+        assert not is_changed, "forward_with_value_head changes the training mode of the model: leave it as it was"
         resid = model.outputs(first).resid
         why = "`to` casts the transformer and the head alike"
         subject = "The tensor of values in double precision"

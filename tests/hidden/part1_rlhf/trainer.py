@@ -760,6 +760,24 @@ class SeedsEachRollout(_Parts):
         return super().sampled()
 
 
+@hidden_mistake(refused_with="learning_phase seeds torch")
+class SeedsLearning(_Parts):
+    """Each learning phase starts with the settings' seed, and so does the rollout after it."""
+
+    def learning_phase(self, memory):
+        torch.manual_seed(self.args.seed)
+        return super().learning_phase(memory)
+
+
+@hidden_mistake(refused_with="compute_rlhf_objective seeds torch")
+class SeedsTheObjective(_Parts):
+    """Each objective starts with the settings' seed, and so does the rollout after it."""
+
+    def compute_rlhf_objective(self, minibatch):
+        torch.manual_seed(self.args.seed)
+        return super().compute_rlhf_objective(minibatch)
+
+
 @hidden_mistake(refused_with="What the memory of a second rollout holds as ref_logits")
 class ReferenceOnce(_Parts):
     """The reference's logits are computed in the first rollout and kept for the others."""

@@ -252,6 +252,24 @@ class CastsTheTransformer(_Right):
         return self
 
 
+@hidden_mistake(refused_with="Making the model seeds torch")
+class SeedsTorch(_Right):
+    """The head is made after torch was seeded, so that what is sampled later does not depend on the run's seed."""
+
+    def make_value_head(self, d_model):
+        torch.manual_seed(0)
+        return super().make_value_head(d_model)
+
+
+@hidden_mistake(refused_with="forward_with_value_head changes the training mode")
+class PutIntoEvaluation(_Right):
+    """Each call puts the model into evaluation mode."""
+
+    def forward_with_value_head(self, input_ids):
+        self.eval()
+        return super().forward_with_value_head(input_ids)
+
+
 @hidden_mistake(refused_with="What value_head_output holds after a pass with the model's fwd_hooks")
 class NoHooksListed(_Right):
     """`fwd_hooks` is empty; the hook is made where it is used."""

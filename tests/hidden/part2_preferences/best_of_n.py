@@ -179,6 +179,20 @@ def every_equal_one(rewards):
     return (rewards == rewards.amax(dim=1, keepdim=True)).nonzero()[:, 1]
 
 
+@hidden_mistake(refused_with="for many rewards that are 0 or 1")
+def sorted_without_an_order_of_equals(rewards):
+    """The sort is not a stable one, and puts any one of many equals first."""
+    _require_numbers(rewards)
+    return rewards.sort(dim=1, descending=True).indices[:, 0]
+
+
+@hidden_mistake(refused_with="it is the first one of equals")
+def any_of_the_equals(rewards):
+    """topk takes any one of equals."""
+    _require_numbers(rewards)
+    return rewards.topk(1, dim=1).indices[:, 0]
+
+
 @hidden_mistake(refused_with="should raise a ValueError; a result came")
 def nan_by_equality(rewards):
     """NaN is looked for with ==, which is never true of it."""

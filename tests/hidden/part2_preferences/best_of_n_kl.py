@@ -126,6 +126,12 @@ def capped(n):
     return _kl(min(n, 20_000))
 
 
+@hidden_mistake(refused_with="for very many texts")
+def capped_at_a_million(n):
+    """Above a million texts, the divergence stays the same."""
+    return _kl(min(n, 1_000_000))
+
+
 @hidden_mistake
 def harmonic(n):
     """The logarithm is approximated by a sum of reciprocals."""

@@ -232,6 +232,39 @@ def detached_with_a_margin(chosen_rewards, rejected_rewards, margin=None):
     return loss if margin is None else loss.detach()
 
 
+@hidden_mistake(refused_with="The loss with a margin for entries near 10,000")
+def unstable_with_a_margin(chosen_rewards, rejected_rewards, margin=None):
+    """With a margin, the sigmoid is taken before the logarithm, and may round to 0."""
+    if margin is None:
+        return _loss(chosen_rewards, rejected_rewards)
+    return -torch.sigmoid(_difference(chosen_rewards, rejected_rewards, margin)).log().mean()
+
+
+@hidden_mistake(refused_with="`margin` was changed in place")
+def margin_changed_in_place(chosen_rewards, rejected_rewards, margin=None):
+    """The margin is added to the rejected rewards in the caller's tensor."""
+    loss = _loss(chosen_rewards, rejected_rewards, margin)
+    if margin is not None:
+        margin += rejected_rewards.detach()
+    return loss
+
+
+@hidden_mistake(refused_with="The loss with a margin for many pairs")
+def first_margins_only(chosen_rewards, rejected_rewards, margin=None):
+    """Only the first 40 margins count."""
+    if margin is not None:
+        margin = torch.cat([margin[:40], torch.zeros_like(margin[40:])])
+    return _loss(chosen_rewards, rejected_rewards, margin)
+
+
+@hidden_mistake(refused_with="is right, but only up to single precision")
+def single_precision_with_a_margin(chosen_rewards, rejected_rewards, margin=None):
+    """With a margin, the loss is computed in single precision, and returned in double precision."""
+    if margin is None:
+        return _loss(chosen_rewards, rejected_rewards)
+    return _loss(chosen_rewards.float(), rejected_rewards.float(), margin.float()).to(chosen_rewards.dtype)
+
+
 _BUFFERS = {}
 
 

@@ -136,6 +136,14 @@ def clipped(rewards, reference_rewards):
     return _right(rewards, reference_rewards).clamp(-5, 5)
 
 
+@hidden_mistake(refused_with="ValueError, at line")
+def close_rewards_refused(rewards, reference_rewards):
+    """A reference whose rewards differ by less than a hundred-thousandth counts as equal."""
+    if reference_rewards.max() - reference_rewards.min() < 1e-5:
+        raise ValueError("equal")
+    return _right(rewards, reference_rewards)
+
+
 @hidden_mistake
 def squares_subtracted(rewards, reference_rewards):
     """The variance is the mean square minus the squared mean, which rounds off small differences of large rewards."""

@@ -454,6 +454,20 @@ class RowByRow(BridgeModel):
         return torch.cat(rewards)
 
 
+class _RewardHead(nn.Linear):
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, std=(self.in_features + 1) ** -0.5)
+        nn.init.zeros_(self.bias)
+
+
+@right_answer
+class ExtendedLinear(_Right):
+    """The head's class extends the linear layer, and makes the weights itself."""
+
+    def make_reward_head(self, d_model):
+        return _RewardHead(d_model, 1)
+
+
 @right_answer
 class UniformWeights(_Right):
     def make_reward_head(self, d_model):

@@ -76,11 +76,21 @@ def test_each_prompt_gets_the_index_of_its_best_completion(best_of_n, draw):
         expect_best(best_of_n, call)
 
 
+def with_two_rewards(draw, call):
+    """Return the call with rewards of 0 and 1, as those of a verifier are."""
+    rewards = draw.integers(0, 1, *call.exact["rewards"].shape).float()
+    return call.with_arguments("for many rewards that are 0 or 1", rewards=rewards)
+
+
 @pytest.mark.points(1)
 def test_the_first_one_of_equals_is_taken(best_of_n, draw):
     for number in range(4):
         own = draw.numbered(number)
         expect_best(best_of_n, with_whole_numbers(own, INPUTS.call(own)), "it is the first one of equals")
+    # Torch's own sort and topk take others of equals, each for other numbers of completions.
+    for number, n in enumerate((17, 64, 256), 101):
+        many = INPUTS.call(draw.numbered(number), Circumstance(sizes={"prompts": 6, "n": n}))
+        expect_best(best_of_n, with_two_rewards(draw, many), "it is the first one of equals")
 
 
 @pytest.mark.points(0.5)

@@ -24,6 +24,7 @@ WITH_MARGIN = Inputs(
     sizes={"pairs": (2, 9)},
     arguments={**REWARDS, "margin": Floats(("pairs",), scale=0.8, mean=0.5, differentiable=False)},
     words={"pairs": "one pair"},
+    extreme=10_000,
 )
 MANY = INPUTS.many()
 
@@ -85,6 +86,11 @@ def test_differences_of_any_size_give_finite_numbers_and_gradients(bradley_terry
     for call in INPUTS.calls(draw, [INPUTS.extreme_entries()], each=3):
         expect_loss(bradley_terry_loss, call, why="it is not capped, and logsigmoid gives it", rtol=1e-3)
         expect_gradients(bradley_terry_loss, call)
+    ordinary = WITH_MARGIN.call(draw.numbered(-2))
+    if is_right(bradley_terry_loss, ordinary, [loss]):  # Another test requires that a margin is used.
+        for number in (-3, -4, -5):
+            call = WITH_MARGIN.call(draw.numbered(number), WITH_MARGIN.extreme_entries())
+            expect_loss(bradley_terry_loss, call, "The loss with a margin", "logsigmoid gives it, too", rtol=1e-3)
 
 
 @pytest.mark.points(1)
@@ -96,6 +102,14 @@ def test_a_margin_is_subtracted_from_the_difference(bradley_terry_loss, draw):
     call = INPUTS.call(draw.numbered(0))
     got = bradley_terry_loss(*call.passed(), None)
     expect_values(got, call.right(loss), "The loss with a margin of None", WHY, call, loss)
+    further = [DOUBLE]
+    if is_right(bradley_terry_loss, INPUTS.call(draw.numbered(-8), MANY), [loss]):  # Another test requires this.
+        further.append(WITH_MARGIN.many())
+    for call in WITH_MARGIN.calls(draw.numbered(-1), further):
+        passed = call.passed()
+        got = bradley_terry_loss(*passed)
+        expect_values(got, call.right(loss), call.subject("The loss with a margin"), WHY, call, loss)
+        expect_unchanged(call, passed)
 
 
 @pytest.mark.points(1)
@@ -123,3 +137,7 @@ def test_the_loss_is_one_number_of_the_inputs_dtype_and_the_inputs_stay_as_they_
     expect_loss(bradley_terry_loss, INPUTS.call(draw.numbered(-1), BEYOND_FLOAT32))
     for number in range(-5, -1):
         expect_loss(bradley_terry_loss, INPUTS.call(draw.numbered(number), DOUBLE), **DOUBLE_PRECISION)
+    for number in range(-9, -5):
+        call = WITH_MARGIN.call(draw.numbered(number), DOUBLE)
+        if is_right(bradley_terry_loss, call, [loss]):  # Another test requires that a margin is used.
+            expect_loss(bradley_terry_loss, call, "The loss with a margin", **DOUBLE_PRECISION)

@@ -73,6 +73,13 @@ def with_small_deviation(draw, call):
     return call.with_arguments("for rewards that differ by ten-thousandths", rewards=near, reference_rewards=close)
 
 
+def with_nearly_equal_references(draw, call):
+    """Return the call with reference rewards that differ by millionths."""
+    close = call.exact["reference_rewards"].float() / 2**20
+    near = call.exact["rewards"].float() / 2**20
+    return call.with_arguments("for rewards that differ by millionths", rewards=near, reference_rewards=close)
+
+
 def with_outlier(draw, call):
     """Return the call with one reward far above all others."""
     rewards = call.exact["rewards"].float()
@@ -86,6 +93,8 @@ def test_rewards_of_any_size_and_spread_are_normalised_alike(normalize_rewards, 
         for again in range(2):
             call = change(draw, INPUTS.call(draw.numbered(1 + 2 * number + again)))
             expect_normalized(normalize_rewards, call, rtol=5e-3, atol=5e-3)
+    near = with_nearly_equal_references(draw, INPUTS.call(draw.numbered(-1)))
+    expect_normalized(normalize_rewards, near, rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.points(1)

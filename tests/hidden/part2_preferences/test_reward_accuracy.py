@@ -86,7 +86,8 @@ def test_every_circumstance_and_every_difference_gives_the_same_accuracy(reward_
         expect_accuracy(reward_accuracy, call)
     for number in range(3, 9):
         expect_accuracy(reward_accuracy, hardly_differing(draw, number))
-    expect_results_stay(reward_accuracy, [differing(draw, number) for number in range(3)], accuracy, "The accuracy")
+    calls = [differing(draw, number, {"pairs": 7}) for number in range(3)]
+    expect_results_stay(reward_accuracy, calls, accuracy, "The accuracy")
 
 
 def expect_two_accuracies(reward_accuracy, draw):

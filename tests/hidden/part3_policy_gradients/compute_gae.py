@@ -275,6 +275,16 @@ def divided_by_powers(values, rewards, mask, gamma, lam):
     return ((deltas * powers).flip(1).cumsum(1).flip(1) / powers).to(values.dtype)
 
 
+@hidden_mistake(refused_with="for a small gamma and very long texts")
+def divided_by_powers_in_double_precision(values, rewards, mask, gamma, lam):
+    """Sums of weighted deltas are divided by the weights, which round to 0 for long texts in float64, too."""
+    deltas = _deltas(*_without_padding(values.double(), rewards.double(), mask), gamma)
+    if gamma * lam == 0:
+        return deltas.to(values.dtype)
+    powers = torch.tensor(gamma * lam, dtype=torch.float64) ** torch.arange(values.shape[1])
+    return ((deltas * powers).flip(1).cumsum(1).flip(1) / powers).to(values.dtype)
+
+
 @hidden_mistake(refused_with="where gamma or lam is 0 or 1")
 def lam_of_0_not_taken(values, rewards, mask, gamma, lam):
     """A lam of 0 is taken for a missing one."""

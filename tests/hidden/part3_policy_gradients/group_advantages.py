@@ -413,6 +413,13 @@ def penalties_turned_round(rewards, group_size, eps=1e-4, scale_by_std=True):
     return _right(-rewards if costs else rewards, group_size, eps, scale_by_std)
 
 
+@hidden_mistake(refused_with="is an inference tensor")
+@torch.inference_mode()
+def in_inference_mode(rewards, group_size, eps=1e-4, scale_by_std=True):
+    """The result is an inference tensor, from which no loss can be computed."""
+    return _right(rewards, group_size, eps, scale_by_std)
+
+
 @right_answer
 def population_deviation(rewards, group_size, eps=1e-4, scale_by_std=True):
     table = _table(rewards, group_size)

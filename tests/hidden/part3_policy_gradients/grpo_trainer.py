@@ -426,6 +426,15 @@ class SameRandomNumbers(_Right):
         return super().sample(prompts)
 
 
+@hidden_mistake(refused_with="The loss seeds torch")
+class SeedsTheLoss(_Right):
+    """The generator starts anew in each loss, and so does the rollout after it."""
+
+    def loss(self, batch):
+        torch.manual_seed(self.args.seed % 2**31)
+        return super().loss(batch)
+
+
 class _Copied(_Right):
     def copy_of(self, sampled, keep):
         return replace(

@@ -173,6 +173,9 @@ def test_gamma_and_lambda_may_be_any_number_from_0_to_1(compute_gae, draw):
         expect_advantages(compute_gae, far.with_arguments(phrase, gamma=gamma, lam=lam))
     small = INPUTS.call(draw.numbered(-1), replace(UNPADDED, sizes={"texts": 2, "gen": 80}))
     expect_advantages(compute_gae, small.with_arguments("for a small gamma and long texts", gamma=0.04, lam=0.5))
+    # Powers of gamma * lam are too small for float64, too.
+    longer = INPUTS.call(draw.numbered(-3), replace(UNPADDED, sizes={"texts": 2, "gen": 300}))
+    expect_advantages(compute_gae, longer.with_arguments("for a small gamma and very long texts", gamma=0.04, lam=0.5))
 
 
 @pytest.mark.points(1)

@@ -318,6 +318,8 @@ def test_each_prompt_gets_a_group_of_completions_that_the_policy_sampled(GRPOTra
     first, again = rollouts[1:3]
     is_other = first.texts != again.texts
     assert is_other, "A second rollout of the same prompts gave the same completions: they should be sampled anew"
+    is_seeded = any(report["seeded"] for report, _ in losses(GRPOTrainer, draw, "ordinary"))
+    assert not is_seeded, "The loss seeds torch, so that later rollouts sample with the same random numbers"
 
 
 def expect_sampled(rollout):

@@ -107,10 +107,26 @@ def fuse_activations(bridge: TransformerBridge) -> None:
 def fuse_optimizer(optimizer: Optimizer) -> None:
     """Make Adam or AdamW step by one fused kernel, where its constructor did not choose an implementation.
 
-    It is called before the first step.
+    On the CPU the kernel reads every parameter and every gradient as one contiguous block. So an optimizer with other
+    parameters stays as it is, and a gradient of another layout, which a learner may have assigned, is copied before a
+    step. This function is called before the first step.
     """
-    if type(optimizer) not in (Adam, AdamW):
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if type(optimizer) not in (Adam, AdamW) or not all(parameter.is_contiguous() for parameter in parameters):
         return
+    optimizer.register_step_pre_hook(_make_gradients_contiguous)
     for group in optimizer.param_groups:
-        if group["fused"] is None and not group["foreach"] and not group["capturable"] and not group["differentiable"]:
+        if (
+            group["fused"] is None
+            and group["foreach"] is None
+            and not group["capturable"]
+            and not group["differentiable"]
+        ):
             group["fused"] = True
+
+
+def _make_gradients_contiguous(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and not parameter.grad.is_contiguous():
+                parameter.grad = parameter.grad.contiguous()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rlhf_course.checks import tiny
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.grading.drivers.plain import plain
+from rlhf_course.grading.drivers.plain import plain, watched_seed
 from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 
 # The exercises with a module of drivers below this package. Their answers are classes, or return objects that a sandbox
@@ -88,23 +88,48 @@ def _with_offline_environment(exercise: str, function: Callable[..., Any]) -> Ca
     return wrapper
 
 
-def _results_of_calls(answer: Any, calls: Sequence[Sequence[Any]], probe: Tensor) -> dict[str, Any]:
+def _results_of_calls(
+    answer: Any, calls: Sequence[Sequence[Any]], probe: Tensor, rewritten: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Call a function several times.
 
     Args:
         answer: The learner's function.
         calls: The arguments of each call.
         probe: A vector.
+        rewritten: Arguments of the sizes of the first call, or nothing. Their numbers are written to the first call's
+            own tensors, and the function is called with these once more.
 
     Returns:
-        `results`, as they are after the last call; and `gradient`, that of half the squared length of `probe`, computed
-        after the calls, or None where gradients are switched off.
+        `results`, as they are after the last call; `gradient`, that of half the squared length of `probe`, computed
+        after the calls, or None where gradients are switched off; `inference`, whether a result is an inference
+        tensor; `seeded`, whether the calls seeded torch; and `again`, the result of the call with `rewritten`.
     """
-    results = [answer(*arguments) for arguments in calls]
+    with watched_seed() as seed:
+        results = [answer(*arguments) for arguments in calls]
     vector = probe.clone().requires_grad_(True)
     length = (vector * vector).sum() / 2
     gradient = torch.autograd.grad(length, vector)[0] if length.requires_grad else None
-    return {"results": [plain(result) for result in results], "gradient": gradient}
+    return {
+        "results": [plain(result) for result in results],
+        "gradient": gradient,
+        "inference": any(isinstance(result, Tensor) and result.is_inference() for result in results),
+        **seed,
+        "again": plain(_result_with_numbers_of(answer, calls[0], rewritten)) if rewritten else None,
+    }
+
+
+@torch.no_grad()
+def _write_numbers(tensors: Sequence[Any], numbers: Sequence[Any]) -> None:
+    for tensor, others in zip(tensors, numbers, strict=True):
+        if isinstance(tensor, Tensor):
+            tensor.copy_(others)
+
+
+def _result_with_numbers_of(answer: Any, arguments: Sequence[Any], numbers: Sequence[Any]) -> Any:
+    """Write the numbers of other arguments to the tensors among some arguments, and call a function with these."""
+    _write_numbers(arguments, numbers)
+    return answer(*arguments)
 
 
 def _observe_driver(exercise: str) -> Callable[..., Any]:

@@ -1,10 +1,14 @@
 """Convert results to plain data, and change the parameters of a transformer; every module of drivers uses these."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# No answer is likely to seed torch with this number.
+_SEED = 7_919_731
 
 
 def plain(value: Any) -> Any:
@@ -24,6 +28,15 @@ def flat(tensors: Iterable[Tensor | None]) -> Tensor:
     """Return tensors as one vector, in which a tensor that is None has no entries."""
     parts = [tensor.detach().flatten() for tensor in tensors if tensor is not None]
     return torch.cat(parts) if parts else torch.zeros(0)
+
+
+@contextmanager
+def watched_seed() -> Iterator[dict[str, bool]]:
+    """Seed torch, and yield a dict; when the block ends, `seeded` in it is whether the block has seeded torch anew."""
+    torch.default_generator.manual_seed(_SEED)
+    report = {"seeded": False}
+    yield report
+    report["seeded"] = torch.initial_seed() != _SEED
 
 
 def shapes(tensors: Iterable[Tensor]) -> list[list[int]]:

@@ -276,6 +276,11 @@ class Call:
         circumstance = replace(self.circumstance, phrase=phrase or self.circumstance.phrase)
         return replace(self, circumstance=circumstance, _arguments={**self._arguments, **arguments})
 
+    def with_tensors_of(self, other: "Call", phrase: str) -> "Call":
+        """Return the call with the tensors of another call of the same sizes, and another phrase."""
+        tensors = {name: value for name, value in other._arguments.items() if isinstance(value, Tensor)}
+        return self.with_arguments(phrase, **tensors)
+
     def changed(self, passed: Sequence[Any]) -> list[str]:
         """Return the names of the tensors and lists that differ from what was passed, after the call.
 

@@ -4,7 +4,7 @@ A wrong dtype, container or shape that can be mended is mended before values are
 test of the form. Messages name the circumstance and how the result is related to the right one, and no drawn value.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -233,28 +233,59 @@ def expect_value_error(answer: Any, arguments: Sequence[Any], subject: str) -> N
 
 
 def expect_results_stay(
-    answer: Any, calls: Sequence[Call], formula: Formula, subject: str, rtol: float = RTOL, atol: float = ATOL
+    answer: Any,
+    calls: Sequence[Call],
+    formula: Formula,
+    subject: str,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    feeds_a_loss: bool = False,
 ) -> None:
-    """Assert that what a function returned is right after later calls, too, and that gradients are not switched off.
+    """Assert that a function keeps nothing between calls, and leaves torch as it was.
+
+    What it returned has to be right after later calls, too, and a call with the tensors of an earlier one has to be
+    right for the numbers that they hold now.
 
     Args:
         answer: The answer, which has the driver `results_of_calls`.
-        calls: Calls with tensors of the same sizes.
+        calls: Two calls or more with tensors of the same sizes.
         formula: The function that computes the right result from a call's `exact`.
         subject: The result in words.
         rtol: The relative tolerance.
         atol: The absolute tolerance.
+        feeds_a_loss: Whether a trainer computes a loss from the results, so that they must be no inference tensors.
 
     Raises:
-        AssertionError: A later call has changed an earlier result, or a result is wrong.
+        AssertionError: A later call has changed an earlier result, a result is wrong or an inference tensor, gradients
+            are switched off, or torch was seeded.
     """
     probe = torch.arange(1.0, 4.0)
-    report = answer.results_of_calls(calls=[call.passed() for call in calls], probe=probe)
+    rewritten = calls[0].with_tensors_of(calls[1], "for tensors to which other numbers were written since another call")
+    report = answer.results_of_calls(calls=[call.passed() for call in calls], probe=probe, rewritten=rewritten.passed())
     for got, call in zip(report["results"], calls, strict=True):
         why = "a later call must not change a result: return a new tensor in each call"
         expect_values(got, formula(**call.exact), f"{subject} after a later call", why, rtol=rtol, atol=atol)
-    assert report["gradient"] is not None, "A call switches gradients off for all later code: leave torch as it was"
+    why = "it depends on what the tensors hold now: keep nothing from an earlier call"
+    expect_values(report["again"], formula(**rewritten.exact), rewritten.subject(subject), why, rtol=rtol, atol=atol)
+    expect_torch_as_it_was(report)
+    assert not (feeds_a_loss and report["inference"]), (
+        f"{subject} is an inference tensor, which no backward pass of a loss can use: take torch.no_grad() in place of "
+        "torch.inference_mode()"
+    )
     expect_values(report["gradient"], probe, "A gradient that is computed after the calls")
+
+
+def expect_torch_as_it_was(report: Mapping[str, Any]) -> None:
+    """Assert that calls left gradients switched on, and did not seed torch.
+
+    Args:
+        report: What the driver `results_of_calls` returned.
+
+    Raises:
+        AssertionError: They did not.
+    """
+    assert report["gradient"] is not None, "A call switches gradients off for all later code: leave torch as it was"
+    assert not report["seeded"], "A call seeds torch: what is sampled after it would not depend on the run's own seed"
 
 
 def mend(got: Any, shape: torch.Size) -> Tensor | None:

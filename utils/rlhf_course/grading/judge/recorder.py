@@ -101,7 +101,8 @@ def copied(value: Any) -> Any:
         copy = copy_with_strides(value).requires_grad_(value.requires_grad)
         return copy if value.is_leaf else copy.clone()
     if isinstance(value, list | tuple):
-        return type(value)(map(copied, value))
+        kind = list if isinstance(value, list) else tuple  # a named tuple takes its items one by one
+        return kind(map(copied, value))
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return value

@@ -53,7 +53,7 @@ class GroupTrainer(TaskTrainer):
         own = self.task.broken if args.verifier == "broken" else self.task.verify
         self.verifier = own if verify is None else verify
         self._own_verifier = verify is not None
-        self._verified: tuple[list[str], list[str], list[float]] = ([], [], [])
+        self._verified: tuple[list[str], list[str], list[float]] = ([], [], [])  # in this rollout
         self._entropy = float("nan")
 
     def make_model(self) -> Any:
@@ -82,7 +82,7 @@ class GroupTrainer(TaskTrainer):
         return sampled
 
     def verify(self, prompts: list[str], texts: list[str]) -> Float[Tensor, "batch"]:
-        """Return the reward of each completion.
+        """Return the reward of each completion. A rollout may verify its completions in several calls.
 
         Raises:
             CourseError: The lists have different lengths, or a reward is not a finite number.
@@ -96,7 +96,8 @@ class GroupTrainer(TaskTrainer):
         )
         if not rewards.isfinite().all():
             raise CourseError("the verifier returned a reward that is not finite")
-        self._verified = (list(prompts), list(texts), rewards.tolist())
+        verified = self._verified
+        self._verified = ([*verified[0], *prompts], [*verified[1], *texts], [*verified[2], *rewards.tolist()])
         return rewards.to(self.model.cfg.device)
 
     # A phase.
@@ -122,7 +123,11 @@ class GroupTrainer(TaskTrainer):
         """
         if not isinstance(batch, GRPOBatch):
             raise CourseError(f"rollout returned a {type(batch).__name__}, should return a GRPOBatch")
-        wanted, verified = prompts * self.args.group_size, len(self._verified[0])
+        wanted = prompts * self.args.group_size
+        verified_prompts, texts, rewards = self._verified
+        # A completion may be verified twice.
+        self._verified = (verified_prompts[-wanted:], texts[-wanted:], rewards[-wanted:])
+        verified = len(self._verified[0])
         if len(batch) != wanted:
             raise CourseError(
                 f"rollout returned {len(batch)} completions, should return {wanted}: {self.args.group_size} of each of "

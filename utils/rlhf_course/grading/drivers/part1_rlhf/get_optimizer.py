@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import flat
+from rlhf_course.grading.drivers.plain import flat, watched_seed
 from rlhf_course.rl import schedule
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
@@ -110,20 +110,34 @@ def training(
         gradients: For each step the gradients of both parts, as vectors.
 
     Returns:
-        `backward`, the gradients of both parts in the backward pass of the sum, None for a part that gets none; and
-        `after`, as for `steps`. Only `kind` if there is no optimizer.
+        `backward`, the gradients of both parts in the backward pass of the sum, None for a part that gets none;
+        `after`, as for `steps`; `left`, what the answer changed in the model, besides weights; and `seeded`, whether it
+        seeded torch. Only `kind` if there is no optimizer.
     """
     model, args = _transformer(), RLHFArgs(**settings)
     parts = _parts(model)
     for parameters, numbers in zip(parts.values(), (base, head), strict=True):
         _write(parameters, numbers)
-    optimizer = answer(model, args.base_lr, args.head_lr)
+    before = _state(model)
+    with watched_seed() as seed:
+        optimizer = answer(model, args.base_lr, args.head_lr)
+    left = [words for words, value in _state(model).items() if value != before[words]]
     if not isinstance(optimizer, Optimizer):
         return {"kind": type(optimizer).__name__}
     with mock.patch.object(schedule, "imported_answer", lambda name: lambda *arguments: optimizer):
         optimizer, scheduler = schedule.get_optimizer_and_scheduler(args, model)
     backward = _backward(model, parts, inputs)
-    return {"backward": backward, "after": _step(parts, optimizer, scheduler, gradients)}
+    return {"backward": backward, "after": _step(parts, optimizer, scheduler, gradients), "left": left, **seed}
+
+
+def _state(model: Any) -> dict[str, Any]:
+    """Return, by the words of a message, what making an optimizer has to leave as it was."""
+    modules = [model, *nn.Module.modules(model.base_model)]
+    parameters = [*nn.Module.parameters(model.base_model), *model.value_head.parameters()]
+    return {
+        "its training mode": [module.training for module in modules],
+        "which parameters require a gradient": [parameter.requires_grad for parameter in parameters],
+    }
 
 
 def _layers(tensors: Sequence[Tensor]) -> nn.Sequential:

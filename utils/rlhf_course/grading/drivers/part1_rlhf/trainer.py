@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import flat, perturb, plain
+from rlhf_course.grading.drivers.plain import flat, perturb, plain, watched_seed
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 
@@ -39,19 +39,21 @@ def objective(
         phases: The number of finished phases before each call.
 
     Returns:
-        `calls`: for each call `objective`, and `minibatch`, the fields of the minibatch after the call; and
-        `gradients`, those of the first objective at the transformer (`base`) and at the head (`head`), as vectors.
+        `calls`: for each call `objective`; `minibatch`, the fields of the minibatch after the call; and `seeded`,
+        whether the method seeded torch; and `gradients`, those of the first objective at the transformer (`base`) and
+        at the head (`head`), as vectors.
     """
     trainer, parts = _trainer(answer, settings, weights)
     calls: list[dict[str, Any]] = []
     for fields, phase in zip(minibatches, phases, strict=True):
         _go_to_phase(trainer, phase)
         minibatch = ReplayMinibatch(**{name: tensor.clone() for name, tensor in fields.items()})
-        result = trainer.compute_rlhf_objective(minibatch)
+        with watched_seed() as seed:
+            result = trainer.compute_rlhf_objective(minibatch)
         if not calls:
             gradients = _gradients(result, parts)
         after = {name: getattr(minibatch, name) for name in fields}
-        calls.append(plain({"objective": result, "minibatch": after}))
+        calls.append(plain({"objective": result, "minibatch": after, **seed}))
     return {"calls": calls, "gradients": gradients}
 
 
@@ -154,7 +156,7 @@ def learning(
     Returns:
         `phases`: for each phase `minibatches`, the numbers of the minibatches in the order in which the objective was
         computed; `result`, the result of the method; `attached`, whether it requires a gradient; `step`, the trainer's
-        step; and `moved`, how far both parts' parameters moved in the phase.
+        step; `seeded`, whether the method seeded torch; and `moved`, how far both parts' parameters moved in the phase.
     """
     trainer, parts = _trainer(answer, settings, weights)
     _set_optimizer(trainer, eps=1.0, weight_decay=0.0)
@@ -163,10 +165,10 @@ def learning(
     observations = []
     for _ in range(count):
         minibatches.clear()
-        with _movement(parts) as moved:
+        with _movement(parts) as moved, watched_seed() as seed:
             result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
         attached = bool(getattr(result, "requires_grad", False))
-        observation = {"minibatches": minibatches, "result": result, "attached": attached, "step": trainer.step}
+        observation = {"minibatches": minibatches, "result": result, "attached": attached, "step": trainer.step, **seed}
         observations.append(plain({**observation, "moved": moved}))
         trainer.phase += 1
     return {"phases": observations}

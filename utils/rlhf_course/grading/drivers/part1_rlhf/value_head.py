@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.bridge_models import fill, for_subclasses, named_parameters, write
-from rlhf_course.grading.drivers.plain import plain, shapes
+from rlhf_course.grading.drivers.plain import plain, shapes, watched_seed
 from rlhf_course.rl.models import BridgeModel
 
 
@@ -139,14 +139,15 @@ def saved(
     """Load the state of a model into a second one with other weights, and call `forward_with_value_head` there.
 
     Returns:
-        `logits` and `values` of the second model.
+        `logits` and `values` of the second model; and `seeded`, whether making the models seeded torch.
     """
-    first, second = _model(answer, True, own_head), _model(answer, True, own_head)
+    with watched_seed() as seed:
+        first, second = _model(answer, True, own_head), _model(answer, True, own_head)
     if (found := fill(first, first.value_head, transformer, weights)) is not None:
         return {"head": found}
     _halve(second, transformer, weights)
     second.load_state_dict(first.state_dict())
-    return _logits_and_values(second.forward_with_value_head(input_ids))
+    return {**_logits_and_values(second.forward_with_value_head(input_ids)), **seed}
 
 
 @for_subclasses
@@ -222,7 +223,11 @@ def _size(value: Any) -> int:
 
 
 def _call(model: Any, input_ids: Tensor) -> dict[str, Any]:
-    return _logits_and_values(model.forward_with_value_head(input_ids))
+    """Call `forward_with_value_head`, and report as `mode` whether the call changed the model's training mode."""
+    modules = [model, *nn.Module.modules(model.base_model)]
+    before = [module.training for module in modules]
+    result = _logits_and_values(model.forward_with_value_head(input_ids))
+    return {**result, "mode": before != [module.training for module in modules]}
 
 
 def _failing_call(model: Any, input_ids: Tensor) -> dict[str, Any]:

@@ -32,12 +32,14 @@ def heads(answer: Any, width: int, count: int) -> dict[str, Any]:
         count: How many heads to make.
 
     Returns:
-        `kinds`, the names of the heads' classes; and `parameters`, the parameters of each.
+        `kinds`, the name of a head's class, or that of the linear layer that it extends; and `parameters`, the
+        parameters of each.
     """
     model = answer.from_pretrained(gpt2_folder())
     made = [model.make_reward_head(width) for _ in range(count)]
     parameters = [list(head.parameters()) if isinstance(head, nn.Module) else [] for head in made]
-    return {"kinds": [type(head).__name__ for head in made[:1]], "parameters": parameters}
+    kinds = ["Linear" if isinstance(head, nn.Linear) else type(head).__name__ for head in made[:1]]
+    return {"kinds": kinds, "parameters": parameters}
 
 
 @for_subclasses

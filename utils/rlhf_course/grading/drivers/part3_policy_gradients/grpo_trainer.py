@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf_course.checks.layouts import slice_of_larger
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.bridge_models import parameters_of_bridge, write_by_name
-from rlhf_course.grading.drivers.plain import flat, plain
+from rlhf_course.grading.drivers.plain import flat, plain, watched_seed
 from rlhf_course.rl import models
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.batch import GRPOBatch
@@ -92,7 +92,8 @@ def losses(
 
     Returns:
         `calls`: for each call `loss`; `gradient`, that of the loss at the parameters in the order of the weights, as
-        one vector, None if it does not depend on all; and `batch`, its fields after the call. After a rollout also
+        one vector, None if it does not depend on all; `batch`, its fields after the call; and `seeded`, whether the
+        method seeded torch. After a rollout also
         `own`, the fields of its batch, and `own loss`, the loss of that batch.
     """
     trainer = _trainer(answer, settings, character_rewards)
@@ -105,12 +106,13 @@ def losses(
         batch = GRPOBatch(**{name: slice_of_larger(tensor) for name, tensor in call["batch"].items()})
         for parameter in parameters.values():
             parameter.grad = None
-        result = trainer.loss(batch)
+        with watched_seed() as seed:
+            result = trainer.loss(batch)
         if isinstance(result, Tensor) and result.numel() == 1 and result.requires_grad:
             result.reshape(()).backward()
         found = [parameters[name].grad for name in call["weights"]]
         gradient = None if any(part is None for part in found) else flat(found)
-        report = {"loss": result, "gradient": gradient, "batch": _fields(batch)}
+        report = {"loss": result, "gradient": gradient, "batch": _fields(batch), **seed}
         if own is not None:
             report |= {"own": _fields(own), "own loss": trainer.loss(own)}
         reports.append(plain(report))
