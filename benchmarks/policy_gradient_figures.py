@@ -185,8 +185,8 @@ def critic_clauses() -> list[str]:
 
     return [
         f"Here and with {NUMBERS[len(seeds)]} seeds, the critic that counts explained {explained('count', 6)} of the "
-        f"variance at the sixth token, {explained('count', 12)} at the twelfth, {explained('count', 18)} at the eighteenth and "
-        f"{explained('count', 24)} at the last.",
+        f"variance at the sixth token, {explained('count', 12)} at the twelfth, {explained('count', 18)} at the "
+        f"eighteenth and {explained('count', 24)} at the last.",
         f"The critic that is fitted to the residual stream alone explained {explained('state', 12)} at the twelfth and "
         f"{explained('state', 24)} at the last. New heads explained {explained('fresh', 12)} at the twelfth and "
         f"{explained('fresh', 24)} at the last.",
