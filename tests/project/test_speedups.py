@@ -278,3 +278,18 @@ def test_the_setting_for_products_is_put_back(monkeypatch):
         assert setting.fp32_precision == "bf16"
         raise RuntimeError("from within")
     assert setting.fp32_precision == before
+
+
+def test_blocks_of_several_threads_may_end_in_any_order(monkeypatch):
+    monkeypatch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: True)
+    setting = torch.backends.mkldnn.matmul
+    before = setting.fp32_precision
+    first, second = onednn_matmul(), onednn_matmul()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert setting.fp32_precision == "bf16", "the second block still runs"
+    with matmul.default_matmul():
+        assert setting.fp32_precision == "none"
+    second.__exit__(None, None, None)
+    assert setting.fp32_precision == before

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Literal
 
 import torch
 
@@ -41,16 +42,31 @@ def default_matmul() -> AbstractContextManager[None]:
     return _fp32_precision("none")
 
 
+# How many blocks ask for each precision now. Blocks in several threads may begin and end in any order.
+_blocks = {"bf16": 0, "none": 0}
+_outside_blocks = "none"
+_lock = Lock()
+
+
 @contextmanager
-def _fp32_precision(precision: str) -> Iterator[None]:
-    """Set the precision that oneDNN may use for float32 products, until the block ends."""
-    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = settings.fp32_precision
-    settings.fp32_precision = precision
+def _fp32_precision(precision: Literal["bf16", "none"]) -> Iterator[None]:
+    """Set the precision that oneDNN may use for float32 products, until the block ends; "none" wins over "bf16"."""
+    _count_block(precision, 1)
     try:
         yield
     finally:
-        settings.fp32_precision = before
+        _count_block(precision, -1)
+
+
+def _count_block(precision: Literal["bf16", "none"], change: int) -> None:
+    """Count a block that begins or ends, and set what the blocks ask for, or what was set before the first began."""
+    global _outside_blocks
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    with _lock:
+        if not any(_blocks.values()):
+            _outside_blocks = settings.fp32_precision
+        _blocks[precision] += change
+        settings.fp32_precision = "none" if _blocks["none"] else "bf16" if _blocks["bf16"] else _outside_blocks
 
 
 @cache
