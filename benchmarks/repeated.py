@@ -33,28 +33,38 @@ def spreads(results: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield from spreads(value, (*path, key))
 
 
+def ratios_of(results: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Return how many times as fast as the peer of a run each other variant was, where a benchmark has recorded it."""
+    tables = {key: value for key, value in results.items() if key.startswith("times_")}
+    return {(key, name): ratio for key, value in tables.items() for name, ratio in value.items() if ratio != 1}
+
+
 def compared(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """Compare what two runs of a benchmark measured.
 
     Returns: how many medians both runs have, how many ranges overlap, in how many the second median lies in the first
         range, and the second median as a multiple of the first: median, lowest and highest. A part that is saved can
-        be zero or negative, and so has no multiple.
+        be zero or negative, and so has no multiple. Of the ratios within a run, the second as multiples of the first.
     """
     of_second = dict(spreads(second))
     pairs = [(path, before, of_second[path]) for path, before in spreads(first) if path in of_second]
     multiples = [after["median"] / before["median"] for path, before, after in pairs if path[-1] != "saved"]
+    again = ratios_of(second)
+    ratios = [again[key] / ratio for key, ratio in ratios_of(first).items() if key in again]
     return {
         "medians": len(pairs),
         "ranges_overlap": sum(
             before["low"] <= after["high"] and after["low"] <= before["high"] for _, before, after in pairs
         ),
         "second_in_first_range": sum(before["low"] <= after["median"] <= before["high"] for _, before, after in pairs),
-        "second_over_first": {
-            "median": statistics.median(multiples),
-            "low": min(multiples),
-            "high": max(multiples),
-        },
+        "second_over_first": _middle(multiples),
+        **({"second_ratio_over_first": _middle(ratios)} if ratios else {}),
     }
+
+
+def _middle(numbers: list[float]) -> Spread:
+    """Return median, lowest and highest."""
+    return {"median": statistics.median(numbers), "low": min(numbers), "high": max(numbers)}
 
 
 def at_revision(revision: str, file: Path) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def at_revision(revision: str, file: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Compare every benchmark that was run again since the revision, and write the results."""
+    """Compare every benchmark that was run again since the revision; those of the others stay."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     revision, benchmarks = sys.argv[1], {}
@@ -78,7 +88,8 @@ def main() -> None:
             benchmarks[file.stem] = compared(first, second)
     if not benchmarks:
         sys.exit(f"No benchmark was run on {processor()} again since {revision}.")
-    write_results("repeated", earlier_results("repeated") | {processor(): benchmarks})
+    earlier = earlier_results("repeated")
+    write_results("repeated", earlier | {processor(): earlier.get(processor(), {}) | benchmarks})
 
 
 if __name__ == "__main__":

@@ -265,11 +265,13 @@ def repeated_table() -> str:
                 f"{figures['ranges_overlap']}",
                 f"{figures['second_in_first_range']}",
                 shown(figures["second_over_first"]),
+                shown(figures["second_ratio_over_first"]) if "second_ratio_over_first" in figures else "",
             ]
             for name, figures in benchmarks.items()
         ]
 
     head = ["benchmark", "medians", "ranges overlap", "second median in the first range", "second over first median"]
+    head.append("second over first ratio")
     return by_processor("repeated", head, rows_of)
 
 

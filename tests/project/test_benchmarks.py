@@ -74,9 +74,12 @@ def test_two_runs_are_compared_by_their_ranges_and_medians(monkeypatch):
         "c": spread(4, 5, 6),
         "saved": spread(0, 0, 1),
     }
-    assert repeated.compared(first | {"only first": spread(1, 1, 1)}, second) == {
+    first |= {"times_as_fast": {"peer": 1.0, "ours": 2.0}, "only first": spread(1, 1, 1)}
+    second |= {"times_as_fast": {"peer": 1.0, "ours": 3.0}}
+    assert repeated.compared(first, second) == {
         "medians": 4,
         "ranges_overlap": 3,
         "second_in_first_range": 2,
         "second_over_first": {"median": 2.0, "low": 1.25, "high": 2.5},
+        "second_ratio_over_first": {"median": 1.5, "low": 1.5, "high": 1.5},
     }
