@@ -11,8 +11,7 @@ from typing import Any
 
 # OpenMP's threads wait for each other thousands of times in a phase. With these settings, which must be made before
 # torch loads, they spin for some microseconds and then sleep. By default they spin for milliseconds, which takes much
-# longer while another program is busy (a browser is enough); to sleep at once takes longer while none is. The figures
-# are in docs/performance.md.
+# longer while another program is busy (a browser is enough); to sleep at once takes longer while none is.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

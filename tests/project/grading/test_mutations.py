@@ -50,8 +50,8 @@ def counting(function):
 
 def drawing_random_numbers(function):
     def wrapper(*args, **kwargs):
-        torch.manual_seed(len(args))
         torch.rand(3)
+        torch.rand(3, generator=torch.Generator().manual_seed(len(args)))
         return function(*args, **kwargs)
 
     return wrapper
