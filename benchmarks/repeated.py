@@ -81,7 +81,7 @@ def main() -> None:
     revision, benchmarks = sys.argv[1], {}
     if subprocess.run(["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], cwd=RESULTS).returncode:
         sys.exit(f"{revision} is no revision of this repository: name the commit that holds the first run's results.")
-    for file in sorted(RESULTS.glob("*.json")):
+    for file in sorted(set(RESULTS.glob("*.json")) - {RESULTS / "repeated.json"}):
         first = at_revision(revision, file)
         second = json.loads(file.read_text()).get(processor(), {}) if first else {}
         if second != first and any(spreads(first)):
