@@ -114,15 +114,12 @@ def fuse_optimizer(optimizer: Optimizer) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if type(optimizer) not in (Adam, AdamW) or not all(parameter.is_contiguous() for parameter in parameters):
         return
-    optimizer.register_step_pre_hook(_make_gradients_contiguous)
-    for group in optimizer.param_groups:
-        if (
-            group["fused"] is None
-            and group["foreach"] is None
-            and not group["capturable"]
-            and not group["differentiable"]
-        ):
-            group["fused"] = True
+    unchosen = {"fused": None, "foreach": None, "capturable": False, "differentiable": False}
+    groups = [group for group in optimizer.param_groups if all(group[key] == value for key, value in unchosen.items())]
+    for group in groups:
+        group["fused"] = True
+    if groups:
+        optimizer.register_step_pre_hook(_make_gradients_contiguous)
 
 
 def _make_gradients_contiguous(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
