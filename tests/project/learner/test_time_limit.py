@@ -71,14 +71,20 @@ def test_the_stop_button_still_interrupts(workspace):
         time.sleep(50)
 
 
-def test_after_the_block_nothing_is_interrupted():
-    for _ in range(20):
-        try:
-            with time_limit(0.001):
-                time.sleep(0.001)
-        except TimeLimitExceeded:
-            pass
-    time.sleep(0.01)
+@pytest.mark.parametrize("seconds", [1e-6, 1e-5, 1e-4, 1e-3])
+def test_an_interrupt_at_the_edge_of_a_block_reaches_nobody_else(seconds):
+    handler, reached = signal.getsignal(signal.SIGINT), []
+    signal.signal(signal.SIGINT, lambda *_: reached.append("another handler"))
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        for _ in range(300):
+            with contextlib.suppress(TimeLimitExceeded), time_limit(seconds):
+                sum(range(int(seconds * 1e7)))
+            assert signal.getsignal(signal.SIGINT) is before
+        time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert not reached and not signal.sigpending()
 
 
 def test_in_another_thread_there_is_no_limit():

@@ -6,9 +6,9 @@ import signal
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import ContextVar, Token
 from types import FrameType
 
 from rlhf_course.notebook.messages import show_message
@@ -35,17 +35,33 @@ class TimeLimitExceeded(BaseException):
 
 
 class _Limit:
-    """Interrupts the main thread from another thread when the time is up."""
+    """A context that another thread interrupts in the main thread when the time is up."""
 
-    def __init__(
-        self, seconds: float, previous: Callable[[int, FrameType | None], object] | int, caller: FrameType | None
-    ) -> None:
-        self.seconds, self.previous, self._caller = seconds, previous, caller
+    def __init__(self, seconds: float, previous: Callable[[int, FrameType | None], object] | int) -> None:
+        self.seconds, self.previous = seconds, previous
+        self._caller: FrameType | None = None
+        self._token: Token[_Limit | None] | None = None
         self._expired = self._postponed = False
         self._raised: TimeLimitExceeded | None = None
         self._ended = threading.Event()
         self._sending = threading.Lock()
-        threading.Thread(target=self._watch, name="time limit of a check", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._caller = sys._getframe(1)
+        try:
+            # The handler first: an interrupt that no handler of the course gets would end the program.
+            signal.signal(signal.SIGINT, self.on_interrupt)
+            self._token = _LIMIT.set(self)
+            threading.Thread(target=self._watch, name="time limit of a check", daemon=True).start()
+        except BaseException:
+            self._end()
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            self.stop(error)
+        finally:
+            self._end()
 
     def _watch(self) -> None:
         wait, count = self.seconds, 0
@@ -73,7 +89,7 @@ class _Limit:
         """
         if self._ended.is_set():
             return
-        if self._expired and _is_importing_a_library(frame, self._caller):
+        if self._expired and _has_to_finish(frame, self._caller):
             self._postponed = True
         elif self._expired:
             self._raised = TimeLimitExceeded(self.seconds)
@@ -98,20 +114,22 @@ class _Limit:
         if self._raised is not None:
             raise self._raised
 
-    def end(self) -> None:
-        """Interrupt no more; an interrupt that is on its way has no effect."""
+    def _end(self) -> None:
+        """Interrupt no more, and give the previous handler back; an interrupt that is on its way has no effect."""
         self._ended.set()
-        self._caller = self._raised = None
         with self._sending:
-            pass
+            _discard_sent_interrupt()
+        signal.signal(signal.SIGINT, self.previous)
+        if self._token is not None:
+            _LIMIT.reset(self._token)
+        self._caller = self._raised = self._token = None
 
 
 _LIMIT: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 
-@contextmanager
-def time_limit(seconds: float | None = None) -> Iterator[None]:
-    """Raise an exception in the code inside the block if the block takes too long.
+def time_limit(seconds: float | None = None) -> AbstractContextManager[None]:
+    """Return a context that raises an exception in the code inside the block if the block takes too long.
 
     Python interrupts the main thread alone, between two of its instructions: in another thread there is no limit, and
     a call of a library ends before it. A call that keeps Python's lock, such as `sum(itertools.count())`, lets no other
@@ -126,21 +144,8 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
     """
     previous = signal.getsignal(signal.SIGINT)
     if _LIMIT.get() or previous is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    limit = _Limit(_seconds() if seconds is None else seconds, previous, sys._getframe(2))
-    token = _LIMIT.set(limit)
-    signal.signal(signal.SIGINT, limit.on_interrupt)
-    try:
-        yield
-        limit.stop()
-    except BaseException as error:
-        limit.stop(error)
-        raise
-    finally:
-        limit.end()
-        signal.signal(signal.SIGINT, previous)
-        _LIMIT.reset(token)
+        return nullcontext()
+    return _Limit(_seconds() if seconds is None else seconds, previous)
 
 
 def stop_if_interrupted() -> None:
@@ -153,10 +158,11 @@ def stop_if_interrupted() -> None:
         limit.stop()
 
 
-def _is_importing_a_library(frame: FrameType | None, caller: FrameType | None) -> bool:
-    """Return whether a module that is not the learner's is being imported inside the block.
+def _has_to_finish(frame: FrameType | None, caller: FrameType | None) -> bool:
+    """Return whether what is interrupted is an import of a library, or this file, which begins or ends the block.
 
-    Such an import is left to finish: torch, for one, cannot be imported again in the same process.
+    Such an import is left to finish since torch, for one, cannot be imported again in the same process; and this file
+    since a block that does not end gives the previous handler never back.
 
     Args:
         frame: The frame that is interrupted.
@@ -165,7 +171,7 @@ def _is_importing_a_library(frame: FrameType | None, caller: FrameType | None) -
     while frame is not None and frame is not caller:
         file = frame.f_code.co_filename
         is_library = file.startswith(_LIBRARIES) or "site-packages" in file
-        if frame.f_code.co_name == "<module>" and is_library:
+        if file == __file__ or (frame.f_code.co_name == "<module>" and is_library):
             return True
         frame = frame.f_back
     return False
@@ -188,3 +194,16 @@ def _interrupt_main_thread() -> None:
         signal.pthread_kill(main, signal.SIGINT)
     else:
         _thread.interrupt_main()
+
+
+def _discard_sent_interrupt() -> None:
+    """Take an interrupt that was sent to the main thread and has not arrived, so that no other handler gets it.
+
+    Elsewhere than on Unix an interrupt arrives while it is sent.
+    """
+    if sys.platform == "win32":
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if signal.SIGINT in signal.sigpending():
+        signal.sigwait({signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
