@@ -73,6 +73,7 @@ speed: setup
 	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/tables.py
 

@@ -8,6 +8,7 @@ add it to `RANGES`, and put a pair of markers around it.
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PAGES = (DOCS / "performance.md", DOCS / "at_scale.md", HERE.parent / "README.md")
+SLOW_CHECKS = 5
 VARIANTS = ("plain loop", "answers", "lean")
 MODELS = {"embedded": "embedded", "gpt2-shape": "GPT-2's shape"}
 CLASS, PRICE = 10_000, 0.05  # submissions; dollars for a core and an hour, a round figure for rented machines
@@ -241,6 +243,27 @@ def startup_table() -> str:
     return by_processor("startup", ["", "seconds", "by the clock"], rows_of)
 
 
+def check_table() -> str:
+    """Return the seconds of the checks that take longest, and of the one that takes longest of the others."""
+
+    def rows_of(results: dict[str, Any]) -> list[list[str]]:
+        checks = results["checks"]
+        ordered = sorted(checks, key=lambda name: _check_seconds(checks[name]), reverse=True)
+        names = {name: f"`{name}`" for name in ordered[:SLOW_CHECKS]}
+        names |= {ordered[SLOW_CHECKS]: f"the slowest of the other {len(checks) - SLOW_CHECKS}"}
+        return [
+            [title, *(shown(checks[name][kind]["seconds"]) for kind in ("right", "wrong"))]
+            for name, title in names.items()
+        ]
+
+    return by_processor("check_speed", ["exercise", "a right answer", "a wrong answer"], rows_of)
+
+
+def _check_seconds(check: dict[str, Any]) -> float:
+    """Return the seconds by the clock of a check, of a right or a wrong answer, whichever takes longer."""
+    return max(times["seconds"]["median"] for times in check.values())
+
+
 def growth_table() -> str:
     """Return the time of each work while one size grows."""
 
@@ -384,6 +407,7 @@ TABLES = (
     grading_table,
     otter_table,
     startup_table,
+    check_table,
     growth_table,
     repeated_table,
     measured_table,
@@ -406,12 +430,23 @@ def _trl_faster(variant: str) -> str:
     return range_over_processors("trl", lambda results: results["times_as_fast_as_trl"][variant]["cpu_seconds"])
 
 
+def _checks_seconds(choose: Callable[[list[float]], float]) -> str:
+    """Return the seconds by the clock of one of the checks, chosen by its seconds."""
+    return range_over_processors(
+        "check_speed",
+        lambda results: choose([_check_seconds(check) for check in results["checks"].values()]),
+        digits=2,
+    )
+
+
 RANGES: dict[str, Callable[[], str]] = {
     "answers_faster": partial(_phase_faster, "answers"),
     "lean_faster": partial(_phase_faster, "lean"),
     "answers_faster_than_trl": partial(_trl_faster, "answers"),
     "lean_faster_than_trl": partial(_trl_faster, "lean"),
     "answers_seconds": partial(_phase_seconds, "answers"),
+    "check_seconds": partial(_checks_seconds, statistics.median),
+    "slowest_check_seconds": partial(_checks_seconds, max),
     "faster_than_nbgrader": lambda: range_over_processors("grading", lambda results: results["times_as_fast"]),
 }
 
