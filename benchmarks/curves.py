@@ -3,7 +3,9 @@
     python benchmarks/curves.py            # do the runs that are missing, then write tables and pictures
     python benchmarks/curves.py --only collapse_seed1
 
-Runs are stored in benchmarks/runs/ and resumed there; their metrics go to benchmarks/results/.
+Runs are stored in benchmarks/runs/ and resumed there; their metrics go to benchmarks/results/. The results in
+benchmarks/results/other_rounding/ are of the same settings and seeds, with two threads instead of one and an activation
+that rounds otherwise. After some phases that is enough for other texts, so what is stated of a run is stated over both.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from rlhf_course.widgets.numbers.diversity import distinct
 from rlhf_course.widgets.numbers.strategies import generated, rates, rises
 
 HERE = Path(__file__).resolve().parent
+OTHER_ROUNDING = "other_rounding"
 RUNS, RESULTS, README = HERE / "runs", HERE / "results", HERE.parent / "README.md"
 SEEDS = (1, 2, 3, 4, 5)
 SHOWN = 5  # samples of the first and of the last phase that are stored with the results
@@ -99,12 +102,19 @@ def one_line(text: str) -> str:
 
 def collapse_table() -> str:
     """Return a table of the reward of `collapse` for each seed: in the first, the best and the last phase."""
-    lines = ["| seed | first phase | best phase | last phase |", "|---|---|---|---|"]
+    lines = [
+        "| seed | first phase | best phase | last phase | last phase with another rounding |",
+        "|---|---|---|---|---|",
+    ]
     for name in measured("collapse"):
         rows, _ = results(name)
         reward = [row["mean_reward"] for row in rows]
         seed = name.removeprefix("collapse_seed")
-        lines.append(f"| {seed} | {reward[0]:.1f} | {max(reward):.1f} | {reward[-1]:.1f} |")
+        _, otherwise = results(f"{OTHER_ROUNDING}/{name}")
+        lines.append(
+            f"| {seed} | {reward[0]:.1f} | {max(reward):.1f} | {reward[-1]:.1f} | "
+            f"{otherwise['last']['mean_reward']:.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -143,20 +153,30 @@ def periods_table() -> str:
 def periods_seeds_table() -> str:
     """Return a table of the run `periods` for each seed: its reward, its KL, its openings, and what grew most."""
     lines = [
-        "| seed | first phase | last phase | largest KL | different openings, of 128 texts | strategy that grew most |",
-        "|---|---|---|---|---|---|",
+        "| seed | rounding | first phase | last phase | largest KL | different openings, of 128 texts "
+        "| strategy that grew most |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in ["periods", *measured("periods_seed")]:
-        rows, summary = results(name)
-        first, last = (summary[phase] for phase in ("first", "last"))
-        openings = f"{first['openings']['different']} at first, {last['openings']['different']} at the end"
-        strategies = summary["strategies"]
-        grown = max(strategies, key=lambda strategy: strategies[strategy]["after"] - strategies[strategy]["before"])
-        lines.append(
-            f"| {summary['settings']['seed']} | {first['mean_reward']:.1f} | {last['mean_reward']:.1f} | "
-            f"{max(row['kl'] for row in rows):.2f} | {openings} | {grown} |"
-        )
+        for folder, rounding in (("", "as above"), (f"{OTHER_ROUNDING}/", "another")):
+            rows, summary = results(folder + name)
+            first, last = (summary[phase] for phase in ("first", "last"))
+            cells = [
+                summary["settings"]["seed"],
+                rounding,
+                *(f"{phase['mean_reward']:.1f}" for phase in (first, last)),
+                f"{max(row['kl'] for row in rows):.2f}",
+                f"{first['openings']['different']} at first, {last['openings']['different']} at the end",
+                _grown_most(summary),
+            ]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def _grown_most(summary: dict[str, Any]) -> str:
+    """Return the strategy whose share of the texts grew most in a run."""
+    strategies = summary["strategies"]
+    return max(strategies, key=lambda strategy: strategies[strategy]["after"] - strategies[strategy]["before"])
 
 
 def sentiment_table() -> str:

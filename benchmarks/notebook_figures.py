@@ -112,17 +112,20 @@ def estimator_rows(estimators: OverSeeds) -> list[str]:
 
 
 def runs(name: str) -> list[dict[str, Any]]:
-    """Return the summaries of a run's seeds that are stored."""
-    first = [RESULTS / "periods.json"] if name == "periods" else []
-    return [json.loads(file.read_text()) for file in first + sorted(RESULTS.glob(f"{name}_seed*.json"))]
+    """Return the summaries of a run's seeds that are stored, of each rounding that was measured."""
+    files: list[Path] = []
+    for folder in (RESULTS, RESULTS / "other_rounding"):
+        files += [folder / "periods.json"] if name == "periods" else []
+        files += sorted(folder.glob(f"{name}_seed*.json"))
+    return [json.loads(file.read_text()) for file in files]
 
 
 def _reward_clause(summaries: list[dict[str, Any]], form: str) -> str:
     """Return what the mean reward of some runs was at first and at the end."""
     first, last = ([summary[phase]["mean_reward"] for summary in summaries] for phase in ("first", "last"))
     return (
-        f"{NUMBERS[len(summaries)].capitalize()} runs with the embedded model started at {to(first, '.1f')} and ended "
-        f"at {to(last, form)} periods a text."
+        f"{NUMBERS[len(summaries)].capitalize()} runs with the embedded model, two for each of five seeds, started at "
+        f"{to(first, '.1f')} and ended at {to(last, form)} periods a text."
     )
 
 

@@ -53,7 +53,7 @@ def console(width: int | None = None, file: TextIO | None = None) -> Console:
     return plain
 
 
-NUMBERS = ("none", "one", "two", "three", "four", "five")
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def number_range(numbers: Sequence[float], form: str, word: str = "to") -> str:
