@@ -32,8 +32,8 @@ class HookedTransformerWithValueHead(BridgeModel):
     ) -> tuple[Float[Tensor, "batch seq vocab"], Float[Tensor, "batch seq"] | None]:
         """Logits and values of every position in one forward pass.
 
-        `value_head_output` is cleared before, and holds this call's values after; no hook stays on the transformer.
-        Gradients reach the head and the transformer.
+        `value_head_output` is cleared before, and holds this call's values after. The transformer keeps the hooks that
+        it had before, and no other. Gradients reach the head and the transformer.
 
         Args:
             input_ids: the token ids.

@@ -8,7 +8,7 @@ def best_of_n(rewards: Float[Tensor, "prompts n"]) -> Int[Tensor, "prompts"]:
     """The index of the completion with the highest reward, for each prompt; the first one of equals.
 
     Args:
-        rewards: the reward of each of a prompt's n completions.
+        rewards: the reward of each of a prompt's n completions; none is infinite.
 
     Returns: one index a prompt, from 0 to n - 1.
 

@@ -101,12 +101,13 @@ def test_a_uniform_number_next_to_1_takes_the_last_token_that_is_possible(monkey
     assert (tokens > 49_000).all() and (tokens < 50_000).all()
 
 
+@pytest.mark.parametrize("among", [{}, {"top_k": 3}, {"top_p": 0.9}, {"top_k": 11, "top_p": 0.2}])
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
-def test_logits_without_probabilities_are_refused_and_not_sampled(wrong):
+def test_logits_without_probabilities_are_refused_and_not_sampled(wrong, among):
     logits = normal(4, 11).float()
     logits[2, 5] = wrong
     with pytest.raises(CourseError, match="no token can be sampled: the model's logits hold NaN or infinity"):
-        sample_token(logits)
+        sample_token(logits, **among)
 
 
 def test_nucleus_sampling_keeps_the_fewest_tokens_that_reach_top_p():

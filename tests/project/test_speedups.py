@@ -11,6 +11,7 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from rlhf_course import get_samples, load_model
+from rlhf_course.checks.core import preserved_state
 from rlhf_course.paths import REPOSITORY
 from rlhf_course.rl import fused, matmul, models, schedule
 from rlhf_course.rl.fused import TanhGELU
@@ -79,7 +80,7 @@ def test_the_quick_model_is_quick_and_the_plain_one_plain(pair):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_activation_and_its_gradient_are_pytorchs(dtype):
-    x = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([0.0, -1e4, 1e4])]).to(dtype).requires_grad_()
+    x = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([0, -1e4, 1e4, -1e15, 1e15])]).to(dtype).requires_grad_()
     weights = torch.linspace(-2, 2, len(x), dtype=dtype)
     results = []
     for function in (TanhGELU(), lambda x: nn.functional.gelu(x, approximate="tanh")):
@@ -292,4 +293,14 @@ def test_blocks_of_several_threads_may_end_in_any_order(monkeypatch):
     with matmul.default_matmul():
         assert setting.fp32_precision == "none"
     second.__exit__(None, None, None)
+    assert setting.fp32_precision == before
+
+
+def test_a_run_may_end_while_an_answer_is_checked_which_keeps_no_setting_of_the_run(monkeypatch):
+    monkeypatch.setattr(matmul, "_onednn_is_exact_and_quicker", lambda: True)
+    setting = torch.backends.mkldnn.matmul
+    before, run = setting.fp32_precision, onednn_matmul()
+    run.__enter__()
+    with preserved_state():
+        run.__exit__(None, None, None)
     assert setting.fp32_precision == before

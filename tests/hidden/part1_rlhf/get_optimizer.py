@@ -188,6 +188,13 @@ def put_into_evaluation(model, base_lr, head_lr):
     return AdamW(_groups(model, base_lr, head_lr), maximize=True)
 
 
+@hidden_mistake(refused_with="get_optimizer changes a setting of torch for all later code, whether its algorithms are")
+def makes_algorithms_deterministic(model, base_lr, head_lr):
+    """Torch takes deterministic algorithms for all later code."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return AdamW(_groups(model, base_lr, head_lr), maximize=True)
+
+
 @hidden_mistake(refused_with="get_optimizer seeds torch")
 def seeds_torch(model, base_lr, head_lr):
     """Torch is seeded, so that what is sampled later does not depend on the run's seed."""

@@ -172,6 +172,33 @@ def normalised_unicode(generated_sample, char="."):
     return torch.tensor([float(text.count(char)) for text in texts])
 
 
+@hidden_mistake(refused_with="for texts with curly quotes, ellipsis characters and letters of many alphabets")
+def accents_joined(generated_sample, char="."):
+    """A letter and an accent become one character before characters are counted."""
+    texts = [unicodedata.normalize("NFC", text) for text in generated_sample]
+    return torch.tensor([float(text.count(char)) for text in texts])
+
+
+@hidden_mistake(refused_with="for texts with curly quotes, ellipsis characters and letters of many alphabets")
+def accents_split(generated_sample, char="."):
+    """A letter with an accent becomes two characters before characters are counted."""
+    texts = [unicodedata.normalize("NFD", text) for text in generated_sample]
+    return torch.tensor([float(text.count(char)) for text in texts])
+
+
+@hidden_mistake(refused_with="for texts with curly quotes, ellipsis characters and letters of many alphabets")
+def letters_with_their_accents(generated_sample, char="."):
+    """An accent counts as a part of the letter before it."""
+    pieces = [re.findall("(?s:.)[\u0300-\u036f]*", text) for text in generated_sample]
+    return torch.tensor([float(own.count(char)) for own in pieces])
+
+
+@hidden_mistake(refused_with="for texts with curly quotes, ellipsis characters and letters of many alphabets")
+def ligatures_spelled_out(generated_sample, char="."):
+    """A ligature counts as its letters."""
+    return torch.tensor([float(text.replace("ﬁ", "fi").count(char)) for text in generated_sample])
+
+
 @hidden_mistake
 def stripped(generated_sample, char="."):
     """Blanks at both ends of a text do not count."""

@@ -190,13 +190,13 @@ def _chosen(texts, direction, **options):
     return logits.softmax(-1)[:, int(direction == "pos")]
 
 
-@visible_mistake(refused_with="for texts of 300 words and more")
+@visible_mistake(refused_with="for texts of over 400 words")
 def first_tokens_only(gen_sample, direction="pos"):
     """Reviews are cut after 32 tokens: the classifier reads longer ones."""
     return _chosen(gen_sample, direction, truncation=True, max_length=32)
 
 
-@hidden_mistake(refused_with="for texts of 300 words and more")
+@hidden_mistake(refused_with="for texts of over 400 words")
 def first_characters_only(gen_sample, direction="pos"):
     """Reviews are cut after 128 characters."""
     return _chosen([text[:128] for text in gen_sample], direction)
@@ -342,7 +342,13 @@ def normalised_over_the_batch(gen_sample, direction="pos"):
     return (scores - scores.mean()) / (scores.std(correction=0) + 1e-5)
 
 
-@hidden_mistake(refused_with="The reward for texts of 300 words and more")
+@hidden_mistake(refused_with="The reward for texts of over 400 words")
+def first_384_tokens_only(gen_sample, direction="pos"):
+    """Texts are cut after 384 tokens: the classifier reads 512."""
+    return _chosen(gen_sample, direction, truncation=True, max_length=384)
+
+
+@hidden_mistake(refused_with="The reward for texts of over 400 words")
 def first_128_tokens_only(gen_sample, direction="pos"):
     """Texts are cut after 128 tokens: the classifier reads 512."""
     return _chosen(gen_sample, direction, truncation=True, max_length=128)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, ORDINARY, Circumstance, Floats, Inputs
-from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.compare import expect_calls_leave_torch_alone, expect_form, expect_values, mend
 from rlhf_course.grading.judge.rollouts import drawn_values
 
 WHY = "it has mean 0 and standard deviation 1, by the batch's mean and deviation, with a default eps of 1e-5"
@@ -140,3 +140,4 @@ def test_the_raw_reward_is_left_as_it_was_and_the_result_has_its_form(normalize_
             "The reward that was passed in was changed: it is still needed for the log; make a new tensor"
         )
     expect_normalized(normalize_reward, INPUTS.call(draw.numbered(-1), replace(BEYOND_FLOAT32, level=2.0**18)))
+    expect_calls_leave_torch_alone(normalize_reward, [INPUTS.call(draw).passed()])

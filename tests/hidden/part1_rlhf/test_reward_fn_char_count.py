@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlhf_course.grading.judge.circumstances import ORDINARY, Circumstance, Inputs, Texts
-from rlhf_course.grading.judge.compare import expect_form, expect_values
+from rlhf_course.grading.judge.compare import expect_calls_leave_torch_alone, expect_form, expect_values
 from rlhf_course.grading.judge.rollouts import drawn_texts
 from rlhf_course.grading.judge.texts import crowded_texts, ordinary_text, texts_between_blanks
 
@@ -88,10 +88,10 @@ def test_characters_count_wherever_they_stand_in_any_text(reward_fn_char_count, 
 
 
 def characters_of(texts, draw):
-    """Return the period, all other characters of texts that are no letters, and two letters."""
+    """Return the period, all other characters of texts that are no letters of ASCII, and two of these letters."""
     found = sorted(set("".join(texts)))
-    letters = [char for char in found if char.isalnum()]
-    others = [char for char in found if not char.isalnum() and char != "."]
+    letters = [char for char in found if char.isascii() and char.isalnum()]
+    others = [char for char in found if char not in letters and char != "."]
     return draw.shuffled([".", *others, *draw.sample(letters, min(2, len(letters)))])
 
 
@@ -112,3 +112,4 @@ def test_the_texts_are_left_as_they_were(reward_fn_char_count, draw):
         wanted = counts(call.exact["generated_sample"], ".")
         expect_values(got, wanted, call.subject("The reward"), "it is the number of periods in each text")
         assert not call.changed(passed), "The list of texts was changed: the caller still needs it, so copy it first"
+    expect_calls_leave_torch_alone(reward_fn_char_count, [INPUTS.call(draw).passed()])

@@ -19,7 +19,7 @@ from rlhf_course.grading.judge.circumstances import (
     Inputs,
     Texts,
 )
-from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.compare import expect_calls_leave_torch_alone, expect_form, expect_values, mend
 from rlhf_course.grading.judge.rollouts import drawn_texts
 from rlhf_course.grading.judge.texts import END_OF_TEXT, ordinary_text, partly_blank_texts, texts_of_all_lengths, words
 from rlhf_course.grading.sandbox.answers import AnswerError
@@ -119,8 +119,8 @@ def texts_of_a_rollout(draw, count):
 
 
 def very_long_texts(draw, count):
-    """Draw texts that are nearly as long as the classifier can read."""
-    return [" ".join(words(draw, 300, 330)) for _ in range(count)]
+    """Draw texts that are nearly or just as long as the classifier can read: 512 tokens, two of them its own."""
+    return [" ".join(words(draw, 490, 510)) for _ in range(count)]
 
 
 INPUTS = Inputs(
@@ -132,7 +132,7 @@ BLANK, DIFFERENT = partly_blank_texts, texts_of_all_lengths
 OF_ONE_LENGTH = Circumstance(texts=one_length(ordinary_texts))
 ONE_TEXT = replace(OF_ONE_LENGTH, phrase="for one text", sizes={"texts": 1})
 MANY = replace(INPUTS.many(), texts=one_length(ordinary_texts))
-VERY_LONG = Circumstance("for texts of 300 words and more", sizes={"texts": 2}, texts=one_length(very_long_texts))
+VERY_LONG = Circumstance("for texts of over 400 words", sizes={"texts": 2}, texts=one_length(very_long_texts))
 OTHERS = [
     VERY_LONG,
     *(
@@ -245,3 +245,4 @@ def test_the_texts_are_left_as_they_were(reward_fn_sentiment_imdb, draw):
         if call.circumstance.texts is OF_ONE_LENGTH.texts:
             expect_positive(got, call, POSITIVE)
         assert not call.changed(passed), "The list of texts was changed: the caller still needs it, so copy it first"
+    expect_calls_leave_torch_alone(reward_fn_sentiment_imdb, [INPUTS.call(draw, OF_ONE_LENGTH).passed()])

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from rlhf_course.checks.tiny import BOS, VOCABULARY, gpt2_folder
-from rlhf_course.grading.drivers.part1_rlhf.trainer import LINEAR_EPS, MEMORY_TENSORS, NOISE
+from rlhf_course.grading.drivers.part1_rlhf.trainer import LINEAR_EPS, MEMORY_TENSORS, NOISE, OTHER_MINIBATCHES
 from rlhf_course.grading.drivers.plain import perturb
-from rlhf_course.grading.judge.compare import expect_values
+from rlhf_course.grading.judge.compare import NO_INFERENCE, expect_settings_as_they_were, expect_values
 from rlhf_course.grading.judge.local_answers import reference_answers
 from rlhf_course.learner_package import imported_answer
 
@@ -390,10 +390,10 @@ def whole_settings(draw):
     }
 
 
-def rollout_phases(trainer, draw, name):
-    """Return the driver's observation of each phase of a case."""
+def rollout_report(trainer, draw, name):
+    """Return the driver's observation of a case."""
     inputs = rollout_inputs(draw, name)
-    return observed(trainer, draw.shared(f"rollouts, {name}"), lambda: trainer.phases(**inputs)["phases"])
+    return observed(trainer, draw.shared(f"rollouts, {name}"), lambda: trainer.phases(**inputs))
 
 
 def rollouts(trainer, draw, name="raw"):
@@ -404,7 +404,7 @@ def rollouts(trainer, draw, name="raw"):
         values.
     """
     inputs = rollout_inputs(draw, name)
-    settings, phases = inputs["settings"], rollout_phases(trainer, draw, name)
+    settings, phases = inputs["settings"], rollout_report(trainer, draw, name)["phases"]
     assert phases, "No rollout came"
     phases = phases[:1] if inputs["learns"] else phases
     assert inputs["learns"] or len(phases) == inputs["count"], "A trainer should be able to make several rollouts"
@@ -478,11 +478,15 @@ def test_a_second_rollout_samples_other_texts_and_remembers_what_belongs_to_them
     subject = "What the memory of a second rollout"
     expect_contents(second, settings, logits, values, subject, ("values", "ref_logits"))
     for name, reports in (
+        ("rollout_phase", [first]),
         ("learning_phase", learning(RLHFTrainer, draw, "schedule")[0]),
         ("compute_rlhf_objective", objective(RLHFTrainer, draw, "ordinary")[0]["calls"]),
     ):
-        is_seeded = any(report["seeded"] for report in reports)
-        assert not is_seeded, f"{name} seeds torch, so that later rollouts sample with the same random numbers"
+        for report in reports:
+            expect_settings_as_they_were(report, name)
+            assert report["args"], f"{name} changes the settings (self.args): a run records and uses them as they were"
+            is_seeded = report.get("seeded", False)
+            assert not is_seeded, f"{name} seeds torch, so that later rollouts sample with the same random numbers"
 
 
 def last_rewards(phase, values):
@@ -633,8 +637,12 @@ def move(parameters, way):
 @pytest.mark.points(2)
 def test_phases_of_rollout_and_learning_move_the_policy_up_the_gradient_of_its_objective(RLHFTrainer, draw):
     inputs = rollout_inputs(draw, "whole")
-    settings, phases = inputs["settings"], rollout_phases(RLHFTrainer, draw, "whole")
+    report = rollout_report(RLHFTrainer, draw, "whole")
+    settings, phases = inputs["settings"], report["phases"]
     ids = [checked_ids(phase, settings) for phase in phases]
+    for phase in phases:
+        assert not phase["inference"], f"What a rollout holds are inference tensors: {NO_INFERENCE}"
+        assert phase["gradients"], "rollout_phase switches gradients off for all later code: leave torch as it was"
     last_learnt = phases[-1]["moved"] is not None
     assert last_learnt, "Learning from what the rollout of the same trainer returned raises an exception"
     assert len(phases) == inputs["count"], "Two phases of rollout and learning should be possible"
@@ -651,6 +659,8 @@ def test_phases_of_rollout_and_learning_move_the_policy_up_the_gradient_of_its_o
                 reason = "it goes down the objective, and the optimizer maximises: call backward on the objective"
             atol = 2e-3 * float(wanted[part].abs().max())
             expect_values(got, wanted[part], f"In {phrase} phase, the way of {name}", reason, rtol=1e-2, atol=atol)
+    others = set(report["others"] or OTHER_MINIBATCHES) - set(OTHER_MINIBATCHES)
+    assert not others, "learning_phase should learn from the memory that is passed to it; it reads another one"
 
 
 def is_close(got, wanted):
@@ -734,6 +744,10 @@ def test_the_norm_of_the_whole_gradient_is_clipped(RLHFTrainer, draw):
 def test_the_schedule_moves_on_once_a_phase_after_learning(RLHFTrainer, draw):
     reason = "each phase learns at the rate that the schedule has for it: the scheduler is stepped once, at its end"
     expect_moved(RLHFTrainer, draw, "schedule", "In one of several phases with a warm-up, the way of", reason)
+    reason = "step the scheduler at the end of each phase, since the next one logs its rate before it begins"
+    for phase, wanted in zip(*learning(RLHFTrainer, draw, "schedule"), strict=True):
+        rates = torch.tensor(wanted["rates"], dtype=torch.float64)
+        expect_values(phase["rates"], rates, "The learning rate of the optimizer after a phase", reason, atol=1e-9)
 
 
 @pytest.mark.points(0.5)

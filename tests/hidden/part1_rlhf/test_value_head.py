@@ -13,13 +13,20 @@ from torch.nn import functional
 
 from rlhf_course.checks.tiny import VOCABULARY
 from rlhf_course.grading.judge.circumstances import Circumstance, Inputs, Tokens
-from rlhf_course.grading.judge.compare import expect_form, expect_values, mend
+from rlhf_course.grading.judge.compare import (
+    expect_form,
+    expect_gradients_off,
+    expect_torch_as_it_was,
+    expect_values,
+    mend,
+)
 from rlhf_course.grading.judge.gpt2 import Shape, drawn_head, drawn_weights, head_values, run
 from rlhf_course.grading.sandbox.answers import AnswerError
 from rlhf_course.grading.sandbox.serialization import known_class_name
 
 SHAPE = Shape(vocab=len(VOCABULARY), positions=32, width=24, layers=2, heads=3)
 CALL, FAILING_CALL, HALVE = "forward_with_value_head", "failing forward_with_value_head", "halve the weights"
+WITHOUT_GRADIENTS, BESIDE_HOOKS = f"{CALL} without gradients", f"{CALL} beside hooks"
 HEAD = "the head is a Linear from d_model to 4 * d_model, a ReLU, and a Linear from there to 1, both with biases"
 VALUES = "a value is the head's output for the residual stream after the last normalisation, at each position"
 LOGITS = "they are the transformer's, unchanged by the head"
@@ -248,6 +255,12 @@ def test_no_hook_is_left_to_run_the_head_in_other_passes(HookedTransformerWithVa
             if "resid" in result:
                 expect_values(result["resid"], model.outputs(second).resid, "The residual stream after a call")
         expect_pair(results[-1], model, second, "after other passes")
+        [beside] = results_of(HookedTransformerWithValueHead, model, [(BESIDE_HOOKS, first)], own_head=own_head)
+        expect_pair(beside, model, first, "of a transformer with hooks of the caller's")
+        assert beside["hooks"], (
+            "forward_with_value_head takes hooks off the transformer that were there before the call: remove none but "
+            "its own (run_with_hooks does so; reset_hooks removes all)"
+        )
 
     with_the_head_or_a_right_one(HookedTransformerWithValueHead, draw, test)
 
@@ -370,6 +383,17 @@ def test_gradients_of_logits_and_values_reach_the_head_and_the_transformer(Hooke
 
     for mode, phrase in MODES:
         with_the_head_or_a_right_one(HookedTransformerWithValueHead, draw, partial(test, mode=mode, phrase=phrase))
+    with_the_head_or_a_right_one(
+        HookedTransformerWithValueHead, draw, partial(expect_no_gradients, HookedTransformerWithValueHead, draw)
+    )
+
+
+def expect_no_gradients(answer, draw, own_head):
+    """Require that a call computes no gradients where its caller has switched them off, as a rollout does."""
+    model, input_ids, _ = two_batches(draw)
+    [result] = results_of(answer, model, [(WITHOUT_GRADIENTS, input_ids)], own_head=own_head)
+    expect_pair(result, model, input_ids, "under torch.no_grad")
+    expect_gradients_off(result, "forward_with_value_head")
 
 
 @pytest.mark.points(0.5)
@@ -379,7 +403,7 @@ def test_to_train_eval_and_a_saved_state_reach_the_transformer_and_the_head(Hook
     def test(own_head):
         report = HookedTransformerWithValueHead.saved(**model.inputs(), input_ids=first, own_head=own_head)
         expect_pair(require_report(report), model, first, "of a model that loaded another's state_dict")
-        assert not report["seeded"], "Making the model seeds torch: what is sampled would not depend on the run's seed"
+        expect_torch_as_it_was(report, "Making the model")
         sequence = [("train", None), (CALL, first), ("eval", None), (CALL, second), ("double", None), (CALL, first)]
         try:
             results = results_of(HookedTransformerWithValueHead, model, sequence, own_head=own_head)
@@ -391,6 +415,8 @@ def test_to_train_eval_and_a_saved_state_reach_the_transformer_and_the_head(Hook
         expect_pair(results[1], model, first, "in training mode")
         expect_pair(results[3], model, second, "in evaluation mode")
         expect_pair(results[5], model, first, "in double precision")
+        for result in results[1::2]:
+            expect_torch_as_it_was(result, "forward_with_value_head")
         is_changed = any(result["mode"] for result in results[1::2])
         assert not is_changed, "forward_with_value_head changes the training mode of the model: leave it as it was"
         resid = model.outputs(first).resid

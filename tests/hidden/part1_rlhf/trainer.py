@@ -978,6 +978,77 @@ class MeanOfRunningMeans(_Parts):
         return mean
 
 
+@hidden_mistake(refused_with="learning_phase changes a setting of torch for all later code, its detection of anomalies")
+class DetectsAnomalies(_Parts):
+    """Learning switches the detection of anomalies on, which slows all later code down."""
+
+    def learning_phase(self, memory):
+        torch.autograd.set_detect_anomaly(True)
+        return super().learning_phase(memory)
+
+
+@hidden_mistake(refused_with="rollout_phase changes a setting of torch for all later code, the precision of its")
+class SamplesInLowPrecision(_Parts):
+    """The rollout lets torch multiply matrices in less than single precision, also after it."""
+
+    def rollout_phase(self):
+        memory = super().rollout_phase()
+        torch.set_float32_matmul_precision("medium")
+        return memory
+
+
+@hidden_mistake(refused_with="rollout_phase switches gradients off for all later code")
+class GradientsSwitchedOff(_Parts):
+    """The rollout switches gradients off, and not on again."""
+
+    def rollout_phase(self):
+        torch.set_grad_enabled(False)
+        return super().rollout_phase()
+
+
+@hidden_mistake(refused_with="rollout_phase changes the settings (self.args)")
+class SettingsChanged(_Parts):
+    """The rollout changes a setting, so that the run's record names another one."""
+
+    def rollout_phase(self):
+        self.args.total_phases += 1
+        return super().rollout_phase()
+
+
+@hidden_mistake(refused_with="The learning rate of the optimizer after a phase")
+class RateSetLate(_Parts):
+    """The rate is set when learning begins, after it was logged, so that the log is one phase behind."""
+
+    def learning_phase(self, memory):
+        if self.phase:
+            self.scheduler.step()
+        objectives = [self.step_on(minibatch) for minibatch in self.used(memory)]
+        return sum(objectives) / len(objectives)
+
+
+@hidden_mistake(refused_with="learning_phase should learn from the memory that is passed to it")
+class LearnsFromItsOwnRollout(_Parts):
+    """Learning reads the memory of the latest rollout, whichever memory it gets."""
+
+    latest = None
+
+    def rollout_phase(self):
+        self.latest = super().rollout_phase()
+        return self.latest
+
+    def used(self, memory):
+        return super().used(memory if self.latest is None else self.latest)
+
+
+@hidden_mistake(refused_with="take torch.no_grad() in place of torch.inference_mode()")
+class RolloutInInferenceMode(_Parts):
+    """The rollout runs in inference mode, whose tensors no backward pass can use."""
+
+    @torch.inference_mode()
+    def rollout_phase(self):
+        return super().rollout_phase()
+
+
 class _Whole(Trainer):
     def compute_rlhf_objective(self, minibatch):
         args = self.args

@@ -583,6 +583,57 @@ class NoGradientInEvaluation(_Right):
             return super().forward_with_value_head(input_ids)
 
 
+@hidden_mistake(refused_with="forward_with_value_head takes hooks off the transformer that were there before the call")
+class AllHooksTakenOff(_Right):
+    """After a call all hooks are removed from the transformer, also those that were there before it."""
+
+    def forward_with_value_head(self, input_ids):
+        self.value_head_output = None
+        if self.value_head is None:
+            return self.base_model(input_ids), None
+        try:
+            self.base_model.add_hook(*self.value_head_hook)
+            return self.base_model(input_ids), self.value_head_output
+        finally:
+            self.base_model.reset_hooks()
+
+
+@hidden_mistake(refused_with="forward_with_value_head takes hooks off the transformer that were there before the call")
+class HooksOfThePlaceTakenOff(_Right):
+    """Before a call all hooks are removed from the place where the head reads the stream, permanent ones too."""
+
+    def forward_with_value_head(self, input_ids):
+        self.base_model.hook_dict[self.HOOK_POINT].remove_hooks("both", including_permanent=True)
+        return super().forward_with_value_head(input_ids)
+
+
+@hidden_mistake(refused_with="Under the caller's torch.no_grad, forward_with_value_head computes gradients")
+class GradientsSwitchedOn(_Right):
+    """Each call computes gradients, also where its caller has switched them off."""
+
+    @torch.enable_grad()
+    def forward_with_value_head(self, input_ids):
+        return super().forward_with_value_head(input_ids)
+
+
+@hidden_mistake(refused_with="forward_with_value_head changes a setting of torch for all later code, its auto")
+class CastsLeftOn(_Right):
+    """A call without automatic casts leaves their dtype changed for all later code."""
+
+    def forward_with_value_head(self, input_ids):
+        torch.set_autocast_dtype("cpu", torch.float16)
+        return super().forward_with_value_head(input_ids)
+
+
+@hidden_mistake(refused_with="Making the model changes a setting of torch for all later code, its detection of")
+class DetectsAnomalies(_Right):
+    """Where a head is made, the detection of anomalies is switched on, which slows all later code down."""
+
+    def make_value_head(self, d_model):
+        torch.autograd.set_detect_anomaly(True)
+        return super().make_value_head(d_model)
+
+
 class _Head(BridgeModel):
     def make_value_head(self, d_model):
         return nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.ReLU(), nn.Linear(4 * d_model, 1))
@@ -635,11 +686,14 @@ class HookTakenOff(_Head):
         self.value_head_output = None
         if self.value_head is None:
             return self.base_model(input_ids), None
+        name, run_head = self.value_head_hook
+        point = self.base_model.hook_dict[name]
+        handle = point.add_hook(run_head)
         try:
-            self.base_model.add_hook(*self.value_head_hook)
             return self.base_model(input_ids), self.value_head_output
         finally:
-            self.base_model.reset_hooks()
+            handle.hook.remove()
+            point.fwd_hooks.remove(handle)
 
 
 @right_answer

@@ -20,7 +20,9 @@ def _right(*arguments):
     return _result(*_rewards(*arguments))
 
 
-@visible_mistake
+@visible_mistake(
+    refused_with="is `beta` times the right result for a `beta` of 1, so `beta` belongs inside the formula"
+)
 def beta_outside_the_sigmoid(pc, pr, rc, rr, beta):
     """`beta` stands outside the sigmoid; it multiplies the difference of the log-ratios, inside it."""
     chosen, rejected = _rewards(pc, pr, rc, rr, beta)

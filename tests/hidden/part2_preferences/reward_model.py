@@ -372,6 +372,59 @@ class EvenlySpacedWeights(_Right):
         return head
 
 
+@hidden_mistake(refused_with="make_reward_head seeds torch")
+class SeedsTheHead(_Right):
+    """Torch is seeded by the number of heads made so far, so that what is drawn later does not depend on the run."""
+
+    made = 0
+
+    def make_reward_head(self, d_model):
+        type(self).made += 1
+        torch.manual_seed(self.made)
+        return super().make_reward_head(d_model)
+
+
+@hidden_mistake(refused_with="heads are too much alike")
+class EveryHeadTwice(_Right):
+    """Two heads that are made one after the other have the same weights."""
+
+    made = 0
+
+    def make_reward_head(self, d_model):
+        type(self).made += 1
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.made // 2)
+            return super().make_reward_head(d_model)
+
+
+@hidden_mistake(refused_with="A call of the model changes a setting of torch for all later code, its number of threads")
+class ThreadsLimited(_Right):
+    """A call limits the number of torch's threads for all later code."""
+
+    def forward(self, input_ids, attention_mask):
+        torch.set_num_threads(3 if torch.get_num_threads() != 3 else 2)
+        return super().forward(input_ids, attention_mask)
+
+
+@hidden_mistake(refused_with="A call takes hooks off the transformer that were there before")
+class HooksTakenOff(_Right):
+    """After a call all hooks are removed from the transformer, also those that were there before it."""
+
+    def forward(self, input_ids, attention_mask):
+        rewards = super().forward(input_ids, attention_mask)
+        self.base_model.reset_hooks()
+        return rewards
+
+
+@hidden_mistake(refused_with="Under the caller's torch.no_grad, a call computes gradients all the same")
+class GradientsSwitchedOn(_Right):
+    """Each call computes gradients, also where its caller has switched them off."""
+
+    @torch.enable_grad()
+    def forward(self, input_ids, attention_mask):
+        return super().forward(input_ids, attention_mask)
+
+
 @hidden_mistake(refused_with="holds the index of that row alone")
 class ManyRowsNamed(_Right):
     """The message names many rows, whichever has no token."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf_course.checks.core import Answer
-from rlhf_course.grading.judge.compare import expect_value_error, expect_values
+from rlhf_course.grading.judge.compare import expect_calls_leave_torch_alone, expect_value_error, expect_values
 from rlhf_course.grading.sandbox.serialization import known_class_name
 
 WHY = "it is log n - (n - 1) / n, in nats"
@@ -56,9 +56,10 @@ def test_fewer_than_one_text_is_a_value_error(best_of_n_kl, draw):
 
 
 @pytest.mark.points(0.5)
-def test_the_divergence_is_a_python_float(best_of_n_kl, draw):
+def test_the_divergence_is_a_python_float_and_torch_stays_as_it_was(best_of_n_kl, draw):
     for n in (thousands(draw), thousands(draw)):
         got = best_of_n_kl(n)
         kind = known_class_name(type(got).__name__)
         assert isinstance(got, float), f"The divergence should be a Python float; a {kind} came"
         expect_divergence(best_of_n_kl, n, "for thousands of texts")
+    expect_calls_leave_torch_alone(best_of_n_kl, [[thousands(draw)]])

@@ -17,6 +17,7 @@ from rlhf_course.grading.judge.circumstances import (
 from rlhf_course.grading.judge.compare import (
     DOUBLE_PRECISION,
     expect_form,
+    expect_gradients_off,
     expect_torch_as_it_was,
     expect_unchanged,
     expect_values,
@@ -168,6 +169,7 @@ def expect_earlier_results_stay(dpo_loss, calls):
     for got, call in zip(report["results"], calls, strict=True):
         expect_results(dpo_loss, replace(call, circumstance=Circumstance("after a later call")), got)
     expect_torch_as_it_was(report)
+    expect_gradients_off(report)
 
 
 @pytest.mark.points(1.5)

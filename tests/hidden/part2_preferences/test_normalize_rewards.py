@@ -7,6 +7,7 @@ import torch
 
 from rlhf_course.grading.judge.circumstances import BEYOND_FLOAT32, ORDINARY, Circumstance, Floats, Inputs
 from rlhf_course.grading.judge.compare import (
+    expect_calls_leave_torch_alone,
     expect_form,
     expect_unchanged,
     expect_value_error,
@@ -118,3 +119,4 @@ def test_the_result_has_the_form_of_the_rewards_and_the_inputs_stay_as_they_were
         expect_form(got, call.exact["rewards"], subject, call.circumstance.dtype)
         expect_unchanged(call, passed)
     expect_normalized(normalize_rewards, INPUTS.call(draw.numbered(-1), replace(BEYOND_FLOAT32, level=2.0**18)))
+    expect_calls_leave_torch_alone(normalize_rewards, [INPUTS.call(draw).passed()])

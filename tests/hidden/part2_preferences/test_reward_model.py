@@ -20,7 +20,7 @@ from rlhf_course.grading.judge.circumstances import (
     Mask,
     Tokens,
 )
-from rlhf_course.grading.judge.compare import expect_form, expect_values
+from rlhf_course.grading.judge.compare import expect_form, expect_gradients_off, expect_torch_as_it_was, expect_values
 from rlhf_course.grading.judge.gpt2 import Shape, drawn_weights, run
 from rlhf_course.grading.sandbox.answers import AnswerError
 
@@ -111,9 +111,13 @@ def expect_head(answer, draw):
         assert 0.9 < ratio < 1.1 and abs(float(weights.mean())) < 0.1 * (width + 1) ** -0.5, (
             "The weights of a new reward head should have mean 0 and standard deviation 1 / sqrt(d_model + 1)"
         )
+        expect_torch_as_it_was(report, "make_reward_head")
         # The deviation between heads, position by position: weights that are the same in each head have none.
         between = float(weights.var(0).mean().sqrt()) * (width + 1) ** 0.5
-        assert between > 0.8, "The weights of each new reward head should be drawn anew: heads are too much alike"
+        is_repeated = width > 3 and len({head[0].detach().numpy().tobytes() for head in report["parameters"]}) < count
+        assert between > 0.8 and not is_repeated, (
+            "The weights of each new reward head should be drawn anew: heads are too much alike"
+        )
 
 
 def with_the_head_or_a_right_one(answer, draw, test):
@@ -272,6 +276,9 @@ def test_every_call_gives_the_rewards_of_its_own_texts(RewardModel, draw):
     report, _ = expect_rewards(RewardModel, draw, calls)
     left = [words for words in LEFT_BEHIND if words in report["left"]]
     assert not left, f"The calls leave {left[0]} in the model: leave the model as it was"
+    expect_torch_as_it_was(report, "A call of the model")
+    assert report["hooks"], "A call takes hooks off the transformer that were there before: leave the model as it was"
+    expect_gradients_off(report)
 
 
 @pytest.mark.points(1)

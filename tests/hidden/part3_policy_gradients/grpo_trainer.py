@@ -426,6 +426,34 @@ class SameRandomNumbers(_Right):
         return super().sample(prompts)
 
 
+@hidden_mistake(refused_with="The rollout changes a setting of torch for all later code, its default dtype")
+class ComputesInDoublePrecision(_Right):
+    """The rollout makes float64 the default dtype of all later code."""
+
+    def rollout(self, prompts):
+        batch = super().rollout(prompts)
+        torch.set_default_dtype(torch.float64)
+        return batch
+
+
+@hidden_mistake(refused_with="The rollout changes the settings (self.args)")
+class SettingsChanged(_Right):
+    """The rollout changes a setting, so that the run's record names another one."""
+
+    def rollout(self, prompts):
+        self.args.seed += 1
+        return super().rollout(prompts)
+
+
+@hidden_mistake(refused_with="take torch.no_grad() in place of torch.inference_mode()")
+class RolloutInInferenceMode(_Right):
+    """The rollout runs in inference mode, whose tensors no backward pass can use."""
+
+    @torch.inference_mode()
+    def rollout(self, prompts):
+        return self.collect(self.repeated(prompts))
+
+
 @hidden_mistake(refused_with="The loss seeds torch")
 class SeedsTheLoss(_Right):
     """The generator starts anew in each loss, and so does the rollout after it."""

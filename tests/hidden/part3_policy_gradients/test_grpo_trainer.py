@@ -10,7 +10,7 @@ import torch
 
 from rlhf_course.checks.tiny import BOS, VOCABULARY
 from rlhf_course.grading.drivers.part3_policy_gradients.grpo_trainer import FIELDS, reward_of
-from rlhf_course.grading.judge.compare import expect_values
+from rlhf_course.grading.judge.compare import NO_INFERENCE, expect_settings_as_they_were, expect_values
 from rlhf_course.grading.judge.gpt2 import Shape, drawn_weights, run
 
 SHAPE = Shape(vocab=len(VOCABULARY), positions=32, width=24, layers=2, heads=3)
@@ -318,8 +318,13 @@ def test_each_prompt_gets_a_group_of_completions_that_the_policy_sampled(GRPOTra
     first, again = rollouts[1:3]
     is_other = first.texts != again.texts
     assert is_other, "A second rollout of the same prompts gave the same completions: they should be sampled anew"
-    is_seeded = any(report["seeded"] for report, _ in losses(GRPOTrainer, draw, "ordinary"))
-    assert not is_seeded, "The loss seeds torch, so that later rollouts sample with the same random numbers"
+    calls = [("The rollout", rollout.report) for rollout in rollouts]
+    calls += [("The loss", report) for report, _ in losses(GRPOTrainer, draw, "ordinary")]
+    for name, report in calls:
+        expect_settings_as_they_were(report, name)
+        assert report["args"], f"{name} changes the settings (self.args): a run records and uses them as they were"
+        is_seeded = report.get("seeded", False)
+        assert not is_seeded, f"{name} seeds torch, so that later rollouts sample with the same random numbers"
 
 
 def expect_sampled(rollout):
@@ -682,6 +687,7 @@ def test_the_loss_of_a_batch_is_the_same_after_rollouts_and_in_later_phases(GRPO
         assert is_learnt, "After a rollout, no gradient of the loss reaches the policy: leave torch as it was"
         own = report["own"]
         expect_batch({**own, "changed": False})
+        assert not own["inference"], f"What a rollout holds are inference tensors: {NO_INFERENCE}"
         expect_own_loss(report, own, call, settings)
 
 

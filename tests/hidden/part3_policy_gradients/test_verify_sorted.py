@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf_course.grading.judge.compare import expect_value_error, expect_values, mend
+from rlhf_course.grading.judge.compare import expect_calls_leave_torch_alone, expect_value_error, expect_values, mend
 from rlhf_course.grading.judge.texts import END_OF_TEXT
 from rlhf_course.grading.sandbox.serialization import known_class_name
 
@@ -359,7 +359,7 @@ def test_a_prompt_that_is_not_digits_and_an_equals_sign_is_a_value_error(verify_
 
 
 @pytest.mark.points(0.5)
-def test_the_reward_is_a_python_float(verify_sorted, draw):
+def test_the_reward_is_a_python_float_and_torch_stays_as_it_was(verify_sorted, draw):
     for _ in range(3):
         digits = mixed_digits(draw)
         for completion, wanted in draw.shuffled([(right(digits), 1), (END_OF_TEXT + ascending(digits), 0)]):
@@ -367,3 +367,4 @@ def test_the_reward_is_a_python_float(verify_sorted, draw):
             got = verify_sorted(f"{digits}=", completion)
             kind = known_class_name(type(got).__name__)
             assert isinstance(got, float), f"The reward should be a Python float; a {kind} came"
+    expect_calls_leave_torch_alone(verify_sorted, [[f"{digits}=", right(digits)]])

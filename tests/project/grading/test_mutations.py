@@ -1,11 +1,13 @@
 """A right answer keeps its marks in other wrappings, and one that ruins its arguments loses the test that says so."""
 
 import functools
+import itertools
 
 import pytest
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.torch_settings import SETTINGS, changed_settings, torch_settings
 from rlhf_course.course import EXERCISES
 from rlhf_course.grading.drivers import DRIVEN, offline_environment
 from rlhf_course.grading.judge.local_answers import reference_answers
@@ -22,6 +24,9 @@ WITHOUT_FLOAT_TENSORS = {
     "reward_fn_sentiment_imdb",
 }
 WITH_FLOATS = [name for name in FUNCTIONS if name not in WITHOUT_FLOAT_TENSORS]
+
+# Their results carry gradients.
+WITH_LOSS = [name for name in WITH_FLOATS if name.endswith(("loss", "logprobs", "estimate", "bonus", "penalty"))]
 
 
 def printing(function):
@@ -104,11 +109,42 @@ def rounded(part):
     return part + (part.round(decimals=4) - part).detach()
 
 
+def with_gradients(function):
+    """Return a function that computes gradients, whether its caller has switched them off or not."""
+    return torch.enable_grad()(function)
+
+
 def refused(exercise: str, answer) -> list[tuple[str, str]]:
     """Return the names and messages of the hidden tests that an answer does not pass."""
     with offline_environment("reward_fn_sentiment_imdb"):
         results = run_suite(LocalAnswers({exercise: answer}), [exercise])[exercise]
     return [(result.name, result.message) for result in results if result.status != "passed"]
+
+
+SETTERS = {
+    "its default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "its default device": lambda: torch.set_default_device("meta"),
+    "its detection of anomalies": lambda: torch.autograd.set_detect_anomaly(True, check_nan=False),
+    "the precision of its float32 products": lambda: torch.set_float32_matmul_precision("medium"),
+    "the precision of its float16 and bfloat16 products": lambda: setattr(
+        torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False
+    ),
+    "whether its algorithms are deterministic": lambda: torch.use_deterministic_algorithms(True),
+    "its automatic casts": lambda: torch.set_autocast_enabled("cpu", True),
+    "its number of threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    "how it rounds numbers near 0": lambda: torch.set_flush_denormal(True),
+}
+
+
+def setting(words, function):
+    """Return a function that returns the right result and leaves a setting of torch changed."""
+
+    def wrapper(*args, **kwargs):
+        result = function(*args, **kwargs)
+        SETTERS[words]()
+        return result
+
+    return wrapper
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -128,6 +164,30 @@ def test_a_right_answer_in_another_wrapping_keeps_full_marks(exercise, wrapping)
 def test_a_right_answer_that_ruins_its_arguments_loses_the_test_that_says_so_and_no_other(exercise):
     ((_, message),) = refused(exercise, ruining(imported_answer(exercise)))
     assert "was changed" in message
+
+
+@pytest.mark.parametrize(
+    ("exercise", "words"),
+    [
+        *zip(FUNCTIONS, itertools.cycle(SETTERS), strict=False),
+        *(("completion_mask", words) for words in SETTERS),
+    ],
+)
+def test_a_right_answer_that_changes_a_setting_of_torch_loses_one_test_which_says_which(exercise, words):
+    before = torch_settings()
+    ((_, message),) = refused(exercise, setting(words, imported_answer(exercise)))
+    assert "changes a setting of torch" in message and words in message
+    assert changed_settings(before) == []
+
+
+@pytest.mark.parametrize("exercise", WITH_LOSS)
+def test_a_right_answer_that_switches_gradients_on_loses_one_test(exercise):
+    ((_, message),) = refused(exercise, with_gradients(imported_answer(exercise)))
+    assert message.startswith("Under the caller's torch.no_grad, a call computes gradients all the same")
+
+
+def test_each_setting_of_torch_has_an_answer_that_changes_it():
+    assert tuple(SETTERS) == SETTINGS
 
 
 @pytest.mark.parametrize("exercise", WITH_FLOATS)

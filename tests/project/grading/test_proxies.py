@@ -138,6 +138,20 @@ def test_an_answer_does_not_change_the_random_state_of_this_process(judge: Judge
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_settings_of_torch_that_an_answer_changes_are_restored_after_each_call_and_reported(judge: Judge):
+    text = (
+        "import torch\n\n\n"
+        "def normalize_reward(reward, eps=1e-5):\n    result = torch.zeros(len(reward))\n"
+        "    torch.set_default_dtype(torch.float64)\n    return result\n"
+    )
+    probe = torch.ones(2)
+    with judge.answers(submission(normalize_reward=text)) as answers:
+        answer = answers.answer("normalize_reward")
+        assert [answer(torch.ones(3)).dtype for _ in range(2)] == [torch.float32, torch.float32]
+        report = answer.results_of_calls(calls=[[torch.ones(3)]], probe=probe)
+    assert report["settings"] == ["its default dtype"] and report["gradients"] and not report["seeded"]
+
+
 def test_a_class_name_that_the_learner_chose_is_not_shown(judge: Judge):
     text = "class secret_text(KeyError):\n    pass\n\n\ndef normalize_reward(reward, eps=1e-5):\n    {}\n"
     raising = submission(normalize_reward=text.format("raise secret_text"))

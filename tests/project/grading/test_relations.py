@@ -61,6 +61,23 @@ def test_a_relation_to_an_argument_is_found(got, relation):
     assert found.replace("`reference`", "`values`") == relation.replace("`reference`", "`values`")
 
 
+def test_an_argument_that_multiplies_the_result_in_place_of_standing_inside_is_found():
+    def softplus_of_multiple(values, coef):
+        return torch.nn.functional.softplus(coef * values)
+
+    exact = {"values": WANTED, "coef": 0.3}
+    wanted, got = softplus_of_multiple(**exact), 0.3 * softplus_of_multiple(WANTED, 1.0)
+    found = find_relation(got, wanted, softplus_of_multiple, exact)
+    assert found == "is `coef` times the right result for a `coef` of 1, so `coef` belongs inside the formula"
+
+
+def test_no_place_is_named_where_large_entries_hide_which_of_the_others_are_wrong():
+    wanted = torch.tensor([0.6, 0.4, 11961.0, 11962.0, 0.9], dtype=torch.float64)
+    got = torch.tensor([0.3, 0.2, 11961.0, 11962.0, 0.7], dtype=torch.float64)
+    assert find_relation(got, wanted) == ""
+    assert find_relation(wanted + 0.5, wanted) == "is too large throughout, by one amount"
+
+
 def test_rounding_to_half_precision_is_told_from_other_small_differences():
     wanted = WANTED + 0.001234
     assert find_relation(wanted.half().double(), wanted) == "is right, but rounded to half precision"

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from rlhf_course.checks.layouts import copy_with_strides
 from rlhf_course.checks.relations import every_relation, find_relation
+from rlhf_course.checks.torch_settings import preserved_torch_settings
 from rlhf_course.course import BY_NAME
 from rlhf_course.errors import CourseError
 from rlhf_course.paths import CHECKS
@@ -357,10 +358,15 @@ def known_mistakes(exercise: str) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def preserved_state() -> Iterator[None]:
-    """Restore the global random states after an answer has run, and suppress its warnings."""
+    """Restore the global random states and torch's settings after an answer has run, and suppress its warnings."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+        with (
+            preserved_torch_settings(),
+            torch.random.fork_rng(devices=[]),
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             # `torch.manual_seed` also formats a stack trace for each kind of device, which takes 0.3 ms.
             torch.default_generator.manual_seed(0)

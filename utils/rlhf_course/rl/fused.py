@@ -16,6 +16,7 @@ from rlhf_course.rl.matmul import default_matmul, onednn_in_use
 # GPT-2's activation is the tanh approximation of GELU: x (1 + tanh(u)) / 2 = x sigmoid(2 u), with u = a x + b x^3.
 _GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715 * _GELU_LINEAR
+_GELU_BOUND = 100.0
 
 
 class TanhGELU(nn.Module):
@@ -39,7 +40,8 @@ class GELUWithDerivative(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        square = x.square()
+        # Beyond the bound GELU is exactly x or 0. Without it, the derivative would be infinity times 0.
+        square = x.square().clamp_(max=_GELU_BOUND**2)
         gate = _gelu_gate(x, square)
         output = x * gate
         derivative = square.mul_(3 * _GELU_CUBIC).add_(_GELU_LINEAR).mul_(output)

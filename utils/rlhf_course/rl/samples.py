@@ -121,7 +121,7 @@ def sample_token(
         generator: The random number generator; None for torch's default one.
 
     Raises:
-        CourseError: All of the vocabulary is sampled from, and a logit is NaN or infinitely large.
+        CourseError: The temperature is above 0, and a row holds a logit that is NaN or infinitely large.
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
@@ -130,6 +130,7 @@ def sample_token(
     count = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
     scores, candidates = logits.topk(count, dim=-1)
     probabilities = _probabilities(scores, scores[:, :1], temperature)
+    _require_finite(probabilities[:, :1])
     if top_p is not None:
         # A token stays if the likelier tokens together have less than top_p, so the likeliest token always stays.
         likelier = probabilities.cumsum(dim=-1) - probabilities
@@ -157,11 +158,20 @@ def _draw_from_all(
     """
     sums = probabilities.float().cumsum(dim=-1)
     total = sums[:, -1:]
-    if not total.isfinite().all():
-        raise CourseError("no token can be sampled: the model's logits hold NaN or infinity, so its training diverged")
+    _require_finite(total)
     uniform = torch.rand(total.shape, generator=generator, device=total.device)
     # The factor keeps the product below the total, which rounding could otherwise reach.
     return torch.searchsorted(sums, uniform * total * (1 - torch.finfo(total.dtype).eps), right=True).squeeze(-1)
+
+
+def _require_finite(probabilities: Float[Tensor, "batch 1"]) -> None:
+    """Check a probability of each row, which is NaN if a logit of the row is NaN or infinitely large.
+
+    Raises:
+        CourseError: One is NaN.
+    """
+    if not probabilities.isfinite().all():
+        raise CourseError("no token can be sampled: the model's logits hold NaN or infinity, so its training diverged")
 
 
 def prompt_tokens(bridge: TransformerBridge, prompt: str, prepend_bos: bool) -> Int[Tensor, "1 prefix"]:

@@ -8,6 +8,7 @@ value, and a test relies only on results that it can compute by itself.
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from rlhf_course.checks import tiny
 from rlhf_course.course import BY_NAME, EXERCISES
-from rlhf_course.grading.drivers.plain import plain, watched_seed
+from rlhf_course.grading.drivers.plain import plain, watched_torch
 from rlhf_course.rl.classifier import LOCAL_CLASSIFIERS
 
 # The exercises with a module of drivers below this package. Their answers are classes, or return objects that a sandbox
@@ -91,7 +92,7 @@ def _with_offline_environment(exercise: str, function: Callable[..., Any]) -> Ca
 def _results_of_calls(
     answer: Any, calls: Sequence[Sequence[Any]], probe: Tensor, rewritten: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """Call a function several times.
+    """Call a function several times, and look at what the calls leave behind.
 
     Args:
         answer: The learner's function.
@@ -103,9 +104,11 @@ def _results_of_calls(
     Returns:
         `results`, as they are after the last call; `gradient`, that of half the squared length of `probe`, computed
         after the calls, or None where gradients are switched off; `inference`, whether a result is an inference
-        tensor; `seeded`, whether the calls seeded torch; and `again`, the result of the call with `rewritten`.
+        tensor; what `watched_torch` reports of the calls; `again`, the result of the call with `rewritten`; and
+        `attached`, whether a result of the first call has a gradient where the caller computes none.
     """
-    with watched_seed() as seed:
+    first = _copies_with_gradients(calls[0])
+    with watched_torch() as torch_report:
         results = [answer(*arguments) for arguments in calls]
     vector = probe.clone().requires_grad_(True)
     length = (vector * vector).sum() / 2
@@ -114,9 +117,27 @@ def _results_of_calls(
         "results": [plain(result) for result in results],
         "gradient": gradient,
         "inference": any(isinstance(result, Tensor) and result.is_inference() for result in results),
-        **seed,
+        **torch_report,
         "again": plain(_result_with_numbers_of(answer, calls[0], rewritten)) if rewritten else None,
+        "attached": _computes_gradients(answer, first),
     }
+
+
+def _copies_with_gradients(arguments: Sequence[Any]) -> list[Any]:
+    """Return copies of arguments, of which the float tensors require a gradient."""
+    copies = [argument.clone() if isinstance(argument, Tensor) else deepcopy(argument) for argument in arguments]
+    for copy in copies:
+        if isinstance(copy, Tensor) and copy.is_floating_point():
+            copy.requires_grad_(True)
+    return copies
+
+
+@torch.no_grad()
+def _computes_gradients(answer: Any, arguments: Sequence[Any]) -> bool:
+    """Return whether a function's results have gradients although the caller has switched them off."""
+    result = answer(*arguments)
+    parts = result if isinstance(result, tuple | list) else (result,)
+    return any(isinstance(part, Tensor) and part.requires_grad for part in parts)
 
 
 @torch.no_grad()

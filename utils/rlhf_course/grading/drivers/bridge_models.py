@@ -1,6 +1,7 @@
 """Write the judge's weights to models that extend `BridgeModel`; the drivers of such classes use these."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -52,6 +53,38 @@ def fill(
     write(parameters, weights)
     write_by_name(named_parameters(model), transformer)
     return None
+
+
+@contextmanager
+def callers_hooks(bridge: Any) -> Iterator[Callable[[Tensor], bool]]:
+    """Let a transformer have hooks of a caller's in the block, which a call of an answer has to leave there.
+
+    At the last normalisation and before the first block, one is TransformerLens's, and another a permanent one of
+    TransformerLens's; one is PyTorch's.
+
+    Args:
+        bridge: The transformer.
+
+    Yields:
+        A function that takes token ids, and returns whether all hooks run, each once, in a pass of the transformer.
+    """
+    ran: list[str] = []
+    for point in (BridgeModel.HOOK_POINT, "blocks.0.hook_in"):
+        bridge.add_hook(point, lambda activation, hook: ran.append("added"))
+        bridge.add_perma_hook(point, lambda activation, hook: ran.append("permanent"))
+    handle = bridge.blocks[0].register_forward_hook(lambda *_: ran.append("of a module"))
+
+    @torch.no_grad()
+    def all_run(input_ids: Tensor) -> bool:
+        ran.clear()
+        bridge(input_ids)
+        return sorted(ran) == ["added", "added", "of a module", "permanent", "permanent"]
+
+    try:
+        yield all_run
+    finally:
+        handle.remove()
+        bridge.reset_hooks(including_permanent=True)
 
 
 def write_by_name(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

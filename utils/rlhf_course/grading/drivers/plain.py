@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlhf_course.checks.torch_settings import changed_settings, torch_settings
+
 # No answer is likely to seed torch with this number.
 _SEED = 7_919_731
 
@@ -31,12 +33,34 @@ def flat(tensors: Iterable[Tensor | None]) -> Tensor:
 
 
 @contextmanager
-def watched_seed() -> Iterator[dict[str, bool]]:
-    """Seed torch, and yield a dict; when the block ends, `seeded` in it is whether the block has seeded torch anew."""
-    torch.default_generator.manual_seed(_SEED)
-    report = {"seeded": False}
+def watched_settings() -> Iterator[dict[str, Any]]:
+    """Yield a dict; when the block ends, it holds which settings of torch the block has changed.
+
+    These are `settings`, a list of what messages call them, and `gradients`, whether torch computes gradients.
+    """
+    before = torch_settings()
+    report: dict[str, Any] = {"settings": [], "gradients": torch.is_grad_enabled()}
     yield report
+    computes_gradients = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    report |= {"settings": changed_settings(before), "gradients": computes_gradients}
+
+
+@contextmanager
+def watched_torch() -> Iterator[dict[str, Any]]:
+    """Seed torch, and do what `watched_settings` does; `seeded` is whether the block has seeded torch anew."""
+    torch.default_generator.manual_seed(_SEED)
+    with watched_settings() as report:
+        yield report
     report["seeded"] = torch.initial_seed() != _SEED
+
+
+@contextmanager
+def watched_args(trainer: Any) -> Iterator[dict[str, bool]]:
+    """Yield a dict; when the block ends, `args` in it is whether the trainer's settings are as they were."""
+    args, before = trainer.args, dict(vars(trainer.args))
+    report = {"args": True}
+    yield report
+    report["args"] = trainer.args is args and vars(args) == before
 
 
 def shapes(tensors: Iterable[Tensor]) -> list[list[int]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.relations import Formula, find_relation
+from rlhf_course.checks.torch_settings import SETTINGS
 from rlhf_course.grading.judge.circumstances import Call
 from rlhf_course.grading.judge.text_relations import text_relation
 from rlhf_course.grading.sandbox.answers import AnswerError
@@ -21,6 +22,7 @@ from rlhf_course.grading.sandbox.answers import AnswerError
 RTOL, ATOL = 1e-4, 1e-5
 # The tolerance for float64 tensors that refuses what was computed in float32.
 DOUBLE_PRECISION = {"rtol": 1e-9, "atol": 1e-9}
+NO_INFERENCE = "no backward pass can use them; take torch.no_grad() in place of torch.inference_mode()"
 # A list with more entries than this times those of the right result is not made into a tensor.
 _MAX_SIZE_FACTOR = 8
 
@@ -256,8 +258,8 @@ def expect_results_stay(
         feeds_a_loss: Whether a trainer computes a loss from the results, so that they must be no inference tensors.
 
     Raises:
-        AssertionError: A later call has changed an earlier result, a result is wrong or an inference tensor, gradients
-            are switched off, or torch was seeded.
+        AssertionError: A later call has changed an earlier result, a result is wrong or an inference tensor, or torch
+            was seeded or has other settings than before, or computes gradients where the caller has switched them off.
     """
     probe = torch.arange(1.0, 4.0)
     rewritten = calls[0].with_tensors_of(calls[1], "for tensors to which other numbers were written since another call")
@@ -268,24 +270,73 @@ def expect_results_stay(
     why = "it depends on what the tensors hold now: keep nothing from an earlier call"
     expect_values(report["again"], formula(**rewritten.exact), rewritten.subject(subject), why, rtol=rtol, atol=atol)
     expect_torch_as_it_was(report)
-    assert not (feeds_a_loss and report["inference"]), (
-        f"{subject} is an inference tensor, which no backward pass of a loss can use: take torch.no_grad() in place of "
-        "torch.inference_mode()"
-    )
+    expect_gradients_off(report)
+    assert not (feeds_a_loss and report["inference"]), f"{subject} is an inference tensor: {NO_INFERENCE}"
     expect_values(report["gradient"], probe, "A gradient that is computed after the calls")
 
 
-def expect_torch_as_it_was(report: Mapping[str, Any]) -> None:
-    """Assert that calls left gradients switched on, and did not seed torch.
+def expect_torch_as_it_was(report: Mapping[str, Any], subject: str = "A call") -> None:
+    """Assert that calls left torch's settings as they were, gradients switched on, and did not seed torch.
 
     Args:
-        report: What the driver `results_of_calls` returned.
+        report: What the driver's `watched_torch` has found.
+        subject: What was called.
 
     Raises:
         AssertionError: They did not.
     """
-    assert report["gradient"] is not None, "A call switches gradients off for all later code: leave torch as it was"
-    assert not report["seeded"], "A call seeds torch: what is sampled after it would not depend on the run's own seed"
+    assert report["gradients"], f"{subject} switches gradients off for all later code: leave torch as it was"
+    assert not report["seeded"], (
+        f"{subject} seeds torch: what is sampled after it would not depend on the run's own seed"
+    )
+    expect_settings_as_they_were(report, subject)
+
+
+def expect_gradients_off(report: Mapping[str, Any], subject: str = "a call") -> None:
+    """Assert that a call computed no gradients where its caller had switched them off, as a rollout does.
+
+    Args:
+        report: What a driver has found: as `attached`, whether a result had a gradient all the same.
+        subject: What was called.
+
+    Raises:
+        AssertionError: It computed gradients.
+    """
+    assert not report["attached"], (
+        f"Under the caller's torch.no_grad, {subject} computes gradients all the same: leave that to the caller, or "
+        "a rollout keeps the graph of each call"
+    )
+
+
+def expect_settings_as_they_were(report: Mapping[str, Any], subject: str) -> None:
+    """Assert that calls left torch's settings as they were; whether gradients are switched on is none of these.
+
+    Args:
+        report: What the driver's `watched_settings` has found.
+        subject: What was called.
+
+    Raises:
+        AssertionError: They did not.
+    """
+    changed = [words for words in SETTINGS if words in report["settings"]]
+    assert not changed, f"{subject} changes a setting of torch for all later code, {changed[0]}: leave it as it was"
+
+
+def expect_calls_leave_torch_alone(answer: Any, calls: Sequence[Sequence[Any]]) -> None:
+    """Assert that a function leaves torch as it was.
+
+    Args:
+        answer: The answer, which has the driver `results_of_calls`.
+        calls: The arguments of some calls.
+
+    Raises:
+        AssertionError: It does not.
+    """
+    probe = torch.arange(1.0, 4.0)
+    report = answer.results_of_calls(calls=calls, probe=probe)
+    expect_torch_as_it_was(report)
+    expect_gradients_off(report)
+    expect_values(report["gradient"], probe, "A gradient that is computed after the calls")
 
 
 def mend(got: Any, shape: torch.Size) -> Tensor | None:

@@ -49,8 +49,8 @@ def with_insertions(draw: Draw, pieces: Sequence[str], low: int, high: int) -> s
 
 
 def unicode_texts(draw: Draw, count: int) -> list[str]:
-    """Draw texts with letters of several alphabets, curly quotes and ellipsis characters."""
-    return [with_insertions(draw, draw.sample(_UNICODE, 4), 3, 8) for _ in range(count)]
+    """Draw texts that hold, together, letters of several alphabets, curly quotes and the other pieces of `_UNICODE`."""
+    return _texts_with_all(draw, _UNICODE, 4, count)
 
 
 def texts_between_blanks(draw: Draw, count: int) -> list[str]:
@@ -87,8 +87,15 @@ def partly_equal_texts(draw: Draw, count: int) -> list[str]:
 
 
 def texts_with_special_tokens(draw: Draw, count: int) -> list[str]:
-    """Draw texts that hold special tokens of language models, written out."""
-    return [with_insertions(draw, draw.sample(_SPECIAL_TOKENS, 2), 3, 8) for _ in range(count)]
+    """Draw texts that hold, together, all special tokens of `_SPECIAL_TOKENS`, written out."""
+    return _texts_with_all(draw, _SPECIAL_TOKENS, 2, count)
+
+
+def _texts_with_all(draw: Draw, pieces: Sequence[str], least: int, count: int) -> list[str]:
+    """Draw texts that hold, together, all of some pieces, and each at least so many of them."""
+    shuffled = draw.shuffled(pieces)
+    own = [shuffled[index::count] for index in range(count)]
+    return [with_insertions(draw, [*few, *draw.sample(pieces, max(0, least - len(few)))], 3, 8) for few in own]
 
 
 def _ordinary_texts(draw: Draw, count: int) -> list[str]:

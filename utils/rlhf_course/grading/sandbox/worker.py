@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlhf_course.checks.torch_settings import preserved_torch_settings
 from rlhf_course.course import BY_NAME
 from rlhf_course.grading.drivers import driver
 from rlhf_course.grading.sandbox.protocol import UNCAPPED, ConnectionClosed, ProtocolError, bytes_of, receive, send
@@ -115,7 +116,7 @@ class Worker:
         args, kwargs = unpack(arguments, inputs)
         lists = string_lists(args, kwargs)
         lists_before = [list(strings) for strings in lists]
-        with _seeded():
+        with _seeded(), preserved_torch_settings():
             result = self._answer()(*args, **kwargs)
         packer = Packer(self._output_bytes)
         body = {"result": packer.pack(result)}
@@ -171,7 +172,7 @@ class Worker:
             The packed result.
         """
         run = driver(self._exercise, name)
-        with _seeded():
+        with _seeded(), preserved_torch_settings():
             result = run(self._answer(), **unpack(inputs, tensors))
         packer = Packer(self._output_bytes)
         return packer.pack(result), packer.tensors

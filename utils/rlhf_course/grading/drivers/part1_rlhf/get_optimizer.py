@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import flat, watched_seed
+from rlhf_course.grading.drivers.plain import flat, watched_torch
 from rlhf_course.rl import schedule
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.models import BridgeModel
@@ -111,15 +111,15 @@ def training(
 
     Returns:
         `backward`, the gradients of both parts in the backward pass of the sum, None for a part that gets none;
-        `after`, as for `steps`; `left`, what the answer changed in the model, besides weights; and `seeded`, whether it
-        seeded torch. Only `kind` if there is no optimizer.
+        `after`, as for `steps`; `left`, what the answer changed in the model, besides weights; and what `watched_torch`
+        reports. Only `kind` if there is no optimizer.
     """
     model, args = _transformer(), RLHFArgs(**settings)
     parts = _parts(model)
     for parameters, numbers in zip(parts.values(), (base, head), strict=True):
         _write(parameters, numbers)
     before = _state(model)
-    with watched_seed() as seed:
+    with watched_torch() as torch_report:
         optimizer = answer(model, args.base_lr, args.head_lr)
     left = [words for words, value in _state(model).items() if value != before[words]]
     if not isinstance(optimizer, Optimizer):
@@ -127,7 +127,7 @@ def training(
     with mock.patch.object(schedule, "imported_answer", lambda name: lambda *arguments: optimizer):
         optimizer, scheduler = schedule.get_optimizer_and_scheduler(args, model)
     backward = _backward(model, parts, inputs)
-    return {"backward": backward, "after": _step(parts, optimizer, scheduler, gradients), "left": left, **seed}
+    return {"backward": backward, "after": _step(parts, optimizer, scheduler, gradients), "left": left, **torch_report}
 
 
 def _state(model: Any) -> dict[str, Any]:

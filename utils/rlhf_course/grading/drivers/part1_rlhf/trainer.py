@@ -1,6 +1,6 @@
 """Drive `RLHFTrainer` on a GPT-2 of two layers: each of its methods by itself, and whole phases."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.plain import flat, perturb, plain, watched_seed
+from rlhf_course.grading.drivers.plain import flat, perturb, plain, watched_args, watched_settings, watched_torch
 from rlhf_course.rl.args import RLHFArgs
 from rlhf_course.rl.memory import ReplayMemory, ReplayMinibatch
 
@@ -17,6 +17,8 @@ NOISE = 0.05
 # Where whole steps are compared, Adam's eps is so large that its steps are proportional to the gradient.
 LINEAR_EPS = 100.0
 MEMORY_TENSORS = ("sample_ids", "logprobs", "advantages", "values", "ref_logits")
+# The numbers of the minibatches of a memory that no rollout has made: no token has such an id.
+OTHER_MINIBATCHES = (700_001, 700_002, 700_003)
 Settings = Mapping[str, Any]
 Weights = Mapping[str, Any]
 Parts = Mapping[str, list[nn.Parameter]]
@@ -39,21 +41,21 @@ def objective(
         phases: The number of finished phases before each call.
 
     Returns:
-        `calls`: for each call `objective`; `minibatch`, the fields of the minibatch after the call; and `seeded`,
-        whether the method seeded torch; and `gradients`, those of the first objective at the transformer (`base`) and
-        at the head (`head`), as vectors.
+        `calls`: for each call `objective`; `minibatch`, the fields of the minibatch after the call; what
+        `watched_torch` reports; and `args`, whether the settings are as they were. And `gradients`, those of the first
+        objective at the transformer (`base`) and at the head (`head`), as vectors.
     """
     trainer, parts = _trainer(answer, settings, weights)
     calls: list[dict[str, Any]] = []
     for fields, phase in zip(minibatches, phases, strict=True):
         _go_to_phase(trainer, phase)
         minibatch = ReplayMinibatch(**{name: tensor.clone() for name, tensor in fields.items()})
-        with watched_seed() as seed:
+        with watched_torch() as torch_report, watched_args(trainer) as args_report:
             result = trainer.compute_rlhf_objective(minibatch)
         if not calls:
             gradients = _gradients(result, parts)
         after = {name: getattr(minibatch, name) for name in fields}
-        calls.append(plain({"objective": result, "minibatch": after, **seed}))
+        calls.append(plain({"objective": result, "minibatch": after, **torch_report, **args_report}))
     return {"calls": calls, "gradients": gradients}
 
 
@@ -97,9 +99,12 @@ def phases(
         learns: Whether the trainer learns from each rollout, with steps that are proportional to the gradient.
 
     Returns:
-        `phases`: for each phase the memory's tensors by name; `recorded`, the raw reward that was recorded, or None;
-        and, if it learnt, `moved`, how far both parts' parameters moved in the phase. Where learning raises an
-        exception, nothing has moved, and there is no further phase.
+        `phases`: for each phase the memory's tensors by name; `inference`, whether one of these is an inference tensor;
+        `recorded`, the raw reward that was recorded, or None; what `watched_settings` reports of the rollout; `args`,
+        whether it left the settings as they were; and, if the trainer learnt, `moved`, how far both parts' parameters
+        moved in the phase. Where learning raises an exception, nothing has moved, and there is no further phase.
+        `others`: if the trainer learnt, the numbers of the minibatches that it reads where it learns, after the phases,
+        from a memory that holds `OTHER_MINIBATCHES`; None where that raises an exception.
     """
 
     def reward_fn(samples: list[str]) -> Tensor:
@@ -112,10 +117,13 @@ def phases(
     observations = []
     for _ in range(count):
         trainer._raw_reward = None
-        memory = trainer.rollout_phase()
+        with watched_settings() as settings_report, watched_args(trainer) as args_report:
+            memory = trainer.rollout_phase()
         get = memory.get if isinstance(memory, dict) else lambda name, memory=memory: getattr(memory, name, None)
-        observation = {name: get(name) for name in MEMORY_TENSORS} | {"recorded": trainer._raw_reward}
-        observation = plain(observation)
+        observation = {name: get(name) for name in MEMORY_TENSORS}
+        observation["inference"] = any(isinstance(got, Tensor) and got.is_inference() for got in observation.values())
+        observation["recorded"] = trainer._raw_reward
+        observation = plain({**observation, **settings_report, **args_report})
         observations.append(observation)
         if learns:
             observation["moved"] = None
@@ -126,7 +134,23 @@ def phases(
                 break
             observation["moved"] = moved
             trainer.phase += 1
-    return {"phases": observations}
+    return {"phases": observations, "others": _minibatches_of_another_memory(trainer, parts) if learns else None}
+
+
+def _minibatches_of_another_memory(trainer: Any, parts: Parts) -> list[int] | None:
+    """Let a trainer learn from a numbered memory, and return the numbers of the minibatches that it reads."""
+    read: list[int] = []
+
+    def objective(minibatch: Any) -> Tensor:
+        read.append(int(minibatch.sample_ids[0, 0]))
+        return torch.stack([0.0 * parameter.sum() for part in parts.values() for parameter in part]).sum()
+
+    trainer.compute_rlhf_objective = objective
+    try:
+        trainer.learning_phase(_NumberedMemory(trainer.args, OTHER_MINIBATCHES))
+    except Exception:  # Learning is judged by itself.
+        return None
+    return read
 
 
 def learning(
@@ -156,7 +180,8 @@ def learning(
     Returns:
         `phases`: for each phase `minibatches`, the numbers of the minibatches in the order in which the objective was
         computed; `result`, the result of the method; `attached`, whether it requires a gradient; `step`, the trainer's
-        step; `seeded`, whether the method seeded torch; and `moved`, how far both parts' parameters moved in the phase.
+        step; what `watched_torch` reports; `args`, whether the settings are as they were; `rates`, the optimizer's
+        learning rates after the phase; and `moved`, how far both parts' parameters moved in the phase.
     """
     trainer, parts = _trainer(answer, settings, weights)
     _set_optimizer(trainer, eps=1.0, weight_decay=0.0)
@@ -165,11 +190,12 @@ def learning(
     observations = []
     for _ in range(count):
         minibatches.clear()
-        with _movement(parts) as moved, watched_seed() as seed:
-            result = trainer.learning_phase(_NumberedMemory(trainer.args, len(slopes)))
+        with _movement(parts) as moved, watched_torch() as torch_report, watched_args(trainer) as args_report:
+            result = trainer.learning_phase(_NumberedMemory(trainer.args, range(len(slopes))))
         attached = bool(getattr(result, "requires_grad", False))
-        observation = {"minibatches": minibatches, "result": result, "attached": attached, "step": trainer.step, **seed}
-        observations.append(plain({**observation, "moved": moved}))
+        observation = {"minibatches": minibatches, "result": result, "attached": attached, "step": trainer.step}
+        observation |= {"rates": [group["lr"] for group in trainer.optimizer.param_groups], "moved": moved}
+        observations.append(plain({**observation, **torch_report, **args_report}))
         trainer.phase += 1
     return {"phases": observations}
 
@@ -193,18 +219,18 @@ class _NumberedMemory(ReplayMemory):
 
     Args:
         args: The trainer's settings.
-        count: The number of minibatches.
+        numbers: The numbers of the minibatches.
     """
 
     _PREFIX_LEN, _VOCAB = 3, 37
 
-    def __init__(self, args: RLHFArgs, count: int) -> None:
+    def __init__(self, args: RLHFArgs, numbers: Iterable[int]) -> None:
         seq = args.gen_len + self._PREFIX_LEN
         blank, values = torch.zeros(args.batch_size, args.gen_len), torch.zeros(args.batch_size, seq)
         ids = torch.zeros((args.batch_size, seq), dtype=torch.long)
         ref_logits = torch.zeros(args.batch_size, seq, self._VOCAB)
         super().__init__(args, ids, blank, blank, values, ref_logits)
-        self._count = count
+        self._numbers = tuple(numbers)
 
     def get_minibatches(self) -> list[ReplayMinibatch]:  # type: ignore[override]
         """Return the minibatches in order."""
@@ -212,7 +238,7 @@ class _NumberedMemory(ReplayMemory):
         blank, ref_logits = torch.zeros(rows, gen_len), torch.zeros(rows, seq, self._VOCAB)
         return [
             ReplayMinibatch(torch.full((rows, seq), number), blank, blank, blank, ref_logits)
-            for number in range(self._count)
+            for number in self._numbers
         ]
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.bridge_models import fill, for_subclasses, named_parameters, write
-from rlhf_course.grading.drivers.plain import plain, shapes, watched_seed
+from rlhf_course.grading.drivers.bridge_models import callers_hooks, fill, for_subclasses, named_parameters, write
+from rlhf_course.grading.drivers.plain import plain, shapes, watched_torch
 from rlhf_course.rl.models import BridgeModel
 
 
@@ -139,15 +139,15 @@ def saved(
     """Load the state of a model into a second one with other weights, and call `forward_with_value_head` there.
 
     Returns:
-        `logits` and `values` of the second model; and `seeded`, whether making the models seeded torch.
+        `logits` and `values` of the second model; and what `watched_torch` reports of making the models.
     """
-    with watched_seed() as seed:
+    with watched_torch() as torch_report:
         first, second = _model(answer, True, own_head), _model(answer, True, own_head)
     if (found := fill(first, first.value_head, transformer, weights)) is not None:
         return {"head": found}
     _halve(second, transformer, weights)
     second.load_state_dict(first.state_dict())
-    return {**_logits_and_values(second.forward_with_value_head(input_ids)), **seed}
+    return {**_logits_and_values(second.forward_with_value_head(input_ids)), **torch_report}
 
 
 @for_subclasses
@@ -223,11 +223,31 @@ def _size(value: Any) -> int:
 
 
 def _call(model: Any, input_ids: Tensor) -> dict[str, Any]:
-    """Call `forward_with_value_head`, and report as `mode` whether the call changed the model's training mode."""
+    """Call `forward_with_value_head`.
+
+    Returns:
+        What `_logits_and_values` returns; `mode`, whether the call changed the model's training mode; and what
+        `watched_torch` reports.
+    """
     modules = [model, *nn.Module.modules(model.base_model)]
     before = [module.training for module in modules]
-    result = _logits_and_values(model.forward_with_value_head(input_ids))
-    return {**result, "mode": before != [module.training for module in modules]}
+    with watched_torch() as torch_report:
+        result = _logits_and_values(model.forward_with_value_head(input_ids))
+    return {**result, **torch_report, "mode": before != [module.training for module in modules]}
+
+
+def _call_without_gradients(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    """Call where the caller computes no gradients, and report as `attached` whether a result has one all the same."""
+    with torch.no_grad():
+        result = _logits_and_values(model.forward_with_value_head(input_ids))
+    return {**result, "attached": any(getattr(part, "requires_grad", False) for part in result.values())}
+
+
+def _call_beside_hooks(model: Any, input_ids: Tensor) -> dict[str, Any]:
+    """Call where the transformer has hooks of the caller's, and report as `hooks` whether they all run afterwards."""
+    with callers_hooks(model.base_model) as all_run:
+        result = _logits_and_values(model.forward_with_value_head(input_ids))
+        return {**result, "hooks": all_run(input_ids)}
 
 
 def _failing_call(model: Any, input_ids: Tensor) -> dict[str, Any]:
@@ -260,6 +280,8 @@ def _nothing(model: Any) -> dict[str, Any]:
 
 _OPERATIONS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "forward_with_value_head": _call,
+    "forward_with_value_head without gradients": _call_without_gradients,
+    "forward_with_value_head beside hooks": _call_beside_hooks,
     "failing forward_with_value_head": _failing_call,
     "forward": _forward,
     "forward of the transformer": _transformer_forward,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_course.checks.tiny import gpt2_folder
-from rlhf_course.grading.drivers.bridge_models import fill, for_subclasses, named_parameters
-from rlhf_course.grading.drivers.plain import plain
+from rlhf_course.grading.drivers.bridge_models import callers_hooks, fill, for_subclasses, named_parameters
+from rlhf_course.grading.drivers.plain import plain, watched_torch
 from rlhf_course.rl import models
 
 _MAX_NUMBERS = 8
@@ -32,14 +32,15 @@ def heads(answer: Any, width: int, count: int) -> dict[str, Any]:
         count: How many heads to make.
 
     Returns:
-        `kinds`, the name of a head's class, or that of the linear layer that it extends; and `parameters`, the
-        parameters of each.
+        `kinds`, the name of a head's class, or that of the linear layer that it extends; `parameters`, the parameters
+        of each; and what `watched_torch` reports.
     """
     model = answer.from_pretrained(gpt2_folder())
-    made = [model.make_reward_head(width) for _ in range(count)]
+    with watched_torch() as torch_report:
+        made = [model.make_reward_head(width) for _ in range(count)]
     parameters = [list(head.parameters()) if isinstance(head, nn.Module) else [] for head in made]
     kinds = ["Linear" if isinstance(head, nn.Linear) else type(head).__name__ for head in made[:1]]
-    return {"kinds": kinds, "parameters": parameters}
+    return {"kinds": kinds, "parameters": parameters, **torch_report}
 
 
 @for_subclasses
@@ -69,7 +70,9 @@ def rewards(
 
     Returns:
         `rewards`, a result a batch; `changed`, whether an input was changed in place; `left`, what the calls have
-        changed in the model; `value head`, whether the model has one.
+        changed in the model; `value head`, whether the model has one; what `watched_torch` reports of the calls;
+        `attached`, whether a reward has a gradient where the caller computes none; and `hooks`, whether a caller's own
+        hooks still run after a call.
     """
     model = _model(answer, own_head)
     if (found := fill(model, model.reward_head, transformer, weights)) is not None:
@@ -82,18 +85,24 @@ def rewards(
             model.to(getattr(torch, dtype))
         model.train(training)
         before = _state(model)
-        for input_ids, attention_mask in batches:
-            passed = input_ids.clone(), attention_mask.clone()
-            results.append(plain(model(*passed)))
-            changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
-            if len(results) in (1, len(batches)):  # A second call may undo what the first one did.
-                left += [words for words, value in _state(model).items() if value != before[words]]
+        with watched_torch() as torch_report:
+            for input_ids, attention_mask in batches:
+                passed = input_ids.clone(), attention_mask.clone()
+                results.append(plain(model(*passed)))
+                changed |= not (torch.equal(passed[0], input_ids) and torch.equal(passed[1], attention_mask))
+                if len(results) in (1, len(batches)):  # A second call may undo what the first one did.
+                    left += [words for words, value in _state(model).items() if value != before[words]]
+        with callers_hooks(model.base_model) as all_run, torch.no_grad():
+            result = model(*(each.clone() for each in batches[-1]))
+            beside = {"attached": getattr(result, "requires_grad", False), "hooks": all_run(batches[-1][0])}
         if later_transformer is not None:
             fill(model, model.reward_head, later_transformer, later_weights)
             results += [plain(model(*(each.clone() for each in batch))) for batch in batches]
     finally:
         nn.Module.to(model.base_model, torch.float32)  # The transformer goes back to the pool of tiny models.
-    return {"rewards": results, "changed": changed, "left": left, "value head": model.value_head is not None}
+    has_value_head = model.value_head is not None
+    report = {"rewards": results, "changed": changed, "left": left, "value head": has_value_head}
+    return {**report, **torch_report, **beside}
 
 
 def _state(model: Any) -> dict[str, Any]:

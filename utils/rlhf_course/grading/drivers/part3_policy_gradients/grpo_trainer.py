@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf_course.checks.layouts import slice_of_larger
 from rlhf_course.checks.tiny import gpt2_folder
 from rlhf_course.grading.drivers.bridge_models import parameters_of_bridge, write_by_name
-from rlhf_course.grading.drivers.plain import flat, plain, watched_seed
+from rlhf_course.grading.drivers.plain import flat, plain, watched_args, watched_settings, watched_torch
 from rlhf_course.rl import models
 from rlhf_course.rl.policy_gradients.args import TaskArgs
 from rlhf_course.rl.policy_gradients.batch import GRPOBatch
@@ -63,8 +63,8 @@ def rollouts(
         rollouts: For each rollout `weights`, those of the policy by name, and `prompts`.
 
     Returns:
-        `rollouts`: for each the fields of the batch; `kind`, the name of its class; `attached`, the names of fields
-        that require a gradient; and `changed`, whether the list of prompts was changed.
+        `rollouts`: for each what `_fields` returns of the batch; `changed`, whether the list of prompts was changed;
+        what `watched_settings` reports; and `args`, whether the settings are as they were.
     """
     trainer = _trainer(answer, settings, character_rewards)
     reports = []
@@ -72,8 +72,10 @@ def rollouts(
         trainer.phase = phase
         write_by_name(parameters_of_bridge(trainer.model), rollout["weights"])
         prompts = list(rollout["prompts"])
-        batch = trainer.rollout(prompts)
-        reports.append({**_fields(batch), "changed": prompts != list(rollout["prompts"])})
+        with watched_settings() as settings_report, watched_args(trainer) as args_report:
+            batch = trainer.rollout(prompts)
+        is_changed = prompts != list(rollout["prompts"])
+        reports.append({**_fields(batch), "changed": is_changed, **settings_report, **args_report})
     return {"rollouts": reports}
 
 
@@ -92,9 +94,9 @@ def losses(
 
     Returns:
         `calls`: for each call `loss`; `gradient`, that of the loss at the parameters in the order of the weights, as
-        one vector, None if it does not depend on all; `batch`, its fields after the call; and `seeded`, whether the
-        method seeded torch. After a rollout also
-        `own`, the fields of its batch, and `own loss`, the loss of that batch.
+        one vector, None if it does not depend on all; `batch`, what `_fields` returns of it after the call; what
+        `watched_torch` reports; and `args`, whether the settings are as they were. After a rollout also `own`, what
+        `_fields` returns of its batch, and `own loss`, the loss of that batch, None if a field is an inference tensor.
     """
     trainer = _trainer(answer, settings, character_rewards)
     parameters = parameters_of_bridge(trainer.model)
@@ -106,24 +108,32 @@ def losses(
         batch = GRPOBatch(**{name: slice_of_larger(tensor) for name, tensor in call["batch"].items()})
         for parameter in parameters.values():
             parameter.grad = None
-        with watched_seed() as seed:
+        with watched_torch() as torch_report, watched_args(trainer) as args_report:
             result = trainer.loss(batch)
         if isinstance(result, Tensor) and result.numel() == 1 and result.requires_grad:
             result.reshape(()).backward()
         found = [parameters[name].grad for name in call["weights"]]
         gradient = None if any(part is None for part in found) else flat(found)
-        report = {"loss": result, "gradient": gradient, "batch": _fields(batch), **seed}
+        report = {"loss": result, "gradient": gradient, "batch": _fields(batch), **torch_report, **args_report}
         if own is not None:
-            report |= {"own": _fields(own), "own loss": trainer.loss(own)}
+            fields = _fields(own)
+            report |= {"own": fields, "own loss": None if fields["inference"] else trainer.loss(own)}
         reports.append(plain(report))
     return {"calls": reports}
 
 
 def _fields(batch: Any) -> dict[str, Any]:
-    """Return the fields of a batch as plain data, the name of its class, and which fields require a gradient."""
+    """Return the fields of a batch as plain data, by name.
+
+    Returns:
+        Also `kind`, the name of its class; `attached`, the names of fields that require a gradient; and `inference`,
+        whether a field is an inference tensor.
+    """
     values = {name: getattr(batch, name, None) for name in FIELDS} if isinstance(batch, GRPOBatch) else {}
     attached = [name for name, value in values.items() if getattr(value, "requires_grad", False)]
-    report: dict[str, Any] = plain({**values, "kind": type(batch).__name__, "attached": attached})
+    inference = any(isinstance(value, Tensor) and value.is_inference() for value in values.values())
+    kind = type(batch).__name__
+    report: dict[str, Any] = plain({**values, "kind": kind, "attached": attached, "inference": inference})
     return report
 
 
