@@ -15,7 +15,7 @@ def aggregate_loss(
     """The loss of a batch, in which the weight of a token depends on the kind.
 
     - "sequence_mean": the mean over texts of each text's mean (GRPO);
-    - "token_mean": the mean over all real tokens of the batch (DAPO);
+    - "token_mean": the mean over all real tokens of the batch (DAPO, which takes it over each group);
     - "constant": the sum over all real tokens, divided by batch * max_length (Dr. GRPO).
 
     Args:

@@ -8,12 +8,15 @@ import pytest
 import torch
 from learners import answer_text, stub_text
 
-from rlhf_course import check, reset
+from rlhf_course import check, reset, use_code
 from rlhf_course.building.check_data import right_observations
 from rlhf_course.checks.core import Case, Check, expected_results, known_mistakes
-from rlhf_course.course import DEFAULT_PART, EXERCISES
+from rlhf_course.course import BY_NAME, DEFAULT_PART, EXERCISES
 from rlhf_course.errors import CourseError
+from rlhf_course.learner_package import imported_answer
+from rlhf_course.notebook.exercise_progress import checks_of
 from rlhf_course.notebook.progress_file import read_state
+from rlhf_course.paths import SOLUTIONS
 from rlhf_course.stubs import CODE_STUB
 
 
@@ -411,3 +414,291 @@ def test_torchs_kl_div_with_the_policy_first_is_named(workspace, reduction, mist
     write(workspace, "calc_kl_penalty", f"{head}    return kl_coef * {call}\n")
     result = check("calc_kl_penalty")
     assert (result.status, result.mistake) == ("wrong", mistake)
+
+
+# Reasons that the difference itself shows, and facts about how a wrong result comes about.
+
+
+def lines_of(workspace, name, text):
+    """The message for an answer, given as the text of its file."""
+    (workspace / BY_NAME[name].path).write_text(text)
+    result = check(name)
+    assert result.status in ("wrong", "error") and len(result.lines) < 12
+    return result.lines
+
+
+def changed(name, *changes):
+    """The reference answer's text with some of its parts replaced."""
+    text = answer_text(name)
+    for part, other in changes:
+        assert part in text
+        text = text.replace(part, other)
+    return text
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_a_case_says_why_it_is_refused_exactly_where_an_exception_is_wanted(exercise):
+    wanted = expected_results(exercise.name)
+    for name, case in checks_of(exercise).CHECK.cases.items():
+        assert bool(case.refused_because) == any("raised" in observation for observation in wanted[name]), name
+
+
+GROUPS = """def {name}(rewards, group_size, eps=1e-4, scale_by_std=True):
+    {test}
+    table = rewards.reshape(-1, group_size)
+    difference = table - table.mean(1, keepdim=True)
+    if "{name}" == "rloo_advantages":
+        difference = table - (table.sum(1, keepdim=True) - table) / (group_size - 1)
+    elif scale_by_std:
+        difference = difference / (table.std(1, keepdim=True) + eps)
+    return difference.flatten()
+"""
+ALONE = "group_size is below 2, and a completion alone has nothing to be compared with."
+INCOMPLETE = "group_size does not divide the number of rewards, so a group is incomplete."
+
+
+@pytest.mark.parametrize("name", ["group_advantages", "rloo_advantages"])
+@pytest.mark.parametrize(
+    ("test", "likely"),
+    [
+        ("", f"Your code accepts this input, and should raise a ValueError: {ALONE}"),
+        (
+            "if group_size < 2:\n        raise ValueError",
+            f"This input has to be refused with a ValueError: {INCOMPLETE}",
+        ),
+        ("if group_size < 2:\n        raise TypeError", f"This input has to be refused with a ValueError: {ALONE}"),
+    ],
+)
+def test_a_missing_test_of_the_input_is_named_with_the_reason_of_the_refusal(workspace, name, test, likely):
+    assert f"likely: {likely}" in lines_of(workspace, name, GROUPS.format(name=name, test=test))
+
+
+AGGREGATED = """def aggregate_loss(token_loss, mask, kind, max_length=None):
+    lengths, sums = mask.sum(1), token_loss.masked_fill(~mask, 0).sum(1)
+    if kind == "sequence_mean":
+        return (sums / lengths).mean()
+    if kind == "token_mean":
+        return sums.sum() / lengths.sum()
+    {other}return sums.sum() / (len(sums) * max_length)
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ("", "there is no kind of this name."),
+        ('if kind != "constant":\n        raise ValueError(kind)\n    ', "`constant` needs a max_length."),
+    ],
+)
+def test_a_loss_that_tests_none_of_its_arguments_is_told_which_input_it_has_to_refuse(workspace, other, why):
+    lines = lines_of(workspace, "aggregate_loss", AGGREGATED.format(other=other))
+    assert f"likely: This input has to be refused with a ValueError: {why}" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "statement"),
+    [
+        ("best_of_n_kl", ("n < 1", "n < 2"), "raise"),
+        ("best_of_n_kl", ("### BEGIN SOLUTION", "assert n != 16"), "assert"),
+        ("sft_loss", ("### BEGIN SOLUTION", "if not loss_mask.any(1).all():\n        raise ValueError()"), "raise"),
+    ],
+)
+def test_an_answer_that_refuses_an_allowed_input_is_told_that_its_own_statement_does(
+    workspace, name, change, statement
+):
+    lines = lines_of(workspace, name, changed(name, change))
+    assert f"likely: Your own `{statement}` refuses this input, and a result is wanted: look at its condition." in lines
+
+
+def test_a_learners_own_kind_of_value_error_is_a_value_error(workspace):
+    text = changed("best_of_n", ("raise ValueError", "raise NotANumber"))
+    text = text.replace("def best_of_n", "class NotANumber(ValueError):\n    pass\n\n\ndef best_of_n")
+    (workspace / BY_NAME["best_of_n"].path).write_text(text)
+    assert check("best_of_n").status == "passed"
+
+
+def test_a_known_mistake_is_named_where_no_input_is_refused_either(workspace):
+    text = GROUPS.format(name="rloo_advantages", test="").replace(
+        "table - (table.sum(1, keepdim=True) - table) / (group_size - 1)", "difference"
+    )
+    (workspace / BY_NAME["rloo_advantages"].path).write_text(text)
+    assert check("rloo_advantages").mistake == "own_reward_kept"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_arguments_of_variations_have_an_effect_on_the_right_result(exercise):
+    use_code(SOLUTIONS)
+    checked = checks_of(exercise).CHECK
+    for first, second in checked.variations.values():
+        numbers = [observation_of(checked, imported_answer(exercise.name), case) for case in (first, second)]
+        assert numbers[0] != numbers[1]
+
+
+def observation_of(checked, answer, case):
+    """What an answer does on a case that need not be one of the check's."""
+    return Check(checked.exercise, {"it": case}, checked._observe).observe(answer, "it")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments"),
+    [
+        (
+            "compute_gae",
+            "import torch\n\n\ndef compute_gae(values, rewards, mask, gamma, lam):\n"
+            "    result, value, advantage = torch.zeros_like(values), 0, 0\n"
+            "    for t in reversed(range(values.shape[1])):\n"
+            "        advantage = rewards[:, t] + gamma * value - values[:, t] + gamma * lam * advantage\n"
+            "        result[:, t], value = advantage, values[:, t]\n"
+            "    return result\n",
+            "`mask`",
+        ),
+        (
+            "grpo_clip_loss",
+            "import torch\n\n\ndef grpo_clip_loss(logprobs, old_logprobs, advantages, clip_low, clip_high):\n"
+            "    ratio, a = (logprobs - old_logprobs.detach()).exp(), advantages.detach()\n"
+            "    return -torch.minimum(ratio * a, ratio.clamp(max=1 + clip_high) * a)\n",
+            "`clip_low`",
+        ),
+        (
+            "dpo_loss",
+            "from torch.nn.functional import logsigmoid\n\n\ndef dpo_loss(a, b, c, d, beta):\n"
+            "    chosen, rejected = a - c.detach(), b - d.detach()\n"
+            "    return -logsigmoid(chosen - rejected), chosen.detach(), rejected.detach()\n",
+            "`beta`",
+        ),
+    ],
+)
+def test_an_argument_without_effect_is_named(workspace, name, text, arguments):
+    assert f"that is: the result stays the same with another {arguments}" in lines_of(workspace, name, text)
+
+
+def test_no_argument_is_said_to_have_no_effect_where_the_type_of_the_result_is_wrong(workspace):
+    text = "def dpo_loss(a, b, c, d, beta):\n    return a, b\n"
+    assert not [line for line in lines_of(workspace, "dpo_loss", text) if line.startswith("that is:")]
+
+
+GAE = """import torch
+
+
+@torch.no_grad()
+def compute_gae(values, rewards, mask, gamma, lam):
+    values, rewards = values.masked_fill(~mask, 0), rewards.masked_fill(~mask, 0)
+    result, advantage = torch.zeros_like(values), 0
+    last = values.shape[1] - 1
+    for t in {columns}:
+        delta = rewards[:, t] + gamma * (values[:, t + 1] if t < last else 0) {sign} values[:, t]
+        advantage = delta + gamma * {weight} * advantage
+        result[:, t] = advantage
+    return result{rest}
+"""
+FORWARD, BACKWARD = "range(last + 1)", "range(last, -1, -1)"
+OF_TWO = "that is: of a text of two tokens, with gamma = 0.5 and lam = 0.25, your"
+FIRST = "r_0 + 0.125 r_1 - V_0 + 0.375 V_1"
+
+
+@pytest.mark.parametrize(
+    ("columns", "sign", "weight", "rest", "fact"),
+    [
+        (
+            FORWARD,
+            "-",
+            "lam",
+            " + 0 * rewards",
+            f"{OF_TWO} second advantage is 0.125 r_0 + r_1 - 0.125 V_0 - 0.938 V_1",
+        ),
+        (BACKWARD, "+", "lam", "", f"{OF_TWO} second advantage is r_1 + V_1, and should be r_1 - V_1"),
+        (
+            BACKWARD,
+            "-",
+            "(1 - lam)",
+            "",
+            f"{OF_TWO} first advantage is r_0 + 0.375 r_1 - V_0 + 0.125 V_1, and should be {FIRST}",
+        ),
+        (
+            BACKWARD,
+            "-",
+            "lam",
+            " + 2.0 * ~mask",
+            "that is: of a text of one token and padding, the advantage at padding is not 0",
+        ),
+    ],
+)
+def test_a_wrong_generalised_advantage_is_shown_as_a_formula(workspace, columns, sign, weight, rest, fact):
+    text = GAE.format(columns=columns, sign=sign, weight=weight, rest=rest)
+    assert any(line.startswith(fact) for line in lines_of(workspace, "compute_gae", text))
+
+
+def test_a_value_of_padding_that_reaches_a_token_is_shown(workspace):
+    text = GAE.format(columns=BACKWARD, sign="-", weight="lam", rest="")
+    text = text.replace("rewards = values.masked_fill(~mask, 0), rewards.masked_fill(~mask, 0)", "known = values, mask")
+    lines = lines_of(workspace, "compute_gae", text.replace("values[:, t + 1]", "(values * known)[:, t + 1]"))
+    assert "that is: of a text of one token and padding, 0.125 r_1 - 0.125 V_1 of the padding" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("formula", "shown"),
+    [
+        ("ratio.exp() + ratio - 1", "exp(-d) - d - 1"),
+        ("ratio.exp() - 1", "exp(-d) - 1"),
+        ("1 - (-ratio).exp() - ratio", "-exp(d) + d + 1"),
+    ],
+)
+def test_a_wrong_estimate_is_shown_as_a_formula_in_d(workspace, formula, shown):
+    text = (
+        "def kl_estimate(logprobs, ref_logprobs, kind):\n    ratio = logprobs - ref_logprobs.detach()\n"
+        f'    kinds = {{"k1": ratio, "k2": ratio**2 / 2, "k3": {formula}}}\n'
+        "    if kind not in kinds:\n        raise ValueError(kind)\n    return kinds[kind]\n"
+    )
+    fact = f"that is: with d = ref_logprobs - logprobs your k3 is {shown}, and should be exp(d) - d - 1"
+    assert fact in lines_of(workspace, "kl_estimate", text)
+
+
+@pytest.mark.parametrize(("axis", "others"), [("reshape(group_size, -1)", "2"), ("reshape(-1, group_size).T", "2, 4")])
+def test_a_reward_of_another_prompt_that_counts_is_named(workspace, axis, others):
+    text = (
+        f"def rloo_advantages(rewards, group_size):\n    table = rewards.{axis}\n"
+        "    if group_size < 2 or len(rewards) % group_size:\n        raise ValueError(group_size)\n"
+        "    return (table - (table.sum(1, keepdim=True) - table) / (group_size - 1)).flatten()\n"
+    )
+    fact = f"that is: with six rewards and group_size = 2, your first advantage changes with the rewards at {others}, "
+    assert any(line.startswith(fact) for line in lines_of(workspace, "rloo_advantages", text))
+
+
+@pytest.mark.parametrize(("name", "total"), [("sequence_logprobs", "sum(-1)"), ("sft_loss", "sum() / -mask.sum()")])
+def test_positions_whose_logits_count_wrongly_are_named(workspace, name, total):
+    text = (
+        f"def {name}(logits, ids, mask):\n    ids, mask = ids[:, :-1], mask[:, :-1]\n"
+        + ("    if not mask.any():\n        raise ValueError\n" if name == "sft_loss" else "")
+        + "    logprobs = logits[:, 1:].log_softmax(-1).gather(-1, ids[..., None])[..., 0]\n"
+        f"    return logprobs.masked_fill(~mask, 0).{total}\n"
+    )
+    fact = "that is: with the mask 001110, the logits that count are those at the positions 3, 4, 5; they should be "
+    assert any(line.startswith(fact) for line in lines_of(workspace, name, text))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "likely"),
+    [
+        ("best_of_n", (".argmax(dim=1)", ".max(dim=1)"), "values and indices together"),
+        ("verify_sorted", ("float(completion", "int(completion"), "convert it with `float`"),
+        (
+            "dpo_loss",
+            ("reference_chosen_logps.detach()", "reference_chosen_logps"),
+            "A gradient reaches `reference_chosen_logps`, which counts as a constant: detach it.",
+        ),
+    ],
+)
+def test_a_wrong_type_and_a_gradient_at_a_constant_have_a_reason(workspace, name, change, likely):
+    assert likely in "\n".join(lines_of(workspace, name, changed(name, change)))
+
+
+def test_a_result_in_the_shape_of_another_argument_is_said_to_have_it(workspace):
+    text = changed("normalize_rewards", ("return (rewards ", "return (0 * rewards.sum() + reference_rewards "))
+    likely = "likely: The result has the shape of `reference_rewards`, and should have that of `rewards`."
+    assert likely in lines_of(workspace, "normalize_rewards", text)
+
+
+def test_a_dtype_that_is_written_down_is_named(workspace):
+    text = "def reward_accuracy(chosen, rejected):\n    if not len(chosen):\n        raise ValueError\n"
+    text += "    return ((chosen > rejected).float() + 0.5 * (chosen == rejected).float()).mean()\n"
+    assert "leave out `.float()`" in "\n".join(lines_of(workspace, "reward_accuracy", text))

@@ -60,6 +60,14 @@ def test_a_right_answer_in_other_words_is_accepted(exercise, variant):
     assert result.status == "passed", result.lines
 
 
+@pytest.mark.parametrize(("exercise", "variant"), every("right"))
+def test_no_fact_is_found_about_a_right_answer(exercise, variant):
+    use_code(SOLUTIONS)
+    checked, answer = checks_of(BY_NAME[exercise]).CHECK, bank_of(BY_NAME[exercise]).right[variant]
+    assert checked.arguments_without_effect(answer) == []
+    assert {checked.explanation(answer, case) for case in checked.cases.values()} == {""}
+
+
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
 def test_each_exercise_has_three_hints_and_data_of_every_visible_mistake(exercise):
     assert len(checks_of(exercise).HINTS) >= 3

@@ -44,6 +44,17 @@ def _reversed(tensor: Tensor) -> Tensor:
     return -backwards if tensor.is_floating_point() else backwards
 
 
+def variations(case: Case, **others: Any) -> dict[str, tuple[Case, Case]]:
+    """Return for each of some arguments a case and one that differs from it in this argument alone.
+
+    Args:
+        case: The case.
+        others: Another value of each argument, with which the right result is another one, too. It is no permutation
+            of the first value: an answer whose result is a sum would not change with that.
+    """
+    return {name: (case, replace(case, inputs={**case.inputs, name: value})) for name, value in others.items()}
+
+
 def _with_tensors(case: Case, change: Any, phrase: str) -> Case:
     inputs: Mapping[str, Any] = {
         name: change(value) if isinstance(value, Tensor) else value for name, value in case.inputs.items()

@@ -14,10 +14,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ Answer: TypeAlias = Callable[..., Any]
 # The names of what was looked at, with the values as `encode` returns them.
 Observation: TypeAlias = dict[str, Any]
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -47,11 +49,13 @@ class Case:
         description: The input, as a message to the learner names it.
         inputs: The arguments, in the order in which they are passed.
         method: The method that is checked, where the cases of a class check different ones, each alone; else empty.
+        refused_because: Why an answer has to raise an exception, as a clause; empty if it has to return a result.
     """
 
     description: str
     inputs: Mapping[str, Any]
     method: str = ""
+    refused_because: str = ""
 
 
 class Mismatch(AssertionError):
@@ -102,6 +106,10 @@ class Check:
         atol: The absolute tolerance for numbers.
         is_called_with_inputs: Whether `answer(*inputs)` is the call that the check observes; `observe` may instead
             make a model first, or call the methods of a class.
+        variations: By the name of an argument, two cases that differ in it alone and have different right results. They
+            are run only for an answer that is refused, to find the arguments that have no effect.
+        explain: A function of a refused answer and the case that is shown. It returns how the answer computes another
+            thing than it should, as the end of a sentence, or an empty string.
     """
 
     def __init__(
@@ -112,9 +120,12 @@ class Check:
         rtol: float = 5e-4,
         atol: float = 5e-5,
         is_called_with_inputs: bool = True,
+        variations: Mapping[str, tuple[Case, Case]] | None = None,
+        explain: Callable[[Answer, Case], str] | None = None,
     ) -> None:
         self.exercise, self.cases, self._observe = exercise, dict(cases), observe
         self.rtol, self.atol, self.is_called_with_inputs = rtol, atol, is_called_with_inputs
+        self.variations, self._explain = dict(variations or {}), explain
         self.output = ""
         self._cache: dict[str, tuple[Observation, BaseException | None]] | None = None
         self._stop: Callable[[], None] | None = None
@@ -138,7 +149,7 @@ class Check:
             try:
                 observation = encode(self._observe(self._stopped(answer), self.cases[case].inputs))
             except (Exception, SystemExit) as raised:
-                observation, error = {RAISED: type(raised).__name__}, raised
+                observation, error = {RAISED: _exception_name(raised)}, raised
                 if isinstance(raised, CourseError):  # Its text, which is the course's, tells one cause from another.
                     observation["message"] = str(raised)
                 elif torch_function := _torch_function_that_raised(raised):  # Other texts vary between versions.
@@ -230,9 +241,13 @@ class Check:
 
         The mistake that is named explains the shown case, and more of the others than any other mistake that does. It
         is right wherever the answer is: an answer that makes it would be wrong there, too. It explains three cases of
-        four, or each case is explained by some known mistake.
+        four, or each case is explained by some known mistake. Inputs that have to be refused count only if one is
+        shown: an answer that does not test its arguments is wrong on all of them, whatever else it does.
         """
-        matched, expected = self._matched_cases(observations), expected_results(self.exercise)
+        expected = expected_results(self.exercise)
+        if not shown.refused_because:
+            observations = {name: got for name, got in observations.items() if not self.cases[name].refused_because}
+        matched = self._matched_cases(observations)
         right = {
             case for case, got in observations.items() if any(self.equal(got, wanted) for wanted in expected[case])
         }
@@ -256,6 +271,47 @@ class Check:
             }
             for name, mistake in known_mistakes(self.exercise).items()
         }
+
+    def arguments_without_effect(self, answer: Answer) -> list[str]:
+        """Return the arguments in `variations` whose change has no effect on what an answer does.
+
+        Args:
+            answer: The learner's function.
+        """
+        return [
+            name
+            for name, pair in self.variations.items()
+            if (first := self._quietly_observed(answer, pair[0])) is not None
+            and first == self._quietly_observed(answer, pair[1])
+        ]
+
+    def _quietly_observed(self, answer: Answer, case: Case) -> Observation | None:
+        """Return the observation on a case that need not be one of the check's; None if the answer raises."""
+        return self._quietly(lambda: encode(self._observe(self._stopped(answer), case.inputs)))
+
+    def explanation(self, answer: Answer, case: Case) -> str:
+        """Return how an answer computes another thing than it should, as the end of a sentence; empty if unknown.
+
+        Args:
+            answer: The learner's function.
+            case: The case that is shown to the learner.
+        """
+        if self._explain is None:
+            return ""
+        explain = self._explain
+        return self._quietly(lambda: explain(self._stopped(answer), case)) or ""
+
+    def _quietly(self, run: Callable[[], Result]) -> Result | None:
+        """Return what a function that calls the answer returns, without what is printed; None if the answer raises."""
+        self._stop_if_over()
+        printed = io.StringIO()
+        with preserved_state(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                result = run()
+            except (Exception, SystemExit):
+                result = None
+        self._stop_if_over()
+        return result
 
     def is_right_elsewhere(self, answer: Answer, case: Case) -> bool:
         """Return whether what an answer does is right on every case but one, of several that check the same."""
@@ -305,6 +361,12 @@ class Check:
     def equal(self, first: Any, second: Any) -> bool:
         """Return whether two observations, or parts of them, are equal up to the check's tolerances."""
         return equal_within_tolerance(first, second, self.rtol, self.atol)
+
+
+def _exception_name(error: BaseException) -> str:
+    """Return the name of an exception's type; a learner's own kind of ValueError counts as a ValueError."""
+    is_own = isinstance(error, ValueError) and not isinstance(error, CourseError)
+    return "ValueError" if is_own else type(error).__name__
 
 
 def _torch_function_that_raised(error: BaseException) -> str:
@@ -377,6 +439,11 @@ def preserved_state() -> Iterator[None]:
 
 
 # Inputs and observations.
+
+
+def refused(case: Case, because: str) -> Case:
+    """Return a case on whose input an answer has to raise an exception, for a reason that is a clause."""
+    return replace(case, refused_because=because)
 
 
 def normal(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
@@ -453,6 +520,19 @@ def gradient(result: Tensor, argument: Tensor) -> Tensor | str:
     weights = torch.arange(1, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
     (grad,) = torch.autograd.grad((result * weights).sum(), argument, allow_unused=True)
     return "none" if grad is None else grad
+
+
+def format_linear(coefficients: Mapping[str, float]) -> str:
+    """Format a linear combination of terms, such as "r_0 + 0.5 V_1 - V_0"; a term named "1" is a number alone."""
+    text = ""
+    for term, coefficient in coefficients.items():
+        if abs(coefficient) < 1e-6:
+            continue
+        sign = "-" if coefficient < 0 else "+"
+        size = f"{abs(coefficient):.3g}"
+        shown = size if term == "1" else term if size == "1" else f"{size} {term}"
+        text += f" {sign} {shown}" if text else f"{'-' if sign == '-' else ''}{shown}"
+    return text or "0"
 
 
 # Observations as data.

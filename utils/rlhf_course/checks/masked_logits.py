@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_course.checks.circumstances import variations
 from rlhf_course.checks.core import (
     Answer,
     Case,
@@ -35,6 +36,65 @@ def masked_logits(words: str, seed: int, *rows: str, mask: str, vocab: int = 6) 
         mask: mask_of_rows(*rows),
     }
     return Case(f"{words}: logits of shape [{texts}, {seq}, {vocab}], {mask} = {', '.join(rows)}", inputs)
+
+
+def variations_of_ids_and_mask(case: Case, *rows: str) -> dict[str, tuple[Case, Case]]:
+    """Return variations of a case in its ids and in its mask.
+
+    Args:
+        case: The case.
+        rows: The rows of the other mask. Their sums are other ones, too, so that an answer that takes only the number
+            of tokens from the mask is not said to ignore it.
+    """
+    _, ids, mask = case.inputs
+    other_ids = integers(0, case.inputs["logits"].shape[-1], *case.inputs[ids].shape, seed=383)
+    return variations(case, **{ids: other_ids, mask: mask_of_rows(*rows)})
+
+
+def explain_positions(answer: Answer, case: Case) -> str:
+    """Return at which positions of a text an answer reads logits and ids, if those are not the right ones.
+
+    Args:
+        answer: The learner's function.
+        case: The case that is shown, of which nothing is taken.
+
+    Returns: The end of a sentence, or an empty string.
+    """
+    ids_read, logits_read = _positions_read(answer)
+    with_mask = f"with the mask {_ROW}, the"
+    if ids_read != _TARGETS:
+        should = f"they should be those at {_listed(_TARGETS)}, which the mask names"
+        return f"{with_mask} ids that count are those at {_listed(ids_read)}; {should}"
+    predicting = [position - 1 for position in _TARGETS]
+    if logits_read != predicting:
+        should = f"they should be those at {_listed(predicting)}, which predict the tokens at {_listed(_TARGETS)}"
+        return f"{with_mask} logits that count are those at {_listed(logits_read)}; {should}"
+    return ""
+
+
+_ROW = "001110"
+_TARGETS = [2, 3, 4]
+
+
+def _positions_read(answer: Answer) -> tuple[list[int], list[int]]:
+    """Return the positions of one text at which other ids, and other logits, change what an answer returns."""
+    logits, ids, mask = normal(1, len(_ROW), 5, seed=381), torch.tensor([[0, 3, 1, 4, 2, 1]]), mask_of_rows(_ROW)
+    before = answer(logits.clone(), ids.clone(), mask.clone())
+    ids_read, logits_read = [], []
+    for position in range(len(_ROW)):
+        other_ids, other_logits = ids.clone(), logits.clone()
+        other_ids[0, position] = (ids[0, position] + 1) % 5
+        other_logits[0, position] = logits[0, position].roll(1)
+        if not torch.allclose(answer(logits.clone(), other_ids, mask.clone()), before, equal_nan=True):
+            ids_read.append(position)
+        if not torch.allclose(answer(other_logits, ids.clone(), mask.clone()), before, equal_nan=True):
+            logits_read.append(position)
+    return ids_read, logits_read
+
+
+def _listed(positions: list[int]) -> str:
+    """List positions, counted from 0."""
+    return f"the positions {', '.join(map(str, positions))}" if positions else "no position"
 
 
 def with_extreme_logits(case: Case) -> Case:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
-from rlhf_course.checks.core import Case, normal
+from rlhf_course.checks.core import Answer, Case, normal, refused
 
 
 def random_rewards(rewards: Tensor, group_size: int, **others: float) -> Case:
@@ -36,10 +36,40 @@ CASES_OF_GROUPS = {
     "other values": other_values(_FOUR_PROMPTS),
     "with gradients": requiring_gradients(_LONG_GROUPS),
 }
+
+
+def explain_groups(advantages: Answer, case: Case) -> str:
+    """Return with which rewards an answer compares a completion, if they are not those of its own prompt.
+
+    Args:
+        advantages: The learner's function.
+        case: The case that is shown, of which nothing is taken.
+
+    Returns: The end of a sentence, or an empty string.
+    """
+    rewards = normal(6, seed=366)
+    before = advantages(rewards.clone(), 2)[0]
+    if not bool(before.isfinite()):
+        return ""
+    others = [
+        position
+        for position in range(2, 6)
+        if not torch.allclose(advantages(rewards + 0.5 * (torch.arange(6) == position), 2)[0], before, atol=1e-5)
+    ]
+    if not others:
+        return ""
+    return (
+        "with six rewards and group_size = 2, your first advantage changes with the rewards at "
+        f"{', '.join(map(str, others))}, but those at 0, 1 are all that its prompt has"
+    )
+
+
 # Calls that raise a ValueError.
+_ALONE = "group_size is below 2, and a completion alone has nothing to be compared with"
+_INCOMPLETE = "group_size does not divide the number of rewards, so a group is incomplete"
 NO_GROUPS = {
-    "a group of one": listed_rewards([1.0, 0.0, 2.0], 1),
-    "a remainder": listed_rewards([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3),
-    "a group larger than the batch": listed_rewards([1.0, 0.0, 2.0], 4),
-    "a group of none": listed_rewards([1.0, 0.0, 2.0, 3.0], 0),
+    "a group of one": refused(listed_rewards([1.0, 0.0, 2.0], 1), _ALONE),
+    "a remainder": refused(listed_rewards([1.0, 0.0, 2.0, 3.0, 0.0, 1.0, 1.0], 3), _INCOMPLETE),
+    "a group larger than the batch": refused(listed_rewards([1.0, 0.0, 2.0], 4), _INCOMPLETE),
+    "a group of none": refused(listed_rewards([1.0, 0.0, 2.0, 3.0], 0), _ALONE),
 }

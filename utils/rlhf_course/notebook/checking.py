@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf_course.checks.reasons import reason_of_difference
 from rlhf_course.course import BY_NAME, Exercise
 from rlhf_course.errors import CourseError
 from rlhf_course.notebook import workspace
@@ -16,6 +17,7 @@ from rlhf_course.notebook.error_report import (
     load_error_lines,
     place_of,
     reason_of_error,
+    reason_of_refusal,
     reason_of_type,
     shortened,
 )
@@ -303,16 +305,10 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any, unwrit
         lines = error_lines(exercise, error, answer, mismatch.case.description)
     else:
         lines = [f"{exercise.name}: wrong.", *map(shortened, mismatch.lines())]
-    if diagnosis is not None:
-        likely = diagnosis.description
-    elif error is not None:
-        likely = reason_of_error(exercise, error, place)
-    else:
-        likely = reason_of_type(mismatch.got) if mismatch.key.startswith("type") else None
-    if likely:
+    if likely := diagnosis.description if diagnosis is not None else _likely_reason(exercise, mismatch, place):
         lines.append(f"likely: {likely}")
-    elif relation := module.CHECK.relation(answer, mismatch):
-        lines.append(f"that is: the {mismatch.key} {relation}")
+    elif fact := _fact(module.CHECK, answer, mismatch):
+        lines.append(f"that is: {fact}")
     if diagnosis is None and module.CHECK.is_right_elsewhere(answer, mismatch.case):
         lines.append("On every other input of this check your answer is right.")
     if module.CHECK.output:
@@ -327,6 +323,35 @@ def _refused(exercise: Exercise, module: Any, answer: Any, mismatch: Any, unwrit
     lines.extend(_call_again(exercise, module, mismatch.case))
     name = diagnosis.name if diagnosis else None
     return Result(exercise.name, ERROR if error is not None else WRONG, name, lines)
+
+
+def _likely_reason(exercise: Exercise, mismatch: Any, place: Any) -> str | None:
+    """Return the likely reason of a difference or an exception that can occur in any exercise, or None."""
+    reason = None
+    if mismatch.error is not None:
+        reason = reason_of_error(exercise, mismatch.error, place)
+        if reason is None and not mismatch.wanted:
+            reason = reason_of_refusal(mismatch.error, place)
+    elif _is_of_type(mismatch):
+        reason = reason_of_type(mismatch.got, mismatch.wanted)
+    return reason or reason_of_difference(mismatch) or None
+
+
+def _is_of_type(mismatch: Any) -> bool:
+    """Return whether a difference is one of the type of a result, of which nothing else was observed then."""
+    return bool(mismatch.key.startswith("type") or mismatch.key.endswith(": type"))
+
+
+def _fact(check: Any, answer: Any, mismatch: Any) -> str:
+    """Return what is known about how a wrong result comes about, as a clause; empty if nothing is."""
+    if mismatch.error is not None or _is_of_type(mismatch):
+        return ""
+    if unused := check.arguments_without_effect(answer):
+        return f"the result stays the same with another {join_names([f'`{name}`' for name in unused], word='or')}"
+    if explanation := check.explanation(answer, mismatch.case):
+        return str(explanation)
+    relation = check.relation(answer, mismatch)
+    return f"the {mismatch.key} {relation}" if relation else ""
 
 
 def _call_again(exercise: Exercise, module: Any, case: Any) -> list[str]:

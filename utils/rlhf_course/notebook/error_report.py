@@ -48,13 +48,39 @@ _REASON_BY_TYPE = {
     "float64": _NUMPY,
     "float32": _NUMPY,
 }
+_NUMBER = "The result is a number of Python, which carries no gradient; return a tensor, without `.item()`."
+_SEVERAL = (
+    "That function of torch returns values and indices together; take `.values` or `.indices` of what it returns."
+)
+_REASON_BY_TYPE_FOR_A_TENSOR = {
+    "float": _NUMBER,
+    "int": _NUMBER,
+    "bool": _NUMBER,
+    "list": "The result is a list; return one tensor.",
+    "tuple": "The function returns several results; return the tensor alone. A comma behind it makes a tuple, too.",
+    "max": _SEVERAL,
+    "min": _SEVERAL,
+    "median": _SEVERAL,
+    "mode": _SEVERAL,
+    "sort": _SEVERAL,
+    "topk": _SEVERAL,
+}
 # What torch raises where NumPy is given a tensor that requires a gradient.
 _NUMPY_REFUSED = re.compile(r"Can't call numpy\(\)|__array__")
 
 
-def reason_of_type(name: str) -> str | None:
-    """Return the likely reason why a result has a type, given the type's name; None if it is not a usual one."""
-    return _REASON_BY_TYPE.get(name)
+def reason_of_type(name: str, wanted: str) -> str | None:
+    """Return the likely reason why a result has another type than the wanted one; None if it is not a usual one.
+
+    Args:
+        name: The name of the result's type.
+        wanted: The name of the type that it should have.
+    """
+    if name in _REASON_BY_TYPE:
+        return _REASON_BY_TYPE[name]
+    if wanted == "float" and name in ("int", "bool"):
+        return f"The result is of the type {name}; convert it with `float`."
+    return _REASON_BY_TYPE_FOR_A_TENSOR.get(name) if wanted == "Tensor" else None
 
 
 def reason_of_error(exercise: Exercise, error: BaseException, place: Place | None) -> str | None:
@@ -91,6 +117,20 @@ def reason_of_error(exercise: Exercise, error: BaseException, place: Place | Non
     if isinstance(error, ImportError):
         return _reason_of_import_error(exercise, error)
     return None
+
+
+def reason_of_refusal(error: BaseException, place: Place | None) -> str | None:
+    """Return the reason of an exception that the learner's own `raise` or `assert` raised on an allowed input, or None.
+
+    Args:
+        error: The exception.
+        place: The last line of the learner's code that it passed through, if any.
+    """
+    name = type(error).__name__
+    statement = f"raise {name}" if name != "AssertionError" else "assert"
+    if place is None or not re.search(rf"\b{re.escape(statement)}\b", place.text):
+        return None
+    return f"Your own `{statement.split()[0]}` refuses this input, and a result is wanted: look at its condition."
 
 
 def _reason_of_import_error(exercise: Exercise, error: ImportError) -> str | None:

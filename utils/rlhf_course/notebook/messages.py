@@ -68,7 +68,7 @@ def _formatted(number: float, form: str) -> str:
     return text.replace("-", "−") if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
-def join_names(names: Iterable[str]) -> str:
-    """Join names as a sentence lists them: "a, b and c"."""
+def join_names(names: Iterable[str], word: str = "and") -> str:
+    """Join names as a sentence lists them, with a word before the last one: "a, b and c"."""
     names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}" if names else ""

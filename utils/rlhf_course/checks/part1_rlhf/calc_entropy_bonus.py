@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -53,7 +53,7 @@ def _observe(calc_entropy_bonus: Answer, inputs: Mapping[str, Any]) -> Observati
     return observe_call(calc_entropy_bonus, inputs, gradient_of="logits")
 
 
-CHECK = Check("calc_entropy_bonus", CASES, _observe)
+CHECK = Check("calc_entropy_bonus", CASES, _observe, variations=variations(CASES["batch"], ent_coef=2.0))
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(calc_entropy_bonus: Answer) -> None:

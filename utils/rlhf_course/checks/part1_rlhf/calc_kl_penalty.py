@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -64,7 +64,12 @@ def _observe(calc_kl_penalty: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_call(calc_kl_penalty, inputs, gradient_of="logits")
 
 
-CHECK = Check("calc_kl_penalty", CASES, _observe)
+CHECK = Check(
+    "calc_kl_penalty",
+    CASES,
+    _observe,
+    variations=variations(CASES["batch"], kl_coef=0.5, ref_logits=normal(3, 4, 7, seed=67)),
+)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(calc_kl_penalty: Answer) -> None:

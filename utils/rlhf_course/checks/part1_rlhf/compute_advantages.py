@@ -5,7 +5,14 @@ from typing import Any
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import (
+    in_float64,
+    other_values,
+    requiring_gradients,
+    sliced,
+    variations,
+    with_equal_rows,
+)
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
@@ -53,7 +60,12 @@ CASES |= {
     "equal rows": with_equal_rows(CASES["batch"]),
     "requires gradients": requiring_gradients(CASES["batch"]),
 }
-CHECK = Check("compute_advantages", CASES, _observe)
+CHECK = Check(
+    "compute_advantages",
+    CASES,
+    _observe,
+    variations=variations(CASES["batch"], rewards=torch.tensor([1.0, 2.0, -1.0]), values=normal(3, 9, seed=12)),
+)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(compute_advantages: Answer) -> None:

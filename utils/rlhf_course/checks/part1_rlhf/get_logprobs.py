@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, normal, observe_call, round_to_quarters
 
 HINTS = (
@@ -64,7 +64,12 @@ def _observe(get_logprobs: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observe_call(get_logprobs, inputs, gradient_of="logits")
 
 
-CHECK = Check("get_logprobs", CASES, _observe)
+CHECK = Check(
+    "get_logprobs",
+    CASES,
+    _observe,
+    variations=variations(CASES["batch"], tokens=integers(0, 6, 3, 8, seed=77), prefix_len=5),
+)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(get_logprobs: Answer) -> None:

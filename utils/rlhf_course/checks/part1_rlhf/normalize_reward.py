@@ -2,7 +2,7 @@
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations
 from rlhf_course.checks.core import Answer, Case, Check, observe_call
 
 HINTS = (
@@ -33,7 +33,7 @@ CASES |= {
     "other values": other_values(CASES["counts"]),
     "large eps": Case("reward = [3.0, 1.0, 4.0], eps = 0.5", {"reward": torch.tensor([3.0, 1.0, 4.0]), "eps": 0.5}),
 }
-CHECK = Check("normalize_reward", CASES, observe_call)
+CHECK = Check("normalize_reward", CASES, observe_call, variations=variations(CASES["large eps"], eps=2.0))
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(normalize_reward: Answer) -> None:

@@ -1,5 +1,6 @@
 """Self-check of `reward_fn_char_count`."""
 
+from rlhf_course.checks.circumstances import variations
 from rlhf_course.checks.core import Answer, Case, Check, observe_call
 
 HINTS = (
@@ -38,7 +39,7 @@ CASES |= {
         {"generated_sample": ["a|b||c", "<|endoftext|>", "no"], "char": "|"},
     ),
 }
-CHECK = Check("reward_fn_char_count", CASES, observe_call)
+CHECK = Check("reward_fn_char_count", CASES, observe_call, variations=variations(CASES["another character"], char="i"))
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(reward_fn_char_count: Answer) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_call
+from rlhf_course.checks.circumstances import variations
+from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_call, refused
 from rlhf_course.checks.tiny import on_the_cpu, tiny_classifier
 
 HINTS = (
@@ -36,6 +37,7 @@ _TEXTS_OF_ALL_KINDS = [
     "bad <|endoftext|> story <|endoftext|> the end",
     "   ",
 ]
+_TWO = "the directions are 'pos' and 'neg'"
 CASES = {
     "default": Case(f"{_TEXTS}", {"gen_sample": _TEXTS}),
     "positive": Case(
@@ -47,17 +49,19 @@ CASES = {
         "['<|endoftext|>this film was good', 'bad story <|endoftext|>']",
         {"gen_sample": ["<|endoftext|>this film was good", "bad story <|endoftext|>"]},
     ),
-    "another direction": Case("['good'], direction='up'", {"gen_sample": ["good"], "direction": "up"}),
+    "another direction": refused(Case("['good'], direction='up'", {"gen_sample": ["good"], "direction": "up"}), _TWO),
 }
 CASES |= {
     "all kinds": Case(
         "texts that are equal, long, blank or of several lines, with punctuation and special tokens",
         {"gen_sample": _TEXTS_OF_ALL_KINDS},
     ),
-    "direction in capitals": Case("['good'], direction='POS'", {"gen_sample": ["good"], "direction": "POS"}),
-    "no direction": Case("['good'], direction=''", {"gen_sample": ["good"], "direction": ""}),
+    "direction in capitals": refused(
+        Case("['good'], direction='POS'", {"gen_sample": ["good"], "direction": "POS"}), _TWO
+    ),
+    "no direction": refused(Case("['good'], direction=''", {"gen_sample": ["good"], "direction": ""}), _TWO),
 }
-CHECK = Check("reward_fn_sentiment_imdb", CASES, _observe)
+CHECK = Check("reward_fn_sentiment_imdb", CASES, _observe, variations=variations(CASES["positive"], direction="neg"))
 
 
 def test_the_reward_is_the_probability_of_a_positive_review_whatever_the_padding(

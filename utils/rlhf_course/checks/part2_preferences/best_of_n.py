@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, refused
 
 HINTS = (
     "Each row holds the rewards of one prompt's completions. The question is which column holds the largest one, not "
@@ -33,9 +33,12 @@ CASES = {
     ),
     "one prompt": Case("rewards = [[0, 1, 2, 1]]", {"rewards": torch.tensor([[0.0, 1.0, 2.0, 1.0]])}),
     "one completion": Case("rewards = [[2], [-1]]", {"rewards": torch.tensor([[2.0], [-1.0]])}),
-    "NaN": Case(
-        "rewards = [[1, 2, 0], [3, nan, 1]]",
-        {"rewards": torch.tensor([[1.0, 2.0, 0.0], [3.0, float("nan"), 1.0]])},
+    "NaN": refused(
+        Case(
+            "rewards = [[1, 2, 0], [3, nan, 1]]",
+            {"rewards": torch.tensor([[1.0, 2.0, 0.0], [3.0, float("nan"), 1.0]])},
+        ),
+        "NaN is neither higher nor lower than any number",
     ),
 }
 CASES |= {

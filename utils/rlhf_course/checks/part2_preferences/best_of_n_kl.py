@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_result, refused
 
 HINTS = (
     "A text is at most n times as likely to be the best of n as it is under the model. If every chosen text were n "
@@ -20,8 +20,8 @@ CASES = {
     "sixteen": Case("n = 16", {"n": 16}),
     "a thousand": Case("n = 1000", {"n": 1000}),
     "a million": Case("n = 1000000", {"n": 1_000_000}),
-    "zero": Case("n = 0", {"n": 0}),
-    "negative": Case("n = -3", {"n": -3}),
+    "zero": refused(Case("n = 0", {"n": 0}), "there is no text to choose"),
+    "negative": refused(Case("n = -3", {"n": -3}), "there is no text to choose"),
 }
 
 

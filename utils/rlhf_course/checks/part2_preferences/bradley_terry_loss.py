@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
+from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, refused, round_to_quarters
 
 HINTS = (
     "The model gives the preference of a pair the probability sigmoid(chosen - rejected). The loss is minus the "
@@ -46,9 +46,12 @@ CASES = {
         {"chosen_rewards": torch.tensor([0.5]), "rejected_rewards": torch.tensor([1.25])},
     ),
     "extreme rewards": Case("rewards near 10000 and -10000, of shape [4]", _EXTREME),
-    "no pair": Case(
-        "chosen_rewards and rejected_rewards of shape [0]",
-        {"chosen_rewards": torch.zeros(0), "rejected_rewards": torch.zeros(0)},
+    "no pair": refused(
+        Case(
+            "chosen_rewards and rejected_rewards of shape [0]",
+            {"chosen_rewards": torch.zeros(0), "rejected_rewards": torch.zeros(0)},
+        ),
+        "there is no pair whose mean could be taken",
     ),
 }
 CASES |= {
@@ -66,7 +69,7 @@ def _observe(bradley_terry_loss: Answer, inputs: Mapping[str, Any]) -> Observati
     return {**observation, key: other[key]} if key in other else observation
 
 
-CHECK = Check("bradley_terry_loss", CASES, _observe)
+CHECK = Check("bradley_terry_loss", CASES, _observe, variations=variations(CASES["margin"], margin=torch.zeros(5)))
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(bradley_terry_loss: Answer) -> None:

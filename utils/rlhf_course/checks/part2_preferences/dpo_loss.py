@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_result, round_to_quarters
 
 HINTS = (
@@ -116,7 +116,8 @@ def _gradients(losses: Any, arguments: Mapping[str, Any]) -> Observation:
     return {f"gradient at {name}": "none" if none else gradient for name, gradient, none in names}
 
 
-CHECK = Check("dpo_loss", CASES, _observe)
+_VARIATIONS = variations(_PAIRS, **_logps(291, 4), beta=1.2)
+CHECK = Check("dpo_loss", CASES, _observe, variations=_VARIATIONS)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(dpo_loss: Answer) -> None:

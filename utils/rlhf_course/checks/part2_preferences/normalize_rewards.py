@@ -2,8 +2,8 @@
 
 import torch
 
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced
-from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
+from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, variations
+from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call, refused
 
 HINTS = (
     "The scale comes from the rewards of the reference model's texts alone. Every batch is normalised with the same "
@@ -33,13 +33,19 @@ CASES = {
         "rewards = [2, 2, 2], reference_rewards = [1, 2, 4, 5]",
         {"rewards": torch.tensor([2.0, 2.0, 2.0]), "reference_rewards": _FOUR},
     ),
-    "equal reference": Case(
-        "rewards = [1, 2, 4, 5], reference_rewards = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]",
-        {"rewards": _FOUR, "reference_rewards": torch.full((6,), 0.1)},
+    "equal reference": refused(
+        Case(
+            "rewards = [1, 2, 4, 5], reference_rewards = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]",
+            {"rewards": _FOUR, "reference_rewards": torch.full((6,), 0.1)},
+        ),
+        "all reference rewards are equal, so there is no scale",
     ),
-    "one reference": Case(
-        "rewards = [1, 2, 4, 5], reference_rewards = [3]",
-        {"rewards": _FOUR, "reference_rewards": torch.tensor([3.0])},
+    "one reference": refused(
+        Case(
+            "rewards = [1, 2, 4, 5], reference_rewards = [3]",
+            {"rewards": _FOUR, "reference_rewards": torch.tensor([3.0])},
+        ),
+        "a single reference reward has no deviation, so there is no scale",
     ),
 }
 CASES |= {
@@ -48,7 +54,12 @@ CASES |= {
     "other values": other_values(CASES["other lengths"]),
     "with gradients": requiring_gradients(CASES["other lengths"]),
 }
-CHECK = Check("normalize_rewards", CASES, observe_call)
+CHECK = Check(
+    "normalize_rewards",
+    CASES,
+    observe_call,
+    variations=variations(CASES["equal rewards"], reference_rewards=torch.tensor([0.0, 3.0, 3.0, 9.0])),
+)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(normalize_rewards: Answer) -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call
+from rlhf_course.checks.core import Answer, Case, Check, normal, observe_call, refused
 
 HINTS = (
     "A pair is ranked rightly if its chosen text has the higher reward. By how much does not matter.",
@@ -33,9 +33,12 @@ CASES = {
         "chosen_rewards = [-1], rejected_rewards = [-2]",
         {"chosen_rewards": torch.tensor([-1.0]), "rejected_rewards": torch.tensor([-2.0])},
     ),
-    "no pair": Case(
-        "chosen_rewards and rejected_rewards of shape [0]",
-        {"chosen_rewards": torch.zeros(0), "rejected_rewards": torch.zeros(0)},
+    "no pair": refused(
+        Case(
+            "chosen_rewards and rejected_rewards of shape [0]",
+            {"chosen_rewards": torch.zeros(0), "rejected_rewards": torch.zeros(0)},
+        ),
+        "there is no pair whose mean could be taken",
     ),
 }
 CASES |= {

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, mask_of_rows, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, mask_of_rows, observe_result, refused
 from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu, reused_models
 
 HINTS = (
@@ -105,7 +105,9 @@ CASES = {
         end=True,
     ),
     "one text": _case("one text", 295, "01111"),
-    "no real token": _case("a row without a real token", 296, "0111", "0000", "0011"),
+    "no real token": refused(
+        _case("a row without a real token", 296, "0111", "0000", "0011"), "row 1 has no real token to read"
+    ),
 }
 CHECK = Check("RewardModel", CASES, _observe, is_called_with_inputs=False)
 

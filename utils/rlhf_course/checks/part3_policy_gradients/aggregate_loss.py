@@ -6,8 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, mask_of_rows, normal, observe_call, observe_result
+from rlhf_course.checks.circumstances import in_float64, other_values, sliced, variations, with_equal_rows
+from rlhf_course.checks.core import (
+    Answer,
+    Case,
+    Check,
+    Observation,
+    mask_of_rows,
+    normal,
+    observe_call,
+    observe_result,
+    refused,
+)
 
 HINTS = (
     "Each kind gives a token another weight. By sequence, a token of a long text weighs less than one of a short text, "
@@ -64,11 +74,18 @@ CASES = {
     "float64": in_float64(_TEXTS["token_mean"]),
     "other values": other_values(_TEXTS["sequence_mean"]),
     "equal rows": with_equal_rows(_TEXTS["constant"]),
-    "another kind": _case("three texts", "mean", 361, *_ROWS),
-    "no max_length": _case("three texts", "constant", 361, *_ROWS),
-    "max_length without meaning": _case("three texts", "token_mean", 361, *_ROWS, max_length=8),
-    "max_length by sequence": _case("three texts", "sequence_mean", 361, *_ROWS, max_length=8),
-    "no real token": _case("a text without a real token", "token_mean", 371, "110", "000", "100"),
+    "another kind": refused(_case("three texts", "mean", 361, *_ROWS), "there is no kind of this name"),
+    "no max_length": refused(_case("three texts", "constant", 361, *_ROWS), "`constant` needs a max_length"),
+    "max_length without meaning": refused(
+        _case("three texts", "token_mean", 361, *_ROWS, max_length=8), "max_length has a meaning for `constant` alone"
+    ),
+    "max_length by sequence": refused(
+        _case("three texts", "sequence_mean", 361, *_ROWS, max_length=8),
+        "max_length has a meaning for `constant` alone",
+    ),
+    "no real token": refused(
+        _case("a text without a real token", "token_mean", 371, "110", "000", "100"), "a text has no real token"
+    ),
 }
 
 
@@ -83,7 +100,11 @@ def _observe(aggregate_loss: Answer, inputs: Mapping[str, Any]) -> Observation:
     return observation
 
 
-CHECK = Check("aggregate_loss", CASES, _observe)
+_VARIATIONS = {
+    **variations(_TEXTS["constant"], mask=mask_of_rows("11111", "11000", "11100"), max_length=16),
+    **variations(_TEXTS["token_mean"], kind="sequence_mean"),
+}
+CHECK = Check("aggregate_loss", CASES, _observe, variations=_VARIATIONS)
 
 
 def test_the_example_of_the_notebook_gives_its_numbers(aggregate_loss: Answer) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import other_values, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import other_values, sliced, variations, with_equal_rows
 from rlhf_course.checks.core import Answer, Case, Check, integers, observe_call
 
 HINTS = (
@@ -53,7 +53,7 @@ CASES |= {
     "other values": other_values(CASES["random"]),
     "equal rows": with_equal_rows(CASES["random"]),
 }
-CHECK = Check("completion_mask", CASES, observe_call)
+CHECK = Check("completion_mask", CASES, observe_call, variations=variations(CASES["random"], eos_token_id=1))
 
 
 def test_five_tokens_are_true_up_to_and_with_the_end(completion_mask: Answer) -> None:

@@ -6,8 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, mask_of_rows, normal, observe_call
+from rlhf_course.checks.circumstances import (
+    in_float64,
+    other_values,
+    requiring_gradients,
+    sliced,
+    variations,
+    with_equal_rows,
+)
+from rlhf_course.checks.core import Answer, Case, Check, Observation, format_linear, mask_of_rows, normal, observe_call
 
 HINTS = (
     "The advantage of a token needs that of the token after it, and the last token has none after it. So start at the "
@@ -81,7 +88,68 @@ def _observe(compute_gae: Answer, inputs: Mapping[str, Any]) -> Observation:
     return {**observation, "carries a gradient": bool(getattr(compute_gae(*leaves), "requires_grad", False))}
 
 
-CHECK = Check("compute_gae", CASES, _observe)
+_TERMS = ("r_0", "r_1", "V_0", "V_1")
+_GAMMA, _LAM = 0.5, 0.25
+
+
+def _explain(compute_gae: Answer, case: Case) -> str:
+    """Return what a wrong answer computes for a text of two tokens, or from padding; empty if neither is wrong."""
+    found = _coefficients(compute_gae, "11")
+    return (_explain_two_tokens(*found) if found is not None else "") or _explain_padding(compute_gae)
+
+
+def _explain_two_tokens(first: dict[str, float], second: dict[str, float]) -> str:
+    """Return which of the two advantages of a text is wrong, as a formula, or an empty string."""
+    rest = _GAMMA * _LAM
+    right_first = {"r_0": 1.0, "r_1": rest, "V_0": -1.0, "V_1": _GAMMA - rest}
+    right_second = {"r_0": 0.0, "r_1": 1.0, "V_0": 0.0, "V_1": -1.0}
+    of_two = f"of a text of two tokens, with gamma = {_GAMMA} and lam = {_LAM}, your"
+    if abs(second["r_0"]) > 1e-6 or abs(second["V_0"]) > 1e-6:
+        return (
+            f"{of_two} second advantage is {format_linear(second)}; an advantage depends on what comes after its token "
+            "alone, so begin at the last one"
+        )
+    for position, got, right in (("second", second, right_second), ("first", first, right_first)):
+        if any(abs(got[term] - right[term]) > 1e-5 for term in _TERMS):
+            return f"{of_two} {position} advantage is {format_linear(got)}, and should be {format_linear(right)}"
+    return ""
+
+
+def _explain_padding(compute_gae: Answer) -> str:
+    """Return what of padding reaches a token, or that padding has an advantage; else an empty string."""
+    of_one = "of a text of one token and padding"
+    if (found := _coefficients(compute_gae, "10")) is not None:
+        reaching = {term: found[0][term] for term in ("r_1", "V_1")}
+        if any(abs(coefficient) > 1e-6 for coefficient in reaching.values()):
+            return f"{of_one}, {format_linear(reaching)} of the padding is in the first advantage"
+    at_padding = _advantages(compute_gae, "10", torch.tensor([1.5, -2.0, 0.75, 3.0]))[1]
+    return f"{of_one}, the advantage at padding is not 0" if at_padding != 0 else ""
+
+
+def _advantages(compute_gae: Answer, row: str, numbers: Tensor) -> Tensor:
+    """Return an answer's advantages of one row of two columns, whose two rewards and two values are `numbers`."""
+    rewards, values = numbers[None, :2].clone(), numbers[None, 2:].clone()
+    return compute_gae(values, rewards, mask_of_rows(row), _GAMMA, _LAM).detach().reshape(2).double()
+
+
+def _coefficients(compute_gae: Answer, row: str) -> list[dict[str, float]] | None:
+    """Return how each advantage of one row of two columns depends on rewards and values; None if not linearly."""
+    units = torch.stack([_advantages(compute_gae, row, unit) for unit in torch.eye(4)], dim=1)
+    for numbers in (torch.tensor([1.5, -2.0, 0.75, 3.0]), torch.tensor([-1.0, 4.0, 2.5, -0.5])):
+        if not torch.allclose(units @ numbers.double(), _advantages(compute_gae, row, numbers), atol=1e-5):
+            return None
+    return [dict(zip(_TERMS, row_of_units.tolist(), strict=True)) for row_of_units in units]
+
+
+_VARIATIONS = variations(
+    CASES["padded"],
+    values=normal(3, 7, seed=317),
+    rewards=normal(3, 7, seed=319),
+    mask=mask_of_rows("1110000", "1111100", "1111111"),
+    gamma=0.5,
+    lam=0.2,
+)
+CHECK = Check("compute_gae", CASES, _observe, variations=_VARIATIONS, explain=_explain)
 
 
 def test_three_tokens_give_the_numbers_that_one_can_work_out_by_hand(compute_gae: Answer) -> None:

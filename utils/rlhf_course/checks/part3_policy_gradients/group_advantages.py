@@ -1,7 +1,8 @@
 """Self-check of `group_advantages`."""
 
+from rlhf_course.checks.circumstances import variations
 from rlhf_course.checks.core import Answer, Check, normal, observe_call
-from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, listed_rewards, random_rewards
+from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, explain_groups, listed_rewards, random_rewards
 
 HINTS = (
     "What a reward is worth depends on the prompt: 1 is little where all completions are right, and much where all "
@@ -23,7 +24,12 @@ CASES = {
     "not scaled": random_rewards(3 * normal(6, seed=365), 3, eps=1e-4, scale_by_std=False),
     **NO_GROUPS,
 }
-CHECK = Check("group_advantages", CASES, observe_call)
+_VARIATIONS = {
+    **variations(CASES["four prompts"], group_size=4),
+    **variations(CASES["another eps"], eps=2.0),
+    **variations(CASES["not scaled"], scale_by_std=True),
+}
+CHECK = Check("group_advantages", CASES, observe_call, variations=_VARIATIONS, explain=explain_groups)
 
 
 def test_rewards_are_compared_with_the_mean_and_deviation_of_their_own_group(group_advantages: Answer) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, other_values, requiring_gradients, sliced, with_equal_rows
+from rlhf_course.checks.circumstances import (
+    in_float64,
+    other_values,
+    requiring_gradients,
+    sliced,
+    variations,
+    with_equal_rows,
+)
 from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call
 
 HINTS = (
@@ -94,7 +101,15 @@ def _other_gradients(grpo_clip_loss: Answer, inputs: Mapping[str, Any]) -> Obser
     }
 
 
-CHECK = Check("grpo_clip_loss", CASES, _observe)
+_VARIATIONS = variations(
+    _TEXTS,
+    logprobs=normal(4, 6, seed=357) - 3,
+    old_logprobs=normal(4, 6, seed=358) - 3,
+    advantages=normal(4, 6, seed=359),
+    clip_low=0.05,
+    clip_high=0.05,
+)
+CHECK = Check("grpo_clip_loss", CASES, _observe, variations=_VARIATIONS)
 
 
 def test_tokens_within_and_outside_the_bounds_have_the_smaller_product(grpo_clip_loss: Answer) -> None:

@@ -6,8 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_course.checks.circumstances import in_float64, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, Observation, normal, observe_call, round_to_quarters
+from rlhf_course.checks.circumstances import in_float64, sliced, variations, with_equal_rows
+from rlhf_course.checks.core import (
+    Answer,
+    Case,
+    Check,
+    Observation,
+    format_linear,
+    normal,
+    observe_call,
+    refused,
+    round_to_quarters,
+)
 
 HINTS = (
     "A positive log-ratio means that the policy finds the token likelier than the reference does. Its mean over tokens "
@@ -51,8 +61,13 @@ CASES |= {
     "far apart": _case("log-probabilities from 0 to -3000 that differ by up to 1000, of shape [2, 3]", _FAR, "k3"),
     "unlikely token k1": _case("logprobs = [[-900, -3]], ref_logprobs = [[-2, -1]]", _FARTHER, "k1"),
     "unlikely token k2": _case("logprobs = [[-900, -3]], ref_logprobs = [[-2, -1]]", _FARTHER, "k2"),
-    "another kind": _case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "k4"),
-    "capital letter": _case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "K1"),
+    "another kind": refused(
+        _case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "k4"), "the kinds are k1, k2 and k3"
+    ),
+    "capital letter": refused(
+        _case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "K1"),
+        "the kinds are k1, k2 and k3, in small letters",
+    ),
     "slices": sliced(_case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "k3")),
     "float64": in_float64(_case("logprobs and ref_logprobs of shape [3, 4]", _BATCH, "k2")),
     "other values": _case("other logprobs and ref_logprobs of shape [3, 4]", _inputs(337, 3, 4), "k1"),
@@ -71,7 +86,52 @@ def _observe(kl_estimate: Answer, inputs: Mapping[str, Any]) -> Observation:
     return {**observation, "a gradient reaches the reference": found is not None and bool(found.any())}
 
 
-CHECK = Check("kl_estimate", CASES, _observe)
+_RIGHT = {"k1": {"d": -1.0}, "k2": {"d^2": 0.5}, "k3": {"exp(d)": 1.0, "d": -1.0, "1": -1.0}}
+
+
+def _explain(kl_estimate: Answer, case: Case) -> str:
+    """Return the formula in d that an answer computes for the kind of a case, if it is a wrong one; else nothing."""
+    kind = case.inputs["kind"]
+    if kind not in KINDS:
+        return ""
+    formulas = [_fitted_formula(kl_estimate, kind, reference) for reference in (-3.0, -5.0)]
+    if formulas[0] is None or formulas[0] != formulas[1] or formulas[0] == _RIGHT[kind]:
+        return ""
+    return (
+        f"with d = ref_logprobs - logprobs your {kind} is {format_linear(formulas[0])}, and should be "
+        f"{format_linear(_RIGHT[kind])}"
+    )
+
+
+def _fitted_formula(kl_estimate: Answer, kind: str, reference: float) -> dict[str, float] | None:
+    """Return the coefficients, which are multiples of 1/2, of the terms that an answer adds up; None if none fit."""
+    d = torch.linspace(-1.5, 1.6, 16, dtype=torch.float64)
+    ref_logprobs = torch.full_like(d, reference)
+    result = kl_estimate((ref_logprobs - d)[None], ref_logprobs[None], kind)[0]
+    terms = {
+        "exp(d)": d.exp(),
+        "exp(-d)": (-d).exp(),
+        "d exp(d)": d * d.exp(),
+        "d exp(-d)": d * (-d).exp(),
+        "d^2": d**2,
+        "d": d,
+        "1": torch.ones_like(d),
+    }
+    table = torch.stack(list(terms.values()), dim=1)
+    halves = torch.linalg.lstsq(table, result.detach()[:, None]).solution[:, 0].mul(2).round() / 2
+    if not torch.allclose(table @ halves, result.detach(), rtol=1e-4, atol=1e-5):
+        return None
+    return {term: float(half) for term, half in zip(terms, halves, strict=True) if half}
+
+
+_VARIATIONS = variations(CASES["batch k3"], ref_logprobs=normal(3, 4, seed=339) - 4, kind="k1")
+CHECK = Check(
+    "kl_estimate",
+    CASES,
+    _observe,
+    variations=_VARIATIONS,
+    explain=_explain,
+)
 
 
 def test_k1_of_five_tokens_is_the_log_ratio(kl_estimate: Answer) -> None:

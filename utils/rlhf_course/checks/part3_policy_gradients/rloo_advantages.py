@@ -1,7 +1,8 @@
 """Self-check of `rloo_advantages`."""
 
+from rlhf_course.checks.circumstances import variations
 from rlhf_course.checks.core import Answer, Check, observe_call
-from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, listed_rewards
+from rlhf_course.checks.reward_groups import CASES_OF_GROUPS, NO_GROUPS, explain_groups, listed_rewards
 
 HINTS = (
     "A baseline leaves the gradient's expectation as it is only if it does not depend on the completion itself. The "
@@ -19,7 +20,13 @@ CASES = {
     "equal rewards": listed_rewards([1.0, 1.0, 1.0, 0.0, 0.0, 3.0], 3),
     **NO_GROUPS,
 }
-CHECK = Check("rloo_advantages", CASES, observe_call)
+CHECK = Check(
+    "rloo_advantages",
+    CASES,
+    observe_call,
+    variations=variations(CASES["four prompts"], group_size=4),
+    explain=explain_groups,
+)
 
 
 def test_the_mean_of_the_others_is_subtracted_from_each_reward(rloo_advantages: Answer) -> None:

@@ -5,10 +5,12 @@ from functools import partial
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows
+from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows, refused
 from rlhf_course.checks.masked_logits import (
+    explain_positions,
     masked_logits,
     observe_masked_logits,
+    variations_of_ids_and_mask,
     with_extreme_logits,
     with_nan_elsewhere,
 )
@@ -47,8 +49,13 @@ CASES = {
     "a text without a target": _case("a text without a target", 353, "00000", "00110", "10000"),
     "extreme logits": with_extreme_logits(_case("logits near 10000 and -10000", 345, "0111", "0110", vocab=5)),
     "NaN elsewhere": with_nan_elsewhere(_case("NaN at positions that predict no target", 349, "001110", "000110")),
-    "no target": _case("no target at all", 357, "0000", "0000"),
-    "first tokens only": _case("the mask names the tokens at position 0 alone", 359, "1000", "1000"),
+    "no target": refused(
+        _case("no target at all", 357, "0000", "0000"), "there is no target whose mean could be taken"
+    ),
+    "first tokens only": refused(
+        _case("the mask names the tokens at position 0 alone", 359, "1000", "1000"),
+        "a token at position 0 is no target, since nothing predicts it",
+    ),
 }
 CASES |= {
     "slices": sliced(CASES["padded right"]),
@@ -58,7 +65,13 @@ CASES |= {
 }
 
 
-CHECK = Check("sft_loss", CASES, observe_masked_logits)
+CHECK = Check(
+    "sft_loss",
+    CASES,
+    observe_masked_logits,
+    variations=variations_of_ids_and_mask(CASES["padded right"], "0111000", "0011000", "0111111"),
+    explain=explain_positions,
+)
 
 
 def test_the_loss_of_five_tokens_is_the_mean_of_minus_the_logarithms_of_three_probabilities(sft_loss: Answer) -> None:

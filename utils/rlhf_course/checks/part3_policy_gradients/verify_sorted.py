@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_result
+from rlhf_course.checks.core import Answer, Case, Check, Observation, observe_result, refused
 
 HINTS = (
     "A verifier is a program, and training finds every completion that it accepts. So do not look for the right digits "
@@ -47,14 +47,18 @@ CASES = {
     "the prompt repeated": _case("7294=", "7294=2479<|endoftext|>"),
     "an equals sign": _case("7294=", "2479=<|endoftext|>"),
     "full-width digits": _case("7294=", "２４７９<|endoftext|>"),
-    "an empty prompt": _case("", "<|endoftext|>"),
-    "a prompt without digits": _case("=", "<|endoftext|>"),
-    "a prompt without =": _case("729", "279<|endoftext|>"),
-    "a prompt with two =": _case("7=2=", "27<|endoftext|>"),
-    "a prompt with a blank": _case("7 2=", "27<|endoftext|>"),
-    "a prompt with a letter": _case("7a2=", "27a<|endoftext|>"),
-    "a prompt with a new line": _case("72=\n", "27<|endoftext|>"),
-    "a prompt with full-width digits": _case("７２=", "２７<|endoftext|>"),
+    "an empty prompt": refused(_case("", "<|endoftext|>"), "the prompt is empty"),
+    "a prompt without digits": refused(_case("=", "<|endoftext|>"), "the prompt has no digit"),
+    "a prompt without =": refused(_case("729", "279<|endoftext|>"), "the prompt does not end with `=`"),
+    "a prompt with two =": refused(
+        _case("7=2=", "27<|endoftext|>"), "the prompt has another character than a digit before its last `=`"
+    ),
+    "a prompt with a blank": refused(_case("7 2=", "27<|endoftext|>"), "the prompt has a blank"),
+    "a prompt with a letter": refused(_case("7a2=", "27a<|endoftext|>"), "the prompt has a letter"),
+    "a prompt with a new line": refused(_case("72=\n", "27<|endoftext|>"), "a new line follows the prompt's `=`"),
+    "a prompt with full-width digits": refused(
+        _case("７２=", "２７<|endoftext|>"), "the prompt has digits other than 0 to 9"
+    ),
 }
 
 
