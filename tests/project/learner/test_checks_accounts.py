@@ -702,3 +702,9 @@ def test_a_dtype_that_is_written_down_is_named(workspace):
     text = "def reward_accuracy(chosen, rejected):\n    if not len(chosen):\n        raise ValueError\n"
     text += "    return ((chosen > rejected).float() + 0.5 * (chosen == rejected).float()).mean()\n"
     assert "leave out `.float()`" in "\n".join(lines_of(workspace, "reward_accuracy", text))
+
+
+def test_the_message_of_a_reward_model_has_to_hold_the_index_of_the_empty_row(workspace):
+    raised = answer_text("RewardModel").split("raise ValueError(")[1].split(")\n")[0]
+    text = changed("RewardModel", (f"raise ValueError({raised})", 'raise ValueError("no real token")'))
+    assert "got:    its message holds the row's index no" in lines_of(workspace, "RewardModel", text)

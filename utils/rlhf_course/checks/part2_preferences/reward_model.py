@@ -6,8 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlhf_course.checks.core import Answer, Case, Check, Observation, integers, mask_of_rows, observe_result, refused
+from rlhf_course.checks.core import (
+    RAISED,
+    Answer,
+    Case,
+    Check,
+    Observation,
+    integers,
+    mask_of_rows,
+    observe_result,
+    refused,
+)
 from rlhf_course.checks.tiny import fill, gpt2_folder, on_the_cpu, reused_models
+from rlhf_course.errors import CourseError
 
 HINTS = (
     "The last token of a text has attended to all others, so its residual stream knows the whole text. Where it "
@@ -30,7 +41,13 @@ def _observe(model_class: Any, inputs: Mapping[str, Any]) -> Observation:
     _put_right_head(model)
     fill(model.reward_head.parameters(), seed=9, scale=0.5)
     passed = inputs["input_ids"].clone(), inputs["attention_mask"].clone()
-    result = model(*passed)
+    try:
+        result = model(*passed)
+    except ValueError as error:
+        empty = (~inputs["attention_mask"].any(1)).nonzero().flatten().tolist()
+        if isinstance(error, CourseError) or not empty:
+            raise
+        return {RAISED: "ValueError", "its message holds the row's index": str(empty[0]) in str(error)}
     observation = observe_result(result)
     observation["value_head"] = type(model.value_head).__name__
     observation["inputs changed in place"] = not all(
