@@ -224,6 +224,13 @@ def test_a_mistake_that_nobody_has_written_down_is_described_by_its_relation_to_
     assert "that is: the result is twice what it should be" in result.lines and len(result.lines) < 12
 
 
+def test_a_relation_agrees_with_the_number_of_things_that_it_is_said_of(workspace):
+    text = answer_text("dpo_loss").replace("def dpo_loss", "def _right")
+    wrong = "losses, chosen, rejected = _right(*arguments)\n    return losses, -chosen, rejected"
+    lines = lines_of(workspace, "dpo_loss", f"{text}\n\ndef dpo_loss(*arguments):\n    {wrong}\n")
+    assert "that is: the chosen_rewards have the wrong sign" in lines
+
+
 TWO_MISTAKES = """def reward_accuracy(chosen_rewards, rejected_rewards):
     return (chosen_rewards >= rejected_rewards).to(chosen_rewards.dtype).mean()
 """

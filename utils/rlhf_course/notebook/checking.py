@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -351,7 +352,15 @@ def _fact(check: Any, answer: Any, mismatch: Any) -> str:
     if explanation := check.explanation(answer, mismatch.case):
         return str(explanation)
     relation = check.relation(answer, mismatch)
-    return f"the {mismatch.key} {relation}" if relation else ""
+    return f"the {mismatch.key} {_agreeing(mismatch.key, relation)}" if relation else ""
+
+
+def _agreeing(key: str, relation: str) -> str:
+    """Return a relation with its words in the plural if they follow the name of several things, such as "values"."""
+    if not re.match(r"\w*[^\Ws]s\b", key):
+        return relation
+    verb, rest = relation.split(" ", 1)
+    return f"{'are' if verb == 'is' else 'have'} {rest.replace(' it should', ' they should')}"
 
 
 def _call_again(exercise: Exercise, module: Any, case: Any) -> list[str]:
