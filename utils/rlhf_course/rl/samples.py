@@ -130,12 +130,15 @@ def sample_token(
     count = logits.shape[-1] if top_k is None else min(top_k, logits.shape[-1])
     scores, candidates = logits.topk(count, dim=-1)
     probabilities = _probabilities(scores, scores[:, :1], temperature)
-    _require_finite(probabilities[:, :1])
     if top_p is not None:
         # A token stays if the likelier tokens together have less than top_p, so the likeliest token always stays.
         likelier = probabilities.cumsum(dim=-1) - probabilities
         probabilities = probabilities.masked_fill(likelier >= top_p, 0.0)
-    choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
+    try:
+        choice = torch.multinomial(probabilities, num_samples=1, generator=generator)
+    except RuntimeError:  # Only then, since to look at the numbers would let every token wait for a GPU.
+        _require_finite(probabilities)
+        raise
     return candidates.gather(-1, choice).squeeze(-1)
 
 
@@ -164,8 +167,8 @@ def _draw_from_all(
     return torch.searchsorted(sums, uniform * total * (1 - torch.finfo(total.dtype).eps), right=True).squeeze(-1)
 
 
-def _require_finite(probabilities: Float[Tensor, "batch 1"]) -> None:
-    """Check a probability of each row, which is NaN if a logit of the row is NaN or infinitely large.
+def _require_finite(probabilities: Float[Tensor, "batch tokens"]) -> None:
+    """Check probabilities, or sums of them, which are NaN if a logit of their row is NaN or infinitely large.
 
     Raises:
         CourseError: One is NaN.
