@@ -9,6 +9,7 @@ from rlhf_course.checks.circumstances import variations
 from rlhf_course.checks.core import (
     Answer,
     Case,
+    Check,
     Observation,
     integers,
     mask_of_rows,
@@ -38,20 +39,29 @@ def masked_logits(words: str, seed: int, *rows: str, mask: str, vocab: int = 6) 
     return Case(f"{words}: logits of shape [{texts}, {seq}, {vocab}], {mask} = {', '.join(rows)}", inputs)
 
 
-def variations_of_ids_and_mask(case: Case, *rows: str) -> dict[str, tuple[Case, Case]]:
-    """Return variations of a case in its ids and in its mask.
+def masked_logits_check(exercise: str, cases: Mapping[str, Case]) -> Check:
+    """Return the check of an exercise whose arguments are logits, ids and a mask.
 
     Args:
-        case: The case.
-        rows: The rows of the other mask. Their sums are other ones, too, so that an answer that takes only the number
-            of tokens from the mask is not said to ignore it.
+        exercise: The exercise.
+        cases: Its cases. That with the key "padded right" has three rows of seven columns.
     """
-    _, ids, mask = case.inputs
-    other_ids = integers(0, case.inputs["logits"].shape[-1], *case.inputs[ids].shape, seed=383)
-    return variations(case, **{ids: other_ids, mask: mask_of_rows(*rows)})
+    case = cases["padded right"]
+    logits, ids, mask = case.inputs
+    other_ids = integers(0, case.inputs[logits].shape[-1], *case.inputs[ids].shape, seed=383)
+    # Its sums are other ones, too, so that an answer that takes only the number of tokens from the mask is not said to
+    # ignore it.
+    other_mask = mask_of_rows("0111000", "0011000", "0111111")
+    return Check(
+        exercise,
+        cases,
+        _observe,
+        variations=variations(case, **{ids: other_ids, mask: other_mask}),
+        explain=_explain_positions,
+    )
 
 
-def explain_positions(answer: Answer, case: Case) -> str:
+def _explain_positions(answer: Answer, case: Case) -> str:
     """Return at which positions of a text an answer reads logits and ids, if those are not the right ones.
 
     Args:
@@ -110,7 +120,7 @@ def with_nan_elsewhere(case: Case) -> Case:
     return Case(case.description, {**case.inputs, "logits": logits})
 
 
-def observe_masked_logits(answer: Answer, inputs: Mapping[str, Any]) -> Observation:
+def _observe(answer: Answer, inputs: Mapping[str, Any]) -> Observation:
     """Observe a call, and the gradient at the logits unless some of them are NaN, since no NaN equals another one."""
     if bool(inputs["logits"].isnan().any()):
         return observe_result(answer(*(value.clone() for value in inputs.values())))

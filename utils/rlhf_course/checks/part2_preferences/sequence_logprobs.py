@@ -5,12 +5,10 @@ from functools import partial
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows
+from rlhf_course.checks.core import Answer, Case, mask_of_rows
 from rlhf_course.checks.masked_logits import (
-    explain_positions,
     masked_logits,
-    observe_masked_logits,
-    variations_of_ids_and_mask,
+    masked_logits_check,
     with_extreme_logits,
     with_nan_elsewhere,
 )
@@ -59,13 +57,7 @@ CASES |= {
 }
 
 
-CHECK = Check(
-    "sequence_logprobs",
-    CASES,
-    observe_masked_logits,
-    variations=variations_of_ids_and_mask(CASES["padded right"], "0111000", "0011000", "0111111"),
-    explain=explain_positions,
-)
+CHECK = masked_logits_check("sequence_logprobs", CASES)
 
 
 def test_the_example_of_the_notebook_gives_its_number(sequence_logprobs: Answer) -> None:

@@ -5,12 +5,10 @@ from functools import partial
 import torch
 
 from rlhf_course.checks.circumstances import in_float64, other_values, sliced, with_equal_rows
-from rlhf_course.checks.core import Answer, Case, Check, mask_of_rows, refused
+from rlhf_course.checks.core import Answer, Case, mask_of_rows, refused
 from rlhf_course.checks.masked_logits import (
-    explain_positions,
     masked_logits,
-    observe_masked_logits,
-    variations_of_ids_and_mask,
+    masked_logits_check,
     with_extreme_logits,
     with_nan_elsewhere,
 )
@@ -65,13 +63,7 @@ CASES |= {
 }
 
 
-CHECK = Check(
-    "sft_loss",
-    CASES,
-    observe_masked_logits,
-    variations=variations_of_ids_and_mask(CASES["padded right"], "0111000", "0011000", "0111111"),
-    explain=explain_positions,
-)
+CHECK = masked_logits_check("sft_loss", CASES)
 
 
 def test_the_loss_of_five_tokens_is_the_mean_of_minus_the_logarithms_of_three_probabilities(sft_loss: Answer) -> None:
